@@ -1,0 +1,18 @@
+"""ckptkit: save, list, verify, prune and resume training state of any framework as one verified checkpoint."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ckptkit.store import CheckpointStore as CheckpointStore
+
+__all__ = ["CheckpointStore", "__version__"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `import ckptkit.errors` in a plugin or a light command does not pay for the whole store.
+    if name == "CheckpointStore":
+        from ckptkit.store import CheckpointStore
+
+        return CheckpointStore
+    raise AttributeError(f"module 'ckptkit' has no attribute {name!r}")

@@ -1,0 +1,233 @@
+"""The backend contract: how one kind of training state is written, read, checked, adopted and proven.
+
+A backend is a class without constructor arguments, named by an entry point of the group ``ckptkit.backends``. The
+entry-point name (= ``Backend.name``) and ``format_version`` are what manifests store for ever. Only ``Backend`` is
+required; each ``Supports*`` protocol is a power that a backend may add. Backends never import their framework at
+module level, nor in ``can_save``, ``recognise``, ``describe`` and ``check``; they never unpickle in ``check``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from ckptkit.problem import Problem
+
+__all__ = [
+    "GRADES",
+    "Backend",
+    "CheckContext",
+    "Exactness",
+    "Fingerprint",
+    "Grade",
+    "LoadContext",
+    "Problem",
+    "Proof",
+    "SaveContext",
+    "SavedItem",
+    "SupportsEstimate",
+    "SupportsFingerprint",
+    "SupportsIngest",
+    "SupportsProbe",
+    "SupportsSnapshot",
+    "Verdict",
+]
+
+Grade = Literal["exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured"]
+GRADES: tuple[Grade, ...] = ("exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured")
+"""From best to worst; a checkpoint's grade is the worst of its items."""
+
+Verdict = Literal["exact", "differs", "unproven"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exactness:
+    """How exactly training goes on from an item, and why not better."""
+
+    grade: Grade = "exact"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveContext:
+    """What a backend may know while it saves.
+
+    Attributes:
+        step: step of the checkpoint.
+        item: name of the item in the checkpoint.
+        probe: whether to record a proof of resume (``SavedItem.probe``).
+        factories: callables by role (``dataset``, ``env``, ``model``) that build a fresh copy of a definition.
+    """
+
+    step: int
+    item: str = "item"
+    probe: bool = True
+    factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What a backend may know while it checks or describes files, without their framework.
+
+    Attributes:
+        files: the item's files relative to its folder; in a sidecar checkpoint others' files lie beside them.
+        metadata: what the backend wrote into ``SavedItem.metadata``; empty while files are being adopted.
+        format_version: with which format of the backend the item was written.
+        step: step of the checkpoint.
+    """
+
+    files: Sequence[str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    format_version: int = 1
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadContext(CheckContext):
+    """What a backend may know while it loads or proves: the same, and how to build what the files only describe.
+
+    Attributes:
+        probe: the proof recorded at save, if any.
+        factories: callables by role (``dataset``, ``env``, ``model``).
+    """
+
+    probe: Mapping[str, Any] | None = None
+    factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedItem:
+    """What a backend says of the files it wrote or was shown; JSON values only.
+
+    Attributes:
+        metadata: what ``check`` and ``load`` will need, and what a person wants to see in ``show``.
+        step: the step at which the item believes it is, in the checkpoint's own count; None if it cannot know.
+        counters: other counts that the item knows (``batches_seen``, ``episode``, ``num_timesteps``): two items, or an
+            item and the checkpoint, that give the same counter must agree.
+        exactness: how exactly training goes on from it.
+        hazards: one line each: what may make a resume differ (an unseeded shuffle, a stateful op).
+        probe: proof of resume for ``SupportsProbe.prove``.
+        ambient: the item is state of the whole process (global random generators): captured first and last at save,
+            put back after every other item at restore.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+    exactness: Exactness = field(default_factory=Exactness)
+    hazards: Sequence[str] = ()
+    probe: Mapping[str, Any] | None = None
+    ambient: bool = False
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Reads and writes one kind of item. ``ckptkit.testing.BackendTests`` is the law of it, as tests."""
+
+    name: ClassVar[str]
+    """The entry-point name; stored in manifests for ever."""
+    format_version: ClassVar[int]
+    """Raised when files of this version can no longer be read by an older backend."""
+
+    def can_save(self, item: object, /) -> bool:
+        """Return whether this backend saves the live object; must not import a framework to find out."""
+        ...
+
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Write the item into the empty folder, in its framework's own format, and nothing outside it.
+
+        Raises:
+            BackendError: the item cannot be saved; the message says what and why.
+        """
+        ...
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        """Read the item back.
+
+        Args:
+            directory: the item's folder.
+            target: the object to put the state into, or None to build a new one.
+            context: files, metadata, factories.
+
+        Returns:
+            The target (or the new object); or, where putting back must wait for the training loop, what the loop
+            needs to finish it (the backend's documentation says when to call it).
+
+        Raises:
+            DamagedError: the files do not hold what they should; the target is unchanged.
+            BackendError: the state does not fit the target; the target is unchanged.
+        """
+        ...
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterable[Problem]:
+        """Yield what is wrong with the structure of the files, without the framework and without running anything."""
+        ...
+
+
+@runtime_checkable
+class SupportsIngest(Protocol):
+    """Adopt files that a trainer already wrote."""
+
+    def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
+        """Return the files that belong to the item at the path (relative name -> source), or None if not this kind.
+
+        Decides by content, reads little, imports no framework. ``path`` may be a file, a folder, or a prefix
+        (``tf/ckpt-12``) that is not a file itself.
+        """
+        ...
+
+    def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
+        """Return what the files say of themselves (own step, counters, exactness), without the framework."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Result of a replay: did the loaded item do what the saved one was going to do, and if not why?"""
+
+    verdict: Verdict
+    reason: str | None = None
+
+
+@runtime_checkable
+class SupportsProbe(Protocol):
+    """Replay the proof that ``save`` recorded. Runs in a fresh, resource-limited process."""
+
+    def prove(self, directory: Path, *, context: LoadContext) -> Proof:
+        """Load the item and replay ``context.probe``; ``unproven`` with the reason when something is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Digest of a definition (dataset graph, architecture), with the hazards found in it."""
+
+    value: str
+    hazards: Sequence[str] = ()
+
+
+@runtime_checkable
+class SupportsFingerprint(Protocol):
+    """Fingerprint the definition that a state belongs to, compared before any state is put back."""
+
+    def fingerprint(self, item: Any, /) -> Fingerprint:
+        """Return the fingerprint of the definition behind a live item."""
+        ...
+
+
+@runtime_checkable
+class SupportsEstimate(Protocol):
+    """Tell about how many bytes a live item will take, for the disk preflight."""
+
+    def estimate_bytes(self, item: Any, /) -> int:
+        """Return the bytes that saving the item will write, roughly, without copying anything."""
+        ...
+
+
+@runtime_checkable
+class SupportsSnapshot(Protocol):
+    """Copy the item out now, so that it can be written later while training goes on."""
+
+    def snapshot(self, item: Any, /) -> Any:
+        """Return a copy that ``save`` accepts and that later training does not change."""
+        ...

@@ -1,0 +1,167 @@
+"""All errors that ckptkit raises on purpose: one tree, each class with its exit code and a hint of what to do.
+
+::
+
+    CkptkitError                     70  base class; its own code means "a bug in ckptkit"
+    ├── UsageError        (ValueError)    2  the words of the call are off
+    │   └── RunNameError                  2  not a usable run name
+    ├── NotFound          (LookupError)   4  no such run, checkpoint, item or trash entry
+    │   └── NothingResumable              4  checkpoints may exist, but none that verifies
+    ├── DamagedError      (ValueError)    1  content is not what it claims to be
+    │   ├── ManifestError                 1  a manifest that cannot be read or breaks the format's laws
+    │   └── NewerFormatError              1  written by a newer ckptkit or backend
+    ├── RefusedError                      5  refused for safety
+    │   ├── UnsafeContentError            5  loading it would run code, or a path leaves its folder
+    │   ├── InconsistentSetError          5  the items do not agree on the step
+    │   └── ProtectedError                5  the only good, or a pinned, checkpoint
+    ├── ConflictError     (FileExistsError) 6  already committed, or changed under us
+    ├── BackendError                      7  a backend failed, or refused the item
+    │   ├── UnknownBackendError           7  no backend of that name, or none that recognises the item
+    │   └── BackendUnavailableError       7  the backend is known, but its framework is not installed
+    ├── StoreError        (OSError)      10  the store is missing, unreadable or cannot be written
+    │   └── DiskFullError                10  not enough room; nothing was written or changed
+    ├── LockedError                      11  another process works on the run
+    └── TransientError                   75  try again
+
+Exit codes 0 (ok), 3 (partly done) and 128+N (signal) are results, not errors. The table is in design section 8
+and docs/reference/exit-codes.md.
+"""
+
+from typing import ClassVar
+
+
+class CkptkitError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: one line that names the file or the name and the reason.
+        hint: one line that says what to do; the class's own hint when left out.
+    """
+
+    exit_code: ClassVar[int] = 70
+    default_hint: ClassVar[str] = "this is a bug in ckptkit; please report it with the output of --debug"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(CkptkitError, ValueError):
+    """The words of the call are off."""
+
+    exit_code = 2
+    default_hint = "see --help"
+
+
+class RunNameError(UsageError):
+    """Not a usable run name."""
+
+    default_hint = "use letters, digits, '.', '_' and '-', with '/' between parts, for example ppo/run1"
+
+
+class NotFound(CkptkitError, LookupError):
+    """No such run, checkpoint, item or trash entry."""
+
+    exit_code = 4
+    default_hint = "`ckptkit list` shows what is there"
+
+
+class NothingResumable(NotFound):
+    """No checkpoint of the run verifies; an empty stdout and exit 4."""
+
+    default_hint = "`ckptkit verify RUN` names every damaged file"
+
+
+class DamagedError(CkptkitError, ValueError):
+    """Content is not what it claims to be."""
+
+    exit_code = 1
+    default_hint = "`ckptkit verify` names every damaged file; resume from an older checkpoint"
+
+
+class ManifestError(DamagedError):
+    """A manifest that cannot be read or that breaks the laws of docs/reference/manifest.md."""
+
+    default_hint = "restore this file from a copy, or remove the folder; other checkpoints are not affected"
+
+
+class NewerFormatError(DamagedError):
+    """Written by a newer ckptkit or backend than this one."""
+
+    default_hint = "upgrade ckptkit (and the backend's package) to read it"
+
+
+class RefusedError(CkptkitError):
+    """Refused for safety."""
+
+    exit_code = 5
+    default_hint = "nothing was changed"
+
+
+class UnsafeContentError(RefusedError):
+    """Loading it would run code, or a path leaves its folder."""
+
+    default_hint = "do not load this file unless you wrote it yourself"
+
+
+class InconsistentSetError(RefusedError):
+    """The items do not agree on the step or on a counter."""
+
+    default_hint = "save pieces of the same step together, or correct --step / --counter"
+
+
+class ProtectedError(RefusedError):
+    """The only good, or a pinned, checkpoint."""
+
+
+class ConflictError(CkptkitError, FileExistsError):
+    """Already committed, or changed under us."""
+
+    exit_code = 6
+    default_hint = "`ckptkit list` shows what is there now"
+
+
+class BackendError(CkptkitError):
+    """A backend failed, or refused the item."""
+
+    exit_code = 7
+    default_hint = "`ckptkit backends` shows what each backend needs"
+
+
+class UnknownBackendError(BackendError):
+    """No backend of that name, or none that recognises the item."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend is known, but its framework is not installed."""
+
+
+class StoreError(CkptkitError, OSError):
+    """The store is missing, unreadable or cannot be written."""
+
+    exit_code = 10
+    default_hint = "check --store, CKPTKIT_STORE or ckptkit.yaml, and the permissions of the folder"
+
+
+class DiskFullError(StoreError):
+    """Not enough room; nothing was written or changed."""
+
+    default_hint = "free some space (`ckptkit prune` shows a plan) or choose another --store"
+
+
+class LockedError(CkptkitError):
+    """Another process works on the run."""
+
+    exit_code = 11
+    default_hint = "wait for the other ckptkit to finish; the lock goes with its process"
+
+
+class TransientError(CkptkitError):
+    """Try again."""
+
+    exit_code = 75
+    default_hint = "try again"

@@ -1,0 +1,158 @@
+"""JSON as ckptkit reads and writes it: I-JSON (RFC 7493), one canonical byte form, every number exact.
+
+Reading refuses what other readers would understand differently: duplicate keys, ``NaN``/``Infinity`` literals, a byte
+order mark, lone surrogates, nesting deeper than the cap, integers too long to be real. Numbers that plain JSON cannot
+carry exactly (NaN, infinities, integers beyond 2**53 - 1) are written as ``{"$number": "NaN"}`` or
+``{"$number": "340282366920938463463374607431768211455"}`` and come back as the same number.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import DamagedError, UsageError
+
+MAX_DEPTH = 32
+MAX_BYTES = 64 << 20
+_TAG = "$number"
+_SAFE_INTEGER = 2**53 - 1  # RFC 7493, section 2.2
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,2999})")
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_DEEP = "more than {} levels of nesting"
+
+
+class StrictJsonError(DamagedError):
+    """The bytes are not the JSON that ckptkit accepts; the message says why, without the file name."""
+
+
+def loads(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse strict JSON bytes.
+
+    Args:
+        data: UTF-8 bytes.
+        max_bytes: longest input that is parsed at all.
+        max_depth: deepest nesting that is accepted.
+
+    Returns:
+        The value, with ``{"$number": ...}`` turned back into numbers.
+
+    Raises:
+        StrictJsonError: for anything else than strict JSON.
+    """
+    if len(data) > max_bytes:
+        raise StrictJsonError(f"too large for JSON: {len(data)} bytes, at most {max_bytes} are read")
+    if not data.strip():
+        raise StrictJsonError("is empty")
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_literal)
+    except UnicodeDecodeError as error:
+        raise StrictJsonError(f"is not UTF-8 (byte {error.start})") from error
+    except RecursionError as error:
+        raise StrictJsonError(_DEEP.format(max_depth)) from error
+    except StrictJsonError:
+        raise
+    except json.JSONDecodeError as error:
+        raise StrictJsonError(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise StrictJsonError(f"holds a number that cannot be read ({error})") from error
+    _check(value, max_depth, surrogates=b"\\u" in data)
+    return value
+
+
+def load(path: Path, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse a strict JSON file; the error names the file. Raises StrictJsonError and OSError."""
+    with path.open("rb") as stream:
+        data = stream.read(max_bytes + 1)
+    try:
+        return loads(data, max_bytes=max_bytes, max_depth=max_depth)
+    except StrictJsonError as error:
+        raise StrictJsonError(f"{path.name}: {error}") from error
+
+
+def dumps(value: Any, *, indent: int | None = None) -> bytes:
+    """Return the JSON bytes of a value: keys sorted by code point, UTF-8 unescaped, numbers exact.
+
+    Without ``indent`` this is the canonical form over which digests are taken (no white space at all).
+
+    Raises:
+        UsageError: the value holds something that is not JSON (the message names where), or a key that starts with "$".
+    """
+    separators = (",", ":") if indent is None else (",", ": ")
+    text = json.dumps(
+        encode(value), ensure_ascii=False, sort_keys=True, indent=indent, separators=separators, allow_nan=False
+    )
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError("text with a lone surrogate cannot be written as JSON") from error
+
+
+def encode(value: Any, where: str = "$") -> Any:
+    """Return the value with unsafe numbers tagged, tuples as lists, and everything checked to be JSON."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) <= _SAFE_INTEGER else {_TAG: str(int(value))}
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return {_TAG: "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+    if isinstance(value, Mapping):
+        return {_key(k, where): encode(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    raise UsageError(f"{where}: a {type(value).__name__} cannot be written as JSON", hint="convert it to plain values")
+
+
+def _key(key: object, where: str) -> str:
+    if not isinstance(key, str) or key.startswith("$"):
+        raise UsageError(f"{where}: {key!r} cannot be a JSON key here", hint='use text that does not start with "$"')
+    return key
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [k for k, _ in pairs]
+        double = next(k for k in names if names.count(k) > 1)
+        raise StrictJsonError(f"has the key {double[:80]!r} twice in one object")
+    if _TAG in result:
+        return _tagged(result)
+    return result
+
+
+def _tagged(pairs: dict[str, Any]) -> int | float:
+    text = pairs[_TAG]
+    if len(pairs) == 1 and isinstance(text, str):
+        if text in _SPECIAL:
+            return _SPECIAL[text]
+        if _NUMBER.fullmatch(text):
+            return int(text)
+    raise StrictJsonError(f'holds a "{_TAG}" that is not a number')
+
+
+def _refuse_literal(literal: str) -> Any:
+    raise StrictJsonError(f"holds the literal {literal}, which is not JSON")
+
+
+def _check(value: Any, max_depth: int, *, surrogates: bool) -> None:
+    level, values = 0, [value]
+    while values:
+        deeper: list[Any] = []
+        for item in values:
+            if isinstance(item, dict):
+                deeper.extend(item.values())
+                if surrogates:
+                    deeper.extend(item)
+            elif isinstance(item, list):
+                deeper.extend(item)
+            elif surrogates and isinstance(item, str) and any("\ud800" <= c <= "\udfff" for c in item):
+                raise StrictJsonError("holds a lone surrogate (an escape that is no character)")
+        level += 1
+        if level > max_depth and deeper:
+            raise StrictJsonError(_DEEP.format(max_depth))
+        values = deeper

@@ -1,0 +1,36 @@
+"""A problem: one finding about one file, as data with a stable code, never as an exception."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Severity = Literal["warning", "error", "unsafe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding.
+
+    Attributes:
+        code: stable kebab-case word, listed in docs/reference/problems.md (a stranger's backend adds its own).
+        message: one line that says what is wrong, without the file name.
+        file: path of the file relative to the checkpoint folder (while a backend checks: to the item folder).
+        item: name of the item, filled in by the verification.
+        severity: ``warning`` does not fail a verification; ``unsafe`` means that loading would run code (exit 5).
+    """
+
+    code: str
+    message: str
+    file: str | None = None
+    item: str | None = None
+    severity: Severity = "error"
+
+    def located(self, *, item: str | None = None, prefix: str = "") -> "Problem":
+        """Return the same problem with its item named and its file relative to the checkpoint folder."""
+        file = f"{prefix}{self.file}" if self.file is not None else (prefix.rstrip("/") or None)
+        return replace(self, item=item or self.item, file=file)
+
+
+def fails(problems: Iterable[Problem]) -> bool:
+    """Return whether any of the problems is more than a warning."""
+    return any(p.severity != "warning" for p in problems)
