@@ -74,12 +74,14 @@ class CheckContext:
         metadata: what the backend wrote into ``SavedItem.metadata``; empty while files are being adopted.
         format_version: with which format of the backend the item was written.
         step: step of the checkpoint.
+        source: where the files were adopted from, while they are described: its name may carry a step.
     """
 
     files: Sequence[str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = 1
     step: int = 0
+    source: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
