@@ -1,0 +1,65 @@
+"""What the numbers of a run may depend on: versions, threads, CPU capability and the commit of the training code."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = {
+    "ckptkit": "ckptkit",
+    "gymnasium": "gymnasium",
+    "numpy": "numpy",
+    "safetensors": "safetensors",
+    "stable_baselines3": "stable-baselines3",
+    "tensorflow": "tensorflow",
+    "torch": "torch",
+    "transformers": "transformers",
+}
+
+
+def capture(directory: Path | None = None) -> dict[str, Any]:
+    """Return the ``environment`` field of a manifest, as plain values.
+
+    Nothing is imported for it: only packages that this process has loaded can have shaped the numbers. No environment
+    variable, host or user name is read.
+
+    Args:
+        directory: folder of the training code (its git commit is noted); the current folder when left out.
+    """
+    torch = sys.modules.get("torch")
+    return {
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "packages": _versions(),
+        "threads": int(torch.get_num_threads()) if torch else len(os.sched_getaffinity(0)),
+        "cpu_capability": str(torch.backends.cpu.get_cpu_capability()) if torch else None,
+        "git": _git(directory or Path.cwd()),
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for module, name in _PACKAGES.items():
+        version = getattr(sys.modules.get(module), "__version__", None)
+        if isinstance(version, str) and version:
+            versions[name] = version
+    return versions
+
+
+def _git(directory: Path) -> dict[str, Any] | None:
+    command = ["git", "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    commit, dirty = None, False
+    for line in done.stdout.splitlines():
+        if line.startswith("# branch.oid "):
+            commit = line.removeprefix("# branch.oid ")
+        elif not line.startswith("#"):
+            dirty = True
+    if commit is None or commit == "(initial)":
+        return None
+    return {"commit": commit, "dirty": dirty}

@@ -1,0 +1,124 @@
+"""Manifest v1 as pydantic models; docs/reference/manifest.md says what every field means."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from ckptkit.digest import DIGEST_PATTERN
+
+SCHEMA_VERSION = "1.0"
+# Fixed width, so that the length of a manifest does not depend on the clock.
+TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
+
+GRADES = ("exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured")  # from best to worst
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Step = Annotated[int, Field(ge=0, le=10**12)]
+Text = Annotated[str, StringConstraints(max_length=65536)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
+
+
+class Part(BaseModel):
+    """Base of all parts: strict types, immutable; unknown fields are judged by ``reading`` (minor versions may add)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
+class FileEntry(Part):
+    """One payload file: path relative to the manifest's folder, size in bytes, digest of its content."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    size: Count
+    digest: Digest
+
+
+class ExactnessEntry(Part):
+    """How exactly training goes on from the item, and why not better."""
+
+    grade: Literal["exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured"]
+    reason: Text | None = None
+
+
+class ItemEntry(Part):
+    """One named piece of state, written by one backend."""
+
+    backend: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    format_version: Annotated[int, Field(ge=1, le=10**6)]
+    step: Step | None = None
+    counters: dict[Name, Count] = {}
+    exactness: ExactnessEntry
+    ambient: bool = False
+    hazards: list[Text] = []
+    metadata: dict[str, Any] = {}
+    probe: dict[str, Any] | None = None
+    files: Annotated[list[FileEntry], Field(min_length=1, max_length=100_000)]
+
+
+class Parent(Part):
+    """The checkpoint that this run was resumed from."""
+
+    run: Name
+    step: Step
+
+
+class Boundary(Part):
+    """Where in the training loop the state was taken; the counts are in the unit that the trainer asked in."""
+
+    kind: Literal["step", "rollout", "episode", "epoch", "accumulation"]
+    requested_at: Count
+    saved_at: Count
+
+
+class Resume(Part):
+    """How to go on: a template of the argument list, never a shell string; names of environment variables only."""
+
+    argv: Annotated[list[Text], Field(min_length=1, max_length=4096)]
+    cwd: Text | None = None
+    env: list[Name] = []
+
+
+class Git(Part):
+    """Commit of the training code."""
+
+    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
+    dirty: bool
+
+
+class Environment(Part):
+    """What numeric results may depend on."""
+
+    python: Name
+    platform: Text
+    packages: dict[Name, Text]
+    threads: Count
+    cpu_capability: Name | None = None
+    git: Git | None = None
+
+
+class Manifest(Part):
+    """A checkpoint exists exactly when its manifest does."""
+
+    schema_version: Annotated[str, StringConstraints(pattern=r"^1\.(0|[1-9][0-9]{0,3})$")]
+    run: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    step: Step
+    sequence: Count
+    created_at: Annotated[str, StringConstraints(pattern=TIMESTAMP_PATTERN)]
+    parent: Parent | None = None
+    counters: dict[Name, Count] = {}
+    metrics: dict[Name, float] = {}
+    config: dict[str, Any] = {}
+    resume: Resume | None = None
+    environment: Environment
+    boundary: Boundary | None = None
+    items: Annotated[dict[str, ItemEntry], Field(min_length=1, max_length=1000)]
+    digest: Digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all payload files."""
+        return sum(f.size for item in self.items.values() for f in item.files)
+
+    @property
+    def grade(self) -> str:
+        """The least exact grade of the items."""
+        return max((i.exactness.grade for i in self.items.values()), key=GRADES.index)

@@ -1,0 +1,97 @@
+"""Which run, item and file names are safe to write down, to join to a folder and to hand to another machine."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, UsageError
+
+MANIFEST_NAME = "manifest.json"
+SIDECAR_SUFFIX = ".manifest.json"
+STATE_FOLDER = ".ckptkit"
+MAX_STEP = 10**12
+_MAX_PATH, _MAX_PART = 1024, 255
+_ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_STEP_FOLDER = re.compile(r"step-[0-9]+")
+_STEP_END = re.compile(r"([0-9]{1,13})$")
+_DEVICES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))}
+
+
+def unsafe_reason(path: str) -> str | None:
+    """Return why a relative path must not be used, or None when it is safe on every common file system."""
+    if not path:
+        return "is empty"
+    if len(path) > _MAX_PATH:
+        return f"is longer than {_MAX_PATH} characters"
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Cf") for c in path):
+        return "holds a control or invisible character"
+    if path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
+        return "is not relative with '/' between its parts"
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            return f"has the part {part!r}"
+        if len(part.encode()) > _MAX_PART:
+            return f"has a part longer than {_MAX_PART} bytes"
+        if part[-1] in " ." or part[0] == " ":
+            return "has a part that begins or ends with a space, or ends with a dot"
+        if part.split(".")[0].lower() in _DEVICES:
+            return f"has the reserved device name {part!r}"
+    return None
+
+
+def check_run(run: str) -> str:
+    """Return the run name; raises RunNameError unless it is safe. ``.`` is the store folder itself."""
+    if run == ".":
+        return run
+    shown = run[:80]
+    if reason := unsafe_reason(run):
+        raise RunNameError(f"run name {shown!r} {reason}")
+    for part in run.split("/"):
+        if part[0] in ".-" or _STEP_FOLDER.fullmatch(part) or part.endswith(SIDECAR_SUFFIX) or part == MANIFEST_NAME:
+            raise RunNameError(f"run name {shown!r} has the part {part!r}, which ckptkit needs for itself")
+    if "@" in run:
+        raise RunNameError(f"run name {shown!r} holds '@', which parts run and step")
+    return run
+
+
+def check_step(step: int) -> int:
+    """Return the step; raises UsageError unless it is a whole number from 0 to 10**12."""
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MAX_STEP:
+        raise UsageError(f"step {step!r} is not a whole number from 0 to {MAX_STEP}", hint="give the training step")
+    return step
+
+
+def check_item_name(name: str) -> str:
+    """Return the item name; raises UsageError unless it is a plain word that is no file of ckptkit's own."""
+    if not _ITEM.fullmatch(name) or name.lower() == MANIFEST_NAME or (reason := unsafe_reason(name)):
+        reason = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        raise UsageError(f"item name {name[:80]!r} {reason}", hint="for example policy, data, rng, agent")
+    return name
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """Check the file paths of one manifest.
+
+    Raises:
+        UnsafeContentError: a path is unsafe.
+        ManifestError: two paths are equal, or would be on a file system that folds case or composes Unicode.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        if reason := unsafe_reason(path):
+            raise UnsafeContentError(f"file path {path[:80]!r} {reason}")
+        folded = unicodedata.normalize("NFC", path).casefold()
+        if folded in seen:
+            raise ManifestError(f"file paths {seen[folded]!r} and {path!r} are the same on some file systems")
+        seen[folded] = path
+
+
+def step_folder(step: int) -> str:
+    """Return the folder name of a step, for example ``step-00005000``; names sort as numbers do up to 10**8."""
+    return f"step-{step:08d}"
+
+
+def step_of_name(name: str) -> int | None:
+    """Return the number that a folder or file stem ends in, or None."""
+    match = _STEP_END.search(name)
+    return int(match[1]) if match else None

@@ -1,0 +1,110 @@
+"""Read and write manifest bytes: everything that a reader must refuse is refused here."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ckptkit.digest import algorithm_of, digest_bytes
+from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError
+from ckptkit.formats import strict_json
+from ckptkit.manifest import names
+from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
+
+MAX_BYTES = 64 << 20
+_VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
+_MAJOR, _MINOR = (int(part) for part in SCHEMA_VERSION.split("."))
+
+
+def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
+    """Return the manifest with its digest filled in, and the bytes of its file.
+
+    Args:
+        fields: all fields of ``Manifest`` but ``digest``, as plain values.
+        algorithm: ``blake3`` or ``sha256``.
+
+    Raises:
+        CkptkitError: the fields break a law of the format; nothing is repaired silently.
+    """
+    fields = strict_json.loads(strict_json.dumps(fields))
+    fields["digest"] = digest_bytes(strict_json.dumps(fields), algorithm)
+    data = strict_json.dumps(fields, indent=1) + b"\n"
+    return parse(data), data
+
+
+def parse(data: bytes) -> Manifest:
+    """Parse and validate the bytes of a manifest file, its own digest included.
+
+    Raises:
+        NewerFormatError: written by a newer major version.
+        UnsafeContentError: a file path leaves the folder.
+        ManifestError: anything else that breaks a law of docs/reference/manifest.md.
+    """
+    try:
+        fields = strict_json.loads(data, max_bytes=MAX_BYTES)
+    except strict_json.StrictJsonError as error:
+        raise ManifestError(str(error)) from error
+    if not isinstance(fields, dict):
+        raise ManifestError("is not a JSON object")
+    minor = _check_version(fields.get("schema_version"))
+    try:
+        manifest = Manifest.model_validate(fields)
+    except ValidationError as error:
+        raise ManifestError(_first_of(error)) from error
+    if minor <= _MINOR and (unknown := _unknown_field(manifest)):
+        raise ManifestError(f"has the unknown field {unknown[:80]!r}")
+    _check_digest(fields)
+    _check_names(manifest)
+    return manifest
+
+
+def _check_version(version: object) -> int:
+    if not isinstance(version, str) or not (match := _VERSION.fullmatch(version)):
+        raise ManifestError("has no schema_version such as '1.0': not a manifest of ckptkit")
+    major, minor = int(match[1]), int(match[2])
+    if major != _MAJOR:
+        raise NewerFormatError(f"has schema_version {version}; this ckptkit reads {_MAJOR}.x")
+    return minor
+
+
+def _first_of(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"field {where[:160] or '(top)'}: {first['msg']}{more}"
+
+
+def _unknown_field(part: BaseModel, where: str = "") -> str | None:
+    if part.model_extra:
+        return where + next(iter(part.model_extra))
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        children = (
+            [(f"{name}.", value)]
+            if isinstance(value, BaseModel)
+            else [(f"{name}.{k}.", v) for k, v in value.items() if isinstance(v, BaseModel)]
+            if isinstance(value, dict)
+            else [(f"{name}[{i}].", v) for i, v in enumerate(value) if isinstance(v, BaseModel)]
+            if isinstance(value, list)
+            else []
+        )
+        for prefix, child in children:
+            if found := _unknown_field(child, where + prefix):
+                return found
+    return None
+
+
+def _check_digest(fields: dict[str, Any]) -> None:
+    content = {k: v for k, v in fields.items() if k != "digest"}
+    if digest_bytes(strict_json.dumps(content), algorithm_of(fields["digest"])) != fields["digest"]:
+        raise ManifestError("does not match its own digest: it was changed or damaged after it was written")
+
+
+def _check_names(manifest: Manifest) -> None:
+    try:
+        names.check_run(manifest.run)
+        for name in manifest.items:
+            names.check_item_name(name)
+    except CkptkitError as error:
+        raise ManifestError(error.message) from error
+    names.check_paths(f.path for item in manifest.items.values() for f in item.files)
