@@ -12,7 +12,7 @@ STATE_FOLDER = ".ckptkit"
 MAX_STEP = 10**12
 _MAX_PATH, _MAX_PART = 1024, 255
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_STEP_FOLDER = re.compile(r"step-[0-9]+")
+STEP_FOLDER = re.compile(r"step-[0-9]+")
 _STEP_END = re.compile(r"([0-9]{1,13})$")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))}
 
@@ -47,7 +47,7 @@ def check_run(run: str) -> str:
     if reason := unsafe_reason(run):
         raise RunNameError(f"run name {shown!r} {reason}")
     for part in run.split("/"):
-        if part[0] in ".-" or _STEP_FOLDER.fullmatch(part) or part.endswith(SIDECAR_SUFFIX) or part == MANIFEST_NAME:
+        if part[0] in ".-" or STEP_FOLDER.fullmatch(part) or part.endswith(SIDECAR_SUFFIX) or part == MANIFEST_NAME:
             raise RunNameError(f"run name {shown!r} has the part {part!r}, which ckptkit needs for itself")
     if "@" in run:
         raise RunNameError(f"run name {shown!r} holds '@', which parts run and step")

@@ -1,0 +1,159 @@
+"""Find backends: everything enters through the entry-point group ``ckptkit.backends``, built-ins like strangers."""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import Backend, SupportsIngest
+from ckptkit.errors import BackendError, BackendUnavailableError, UnknownBackendError
+
+GROUP = "ckptkit.backends"
+# The built-ins' remedies: what to install when the framework is missing, and which modules tell that it is.
+_BUILT_IN = {
+    "numpy-rng": ("numpy", ("numpy",)),
+    "safetensors": ("safetensors", ("safetensors", "torch")),
+    "tf-data": ("tf-data", ("tensorflow",)),
+    "sb3": ("sb3", ("stable_baselines3", "torch")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """One installed backend, loaded or not.
+
+    Attributes:
+        name: entry-point name.
+        distribution: the distribution that brings it, with its version.
+        backend: the backend, or None when it failed to load.
+        problem: why it cannot be used at all (it failed to load), or None.
+        missing: modules of its framework that are not installed: it can list and verify, not save and load.
+        remedy: what to install for them.
+    """
+
+    name: str
+    distribution: str
+    backend: Backend | None
+    problem: str | None = None
+    missing: tuple[str, ...] = ()
+    remedy: str | None = None
+
+
+@cache
+def backends() -> Mapping[str, BackendInfo]:
+    """Return all installed backends by name. A broken plugin is reported in its place and breaks no other."""
+    found: dict[str, BackendInfo] = {}
+    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
+        if entry.name in found:
+            problem = f"two distributions bring a backend named {entry.name!r}; uninstall one"
+            found[entry.name] = BackendInfo(entry.name, _origin(entry), None, problem)
+        else:
+            found[entry.name] = _load(entry)
+    return found
+
+
+def _origin(entry: metadata.EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+
+
+def _load(entry: metadata.EntryPoint) -> BackendInfo:
+    try:
+        backend: Any = entry.load()()
+        if not isinstance(backend, Backend):
+            raise TypeError(f"{entry.value} does not follow the Backend protocol")
+        if backend.name != entry.name:
+            raise TypeError(f"{entry.value} calls itself {backend.name!r}, its entry point says {entry.name!r}")
+    except (Exception, SystemExit) as error:
+        # A stranger's code may raise anything while it is imported; the reason is shown by `ckptkit backends`.
+        reason = f"failed to load: {type(error).__name__}: {error}".splitlines()[0]
+        return BackendInfo(entry.name, _origin(entry), None, reason)
+    extra, modules = _BUILT_IN.get(entry.name, (None, getattr(backend, "requires", ())))
+    missing = tuple(m for m in modules if importlib.util.find_spec(m) is None)
+    remedy = None
+    if missing:
+        remedy = f"pip install -e '.[{extra}]'" if extra else f"pip install {' '.join(missing)}"
+    return BackendInfo(entry.name, _origin(entry), backend, None, missing, remedy)
+
+
+def get(name: str) -> Backend:
+    """Return a backend by name, whether or not its framework is installed.
+
+    Raises:
+        UnknownBackendError: no such backend is installed.
+        BackendError: it failed to load.
+    """
+    info = backends().get(name)
+    if info is None:
+        raise UnknownBackendError(
+            f"backend {name!r} is not installed",
+            hint=f"installed: {', '.join(backends()) or 'none'}; install the package that brings {name!r}",
+        )
+    if info.backend is None:
+        raise BackendError(f"backend {name!r} {info.problem}", hint="repair or uninstall its package")
+    return info.backend
+
+
+def usable(name: str) -> Backend:
+    """Return a backend whose framework is installed; raises BackendUnavailableError with the remedy otherwise."""
+    backend = get(name)
+    info = backends()[name]
+    if info.missing:
+        raise BackendUnavailableError(
+            f"backend {name!r} needs {', '.join(info.missing)}, which is not installed",
+            hint=f"run: {info.remedy} -c constraints.txt",
+        )
+    return backend
+
+
+def for_object(item: object, *, name: str) -> Backend:
+    """Return the one backend that saves the live object; raises UnknownBackendError naming the type if none does."""
+    for info in backends().values():
+        if info.backend is not None and info.backend.can_save(item):
+            return info.backend
+    kind = f"{type(item).__module__}.{type(item).__qualname__}"
+    raise UnknownBackendError(
+        f"item {name!r}: no installed backend saves a {kind}",
+        hint=f"installed: {', '.join(backends()) or 'none'}; docs/how-to/write-a-backend.md shows how to add one",
+    )
+
+
+def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Backend, Mapping[str, Path]]:
+    """Return the backend that recognises files by content, and the files (relative name -> source).
+
+    Args:
+        path: a file, a folder, or a prefix such as ``tf/ckpt-12``.
+        name: name of the item, for the message.
+        backend: only this backend is asked.
+
+    Raises:
+        UnknownBackendError: none, or more than one, recognises the path.
+    """
+    if backend is not None:
+        one = get(backend)
+        if not isinstance(one, SupportsIngest):
+            raise BackendError(f"item {name!r}: backend {backend!r} cannot adopt files", hint="save the live object")
+        files = one.recognise(path)
+        if not files:
+            raise UnknownBackendError(
+                f"{path}: backend {backend!r} does not recognise it", hint="check the path, or leave the backend out"
+            )
+        return one, files
+    found = [
+        (info.backend, files)
+        for info in backends().values()
+        if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path))
+    ]
+    if not found:
+        raise UnknownBackendError(
+            f"{path}: no installed backend recognises it",
+            hint="is it the right path, and whole? name the backend to learn why: NAME:BACKEND=PATH",
+        )
+    if len(found) > 1:
+        names = ", ".join(b.name for b, _ in found)
+        raise UnknownBackendError(
+            f"{path}: more than one backend recognises it ({names})", hint=f"choose one: {name}:{found[0][0].name}=PATH"
+        )
+    return found[0]

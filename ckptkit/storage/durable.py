@@ -1,0 +1,113 @@
+"""Make bytes survive a power cut: write, fsync files, fsync folders, rename; and say plainly when that failed.
+
+A failed fsync is final: the kernel marks the pages clean afterwards, so a second fsync would lie
+(https://wiki.postgresql.org/wiki/Fsync_Errors). Nothing here is ever retried on the same file.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckptkit.digest import open_regular
+from ckptkit.errors import CkptkitError, DiskFullError, StoreError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError (or DiskFullError) that names the file."""
+    try:
+        yield
+    except CkptkitError:
+        raise
+    except OSError as error:
+        place = f"{what}: {error.filename}" if error.filename else what
+        if error.errno in _FULL:
+            raise DiskFullError(f"{place}: {error.strerror}; nothing was committed") from error
+        raise StoreError(f"{place}: {error.strerror or error}") from error
+
+
+def fsync_path(path: Path) -> None:
+    """Flush a file or a folder to the device; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a new file and flush it; raises OSError (FileExistsError if it exists)."""
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file atomically: other processes see the old or the new content, also after a power cut."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        write_file(temporary, data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_path(path.parent)
+
+
+def fsync_tree(folder: Path) -> None:
+    """Flush every file and folder below (and including) a folder, giving files the mode that the umask asks for.
+
+    Some libraries (safetensors) leave their files readable by the owner only.
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for path, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            descriptor = open_regular(Path(path, name))
+            try:
+                os.fchmod(descriptor, 0o666 & ~umask)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        for name in folders:
+            if not stat.S_ISDIR(os.lstat(Path(path, name)).st_mode):
+                raise StoreError(f"{Path(path, name)}: is a link, not a folder")
+        fsync_path(Path(path))
+
+
+def make_folders(folder: Path) -> None:
+    """Create a folder and its parents, flushing each parent that got a new entry."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        fsync_path(path.parent)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise DiskFullError, saying how much is missing, unless the folder's file system has room for the bytes."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DiskFullError(
+            f"{folder}: the checkpoint needs about {_human(needed)}, only {_human(free)} are free, "
+            f"{_human(needed - free)} are missing; nothing was written"
+        )
+
+
+def _human(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

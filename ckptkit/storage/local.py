@@ -1,0 +1,123 @@
+"""Find and read the checkpoints below a local folder."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ckptkit.digest import open_regular
+from ckptkit.errors import DamagedError, ManifestError, StoreError
+from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, STATE_FOLDER, STEP_FOLDER, check_run, step_of_name
+from ckptkit.manifest.reading import MAX_BYTES
+from ckptkit.storage.location import Location
+
+_MAX_DEPTH = 16  # of run names; also what bounds a walk through a folder that is no store at all
+
+
+class LocalStorage:
+    """A folder that holds runs, which hold checkpoints. Symbolic links below it are never followed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def require(self) -> None:
+        """Raise StoreError unless the folder exists and can be read."""
+        try:
+            os.scandir(self.root).close()
+        except NotADirectoryError as error:
+            raise StoreError(f"store {self.root}: is a file, not a folder") from error
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"store {self.root}: does not exist",
+                hint="name it with --store or CKPTKIT_STORE; `ckptkit save` creates it",
+            ) from error
+        except OSError as error:
+            raise StoreError(f"store {self.root}: cannot be read ({error.strerror})") from error
+
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run; raises RunNameError for an unsafe name."""
+        return self.root if check_run(run) == "." else self.root / run
+
+    def state_folder(self, run: str) -> Path:
+        """Return the folder of everything in a run that is not a checkpoint."""
+        return self.run_folder(run) / STATE_FOLDER
+
+    def scan(self, run: str | None = None) -> Iterator[Location]:
+        """Yield all checkpoints of a run, or of the whole store, ordered by run and step; manifests are not read."""
+        self.require()
+        if run is None:
+            yield from self._walk(self.root, ".", 0)
+            return
+        folder = self.run_folder(run)
+        if folder.is_dir() and not self._crosses_link(run):
+            yield from self._here(folder, run)[0]
+
+    def _crosses_link(self, run: str) -> bool:
+        path = self.root
+        for part in () if run == "." else run.split("/"):
+            path = path / part
+            if path.is_symlink():
+                return True
+        return False
+
+    def _walk(self, folder: Path, run: str, depth: int) -> Iterator[Location]:
+        found, deeper = self._here(folder, run)
+        yield from found
+        if depth < _MAX_DEPTH:
+            for name in deeper:
+                yield from self._walk(folder / name, name if run == "." else f"{run}/{name}", depth + 1)
+
+    def _here(self, folder: Path, run: str) -> tuple[list[Location], list[str]]:
+        """Return the checkpoints right in a folder, and the names of its folders that are none."""
+        found: list[Location] = []
+        deeper: list[str] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.endswith(SIDECAR_SUFFIX) and name != SIDECAR_SUFFIX and not entry.is_dir():
+                        found.append(Location(run, folder, folder / name))
+                    elif name != STATE_FOLDER and entry.is_dir(follow_symlinks=False):
+                        path = folder / name
+                        manifest = path / MANIFEST_NAME
+                        if STEP_FOLDER.fullmatch(name) or os.path.lexists(manifest):
+                            found.append(Location(run, path, manifest))
+                        elif not name.startswith("."):
+                            deeper.append(name)
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
+        found.sort(key=lambda at: (-1 if at.step is None else at.step, at.name))
+        return found, sorted(deeper)
+
+    def at_step(self, run: str, step: int) -> list[Location]:
+        """Return what claims to be this step of the run, complete or not."""
+        if not self.run_folder(run).is_dir():
+            return []
+        return [at for at in self.scan(run) if step_of_name(at.name) == step]
+
+    @staticmethod
+    def read_manifest(at: Location) -> bytes:
+        """Return the bytes of a manifest file.
+
+        Raises:
+            ManifestError: it is missing, no regular file, or absurdly large.
+            StoreError: it cannot be read.
+        """
+        try:
+            descriptor = open_regular(at.manifest)
+        except FileNotFoundError as error:
+            raise ManifestError(
+                "has no manifest: the checkpoint is incomplete",
+                hint="it is never resumed from and fills no slot; remove the folder when nothing writes to it",
+            ) from error
+        except DamagedError as error:
+            raise ManifestError("manifest is not a regular file") from error
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise ManifestError("manifest is not a regular file") from error
+            raise StoreError(f"{at.manifest}: cannot be read ({error.strerror})") from error
+        with open(descriptor, "rb", buffering=0) as stream:
+            size = os.fstat(descriptor).st_size
+            if size > MAX_BYTES:
+                raise ManifestError(f"manifest is {size} bytes long, at most {MAX_BYTES} are read")
+            return stream.read(MAX_BYTES + 1)

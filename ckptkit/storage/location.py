@@ -1,0 +1,41 @@
+"""Where one checkpoint is: its run, its folder and its manifest file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, step_of_name
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A checkpoint on disk, read or not.
+
+    Attributes:
+        run: run name, by place: a checkpoint copied into another run's folder belongs to that run there.
+        folder: the folder that file paths in the manifest are relative to.
+        manifest: the manifest file; it may be missing (an incomplete checkpoint).
+    """
+
+    run: str
+    folder: Path
+    manifest: Path
+
+    @property
+    def sidecar(self) -> bool:
+        """Whether the manifest lies beside flat files (``ep000050.manifest.json``), in a folder shared with others."""
+        return self.manifest.name != MANIFEST_NAME
+
+    @property
+    def name(self) -> str:
+        """Folder name, or the stem of a sidecar's manifest."""
+        return self.manifest.name.removesuffix(SIDECAR_SUFFIX) if self.sidecar else self.folder.name
+
+    @property
+    def step(self) -> int | None:
+        """The step number that the name ends in; the manifest must agree with it."""
+        return step_of_name(self.name)
+
+    @property
+    def ref(self) -> str:
+        """``RUN@STEP``."""
+        return f"{self.run}@{self.step}"

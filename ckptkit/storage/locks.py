@@ -1,0 +1,58 @@
+"""Advisory locks that die with their process. Correctness never needs them; they only keep busy hands apart."""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckptkit.errors import LockedError
+from ckptkit.storage.durable import make_folders
+
+# File systems without flock (some NFS, Lustre) answer with these: then there is no lock, and that is allowed.
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524}
+_BUSY = {errno.EWOULDBLOCK, errno.EACCES}
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the lock without waiting; return False if another process holds it."""
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        if error.errno not in _UNSUPPORTED:
+            raise
+    return True
+
+
+@contextmanager
+def saving(state_folder: Path) -> Iterator[None]:
+    """Tell prunes that a save is under way; never waits, not even for a prune."""
+    with _opened(state_folder) as descriptor:
+        try_lock(descriptor, shared=True)
+        yield
+
+
+@contextmanager
+def alone(state_folder: Path, *, wait: float = 5.0) -> Iterator[None]:
+    """Hold the run for changes to what is committed; raises LockedError after ``wait`` seconds."""
+    with _opened(state_folder) as descriptor:
+        deadline = time.monotonic() + wait
+        while not try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise LockedError(f"{state_folder.parent}: another ckptkit is saving or pruning here")
+            time.sleep(0.05)
+        yield
+
+
+@contextmanager
+def _opened(state_folder: Path) -> Iterator[int]:
+    make_folders(state_folder)
+    descriptor = os.open(state_folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

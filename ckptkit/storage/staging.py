@@ -1,0 +1,100 @@
+"""Commit a checkpoint: stage it on the same file system, flush, rename; all or nothing."""
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckptkit.errors import ConflictError
+from ckptkit.manifest.names import MANIFEST_NAME
+from ckptkit.storage.durable import fsync_path, fsync_tree, make_folders, storage_errors, write_file
+from ckptkit.storage.locks import try_lock
+
+_OWNER = "owner.lock"
+
+
+@contextmanager
+def staged(state_folder: Path) -> Iterator[Path]:
+    """Yield a fresh, empty folder to build a checkpoint in; whatever is left of it after the block is removed.
+
+    A process that dies inside leaves the folder behind; its lock dies with it, so that ``leftovers`` can tell.
+    """
+    with storage_errors("staging"):
+        holder = state_folder / "staging" / uuid.uuid4().hex
+        make_folders(holder)
+        descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try_lock(descriptor)
+        folder = holder / "checkpoint"
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def commit_folder(staging: Path, final: Path, manifest: bytes) -> None:
+    """Make the staged folder a checkpoint: manifest last, then one exclusive rename.
+
+    Raises:
+        ConflictError: something is at the final place already.
+        StoreError: a write, fsync or rename failed; nothing was committed.
+    """
+    with storage_errors("commit"):
+        write_file(staging / MANIFEST_NAME, manifest)
+        fsync_tree(staging)
+        try:
+            os.rename(staging, final)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise ConflictError(f"{final}: exists already") from error
+            raise
+        fsync_path(final.parent)
+
+
+def commit_sidecar(manifest: Path, data: bytes) -> None:
+    """Write a manifest beside files that lie in place already: they are flushed by the caller, then this is the commit.
+
+    Raises:
+        ConflictError: the manifest exists.
+        StoreError: it cannot be written.
+    """
+    temporary = manifest.with_name(f".{manifest.name}.{uuid.uuid4().hex}")
+    with storage_errors("commit"):
+        try:
+            write_file(temporary, data)
+            os.link(temporary, manifest)  # unlike a rename, a link never replaces what is there
+        except FileExistsError as error:
+            raise ConflictError(f"{manifest}: exists already") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_path(manifest.parent)
+
+
+def leftovers(state_folder: Path, grace: float) -> list[Path]:
+    """Return the staging folders of dead processes that are older than ``grace`` seconds."""
+    result = []
+    staging = state_folder / "staging"
+    for holder in sorted(staging.iterdir()) if staging.is_dir() else []:
+        try:
+            old = time.time() - holder.lstat().st_mtime > grace
+            if old and not _alive(holder):
+                result.append(holder)
+        except FileNotFoundError:
+            continue  # its owner has just finished
+    return result
+
+
+def _alive(holder: Path) -> bool:
+    try:
+        descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,138 @@
+"""Delete by moving aside: a removed checkpoint waits in the trash for a grace time and can be taken back.
+
+A crash in the middle leaves garbage that the next prune finishes, never a listed half-checkpoint: a folder goes and
+comes back in one rename; of a sidecar checkpoint the manifest goes first and comes back last.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError
+from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, step_of_name
+from ckptkit.manifest.reading import parse
+from ckptkit.storage.durable import fsync_path, make_folders, storage_errors
+from ckptkit.storage.location import Location
+
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """One removed checkpoint: its entry in the trash, when it was removed, its step (None if nothing is left)."""
+
+    entry: Path
+    removed_at: datetime
+    step: int | None
+
+
+def remove(at: Location, state_folder: Path, files: Sequence[str] = ()) -> Path:
+    """Move a checkpoint to the trash and return its entry.
+
+    Args:
+        at: the checkpoint.
+        state_folder: the run's ``.ckptkit``.
+        files: payload files of a sidecar checkpoint, relative to its folder.
+    """
+    with storage_errors(f"{at.ref}: cannot be removed"):
+        stamp = datetime.now(UTC).strftime(_STAMP)
+        entry = state_folder / "trash" / f"{stamp}-{uuid.uuid4().hex[:8]}"
+        make_folders(entry)
+        if not at.sidecar:
+            os.rename(at.folder, entry / at.folder.name)
+        else:
+            os.rename(at.manifest, entry / at.manifest.name)
+            fsync_path(entry)
+            fsync_path(at.folder)
+            _move(at.folder, entry, files)
+        fsync_path(entry)
+        fsync_path(at.folder.parent if not at.sidecar else at.folder)
+        return entry
+
+
+def _move(source: Path, destination: Path, files: Sequence[str]) -> None:
+    for name in files:
+        if (source / name).is_file() and not (source / name).is_symlink():
+            make_folders((destination / name).parent)
+            os.rename(source / name, destination / name)
+
+
+def listing(state_folder: Path) -> list[Trashed]:
+    """Return what is in the trash, the last removed first."""
+    result = []
+    trash = state_folder / "trash"
+    for entry in trash.iterdir() if trash.is_dir() else ():
+        try:
+            removed_at = datetime.strptime(entry.name.rpartition("-")[0], _STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            continue  # not ours
+        at = _content(entry)
+        result.append(Trashed(entry, removed_at, None if at is None else step_of_name(at.name)))
+    return sorted(result, key=lambda t: t.entry.name, reverse=True)
+
+
+def _content(entry: Path) -> Location | None:
+    for path in sorted(entry.iterdir()):
+        if path.is_dir() and not path.is_symlink() and (path / MANIFEST_NAME).exists():
+            return Location("", path, path / MANIFEST_NAME)
+        if path.name.endswith(SIDECAR_SUFFIX):
+            return Location("", entry, path)
+    # an incomplete checkpoint (without a manifest) was removed: it can be taken back as it was
+    folders = [p for p in entry.iterdir() if p.is_dir() and not p.is_symlink()]
+    return Location("", folders[0], folders[0] / MANIFEST_NAME) if len(folders) == 1 else None
+
+
+def restore(trashed: Trashed, run_folder: Path) -> None:
+    """Take a checkpoint back out of the trash.
+
+    Raises:
+        ConflictError: something is at its place already.
+        DamagedError: nothing is left of it.
+    """
+    at = _content(trashed.entry)
+    if at is None:
+        raise DamagedError(f"{trashed.entry}: holds no checkpoint any more")
+    with storage_errors("undelete"):
+        if not at.sidecar:
+            target = run_folder / at.folder.name
+            if os.path.lexists(target):
+                raise ConflictError(f"{target}: exists already")
+            os.rename(at.folder, target)
+        else:
+            names = _payload(at)
+            for name in (*names, at.manifest.name):
+                if os.path.lexists(run_folder / name):
+                    raise ConflictError(f"{run_folder / name}: exists already")
+            _move(trashed.entry, run_folder, names)
+            fsync_path(run_folder)
+            os.rename(at.manifest, run_folder / at.manifest.name)
+        fsync_path(run_folder)
+        shutil.rmtree(trashed.entry, ignore_errors=True)
+
+
+def _payload(at: Location) -> list[str]:
+    try:
+        manifest = parse(at.manifest.read_bytes())
+    except CkptkitError:
+        return []
+    return [f.path for item in manifest.items.values() for f in item.files]
+
+
+def finish(state_folder: Path) -> None:
+    """Finish removals of sidecar checkpoints that a crash cut in half: bring their payload after their manifest."""
+    for trashed in listing(state_folder):
+        at = _content(trashed.entry)
+        run_folder = state_folder.parent
+        if at is not None and at.sidecar and not os.path.lexists(run_folder / at.manifest.name):
+            with storage_errors("trash"):
+                _move(run_folder, trashed.entry, [n for n in _payload(at) if not (trashed.entry / n).exists()])
+
+
+def purge(trashed: Trashed) -> None:
+    """Remove an entry of the trash for good."""
+    with storage_errors(f"{trashed.entry}: cannot be purged"):
+        shutil.rmtree(trashed.entry)

@@ -1,0 +1,29 @@
+"""From what a person writes after ``--store`` to a storage."""
+
+from pathlib import Path
+
+from ckptkit.errors import StoreError
+from ckptkit.storage.local import LocalStorage
+
+
+def open_storage(url: str | Path) -> LocalStorage:
+    """Return the storage at a path or a ``file://`` URL. Nothing is read or created yet.
+
+    Raises:
+        StoreError: a kind of store that this version does not know, or an impossible path.
+    """
+    text = str(url)
+    if not text or "\0" in text:
+        raise StoreError(f"store {text!r}: is not a path")
+    if "://" not in text:
+        return LocalStorage(Path(text).expanduser())
+    # fsspec takes a tenth of a second to import: only URLs pay for it.
+    import fsspec.core
+    from fsspec.implementations.local import LocalFileSystem
+
+    protocol, _ = fsspec.core.split_protocol(text)
+    if protocol in LocalFileSystem.protocol:
+        return LocalStorage(Path(str(LocalFileSystem._strip_protocol(text))))
+    known = protocol in fsspec.available_protocols()
+    reason = "object stores are not supported by this version" if known else "is not a kind of store that is known"
+    raise StoreError(f"store {protocol}://…: {reason}", hint="use a folder, and copy it with your cloud's own tool")
