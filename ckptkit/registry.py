@@ -135,17 +135,16 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         one = get(backend)
         if not isinstance(one, SupportsIngest):
             raise BackendError(f"item {name!r}: backend {backend!r} cannot adopt files", hint="save the live object")
-        files = one.recognise(path)
-        if not files:
+        recognised = one.recognise(path)
+        if not recognised:
             raise UnknownBackendError(
                 f"{path}: backend {backend!r} does not recognise it", hint="check the path, or leave the backend out"
             )
-        return one, files
-    found = [
-        (info.backend, files)
-        for info in backends().values()
-        if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path))
-    ]
+        return one, recognised
+    found: list[tuple[Backend, Mapping[str, Path]]] = []
+    for info in backends().values():
+        if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path)):
+            found.append((info.backend, files))
     if not found:
         raise UnknownBackendError(
             f"{path}: no installed backend recognises it",

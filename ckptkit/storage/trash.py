@@ -132,7 +132,7 @@ def finish(state_folder: Path) -> None:
                 _move(run_folder, trashed.entry, [n for n in _payload(at) if not (trashed.entry / n).exists()])
 
 
-def purge(trashed: Trashed) -> None:
-    """Remove an entry of the trash for good."""
-    with storage_errors(f"{trashed.entry}: cannot be purged"):
-        shutil.rmtree(trashed.entry)
+def purge(entry: Path) -> None:
+    """Remove a folder of the trash or of the staging area for good; raises StoreError."""
+    with storage_errors(f"{entry}: cannot be purged"):
+        shutil.rmtree(entry)

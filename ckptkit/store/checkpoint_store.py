@@ -1,0 +1,267 @@
+"""CheckpointStore: what training code and the command line talk to."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
+from ckptkit.errors import NotFound, UsageError
+from ckptkit.manifest.models import Manifest
+from ckptkit.retention import RetentionPolicy
+from ckptkit.storage import Location, open_storage
+from ckptkit.storage import refs as marks
+from ckptkit.store import choosing, listing, pruning, restoring, saving
+from ckptkit.store.refs import Ref
+from ckptkit.store.restoring import Factories, Restored
+from ckptkit.store.saving import Details
+from ckptkit.verification import Level, Report, Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A checkpoint that was just committed: where it is, and its manifest."""
+
+    at: Location
+    manifest: Manifest
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's folder."""
+        return self.at.folder
+
+
+class CheckpointStore:
+    """Checkpoints of many runs below one folder.
+
+    Args:
+        url: a path or ``file://`` URL; created by the first save.
+        digest: ``blake3`` (default) or ``sha256``.
+
+    Example:
+        >>> store = CheckpointStore("checkpoints")
+        >>> store.save("ppo/run1", 5000, {"policy": model, "rng": generator}, metrics={"reward": 187.5})
+        >>> restored = store.restore("ppo/run1", into={"policy": model, "rng": generator})
+        >>> restored.step
+        5000
+    """
+
+    def __init__(self, url: str | Path = "checkpoints", *, digest: str = DEFAULT_ALGORITHM) -> None:
+        if digest not in ALGORITHMS:
+            raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
+        self.storage = open_storage(url)
+        self._digest = digest
+        self._resumed: dict[str, tuple[str, int]] = {}
+
+    def save(
+        self,
+        run: str,
+        step: int,
+        items: Mapping[str, Any],
+        *,
+        metrics: Mapping[str, float] | None = None,
+        counters: Mapping[str, int] | None = None,
+        config: Mapping[str, Any] | None = None,
+        resume: Sequence[str] | None = None,
+        cwd: str | Path | None = None,
+        env: Sequence[str] = (),
+        parent: str | None = None,
+        boundary: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        probe: bool = True,
+        replace: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Committed:
+        """Save all items as one checkpoint, or nothing.
+
+        Args:
+            run: name of the run; may contain "/".
+            step: training step, 0 to 10**12.
+            items: live objects by item name (the backend is picked by object), or ``Path`` / ``Files`` for files that
+                a trainer wrote (picked by content, and copied).
+            metrics: numbers by name, for ``RUN@best`` and retention.
+            counters: whole counts by name (episode, epoch); items that know the same counter must agree.
+            config: JSON values of the run; secret-looking text is masked.
+            resume: argument list that goes on from here; fields such as ``{path}``, ``{items.agent}``, ``{step}``.
+            cwd: folder to run that in.
+            env: names of environment variables that it needs; values are never stored.
+            parent: ``RUN@STEP`` that this run was resumed from; known by itself after ``restore``.
+            boundary: ``{"kind", "requested_at", "saved_at"}`` where saving had to wait for a clean boundary.
+            tags: words for retention.
+            probe: record proofs of resume, where backends can.
+            replace: move a checkpoint of this step that verifies to the trash first. One that does not verify always
+                makes room.
+            on_bytes: progress of digesting.
+
+        Raises:
+            UsageError, RunNameError: a name, step or value is off.
+            ConflictError: the step is committed already.
+            DiskFullError: it does not fit.
+            InconsistentSetError: the items do not agree on the step or a counter.
+            BackendError, DamagedError, UnsafeContentError: an item cannot be saved; nothing was committed.
+        """
+        origin = Ref.parse(parent) if parent is not None else None
+        if origin is not None and origin.step is None:
+            raise UsageError(f"parent {parent!r} names no step", hint="write RUN@STEP")
+        details = Details(
+            metrics=metrics or {},
+            counters=counters or {},
+            config=config or {},
+            resume=resume,
+            cwd=None if cwd is None else str(cwd),
+            env=env,
+            parent=(origin.run, origin.step) if origin and origin.step is not None else self._resumed.get(run),
+            boundary=boundary,
+        )
+        at, manifest = saving.save(
+            self.storage,
+            run,
+            step,
+            items,
+            details,
+            tags=tags,
+            algorithm=self._digest,
+            probe=probe,
+            replace=replace,
+            on_bytes=on_bytes,
+        )
+        return Committed(at, manifest)
+
+    def adopt_in_place(
+        self, run: str, stem: str, items: Mapping[str, Sequence[Path] | Path], details: Details | None = None
+    ) -> Committed:
+        """Make flat files of a trainer a checkpoint where they lie, by writing ``STEM.manifest.json`` beside them.
+
+        Args:
+            run: the run's name; the files lie right in its folder.
+            stem: for example ``ep000050``; ends in the step number.
+            items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
+            details: what the manifest says beside its items.
+
+        Raises:
+            ConflictError: the step is committed already.
+            UnsafeContentError: a file lies elsewhere, or would run code when loaded.
+            CkptkitError: see ``save``.
+        """
+        at, manifest = saving.adopt_in_place(
+            self.storage, run, stem, items, details or Details(), algorithm=self._digest
+        )
+        return Committed(at, manifest)
+
+    def restore(
+        self,
+        ref: str,
+        into: Mapping[str, Any],
+        *,
+        factories: Factories | None = None,
+        level: Level = "format",
+        ranking: choosing.Ranking | None = None,
+        missing_ok: bool = False,
+    ) -> Restored | None:
+        """Put the newest checkpoint that verifies back into live objects.
+
+        Args:
+            ref: ``RUN`` (falls back to older ones that verify), ``RUN@STEP`` (just that one) or ``RUN@best``.
+            into: live objects by item name; None builds a new object where the backend can.
+            factories: by item, by role (``dataset``, ``env``, ``model``), what builds a definition.
+            level: how far to verify before anything is loaded.
+            ranking: for ``RUN@best``.
+            missing_ok: return None when the run has no checkpoint at all (a fresh start). Damaged ones still raise.
+
+        Raises:
+            NotFound: there is no such run, step or item.
+            NothingResumable, DamagedError: nothing, or not the one that was named, verifies.
+            BackendError: the state does not fit its target; targets named later are unchanged.
+        """
+        parsed = Ref.parse(ref)
+        if missing_ok and not self._exists(parsed):
+            return None
+        chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking)
+        restored = restoring.restore(chosen, into, factories or {})
+        self._resumed[restored.run] = (restored.run, restored.step)
+        return restored
+
+    def _exists(self, ref: Ref) -> bool:
+        if not self.storage.run_folder(ref.run).is_dir():
+            return False
+        return any(ref.step in (None, at.step) for at in self.storage.scan(ref.run))
+
+    def choose(
+        self, ref: str, *, verifier: Verifier | None = None, ranking: choosing.Ranking | None = None
+    ) -> choosing.Chosen:
+        """Return the checkpoint that a reference means, verified; see ``restore`` for what it raises."""
+        return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking)
+
+    def copy_out(self, ref: str, destination: Path, *, ranking: choosing.Ranking | None = None) -> choosing.Chosen:
+        """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was."""
+        chosen = self.choose(ref, ranking=ranking)
+        restoring.copy_out(chosen, destination)
+        return chosen
+
+    def list(self, run: str | None = None) -> Iterator[listing.Listed]:
+        """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
+        return listing.listing(self.storage, run)
+
+    def locate(self, ref: str | None = None) -> list[Location]:
+        """Return what a reference covers, unread; ``RUN@latest`` is the highest step. Raises NotFound."""
+        if ref is None:
+            return [*self.storage.scan()]
+        parsed = Ref.parse(ref)
+        found = choosing.found(self.storage, parsed)
+        return found[-1:] if parsed.word == "latest" else found
+
+    def verify(self, ref: str | None = None, *, level: Level = "format", verifier: Verifier | None = None) -> Report:
+        """Verify what a reference covers, or the whole store; damage is in the report, never raised."""
+        verifier = verifier or Verifier(level)
+        return Report(verifier.level, [verifier.verify(at) for at in self.locate(ref)])
+
+    def plan_prune(
+        self,
+        policies: RetentionPolicy | Mapping[str, RetentionPolicy],
+        *,
+        run: str | None = None,
+        verifier: Verifier | None = None,
+        grace: timedelta = pruning.DEFAULT_GRACE,
+    ) -> pruning.Pruning:
+        """Verify and plan what a retention policy would remove; nothing is changed."""
+        return pruning.survey(self.storage, policies, verifier or Verifier(), run=run, grace=grace)
+
+    def prune(self, planned: pruning.Pruning, *, expected: str | None = None) -> pruning.Pruned:
+        """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
+        return pruning.apply(self.storage, planned, expected=expected)
+
+    def undelete(self, ref: str) -> Location:
+        """Take a removed checkpoint back: that of the step, or the one removed last from the run."""
+        parsed = Ref.parse(ref)
+        return pruning.undelete(self.storage, parsed.run, parsed.step)
+
+    def pin(self, ref: str, *, pinned: bool = True) -> Location:
+        """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
+        at = self._one(ref)
+        with marks.changed(self.storage.state_folder(at.run)) as changed:
+            if pinned:
+                changed.pins.add(at.step or 0)
+            else:
+                changed.pins.discard(at.step or 0)
+        return at
+
+    def tag(self, ref: str, tag: str, *, remove: bool = False) -> Location:
+        """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
+        if not tag or not tag.isprintable() or len(tag) > 128 or "," in tag:
+            raise UsageError(f"tag {tag[:80]!r} is not a short printable word", hint="for example release-1")
+        at = self._one(ref)
+        with marks.changed(self.storage.state_folder(at.run)) as changed:
+            tags = changed.tags.setdefault(at.step or 0, set())
+            if remove and tag not in tags:
+                raise NotFound(f"{at.ref}: has no tag {tag!r}", hint=f"it has {', '.join(sorted(tags)) or 'none'}")
+            (tags.discard if remove else tags.add)(tag)
+        return at
+
+    def _one(self, ref: str) -> Location:
+        parsed = Ref.parse(ref)
+        if parsed.step is None and parsed.word is None:
+            parsed = replace(parsed, word="latest")
+        if parsed.word == "best":
+            return self.choose(ref).at
+        return choosing.found(self.storage, parsed)[-1]

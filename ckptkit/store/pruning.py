@@ -1,0 +1,182 @@
+"""Prune: gather what retention needs to know, and carry out a plan; deciding itself is the retention room's."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ckptkit.errors import CkptkitError, ConflictError, NotFound
+from ckptkit.manifest.models import Manifest
+from ckptkit.retention import Candidate, PrunePlan, RetentionPolicy, plan
+from ckptkit.storage import LocalStorage, Location, locks, refs, staging, trash
+from ckptkit.verification import CheckpointReport, Verifier
+
+DEFAULT_GRACE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """A plan together with where its checkpoints are and what was found in them.
+
+    Attributes:
+        plan: the decision.
+        reports: verification of each checkpoint, in the order of ``plan.entries``.
+        garbage: staging folders of dead saves, and trash entries, older than the grace time.
+    """
+
+    plan: PrunePlan
+    reports: Sequence[CheckpointReport]
+    garbage: Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was carried out: checkpoints moved to the trash, garbage purged, and what failed (one line each)."""
+
+    removed: Sequence[Location]
+    purged: Sequence[Path]
+    failures: Sequence[str]
+
+
+def survey(
+    storage: LocalStorage,
+    policies: RetentionPolicy | Mapping[str, RetentionPolicy],
+    verifier: Verifier,
+    *,
+    run: str | None = None,
+    grace: timedelta = DEFAULT_GRACE,
+) -> Pruning:
+    """Verify the checkpoints and plan; nothing is changed.
+
+    Args:
+        storage: the store.
+        policies: one for all runs, or by run.
+        verifier: decides which checkpoints may fill a slot.
+        run: only this run is pruned (others still protect what they were resumed from).
+        grace: how old garbage must be.
+
+    Raises:
+        NotFound: there is nothing to prune.
+        RefusedError, UsageError: see ``ckptkit.retention.plan``.
+    """
+    wanted = None if run is None else {run}
+    if isinstance(policies, Mapping):
+        wanted = set(policies) if wanted is None else wanted & set(policies)
+    places = [at for at in storage.scan() if at.step is not None]
+    if not any(wanted is None or at.run in wanted for at in places):
+        raise NotFound(f"{run or storage.root}: there is no checkpoint to prune")
+    marks = {name: refs.read(storage.state_folder(name)) for name in {at.run for at in places}}
+    reports: dict[int, CheckpointReport] = {}
+    candidates = []
+    for at in places:
+        # Runs that are not pruned are only asked what they were resumed from.
+        level = verifier if wanted is None or at.run in wanted else Verifier("presence")
+        report = level.verify(at)
+        candidate = _candidate(at, report, marks[at.run])
+        reports[id(candidate)] = report
+        candidates.append(candidate)
+    chosen: RetentionPolicy | Mapping[str, RetentionPolicy] = policies
+    if run is not None:
+        chosen = {run: policies[run] if isinstance(policies, Mapping) else policies}
+    decided = plan(candidates, chosen, now=datetime.now(UTC))
+    runs = {at.run for at in places if wanted is None or at.run in wanted}
+    garbage = [path for name in sorted(runs) for path in _garbage(storage.state_folder(name), grace)]
+    return Pruning(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage)
+
+
+def _candidate(at: Location, report: CheckpointReport, marks: refs.Refs) -> Candidate:
+    step = at.step or 0
+    pinned, tags = step in marks.pins, frozenset(marks.tags.get(step, ()))
+    manifest: Manifest | None = report.manifest
+    if manifest is None:
+        epoch = datetime.fromtimestamp(0, UTC)
+        return Candidate(at.run, step, 0, epoch, pinned=pinned, tags=tags, good=False)
+    return Candidate(
+        run=at.run,
+        step=step,
+        sequence=manifest.sequence,
+        created_at=datetime.fromisoformat(manifest.created_at),
+        size=manifest.size,
+        metrics=manifest.metrics,
+        tags=tags,
+        pinned=pinned,
+        good=report.good,
+        parents=() if manifest.parent is None else ((manifest.parent.run, manifest.parent.step),),
+    )
+
+
+def _garbage(state: Path, grace: timedelta) -> list[Path]:
+    now = datetime.now(UTC)
+    old = [trashed.entry for trashed in trash.listing(state) if now - trashed.removed_at > grace]
+    return staging.leftovers(state, grace.total_seconds()) + old
+
+
+def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = None) -> Pruned:
+    """Carry out a plan: move to the trash, purge old garbage. One that cannot be removed does not stop the rest.
+
+    Args:
+        storage: the store.
+        pruning: from ``survey``.
+        expected: digest of the plan that a person has reviewed.
+
+    Raises:
+        ConflictError: the plan is not the one that was reviewed.
+        LockedError: another process saves or prunes there.
+    """
+    if expected is not None and expected != pruning.plan.digest:
+        raise ConflictError(
+            "the plan is not the one that was reviewed: the store has changed since",
+            hint="run prune again without --apply and review the new plan",
+        )
+    removed: list[Location] = []
+    purged: list[Path] = []
+    failures: list[str] = []
+    runs = {report.at.run for report in pruning.reports}
+    with contextlib.ExitStack() as held:
+        for run in sorted(runs):
+            held.enter_context(locks.alone(storage.state_folder(run)))
+            trash.finish(storage.state_folder(run))
+        for entry, report in zip(pruning.plan.entries, pruning.reports, strict=True):
+            if entry.action == "remove":
+                try:
+                    trash.remove(report.at, storage.state_folder(report.at.run), _payload(report))
+                    removed.append(report.at)
+                except CkptkitError as error:
+                    failures.append(error.message)
+        for path in pruning.garbage:
+            try:
+                trash.purge(path)
+                purged.append(path)
+            except CkptkitError as error:
+                failures.append(error.message)
+    return Pruned(removed, purged, failures)
+
+
+def _payload(report: CheckpointReport) -> list[str]:
+    manifest = report.manifest
+    return [f.path for item in manifest.items.values() for f in item.files] if manifest else []
+
+
+def undelete(storage: LocalStorage, run: str, step: int | None) -> Location:
+    """Take the checkpoint that was removed last (of that step, if given) back out of the trash.
+
+    Raises:
+        NotFound: the trash holds none.
+        ConflictError: the step exists again.
+    """
+    state = storage.state_folder(run)
+    storage.require()
+    if not state.is_dir():
+        raise NotFound(f"{run}: there is no such run in {storage.root}, or nothing was ever removed from it")
+    with locks.alone(state):
+        found = [t for t in trash.listing(state) if t.step is not None and step in (None, t.step)]
+        if not found:
+            wanted = run if step is None else f"{run}@{step}"
+            raise NotFound(f"{wanted}: is not in the trash", hint="what was removed is kept for the grace time only")
+        trashed = found[0]
+        assert trashed.step is not None  # filtered above
+        if storage.at_step(run, trashed.step):
+            raise ConflictError(f"{run}@{trashed.step}: exists again", hint="remove or move that one first")
+        trash.restore(trashed, storage.run_folder(run))
+        return storage.at_step(run, trashed.step)[0]

@@ -1,0 +1,154 @@
+"""Put a checkpoint back: into live objects, or as files into another folder."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ckptkit import environment, registry
+from ckptkit.backend import Backend, LoadContext
+from ckptkit.digest import algorithm_of, digest_file
+from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFound
+from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.names import MANIFEST_NAME
+from ckptkit.storage import Location, durable
+from ckptkit.store.choosing import Chosen
+from ckptkit.verification.levels import item_folder
+
+Factories = Mapping[str, Mapping[str, Callable[[], Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a run goes on with.
+
+    Attributes:
+        run: name of the run that the checkpoint belongs to.
+        step: its step.
+        items: by name, what each backend's ``load`` returned: the object that was given, a new one, or what the
+            training loop needs to finish putting it back (the backend's documentation says when).
+        counters: of the manifest.
+        metrics: of the manifest.
+        config: of the manifest.
+        skipped: one line for each newer checkpoint that does not verify.
+        warnings: one line for each part of the numeric environment that differs from the one it was saved in.
+    """
+
+    run: str
+    step: int
+    items: Mapping[str, Any]
+    counters: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    skipped: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories) -> Restored:
+    """Load the named items, those of the whole process (random generators) last; see ``CheckpointStore.restore``."""
+    manifest = chosen.manifest
+    unknown = sorted(set(into) - set(manifest.items))
+    if unknown:
+        raise NotFound(
+            f"{chosen.at.ref}: has no item {unknown[0]!r}", hint=f"it has {', '.join(sorted(manifest.items))}"
+        )
+    loaded: dict[str, Any] = {}
+    for name in sorted(into, key=lambda n: manifest.items[n].ambient):
+        loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], manifest.step, factories.get(name, {}))
+    return Restored(
+        run=chosen.at.run,
+        step=manifest.step,
+        items={name: loaded[name] for name in into},
+        counters=manifest.counters,
+        metrics=manifest.metrics,
+        config=manifest.config,
+        skipped=[f"{report.at.ref}: {report.reason}" for report in chosen.skipped],
+        warnings=environment_differences(manifest),
+    )
+
+
+def _load(
+    at: Location, name: str, item: ItemEntry, target: Any, step: int, factories: Mapping[str, Callable[[], Any]]
+) -> Any:
+    backend = _reader(name, item)
+    folder, files = item_folder(at, name, item)
+    context = LoadContext(
+        files=files,
+        metadata=item.metadata,
+        format_version=item.format_version,
+        step=step,
+        probe=item.probe,
+        factories=factories,
+    )
+    try:
+        return backend.load(folder, target=target, context=context)
+    except CkptkitError as error:
+        if name not in error.message:
+            error.message = f"item {name!r}: {error.message}"
+        raise
+    except Exception as error:
+        # A backend is a guest: whatever it raises is told as its failure to load this item.
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        message = f"item {name!r}: backend {item.backend!r} failed to load it: {reason}"
+        raise BackendError(message, hint="does the target fit what was saved? --debug shows the traceback") from error
+
+
+def _reader(name: str, item: ItemEntry) -> Backend:
+    backend = registry.usable(item.backend)
+    if item.format_version > backend.format_version:
+        raise NewerFormatError(
+            f"item {name!r}: written in format {item.format_version} of {item.backend!r}, "
+            f"this one reads up to {backend.format_version}"
+        )
+    return backend
+
+
+def environment_differences(manifest: Manifest) -> list[str]:
+    """Return one line for each part of the numeric environment that differs now: results may differ in the last bit.
+
+    Packages that this process has not loaded are not compared.
+    """
+    then, now = manifest.environment, environment.capture()
+    lines = []
+    for name, version in sorted(then.packages.items()):
+        if name != "ckptkit" and (here := now["packages"].get(name, version)) != version:
+            lines.append(f"{name} is {here}, the checkpoint was saved with {version}")
+    if then.threads != now["threads"]:
+        lines.append(f"{now['threads']} threads, the checkpoint was saved with {then.threads}")
+    if now["cpu_capability"] and then.cpu_capability and then.cpu_capability != now["cpu_capability"]:
+        lines.append(f"CPU capability {now['cpu_capability']}, the checkpoint was saved with {then.cpu_capability}")
+    return lines
+
+
+def copy_out(chosen: Chosen, destination: Path) -> Path:
+    """Copy a checkpoint's files and manifest to a new folder, checking every byte on the way.
+
+    Raises:
+        ConflictError: the destination exists and is not an empty folder.
+        DamagedError: a file changed since it was verified.
+        StoreError: the destination cannot be written.
+    """
+    if os.path.lexists(destination) and (not destination.is_dir() or any(destination.iterdir())):
+        raise ConflictError(f"{destination}: exists already", hint="name a new folder")
+    durable.require_space(destination.absolute().parent, chosen.manifest.size)
+    partial = destination.with_name(f"{destination.name}.partial-{os.getpid()}")
+    with durable.storage_errors(str(destination)):
+        durable.make_folders(partial)
+        try:
+            for item in chosen.manifest.items.values():
+                for entry in item.files:
+                    target = partial / entry.path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(chosen.at.folder / entry.path, target, follow_symlinks=False)
+                    if digest_file(target, algorithm_of(entry.digest)) != (entry.size, entry.digest):
+                        raise DamagedError(f"{chosen.at.folder / entry.path}: changed while it was copied")
+            name = MANIFEST_NAME if not chosen.at.sidecar else chosen.at.manifest.name
+            shutil.copyfile(chosen.at.manifest, partial / name)
+            durable.fsync_tree(partial)
+            os.rename(partial, destination)
+            durable.fsync_path(destination.absolute().parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return destination

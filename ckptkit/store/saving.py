@@ -1,0 +1,194 @@
+"""Save one checkpoint: preflight, stage, check, seal, commit; or write a manifest beside files that stay in place."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ckptkit import environment, registry
+from ckptkit.backend import CheckContext, SupportsIngest
+from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
+from ckptkit.errors import ConflictError, ManifestError, UnsafeContentError, UsageError
+from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
+from ckptkit.manifest.names import SIDECAR_SUFFIX, check_run, check_step, step_folder, step_of_name
+from ckptkit.manifest.reading import sealed
+from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
+from ckptkit.manifest.summary import summarise
+from ckptkit.storage import LocalStorage, Location, durable, locks, refs, staging, trash
+from ckptkit.store import writing
+from ckptkit.verification import Verifier
+from ckptkit.verification.presence import read_manifest
+
+_SPARE = 1 << 20  # bytes for the manifest and the file system's own needs
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a manifest says beside its items.
+
+    Attributes:
+        metrics: numbers by name; NaN and infinity are kept.
+        counters: whole counts by name (episode, epoch, batches_seen).
+        config: JSON values; secret-looking text is masked.
+        resume: template of the argument list that goes on from the checkpoint; fields such as ``{path}``.
+        cwd: folder to run it in.
+        env: names of environment variables that it needs (never their values).
+        parent: ``(run, step)`` of the checkpoint that this run was resumed from.
+        boundary: ``kind``, ``requested_at``, ``saved_at``.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    resume: Sequence[str] | None = None
+    cwd: str | None = None
+    env: Sequence[str] = ()
+    parent: tuple[str, int] | None = None
+    boundary: Mapping[str, Any] | None = None
+
+
+def save(
+    storage: LocalStorage,
+    run: str,
+    step: int,
+    items: Mapping[str, Any],
+    details: Details,
+    *,
+    tags: Sequence[str] = (),
+    algorithm: str = DEFAULT_ALGORITHM,
+    probe: bool = True,
+    replace: bool = False,
+    on_bytes: Callable[[int], None] | None = None,
+) -> tuple[Location, Manifest]:
+    """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
+    check_run(run), check_step(step)
+    if not items:
+        raise UsageError("a checkpoint needs at least one item", hint="NAME=PATH on the command line")
+    folder = storage.run_folder(run)
+    state = storage.state_folder(run)
+    _require_free(storage, run, step, replace)
+    sources = writing.resolve(items)
+    estimate = max(
+        sum(s.estimate for s in sources), _last_size(storage, run) if any(not s.estimate for s in sources) else 0
+    )
+    durable.require_space(folder, estimate + _SPARE)
+    with durable.storage_errors(str(storage.root)), locks.saving(state), staging.staged(state) as staged:
+        entries = writing.write(sources, staged, step, probe=probe, algorithm=algorithm, on_bytes=on_bytes)
+        manifest, data = sealed(_fields(storage, run, step, entries, details), algorithm)
+        writing.require_consistent(manifest)
+        final = folder / step_folder(step)
+        for old in _require_free(storage, run, step, replace):
+            trash.remove(old, state, _payload(old))
+        staging.commit_folder(staged, final, data)
+    if tags:
+        with refs.changed(state) as changed:
+            changed.tags.setdefault(step, set()).update(tags)
+    return Location(run, final, final / "manifest.json"), manifest
+
+
+def adopt_in_place(
+    storage: LocalStorage,
+    run: str,
+    stem: str,
+    items: Mapping[str, Sequence[Path] | Path],
+    details: Details,
+    *,
+    algorithm: str = DEFAULT_ALGORITHM,
+) -> tuple[Location, Manifest]:
+    """Write a sidecar manifest beside flat files; see ``CheckpointStore.adopt_in_place``."""
+    check_run(run)
+    step = step_of_name(stem)
+    if step is None or "/" in stem or not items:
+        raise UsageError(f"{stem!r}: a sidecar's name must end in the step number", hint="for example ep000050")
+    folder = storage.run_folder(run)
+    manifest_path = folder / f"{stem}{SIDECAR_SUFFIX}"
+    state = storage.state_folder(run)
+    _require_free(storage, run, step, False)
+    with durable.storage_errors(str(folder)), locks.saving(state):
+        entries = {}
+        for name, paths in items.items():
+            entries[name] = _sidecar_item(folder, name, [paths] if isinstance(paths, Path) else paths, step, algorithm)
+        manifest, data = sealed(_fields(storage, run, step, entries, details), algorithm)
+        writing.require_consistent(manifest)
+        staging.commit_sidecar(manifest_path, data)
+    return Location(run, folder, manifest_path), manifest
+
+
+def _sidecar_item(folder: Path, name: str, paths: Sequence[Path], step: int, algorithm: str) -> dict[str, Any]:
+    backend, _ = registry.for_path(paths[0], name=name)
+    assert isinstance(backend, SupportsIngest)  # for_path only returns those
+    files: list[writing.FileFields] = []
+    for path in paths:
+        if path.absolute().parent != folder.absolute():
+            raise UnsafeContentError(f"{path}: does not lie in {folder}, beside its manifest")
+        durable.fsync_path(path)
+        size, digest = digest_file(path, algorithm)
+        files.append({"path": path.name, "size": size, "digest": digest})
+    context = CheckContext([f["path"] for f in files], step=step, source=paths[0])
+    return writing.entry(name, backend, folder, backend.describe(folder, context=context), files, step, "")
+
+
+def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> list[Location]:
+    """Return what is to make room at the step: what is damaged, or all of it if that was asked for.
+
+    Only what verifies is worth protecting: a run that fell back from a damaged checkpoint must be able to save there
+    again.
+    """
+    existing = storage.at_step(run, step)
+    for at in existing:
+        if not replace and Verifier().verify(at).good:
+            raise ConflictError(
+                f"{run}@{step}: is committed already, and verifies",
+                hint="choose another step or run; nothing was changed",
+            )
+    return existing
+
+
+def _payload(at: Location) -> list[str]:
+    manifest, _ = read_manifest(at)
+    return [f.path for item in manifest.items.values() for f in item.files] if manifest else []
+
+
+def _last_size(storage: LocalStorage, run: str) -> int:
+    """Size of the run's newest checkpoint, as a guess at the next one where a backend cannot tell."""
+    if storage.run_folder(run).is_dir():
+        for at in reversed(list(storage.scan(run))):
+            manifest, _ = read_manifest(at)
+            if manifest is not None:
+                return manifest.size
+    return 0
+
+
+def _fields(
+    storage: LocalStorage, run: str, step: int, items: Mapping[str, Mapping[str, Any]], details: Details
+) -> dict[str, Any]:
+    resume = None
+    if details.resume is not None:
+        cwd = None if details.cwd is None else redact_text(details.cwd)
+        resume = {"argv": redact_argv(details.resume), "cwd": cwd, "env": list(details.env)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": run,
+        "step": step,
+        "sequence": _next_sequence(storage, run),
+        "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "parent": None if details.parent is None else {"run": details.parent[0], "step": details.parent[1]},
+        "counters": dict(details.counters),
+        "metrics": {name: float(value) for name, value in details.metrics.items()},
+        "config": redact_value(dict(details.config)),
+        "resume": resume,
+        "environment": environment.capture(),
+        "boundary": None if details.boundary is None else dict(details.boundary),
+        "items": dict(items),
+    }
+
+
+def _next_sequence(storage: LocalStorage, run: str) -> int:
+    """Count commits of the run; readers order by step first, so two saves at once may share a number."""
+    highest = 0
+    for at in storage.scan(run) if storage.run_folder(run).is_dir() else ():
+        with contextlib.suppress(ManifestError):
+            highest = max(highest, summarise(storage.read_manifest(at)).sequence)
+    return highest + 1

@@ -1,0 +1,263 @@
+"""Build the items of one checkpoint in its staging folder: live objects through their backends, files by copying."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ckptkit import registry
+from ckptkit.backend import Backend, CheckContext, SaveContext, SavedItem, SupportsEstimate, SupportsIngest
+from ckptkit.digest import digest_file
+from ckptkit.errors import (
+    BackendError,
+    CkptkitError,
+    ConflictError,
+    DamagedError,
+    DiskFullError,
+    InconsistentSetError,
+    NotFound,
+    UnsafeContentError,
+)
+from ckptkit.manifest.models import Manifest
+from ckptkit.manifest.names import check_item_name, check_paths
+from ckptkit.problem import Problem
+from ckptkit.storage.durable import storage_errors
+from ckptkit.verification.presence import set_problems
+
+
+class FileFields(TypedDict):
+    """One entry of an item's ``files`` in the manifest."""
+
+    path: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files that a trainer already wrote, to be adopted as an item: a file, a folder or a prefix.
+
+    Attributes:
+        path: where they are.
+        backend: which backend they are for; detected by content when None.
+    """
+
+    path: Path
+    backend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One item before it is written: which backend, and either a live object or files to copy."""
+
+    name: str
+    backend: Backend
+    item: Any
+    files: Mapping[str, Path] | None
+    estimate: int
+
+    @property
+    def ambient(self) -> bool:
+        return self.files is None and getattr(self.item, "ambient", False) is True
+
+
+def resolve(items: Mapping[str, Any]) -> list[_Source]:
+    """Find the backend of every item, before anything is written.
+
+    Raises:
+        UsageError: an item has no usable name.
+        BackendError: no backend takes an item, or its framework is missing.
+        NotFound: a path does not exist.
+    """
+    sources = []
+    for name, item in items.items():
+        check_item_name(name)
+        if isinstance(item, (Path, Files)):
+            sources.append(_adopted(name, item if isinstance(item, Files) else Files(item)))
+        else:
+            backend = registry.usable(registry.for_object(item, name=name).name)
+            estimate = backend.estimate_bytes(item) if isinstance(backend, SupportsEstimate) else 0
+            sources.append(_Source(name, backend, item, None, estimate))
+    return sources
+
+
+def _adopted(name: str, item: Files) -> _Source:
+    path = item.path
+    # A prefix (tf/ckpt-12) is no file itself, but some file beside it begins with it.
+    if not path.exists() and not (path.parent.is_dir() and any(path.parent.glob(_literal(path.name) + ".*"))):
+        raise NotFound(f"item {name!r}: {path} does not exist", hint="check the path")
+    backend, files = registry.for_path(path, name=name, backend=item.backend)
+    check_paths(files)
+    with storage_errors(f"item {name!r}"):
+        estimate = sum(source.stat().st_size for source in files.values())
+    return _Source(name, backend, item, files, estimate)
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def write(
+    sources: Sequence[_Source],
+    folder: Path,
+    step: int,
+    *,
+    probe: bool,
+    algorithm: str,
+    on_bytes: Callable[[int], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Write all items below the staging folder and return the ``items`` field of the manifest.
+
+    Items that are state of the whole process are written first and last: were they to differ, saving the others would
+    have changed the run.
+
+    Raises:
+        BackendError: a backend failed, wrote nothing, or drew random numbers while saving.
+        UnsafeContentError: a backend wrote outside its folder, or content that would run code.
+        DamagedError: files do not have the structure they should have.
+        DiskFullError: no room was left.
+    """
+    ordered = sorted(sources, key=lambda source: not source.ambient)
+    entries: dict[str, dict[str, Any]] = {}
+    for source in ordered:
+        item_folder = folder / source.name
+        saved = _write_one(source, item_folder, step, probe)
+        prefix = f"{source.name}/"
+        files = _files(item_folder, prefix, algorithm, on_bytes)
+        entries[source.name] = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
+    for source in (s for s in ordered if s.ambient):
+        again = folder.parent / f"again-{source.name}"
+        _write_one(source, again, step, probe)
+        if _files(again, "", algorithm) != _files(folder / source.name, "", algorithm):
+            raise BackendError(
+                f"item {source.name!r}: saving the other items changed the random generators of the process",
+                hint="one of the backends draws random numbers while it saves; save without it to find which",
+            )
+        shutil.rmtree(again)
+    _nothing_else(folder, {s.name for s in sources})
+    return {source.name: entries[source.name] for source in sources}
+
+
+def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedItem:
+    with storage_errors(f"item {source.name!r}"):
+        folder.mkdir()
+    try:
+        if source.files is None:
+            context = SaveContext(step=step, item=source.name, probe=probe)
+            return source.backend.save(source.item, folder, context=context)
+        _copy(source.files, folder)
+        assert isinstance(source.backend, SupportsIngest)  # for_path only returns those
+        described = CheckContext(sorted(source.files), step=step, source=source.item.path)
+        return source.backend.describe(folder, context=described)
+    except CkptkitError as error:
+        raise _named(error, source.name) from error
+    except Exception as error:
+        # A backend is a guest: whatever it raises ends this save, and is told as its failure.
+        if _is_full(error, folder):
+            raise DiskFullError(f"item {source.name!r}: no space left on the device; nothing was committed") from error
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise BackendError(
+            f"item {source.name!r}: backend {source.backend.name!r} failed: {reason}",
+            hint="nothing was committed, older checkpoints are as they were; --debug shows the traceback",
+        ) from error
+
+
+def _named(error: CkptkitError, name: str) -> CkptkitError:
+    if name not in error.message:
+        error.message = f"item {name!r}: {error.message}"
+    return error
+
+
+def _is_full(error: BaseException | None, folder: Path) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    # C++ writers (torch) lose the errno: then the file system itself is asked.
+    return shutil.disk_usage(folder).free < 1 << 20
+
+
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
+    for name, source in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before = source.stat()
+        shutil.copyfile(source, target)
+        after = source.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise ConflictError(f"{source}: changed while it was copied", hint="save when the trainer has closed it")
+
+
+def entry(
+    name: str, backend: Backend, folder: Path, saved: SavedItem, files: Sequence[FileFields], step: int, prefix: str
+) -> dict[str, Any]:
+    """Return an item's entry for the manifest, after its backend has checked the files it lists.
+
+    ``prefix`` is what the listed paths have before those in ``folder``: nothing for files adopted in place.
+
+    Raises:
+        BackendError: there are no files.
+        UnsafeContentError: loading them would run code.
+        DamagedError: they do not have the structure they should have.
+    """
+    if not files:
+        raise BackendError(f"item {name!r}: backend {backend.name!r} wrote no file")
+    names = [f["path"].removeprefix(prefix) for f in files]
+    context = CheckContext(names, saved.metadata, backend.format_version, step)
+    _refuse(name, [p for p in backend.check(folder, context=context) if p.severity != "warning"])
+    return {
+        "backend": backend.name,
+        "format_version": backend.format_version,
+        "step": saved.step,
+        "counters": dict(saved.counters),
+        "exactness": {"grade": saved.exactness.grade, "reason": saved.exactness.reason},
+        "ambient": saved.ambient,
+        "hazards": list(saved.hazards),
+        "metadata": dict(saved.metadata),
+        "probe": None if saved.probe is None else dict(saved.probe),
+        "files": list(files),
+    }
+
+
+def _refuse(name: str, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    first = next((p for p in problems if p.severity == "unsafe"), problems[0])
+    where = f"{first.file}: " if first.file else ""
+    message = f"item {name!r}: {where}{first.message}"
+    if first.severity == "unsafe":
+        raise UnsafeContentError(message)
+    raise DamagedError(message, hint="nothing was committed; the files are not whole, or not what they seem")
+
+
+def _files(
+    folder: Path, prefix: str, algorithm: str, on_bytes: Callable[[int], None] | None = None
+) -> list[FileFields]:
+    entries: list[FileFields] = []
+    for path, folders, names in os.walk(folder):
+        for name in folders:
+            if Path(path, name).is_symlink():
+                raise UnsafeContentError(f"{Path(path, name)}: a backend must not write links")
+        for name in names:
+            file = Path(path, name)
+            size, digest = digest_file(file, algorithm, on_bytes=on_bytes)
+            entries.append({"path": prefix + file.relative_to(folder).as_posix(), "size": size, "digest": digest})
+    check_paths(entry["path"] for entry in entries)
+    return sorted(entries, key=lambda entry: entry["path"])
+
+
+def _nothing_else(folder: Path, names: set[str]) -> None:
+    strays = sorted(set(os.listdir(folder)) - names)
+    if strays:
+        raise UnsafeContentError(
+            f"{strays[0]!r}: a backend wrote outside the folder of its item; nothing was committed"
+        )
+
+
+def require_consistent(manifest: Manifest) -> None:
+    """Raise InconsistentSetError where the items do not agree on the step or on a counter."""
+    for problem in set_problems(manifest):
+        raise InconsistentSetError(f"{problem.message}; nothing was committed")

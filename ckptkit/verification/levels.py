@@ -1,0 +1,136 @@
+"""The levels of verification, each including the one before; findings are collected, never raised."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ckptkit import registry
+from ckptkit.backend import CheckContext, Proof
+from ckptkit.digest import algorithm_of, digest_file
+from ckptkit.errors import BackendError, CkptkitError, ConflictError
+from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.problem import Problem
+from ckptkit.storage import Location
+from ckptkit.verification import presence, proving
+from ckptkit.verification.report import LEVELS, CheckpointReport, Level
+
+Factories = Mapping[str, Mapping[str, str]]
+"""By item, by role: ``module:function`` of what builds a definition, for the level ``resume``."""
+
+
+class Verifier:
+    """Verifies checkpoints on one level.
+
+    Args:
+        level: ``presence``, ``digest``, ``format`` or ``resume``.
+        on_bytes: called with the number of bytes of each block read, for progress.
+        factories: for the level ``resume``.
+        limits: of the processes of the level ``resume``.
+    """
+
+    def __init__(
+        self,
+        level: Level = "format",
+        *,
+        on_bytes: Callable[[int], None] | None = None,
+        factories: Factories | None = None,
+        limits: proving.Limits | None = None,
+    ) -> None:
+        self.level: Level = level
+        self._depth = LEVELS.index(level)
+        self._on_bytes = on_bytes
+        self._factories = factories or {}
+        self._limits = limits or proving.Limits()
+
+    def verify(self, at: Location) -> CheckpointReport:
+        """Return what is wrong with one checkpoint; never raises for damage."""
+        manifest, problem = presence.read_manifest(at)
+        problems = [] if problem is None else [problem]
+        if manifest is None:
+            return CheckpointReport(at, self.level, None, problems)
+        problems += presence.set_problems(manifest)
+        try:
+            problems += presence.file_problems(at, manifest)
+        except OSError as error:
+            problems.append(Problem("file-unreadable", f"folder cannot be read ({error.strerror})"))
+        bytes_read, proofs = 0, {}
+        if self._depth >= LEVELS.index("digest"):
+            found, bytes_read = self._digests(at, manifest, problems)
+            problems += found
+        if self._depth >= LEVELS.index("format"):
+            problems += self._formats(at, manifest, problems)
+        if self._depth >= LEVELS.index("resume"):
+            proofs = dict(self._proofs(at, manifest, problems))
+            problems += [
+                Problem("resume-differs", proof.reason or "does not resume as it was saved", item=name)
+                for name, proof in proofs.items()
+                if proof.verdict == "differs"
+            ]
+        count = sum(len(item.files) for item in manifest.items.values())
+        return CheckpointReport(at, self.level, manifest, problems, count, bytes_read, proofs)
+
+    def _digests(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
+        skipped = {p.file for p in known}
+        problems, total = [], 0
+        for name, item in manifest.items.items():
+            for entry in item.files:
+                if entry.path in skipped:
+                    continue  # missing or of another size: reported already
+                try:
+                    algorithm = algorithm_of(entry.digest)
+                    size, digest = digest_file(at.folder / entry.path, algorithm, on_bytes=self._on_bytes)
+                except ConflictError:
+                    problems.append(Problem("file-changed", "changed while it was read", entry.path, name))
+                    continue
+                except CkptkitError as error:
+                    problems.append(Problem("file-unreadable", error.message, entry.path, name))
+                    continue
+                total += size
+                if digest != entry.digest:
+                    message = "content differs from what was saved (digest mismatch)"
+                    problems.append(Problem("digest-mismatch", message, entry.path, name))
+        return problems, total
+
+    def _formats(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:
+        damaged = {p.item for p in known if p.item and p.severity != "warning" and p.code != "set-inconsistent"}
+        for name, item in manifest.items.items():
+            if name not in damaged:  # a damaged file's structure says nothing new
+                yield from check_item(at, name, item, manifest.step)
+
+    def _proofs(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
+        bad = {p.item for p in known if p.severity != "warning"}
+        for name, item in manifest.items.items():
+            if name in bad or None in bad:
+                yield name, Proof("unproven", "not loaded: problems were found in its files")
+            else:
+                folder, files = item_folder(at, name, item)
+                factories = self._factories.get(name, {})
+                yield name, proving.prove(folder, files, item, manifest.step, factories, self._limits)
+
+
+def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[str]]:
+    """Return the folder of an item and its files relative to it."""
+    if at.sidecar:
+        return at.folder, [f.path for f in item.files]
+    return at.folder / name, [f.path.removeprefix(f"{name}/") for f in item.files]
+
+
+def check_item(at: Location, name: str, item: ItemEntry, step: int) -> list[Problem]:
+    """Return what the item's backend finds in the structure of its files."""
+    try:
+        backend = registry.get(item.backend)
+    except BackendError as error:
+        return [Problem("backend-missing", f"{error.message}: its structure was not checked", item=name)]
+    if item.format_version > backend.format_version:
+        message = (
+            f"written in format {item.format_version} of {item.backend!r}, this one reads {backend.format_version}"
+        )
+        return [Problem("backend-missing", message, item=name)]
+    folder, files = item_folder(at, name, item)
+    context = CheckContext(files, item.metadata, item.format_version, step)
+    prefix = "" if at.sidecar else f"{name}/"
+    try:
+        return [p.located(item=name, prefix=prefix) for p in backend.check(folder, context=context)]
+    except Exception as error:
+        # A stranger's check may raise anything on hostile files: that is a finding too, never the end of the report.
+        message = f"backend {item.backend!r} failed while checking: {type(error).__name__}: {error}".splitlines()[0]
+        return [Problem("backend-failed", message, item=name)]

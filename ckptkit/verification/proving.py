@@ -1,0 +1,124 @@
+"""Level ``resume``: load one item in a fresh, limited process and replay the proof that was recorded at save.
+
+Loading can crash or hang on hostile state, so nothing of it happens in the process of the caller. The process gets an
+allowlist of environment variables (no tokens), no core dumps, and limits of time and memory.
+"""
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ckptkit import registry
+from ckptkit.backend import LoadContext, Proof, SupportsProbe
+from ckptkit.errors import CkptkitError
+from ckptkit.formats import strict_json
+from ckptkit.manifest.models import ItemEntry
+
+_ENVIRONMENT = frozenset(
+    """PATH HOME LANG LC_ALL TMPDIR PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES OMP_NUM_THREADS
+    MKL_NUM_THREADS ATEN_CPU_CAPABILITY MKL_CBWR ONEDNN_MAX_CPU_ISA TF_CPP_MIN_LOG_LEVEL""".split()
+)
+_MARK = "ckptkit-proof:"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one proving process: wall-clock and CPU seconds, bytes of address space."""
+
+    seconds: int = 300
+    memory: int = 64 << 30  # TensorFlow and torch map far more address space than they use
+
+
+def prove(
+    folder: Path, files: Sequence[str], item: ItemEntry, step: int, factories: Mapping[str, str], limits: Limits
+) -> Proof:
+    """Return the verdict on one item; a crash, a hang or an error while loading is ``differs`` with the reason.
+
+    Args:
+        folder: the item's folder.
+        files: its files.
+        item: its entry in the manifest.
+        step: step of the checkpoint.
+        factories: ``module:function`` by role.
+        limits: of the process.
+    """
+    job = {
+        "folder": str(folder.resolve()),
+        "files": list(files),
+        "backend": item.backend,
+        "format_version": item.format_version,
+        "metadata": item.metadata,
+        "probe": item.probe,
+        "step": step,
+        "factories": dict(factories),
+    }
+    environment = {k: v for k, v in os.environ.items() if k in _ENVIRONMENT}
+    command = [sys.executable, "-m", "ckptkit.verification.proving", str(limits.seconds), str(limits.memory)]
+    try:
+        done = subprocess.run(
+            command, input=strict_json.dumps(job), capture_output=True, env=environment, timeout=limits.seconds
+        )
+    except subprocess.TimeoutExpired:
+        return Proof("differs", f"loading did not end within {limits.seconds} seconds")
+    for line in done.stdout.decode(errors="replace").splitlines():
+        if line.startswith(_MARK):
+            verdict, reason = json.loads(line.removeprefix(_MARK))
+            return Proof(verdict, reason)
+    if done.returncode < 0:
+        return Proof("differs", f"loading it crashed the process (signal {-done.returncode})")
+    last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
+    return Proof("differs", f"loading it failed: {last[:300]}")
+
+
+def _in_child(job: dict[str, Any]) -> Proof:
+    backend = registry.usable(job["backend"])
+    if not isinstance(backend, SupportsProbe):
+        return Proof("unproven", f"backend {job['backend']!r} has no proof of resume")
+    if job["probe"] is None:
+        return Proof("unproven", "no proof was recorded when it was saved")
+    context = LoadContext(
+        files=job["files"],
+        metadata=job["metadata"],
+        format_version=job["format_version"],
+        step=job["step"],
+        probe=job["probe"],
+        factories={role: _factory(target) for role, target in job["factories"].items()},
+    )
+    return backend.prove(Path(job["folder"]), context=context)
+
+
+def _factory(target: str) -> Callable[[], Any]:
+    module, _, name = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    if not callable(found):
+        raise TypeError(f"{target} is not callable")
+    factory: Callable[[], Any] = found
+    return factory
+
+
+def _main() -> None:
+    seconds, memory = int(sys.argv[1]), int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds * 4, seconds * 4))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    sys.path.insert(0, os.getcwd())  # factories are named relative to where the training is started
+    try:
+        proof = _in_child(strict_json.loads(sys.stdin.buffer.read()))
+    except CkptkitError as error:
+        proof = Proof("differs", error.message)
+    except ImportError as error:
+        proof = Proof("unproven", f"cannot be imported here: {error}")
+    print(f"\n{_MARK}{json.dumps([proof.verdict, proof.reason])}", flush=True)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,71 @@
+"""What a verification found, as data: problems per checkpoint, what was read, what was proven."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ckptkit.backend import Proof
+from ckptkit.manifest.models import Manifest
+from ckptkit.problem import Problem, fails
+from ckptkit.storage import Location
+
+Level = Literal["presence", "digest", "format", "resume"]
+LEVELS: tuple[Level, ...] = ("presence", "digest", "format", "resume")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointReport:
+    """One checkpoint's result.
+
+    Attributes:
+        at: where it is.
+        level: how far it was asked to look.
+        manifest: the manifest, or None when it cannot be read.
+        problems: what was found; damaged files are all listed.
+        files_checked: payload files looked at on this level.
+        bytes_read: payload bytes read for digests.
+        proofs: results of the ``resume`` level, by item.
+    """
+
+    at: Location
+    level: Level
+    manifest: Manifest | None
+    problems: Sequence[Problem] = ()
+    files_checked: int = 0
+    bytes_read: int = 0
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be resumed from: something was checked, and nothing but warnings was found."""
+        return self.manifest is not None and self.files_checked > 0 and not fails(self.problems)
+
+    @property
+    def reason(self) -> str:
+        """One line for a person: the first problem that fails it."""
+        failing = [p for p in self.problems if p.severity != "warning"]
+        if not failing:
+            return "nothing to check" if not self.good else ""
+        first = failing[0]
+        where = f"{first.file}: " if first.file else ""
+        return where + first.message + (f" (and {len(failing) - 1} more)" if len(failing) > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Results of many checkpoints."""
+
+    level: Level
+    checkpoints: Sequence[CheckpointReport]
+
+    @property
+    def exit_code(self) -> int:
+        """0 ok, 1 problems, 4 nothing was there to check, 5 unsafe content, 7 only a missing or failing backend."""
+        codes = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
+        if any(p.severity == "unsafe" for p in codes):
+            return 5
+        if codes:
+            return 7 if all(p.code in ("backend-missing", "backend-failed") for p in codes) else 1
+        if not self.checkpoints:
+            return 4
+        return 0 if all(c.good for c in self.checkpoints) else 1
