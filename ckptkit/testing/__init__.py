@@ -1,0 +1,33 @@
+"""The conformance kit: subclass ``BackendTests`` in a test file, and pytest tells whether a backend keeps the laws.
+
+::
+
+    from ckptkit.testing import BackendTests
+
+    class TestTally(BackendTests):
+        backend = TallyBackend
+
+        def make_item(self):
+            return Tally(start=0)
+
+        def advance(self, item):
+            return item.next()
+
+The hooks work on the live object itself and never go through the backend: a kit that asks the code under test whether
+the code under test is right learns nothing. This is the only room that imports pytest.
+"""
+
+from ckptkit.testing.hooks import BackendHooks, Saved
+from ckptkit.testing.laws_damage import DamageLaws
+from ckptkit.testing.laws_files import FileLaws
+from ckptkit.testing.laws_identity import IdentityLaws
+from ckptkit.testing.laws_ingest import IngestLaws
+from ckptkit.testing.laws_powers import PowerLaws
+from ckptkit.testing.laws_probe import ProbeLaws
+from ckptkit.testing.laws_resume import ResumeLaws
+
+__all__ = ["BackendHooks", "BackendTests", "Saved"]
+
+
+class BackendTests(IdentityLaws, FileLaws, ResumeLaws, DamageLaws, ProbeLaws, IngestLaws, PowerLaws):
+    """Every law of the backend contract, as tests. See ``BackendHooks`` for what a subclass fills in."""
