@@ -1,0 +1,16 @@
+"""Resume commands: an argument list with fields, expanded for one checkpoint and written for a shell or a scheduler."""
+
+from ckptkit.resume.command import Command, redacted_arguments
+from ckptkit.resume.template import FIELDS, expand, parse_template
+from ckptkit.resume.writing import FORMATS, Format, format_command
+
+__all__ = [
+    "FIELDS",
+    "FORMATS",
+    "Command",
+    "Format",
+    "expand",
+    "format_command",
+    "parse_template",
+    "redacted_arguments",
+]

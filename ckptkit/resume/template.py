@@ -1,0 +1,154 @@
+"""Templates of resume commands: an argument list whose fields expand inside one argument, never into two.
+
+``{path}``, ``{items.agent}`` or ``{metrics.reward}`` stand for a value, ``{{`` and ``}}`` for braces, and
+``{path!hydra}`` for a value in Hydra's own quotes (Lightning's ``epoch=12-step=500.ckpt`` needs them after ``key=``).
+"""
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from ckptkit.errors import UsageError
+
+FIELDS: Mapping[str, str] = {
+    "path": "folder of the checkpoint (of a sidecar checkpoint: its main file)",
+    "run": "name of the run",
+    "step": "step of the checkpoint",
+    "store": "path or URL of the store",
+    "items.NAME": "folder or file of one item",
+    "counters.NAME": "a counter, such as episode",
+    "metrics.NAME": "a metric, such as reward",
+}
+"""What a template may use, and what it means."""
+
+_PATHS = ("path", "store", "items")
+_ROOTS = {name.partition(".")[0] for name in FIELDS}
+_GROUPS = {name.partition(".")[0] for name in FIELDS if "." in name}
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NAME = re.compile(r"([a-z]+)(?:\.([^!]+))?(?:!(.*))?", re.DOTALL)
+_OPERATORS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "<<", "(", ")", "2>&1"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+Value = str | int | float | os.PathLike[str]
+
+
+def parse_template(text: str | Sequence[str]) -> list[str]:
+    """Return the argument list behind a template, with its fields checked.
+
+    Args:
+        text: a list of arguments, or one line as a shell reads it: quotes group, a backslash at the end of a line
+            continues it. No shell will run it, so operators are refused, and ``$NAME`` and ``*`` stay as they are.
+
+    Raises:
+        UsageError: empty, quotes that do not close, a shell operator, NUL, a brace or a field that means nothing.
+    """
+    arguments = _split(text) if isinstance(text, str) else list(text)
+    if not arguments or not arguments[0].strip():
+        raise UsageError("the resume template is empty", hint="for example 'python train.py --resume {path}'")
+    if _ASSIGNMENT.match(arguments[0]):
+        hint = f"start with env: 'env {arguments[0]} ...'"
+        raise UsageError(f"the resume template starts with an assignment: {arguments[0][:80]!r}", hint=hint)
+    for argument in arguments:
+        _refuse_nul(argument, "the resume template")
+        for match in _PIECE.finditer(argument):
+            piece = _parse_piece(match, argument)
+            if piece is not None and piece[0].partition(".")[0] not in _ROOTS:
+                raise _unknown(match[0], FIELDS)
+    return arguments
+
+
+def expand(
+    template: Sequence[str],
+    values: Mapping[str, Value | Mapping[str, Value]],
+    overrides: Sequence[str] = (),
+) -> list[str]:
+    """Return the argument list for one checkpoint.
+
+    Args:
+        template: what ``parse_template`` returned (or a manifest holds).
+        values: field (see ``FIELDS``) -> value; ``items``, ``counters`` and ``metrics`` -> mappings of their own.
+        overrides: arguments that are appended as they are, so that a later option wins.
+
+    Raises:
+        UsageError: a field that does not exist (the message names those that do), or a value that holds NUL.
+    """
+    known: dict[str, Value] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            known |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            known[name] = value
+    for override in overrides:
+        _refuse_nul(override, "an override")
+    return [_PIECE.sub(lambda match: _replace(match, known), argument) for argument in template] + list(overrides)
+
+
+def _split(text: str) -> list[str]:
+    text = text.replace("\\\n", "")
+    try:
+        arguments = shlex.split(text)
+        apart = shlex.shlex(text, posix=True, punctuation_chars=True)
+        apart.whitespace_split, apart.commenters = True, ""
+        unquoted = list(apart) != arguments
+    except ValueError as error:
+        hint = "close every quote, and write \\' for a quote that is meant"
+        raise UsageError(f"the resume template cannot be split: {error}", hint=hint) from error
+    if unquoted or not _OPERATORS.isdisjoint(arguments):
+        hint = "give one command; for more of them write a script, or \"sh -c '...' -- {path}\""
+        raise UsageError("the resume template holds a shell operator (such as ; | & > parentheses)", hint=hint)
+    return arguments
+
+
+def _parse_piece(match: re.Match[str], argument: str) -> tuple[str, bool] | None:
+    """Return the field and whether Hydra quotes it, or None for a literal brace."""
+    if match[0] in ("{{", "}}"):
+        return None
+    if match[1] is None:
+        hint = "write {{ and }} for braces that are meant"
+        raise UsageError(f"the resume template has a single {match[0]} in {argument[:80]!r}", hint=hint)
+    parts = _NAME.fullmatch(match[1])
+    root, name, conversion = parts.groups() if parts else (match[1], None, None)
+    if parts is None or (root in _GROUPS) != (name is not None):
+        raise _unknown(match[0], FIELDS)
+    if conversion not in (None, "hydra"):
+        raise UsageError(f"the resume template has an unknown conversion in {match[0]}", hint="there is only !hydra")
+    return (root if name is None else f"{root}.{name}"), conversion is not None
+
+
+def _replace(match: re.Match[str], known: Mapping[str, Value]) -> str:
+    piece = _parse_piece(match, match.string)
+    if piece is None:
+        return match[0][0]
+    field, hydra = piece
+    if field not in known:
+        raise _unknown(match[0], known)
+    text = os.fspath(value) if isinstance(value := known[field], os.PathLike) else str(value)
+    _refuse_nul(text, f"the value of {match[0]}")
+    if match.start() == 0 and text.startswith("-") and field.partition(".")[0] in _PATHS:
+        text = f"./{text}"  # the same file, but no program takes it for an option
+    return _quote_for_hydra(text) if hydra else text
+
+
+def _quote_for_hydra(text: str) -> str:
+    """Return the text in Hydra's single quotes, so that neither Hydra nor OmegaConf sees anything special in it.
+
+    Backslashes count only where they precede ``${``, a quote or the end; there they are doubled.
+    Source: https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values and OmegaConf's interpolation escapes.
+    """
+    text = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", text)
+    text = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{text}'"
+
+
+def _unknown(field: str, known: Mapping[str, object]) -> UsageError:
+    names = sorted(known)
+    near = difflib.get_close_matches(field.strip("{}").partition("!")[0], names, n=1)
+    hint = f"did you mean {{{near[0]}}}?" if near else "write {{ and }} for braces that are meant"
+    return UsageError(f"no field {field[:80]} for the resume command; there are {', '.join(names)}", hint=hint)
+
+
+def _refuse_nul(text: str, where: str) -> None:
+    if "\0" in text:
+        raise UsageError(f"{where} holds NUL, which no command line can carry", hint="remove the NUL character")
