@@ -1,0 +1,210 @@
+"""The backend itself: a torch policy, a module, or a dict of tensors, in files that need no ckptkit to be read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ckptkit.backend import CheckContext, Exactness, Fingerprint, LoadContext, Proof, SaveContext, SavedItem
+from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
+from ckptkit.formats import strict_json
+from ckptkit.problem import Problem
+from ckptkit_safetensors import check, ingest, layouts, policy
+from ckptkit_safetensors.capture import Captured
+
+
+class SafetensorsBackend:
+    """Saves a ``Policy``, a ``torch.nn.Module``, or a flat dict of torch tensors and NumPy arrays.
+
+    Files: ``policy.safetensors`` and, where the item has them, ``optimizer_state.pth`` (loads with
+    ``weights_only=True``), ``scheduler_state.pth``, ``scaler_state.pth``, ``ema.safetensors``,
+    ``gradients.safetensors``, ``preprocessor_config.json``, ``postprocessor_config.json``, ``extra.json``,
+    ``probe_input.safetensors``. Two saves of equal state are equal byte by byte. Without ckptkit:
+    ``safetensors.torch.load_model(model, "policy.safetensors")``; it also restores tied weights, of which the file
+    holds one. Global random generators are not part of the item: save them beside it.
+    """
+
+    name: ClassVar[str] = "safetensors"
+    format_version: ClassVar[int] = 1
+
+    def can_save(self, item: object, /) -> bool:
+        """Return whether the item is one of those, or a snapshot of one."""
+        known = isinstance(item, (policy.Policy, Captured))
+        return known or policy.is_module(item) or policy.is_tensor_dict(item)
+
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Write the item into the empty folder.
+
+        The grade is ``exact`` with an optimizer, or where nothing is trained; else ``weights-only``. With
+        ``context.probe`` the files are read back at once and compared with the live state.
+
+        Raises:
+            BackendError: something cannot be saved exactly; the message names it.
+        """
+        from ckptkit_safetensors import probe, restore
+        from ckptkit_safetensors.capture import capture
+
+        captured = capture(item)
+        if context.probe:
+            probe.observe(captured, item)
+        components = _write(captured, directory, context.step)
+        proof: dict[str, Any] | None = None
+        if context.probe:
+            digests = probe.digests_of(captured)
+            if digests != probe.digests_of(restore.read(directory, layouts.find(directory, _listed(directory)))):
+                raise BackendError("the files do not hold what was saved", hint="do not train while a save runs")
+            proof = {"digests": digests, "output": captured.output}
+        exactness = Exactness()
+        if captured.trains and "optimizer" not in captured.states:
+            exactness = Exactness("weights-only", "the item has no optimizer")
+        return SavedItem(
+            _metadata(captured, components),
+            step=context.step,
+            exactness=exactness,
+            hazards=captured.hazards,
+            probe=proof,
+        )
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        """Put the state into the target in place, or return it.
+
+        Args:
+            directory: the item's folder.
+            target: a ``Policy`` that matches the checkpoint part by part; a bare module or dict of tensors, which takes
+                the weights only; or None.
+            context: the item's files; the folder is listed if it names none.
+
+        Returns:
+            The target. Without one: the dict of tensors, if that is what was saved; else ``{"model": tensors}`` and,
+            where saved, ``optimizer``, ``scheduler``, ``scaler`` (as for their ``load_state_dict``), ``ema``,
+            ``gradients``, ``preprocessor``, ``postprocessor``, ``extra``.
+
+        Raises:
+            DamagedError: the files do not hold what they should.
+            UnsafeContentError: a ``.pth`` file holds more than plain values and tensors.
+            BackendError: the state does not fit the target, which is unchanged.
+        """
+        from ckptkit_safetensors import restore
+
+        if context.format_version > self.format_version:
+            message = f"{directory.name}: format {context.format_version} of the safetensors backend is newer than ours"
+            raise NewerFormatError(message)
+        files = context.files or _listed(directory)
+        layout = layouts.find(directory, files)
+        _refuse_damaged(directory, [name for name in files if name in {*layout.files(), layouts.PROBE_INPUT}])
+        stored = restore.read(directory, layout)
+        if target is None:
+            return stored.plain()
+        restore.put(stored, target)
+        return target
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterable[Problem]:
+        """Yield what is wrong with the structure of the files; reads no tensor, unpickles nothing."""
+        files = list(context.files or _listed(directory))
+        noted = context.metadata.get("components", {})
+        files += [name for name in noted.values() if name not in files] if isinstance(noted, Mapping) else []
+        return check.check_files(directory, files)
+
+    def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
+        """Recognise a ``.safetensors`` file, or a folder with a model and what lies beside it (not its subfolders)."""
+        return ingest.recognise(path)
+
+    def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
+        """Return what the files say: parts, dtypes, and the step by folder name, trainer state or our own record.
+
+        Raises:
+            InconsistentSetError: these do not agree on the step.
+            DamagedError: the model's header or the trainer's state cannot be read.
+        """
+        return ingest.describe(directory, replace(context, files=context.files or _listed(directory)))
+
+    def prove(self, directory: Path, *, context: LoadContext) -> Proof:
+        """Compare every part with its digest at save, and what the ``model`` factory builds with what was saved.
+
+        The factory returns a module, or a ``Policy`` with all parts; only then can all of them be proven.
+        """
+        from ckptkit_safetensors import probe
+
+        return probe.prove(directory, replace(context, files=context.files or _listed(directory)))
+
+    def fingerprint(self, item: Any, /) -> Fingerprint:
+        """Return the fingerprint of names, shapes, dtypes and ties of the model."""
+        from ckptkit_safetensors.capture import capture
+        from ckptkit_safetensors.digests import digest_state
+        from ckptkit_safetensors.tensors import describe
+
+        captured = capture(item)
+        shapes = {name: list(describe(captured.model[name])) for name in captured.model.names()}
+        return Fingerprint(digest_state([shapes, captured.model.aliases]), tuple(captured.hazards))
+
+    def estimate_bytes(self, item: Any, /) -> int:
+        """Return about how many bytes a save will write."""
+        from ckptkit_safetensors.capture import capture
+        from ckptkit_safetensors.states import bytes_of
+
+        captured = capture(item)
+        sets = [part for part in (captured.model, captured.ema, captured.gradients) if part is not None]
+        names = sum(len(part.tensors) for part in sets)
+        text = sum(len(strict_json.dumps(value)) for value in captured.configs.values())
+        return sum(part.nbytes() for part in sets) + bytes_of(captured.states) + text + 400 * names + 16384
+
+    def snapshot(self, item: Any, /) -> Captured:
+        """Return a copy in main memory, with the answer to the example input, that later training does not change."""
+        from ckptkit_safetensors import probe
+        from ckptkit_safetensors.capture import capture
+
+        captured = capture(item)
+        probe.observe(captured, item)
+        return captured.copied()
+
+
+def _write(captured: Captured, directory: Path, step: int) -> dict[str, str]:
+    from ckptkit_safetensors import states, tensors
+
+    sets = {"ema": captured.ema, "gradients": captured.gradients}
+    present = ["model", *(name for name, part in sets.items() if part is not None), *captured.states, *captured.configs]
+    components = {part: layouts.FILES[part] for part in present}
+    for part, value in captured.configs.items():
+        # No newline at the end: without the last byte it must not be JSON any more.
+        (directory / components[part]).write_bytes(strict_json.dumps(value, indent=2))
+    for part, state in captured.states.items():
+        states.write(directory / components[part], state, part)
+    for part, values in sets.items():
+        if values is not None:
+            tensors.write(directory / components[part], values)
+    if captured.example is not None:
+        components["probe_input"] = layouts.PROBE_INPUT
+        tensors.write(directory / layouts.PROBE_INPUT, captured.example)
+    record = {**captured.record, "step": step, "components": components}
+    tensors.write(directory / layouts.MODEL, captured.model, record)
+    return components
+
+
+def _metadata(captured: Captured, components: Mapping[str, str]) -> dict[str, Any]:
+    from ckptkit_safetensors.tensors import describe
+
+    dtypes: dict[str, int] = {}
+    elements = 0
+    for value in captured.model.tensors.values():
+        shape, dtype = describe(value)
+        dtypes[dtype] = dtypes.get(dtype, 0) + 1
+        count = 1
+        for side in shape:
+            count *= side
+        elements += count
+    classes = {key: value for key, value in captured.record.items() if isinstance(value, str)}
+    counts = {"components": dict(components), "tensors": len(captured.model.tensors), "elements": elements}
+    return {**classes, **counts, "dtypes": dtypes, "tied": len(captured.model.aliases)}
+
+
+def _listed(directory: Path) -> list[str]:
+    return sorted(str(entry.relative_to(directory)) for entry in directory.rglob("*") if not entry.is_dir())
+
+
+def _refuse_damaged(directory: Path, files: Sequence[str]) -> None:
+    for problem in check.check_files(directory, files):
+        text = f"{problem.file or directory.name}: {problem.message}"
+        if problem.severity == "unsafe":
+            raise UnsafeContentError(text)
+        if problem.severity == "error":
+            raise DamagedError(text)

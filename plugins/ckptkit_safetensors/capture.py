@@ -1,0 +1,199 @@
+"""Takes the state out of live objects, without copying it yet, and refuses what could not be put back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ckptkit.errors import BackendError, DamagedError, UsageError
+from ckptkit.formats import strict_json
+from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.policy import Policy, is_module, is_tensor_dict
+from ckptkit_safetensors.tensors import TensorSet, collect, describe
+
+CONFIGS = ("preprocessor", "postprocessor", "extra")
+STATES = ("optimizer", "scheduler", "scaler")
+
+
+@dataclass(slots=True)
+class Captured:
+    """The state of an item, apart from the objects it came from; ``save`` accepts it like a live item.
+
+    Attributes:
+        kind: ``policy``, ``module`` or ``tensors``: what the item was.
+        model: tensors of the model.
+        ema: tensors of the moving average, if the item has one.
+        gradients: pending gradients by parameter name; None when none are pending or they were not wanted.
+        states: ``state_dict`` of optimizer, scheduler and scaler, those that the item has.
+        configs: JSON values of preprocessor, postprocessor and extra, those that the item has.
+        record: what a load compares before it puts anything back: classes, and the parameters of the optimizer.
+        hazards: one line each.
+        trains: whether some parameter of the model is trained.
+        example: tensors of the example input, by position ("0", "1") or keyword.
+        output: digest of the model's output on it, or why there is none.
+    """
+
+    kind: str
+    model: TensorSet
+    ema: TensorSet | None = None
+    gradients: TensorSet | None = None
+    states: dict[str, Any] = field(default_factory=dict)
+    configs: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    hazards: list[str] = field(default_factory=list)
+    trains: bool = False
+    example: TensorSet | None = None
+    output: Mapping[str, Any] | None = None
+
+    def copied(self) -> "Captured":
+        """Return a copy in main memory that later training does not change."""
+        return Captured(
+            kind=self.kind,
+            model=self.model.copied(),
+            ema=self.ema and self.ema.copied(),
+            gradients=self.gradients and self.gradients.copied(),
+            states={name: portable(state, copy=True) for name, state in self.states.items()},
+            configs=self.configs,
+            record=self.record,
+            hazards=self.hazards,
+            trains=self.trains,
+            example=self.example and self.example.copied(),
+            output=self.output,
+        )
+
+
+def as_policy(item: Any) -> tuple[str, Policy]:
+    """Return (kind, the item as a bundle); raises BackendError for anything that is not an item of this backend."""
+    if isinstance(item, Policy):
+        if not is_module(item.model) and not is_tensor_dict(item.model):
+            raise BackendError(f"Policy.model is a {type(item.model).__name__}, not a module or a flat dict of tensors")
+        return "policy", item
+    if is_module(item):
+        return "module", Policy(model=item, gradients=False)
+    if is_tensor_dict(item):
+        return "tensors", Policy(model=item, gradients=False)
+    hint = "hand over a Policy, a torch.nn.Module or a flat dict of tensors"
+    raise BackendError(f"the safetensors backend cannot save a {type(item).__name__}", hint=hint)
+
+
+def capture(item: Any) -> Captured:
+    """Take the state out of a live item; tensors are referenced, not copied.
+
+    Raises:
+        BackendError: something in it cannot be saved; the message names it.
+    """
+    if isinstance(item, Captured):
+        return item
+    kind, policy = as_policy(item)
+    model = collect(tensors_of(policy.model), "model")
+    captured = Captured(kind=kind, model=model, hazards=hazards_of(policy.model))
+    captured.trains = is_module(policy.model) and any(p.requires_grad for p in policy.model.parameters())
+    captured.record = {"kind": kind, "model": class_of(policy.model)}
+    if policy.ema is not None:
+        captured.ema = collect(tensors_of(policy.ema), "ema")
+        captured.record["ema"] = class_of(policy.ema)
+    for name in STATES:
+        part = getattr(policy, name)
+        if part is not None:
+            captured.states[name] = part.state_dict()
+            captured.record[name] = class_of(part)
+    if policy.optimizer is not None:
+        captured.record["parameters"] = _named_groups(policy)
+    for name in CONFIGS:
+        value = getattr(policy, name)
+        if value is not None:
+            captured.configs[name] = _json(name, value)
+    _capture_gradients(captured, policy)
+    _scaler_hazard(captured, policy.scaler)
+    return captured
+
+
+def tensors_of(part: Any) -> Mapping[str, Any]:
+    """Return the named tensors of a module (its ``state_dict``) or of a dict of tensors."""
+    if not is_module(part):
+        return dict(part)
+    state: Mapping[str, Any] = part.state_dict()
+    return state
+
+
+def parameters_of(model: Any) -> dict[str, Any]:
+    """Return the named parameters of a module, tied ones once, or the trained tensors of a dict."""
+    if is_module(model):
+        return dict(model.named_parameters())
+    return {name: value for name, value in model.items() if getattr(value, "requires_grad", False) and value.is_leaf}
+
+
+def class_of(part: Any) -> str:
+    """Return ``module.QualifiedName`` of the object's class."""
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def hazards_of(model: Any) -> list[str]:
+    """Return what a module holds that its ``state_dict`` leaves out."""
+    if not is_module(model):
+        return []
+    kept = set(model.state_dict(keep_vars=True))
+    lost = sorted(name for name, _ in model.named_buffers() if name not in kept)
+    return [f"buffer {name!r} is not persistent: it is not saved and starts anew" for name in lost]
+
+
+def portable(value: Any, *, copy: bool = False) -> Any:
+    """Return nested state with every tensor in main memory, detached, alone in its storage; containers are new."""
+    kind = type(value)
+    if kind in (dict, list, tuple) or kind.__name__ in ("OrderedDict", "Counter"):
+        if isinstance(value, dict):
+            return kind({key: portable(entry, copy=copy) for key, entry in value.items()})
+        return kind(portable(entry, copy=copy) for entry in value)
+    if any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in kind.__mro__):
+        plain = value.detach().cpu()
+        owns = plain.layout != need("torch").strided or plain.untyped_storage().nbytes() == plain.nbytes
+        return plain.clone() if (copy and plain.data_ptr() == value.data_ptr()) or not owns else plain
+    return value
+
+
+def _named_groups(policy: Policy) -> list[list[list[Any]]]:
+    """Return (name, shape, dtype) of each parameter of each group of the optimizer, in its own order."""
+    names = {id(value): name for name, value in tensors_with_identity(policy.model)}
+    groups: list[list[list[Any]]] = []
+    for index, group in enumerate(policy.optimizer.param_groups):
+        entries = []
+        for place, parameter in enumerate(group["params"]):
+            name = names.get(id(parameter))
+            if name is None:
+                hint = "put all trained modules into one module (torch.nn.ModuleDict) and save that"
+                message = f"parameter {place} of group {index} of the optimizer, shape {tuple(parameter.shape)}"
+                raise BackendError(f"{message}, is not in the model: its value would be lost", hint=hint)
+            shape, dtype = describe(parameter)
+            entries.append([name, list(shape), dtype])
+        groups.append(entries)
+    return groups
+
+
+def tensors_with_identity(model: Any) -> list[tuple[str, Any]]:
+    """Return (name, the very object) of all parameters of a module, or of all tensors of a dict."""
+    return list(model.named_parameters()) if is_module(model) else list(model.items())
+
+
+def _json(name: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise BackendError(f"Policy.{name} is a {type(value).__name__}, not a mapping of JSON values")
+    try:
+        return strict_json.loads(strict_json.dumps(value))  # as a load will give it back, and apart from the live one
+    except UsageError as error:
+        raise BackendError(f"Policy.{name}: {error.message.removeprefix('$.')}", hint=error.hint) from error
+    except DamagedError as error:
+        raise BackendError(f"Policy.{name}: {error}") from error
+
+
+def _capture_gradients(captured: Captured, policy: Policy) -> None:
+    pending = {name: p.grad for name, p in parameters_of(policy.model).items() if p.grad is not None}
+    if pending and policy.gradients:
+        captured.gradients = collect(pending, "gradient of")
+    elif pending and captured.kind == "policy":
+        captured.hazards.append(f"pending gradients of {len(pending)} parameters are not saved (gradients=False)")
+
+
+def _scaler_hazard(captured: Captured, scaler: Any) -> None:
+    # GradScaler keeps "already unscaled" and "already stepped" per optimizer outside its state_dict.
+    states = getattr(scaler, "_per_optimizer_states", {}) or {}
+    if any(getattr(state.get("stage"), "name", "READY") != "READY" for state in states.values()):
+        captured.hazards.append("saved between scaler.unscale_() or step() and scaler.update(): save after update()")

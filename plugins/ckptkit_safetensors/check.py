@@ -1,0 +1,122 @@
+"""Finds what is wrong with the structure of an item's files, without a framework and without running anything."""
+
+import json
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats import strict_json
+from ckptkit.problem import Problem
+from ckptkit_safetensors import layouts
+from ckptkit_safetensors.header import Header, HeaderError, read_header
+from ckptkit_safetensors.tensors import read_record
+
+PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
+
+
+def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
+    """Yield the problems of an item's files: each by its kind, then whether they belong together.
+
+    Args:
+        directory: the item's folder.
+        files: names relative to it.
+    """
+    headers: dict[str, Header] = {}
+    for name in files:
+        problem = _not_regular(directory / name)
+        if problem is not None:
+            yield Problem("missing-file", problem, file=name)
+        elif name.endswith(".safetensors"):
+            yield from _safetensors(directory / name, name, headers)
+        elif name.endswith(".json"):
+            yield from _json(directory / name, name)
+        elif name.endswith(PICKLES):
+            from ckptkit.formats.torch_files import check_torch_file
+
+            yield from check_torch_file(directory / name, file=name)
+    yield from _belong_together(directory, files, headers)
+
+
+def _not_regular(path: Path) -> str | None:
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError) as error:
+        return f"cannot be found ({getattr(error, 'strerror', error)})"
+    return None if stat.S_ISREG(mode) else "is not a regular file"
+
+
+def _safetensors(path: Path, name: str, headers: dict[str, Header]) -> Iterator[Problem]:
+    try:
+        header = read_header(path)
+        record = read_record(header.metadata)
+    except HeaderError as error:
+        yield Problem("safetensors-header", error.message, file=name)
+    except DamagedError as error:
+        yield Problem("safetensors-record", error.message, file=name)
+    except OSError as error:
+        yield Problem("unreadable-file", f"cannot be read ({error.strerror})", file=name)
+    else:
+        headers[name] = header
+        for alias, holder in record.get("aliases", {}).items():
+            if holder not in header.tensors or alias in header.tensors:
+                text = f"ties {ascii(alias)[:80]} to {ascii(holder)[:80]}, which does not fit its tensors"
+                yield Problem("safetensors-record", text, file=name)
+
+
+def _json(path: Path, name: str) -> Iterator[Problem]:
+    try:
+        content = strict_json.load(path)
+    except DamagedError as error:
+        reason = error.message.removeprefix(f"{path.name}: ")
+        severe = name in layouts.FILES.values() or not _python_reads(path)
+        yield Problem("bad-json", reason, file=name, severity="error" if severe else "warning")
+    except OSError as error:
+        yield Problem("unreadable-file", f"cannot be read ({error.strerror})", file=name)
+    else:
+        if name in layouts.FILES.values() and not isinstance(content, dict):
+            yield Problem("bad-json", "is not a JSON object", file=name)
+
+
+def _python_reads(path: Path) -> bool:
+    """Return whether only NaN or Infinity is what strict JSON refuses: trainers log them (a loss that diverged)."""
+    try:
+        json.loads(path.read_bytes(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return False
+    return path.stat().st_size <= strict_json.MAX_BYTES
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("double key")
+    return dict(pairs)
+
+
+def _belong_together(directory: Path, files: Sequence[str], headers: dict[str, Header]) -> Iterable[Problem]:
+    model = layouts.model_file(files)
+    if model is None:
+        yield Problem("missing-file", f"there is no {layouts.MODEL} or other model among the files")
+        return
+    if model == layouts.INDEX:
+        yield from _shards(directory, files, headers)
+    elif model in headers:
+        for part, name in read_record(headers[model].metadata).get("components", {}).items():
+            if name not in files:
+                yield Problem("missing-file", f"the {part} file, which {model} speaks of, is not there", file=str(name))
+
+
+def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -> Iterator[Problem]:
+    try:
+        index = layouts.shards(directory / layouts.INDEX)
+    except (DamagedError, OSError) as error:
+        yield Problem("bad-shard-index", str(error), file=layouts.INDEX)
+        return
+    for shard in sorted(set(index.values())):
+        expected = {tensor for tensor, name in index.items() if name == shard}
+        if shard not in files:
+            yield Problem("missing-file", "a shard of the model is not there", file=shard)
+        elif shard in headers and expected != set(headers[shard].tensors):
+            count = len(expected ^ set(headers[shard].tensors))
+            yield Problem("bad-shard-index", f"{count} tensors are not where the index says", file=shard)

@@ -1,0 +1,133 @@
+"""Adopts what trainers already wrote: a `checkpoint-N/` folder, a Hugging Face or LeRobot folder, one file."""
+
+import json
+import re
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import CheckContext, Exactness, SavedItem
+from ckptkit.errors import DamagedError, InconsistentSetError
+from ckptkit_safetensors import layouts
+from ckptkit_safetensors.header import read_header
+from ckptkit_safetensors.tensors import read_record
+
+_STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)
+_COUNTED = {"trainer_state.json": "global_step", "training_state/training_step.json": "step"}
+
+
+def recognise(path: Path) -> Mapping[str, Path] | None:
+    """Return the files of the item at the path (relative name -> source), or None if it is not of this kind."""
+    if path.is_file():
+        return {path.name: path} if _looks_right(path) else None
+    if not path.is_dir():
+        return None
+    files = {entry.name: entry for entry in _entries(path)}
+    if (path / "pretrained_model" / "model.safetensors").is_file():
+        for folder in ("pretrained_model", "training_state"):
+            files |= {f"{folder}/{entry.name}": entry for entry in _entries(path / folder)}
+    model = layouts.model_file(list(files))
+    if model is None or not (model == layouts.INDEX or _looks_right(files[model])):
+        return None
+    # The cache of the Hugging Face hub is made of links into its blobs; what they point at is the file.
+    return {name: entry.resolve() if entry.is_symlink() else entry for name, entry in sorted(files.items())}
+
+
+def _entries(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+
+
+def _looks_right(path: Path) -> bool:
+    if path.suffix != ".safetensors":
+        return False
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    return len(start) == 9 and start[8:] == b"{"
+
+
+def describe(directory: Path, context: CheckContext) -> SavedItem:
+    """Return what the files say of themselves.
+
+    Raises:
+        DamagedError: the model's header cannot be read.
+        InconsistentSetError: the name of the folder and the files in it give different steps.
+    """
+    layout = layouts.find(directory, context.files)
+    dtypes: dict[str, int] = {}
+    tensors = elements = 0
+    record: dict[str, Any] = {}
+    for name in layout.model:
+        try:
+            header = read_header(directory / name)
+            record = record or read_record(header.metadata)
+        except DamagedError as error:
+            raise DamagedError(f"{name}: {error}") from error
+        for info in header.tensors.values():
+            tensors, elements = tensors + 1, elements + prod(info.shape)
+            dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
+    metadata: dict[str, Any] = {"components": layout.components(), "tensors": tensors, "elements": elements}
+    metadata["dtypes"] = dtypes
+    metadata |= {key: record[key] for key in ("kind", "model", "ema", "optimizer", "scheduler", "scaler") if key in record}
+    step = _agreed(_steps(directory, context, record))
+    exactness = Exactness()
+    if "optimizer" not in layout.parts and record.get("kind") != "tensors":
+        lerobot = any(name.startswith("training_state/") for name in context.files)
+        reason = "only LeRobot itself can load its training_state" if lerobot else "there is no optimizer state"
+        exactness = Exactness("weights-only", reason)
+    return SavedItem(metadata, step=step, exactness=exactness, hazards=_hazards(layout, context, record))
+
+
+def _hazards(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> list[str]:
+    hazards = []
+    if "optimizer" in layout.parts and not record:
+        if "scheduler" not in layout.parts:
+            hazards.append("there is no scheduler state: a learning-rate schedule would start anew")
+        hazards.append("the class of the optimizer was not recorded: a load can only compare shapes and options")
+    if context.source is not None and context.source.is_dir():
+        taken = {name.partition("/")[0] for name in context.files if "/" in name}
+        left = sorted(e.name for e in context.source.iterdir() if e.is_dir() and e.name not in taken)
+        hazards.extend(f"the subfolder {name!r} was not adopted" for name in left if not name.startswith("."))
+    return hazards
+
+
+def _steps(directory: Path, context: CheckContext, record: Mapping[str, Any]) -> dict[str, int]:
+    """Return every place that gives a step, with the step."""
+    steps = {} if context.source is None else _named_step(context.source)
+    for name, field in _COUNTED.items():
+        if name in context.files:
+            steps[name] = _count(directory / name, field)
+    if type(record.get("step")) is int:
+        steps[layouts.MODEL] = record["step"]
+    return steps
+
+
+def _named_step(source: Path) -> dict[str, int]:
+    """Return the step in the name of the source, of what it links to, or of the folder around ``pretrained_model``."""
+    real = source.resolve()
+    names = [source.name, real.name, *([real.parent.name] if real.name == "pretrained_model" else [])]
+    for name in names:
+        match = re.fullmatch(r"(\d{1,18})", name) or _STEP.search(name.removesuffix(".safetensors"))
+        if match:
+            return {f"the name {name!r}": int(match[1])}
+    return {}
+
+
+def _count(path: Path, field: str) -> int:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path.name}: cannot be read as JSON") from error
+    value = content.get(field) if isinstance(content, dict) else None
+    if type(value) is not int or value < 0:
+        raise DamagedError(f"{path.name}: has no count {field!r}")
+    return value
+
+
+def _agreed(steps: Mapping[str, int]) -> int | None:
+    if len(set(steps.values())) > 1:
+        places = ", ".join(f"{place} says {step}" for place, step in steps.items())
+        raise InconsistentSetError(f"the files do not agree on the step: {places}")
+    return next(iter(steps.values()), None)

@@ -1,0 +1,62 @@
+"""What a person hands to the backend: one bundle of the live objects that a torch training loop holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Policy:
+    """A model and everything that training it needs, saved and put back as one item.
+
+    On save, fields that are None are not part of the item. On load, the state goes into the objects in place, and the
+    bundle must match the checkpoint: an object without saved state, or saved optimizer, scheduler, scaler or EMA state
+    without an object, is an error (a forgotten optimizer would restart silently). The JSON fields are plain data: one
+    that is None is filled in, a mutable mapping is updated in place. ``.grad`` becomes what was pending at the save, or
+    None. To take only the weights, load into the bare module.
+
+    Attributes:
+        model: ``torch.nn.Module``, or a flat dict of tensors.
+        optimizer: ``torch.optim.Optimizer`` over the model's parameters.
+        scheduler: learning-rate scheduler (anything with ``state_dict`` and ``load_state_dict``).
+        scaler: ``torch.amp.GradScaler``.
+        ema: moving average of the weights, as a module (``AveragedModel``) or a flat dict of tensors.
+        preprocessor: JSON values of the preprocessor.
+        postprocessor: JSON values of the postprocessor.
+        extra: any other JSON values of the loop (epoch, position in the data).
+        gradients: whether pending ``.grad`` of the model's parameters belong to the item. They are needed when a save
+            falls between two accumulation steps; call ``optimizer.zero_grad()`` before a save that does not.
+        example_input: a tensor, a tuple of tensors (positional) or a dict of tensors (by keyword) for the proof of
+            resume: the model's output on it, in eval mode, is recorded at save and replayed by ``prove``.
+    """
+
+    model: Any
+    optimizer: Any = None
+    scheduler: Any = None
+    scaler: Any = None
+    ema: Any = None
+    preprocessor: Mapping[str, Any] | None = None
+    postprocessor: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] | None = None
+    gradients: bool = True
+    example_input: Any = None
+
+
+def is_module(item: object) -> bool:
+    """Return whether the object is a ``torch.nn.Module``, without importing torch."""
+    return any(c.__module__ == "torch.nn.modules.module" and c.__name__ == "Module" for c in type(item).__mro__)
+
+
+def is_tensor(item: object) -> bool:
+    """Return whether the object is a torch tensor or a NumPy array, without importing either."""
+    kinds = {("torch", "Tensor"), ("numpy", "ndarray")}
+    return any((c.__module__, c.__name__) in kinds for c in type(item).__mro__)
+
+
+def is_tensor_dict(item: object) -> bool:
+    """Return whether the object is a dict with at least one entry, all of them named tensors or arrays."""
+    return (
+        isinstance(item, Mapping)
+        and len(item) > 0
+        and all(isinstance(name, str) and is_tensor(value) for name, value in item.items())
+    )

@@ -1,0 +1,166 @@
+"""The proof of resume: digests of every part at save, the model's answer to a fixed input, and their replay."""
+
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import LoadContext, Proof
+from ckptkit.errors import BackendError
+from ckptkit_safetensors import layouts, restore, tensors
+from ckptkit_safetensors.capture import Captured, capture, portable
+from ckptkit_safetensors.digests import digest_state, digest_tensors
+from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.policy import Policy, is_module, is_tensor
+from ckptkit_safetensors.tensors import TensorSet, collect
+
+
+def digests_of(parts: Captured | restore.Stored) -> dict[str, str]:
+    """Return the digest of each part, the same for live objects and for the files they went into."""
+    result = {"model": digest_tensors(parts.model)}
+    if parts.ema is not None:
+        result["ema"] = digest_tensors(parts.ema)
+    if parts.gradients is not None:
+        result["gradients"] = digest_tensors(parts.gradients)
+    result |= {name: digest_state(portable(state)) for name, state in parts.states.items()}
+    return result | {name: digest_state(value) for name, value in parts.configs.items()}
+
+
+def observe(captured: Captured, item: Any) -> None:
+    """Run the model of a live item on its example input, on a copy, and note the input and the digest of the output."""
+    if not isinstance(item, Policy) or item.example_input is None or captured.example is not None:
+        return
+    if not is_module(item.model):
+        raise BackendError("Policy.example_input is given, but the model is not a module")
+    captured.example = collect(_named(item.example_input), "example_input")
+    try:
+        captured.output = answer(item.model, captured.example)
+    except Exception as error:  # the model's own code; a save must not fail for want of a proof
+        captured.output = {"reason": f"the model did not answer the example input at save ({error})"}
+
+
+def answer(model: Any, example: TensorSet) -> dict[str, Any]:
+    """Return the digest of a module's output in eval mode, and where it was computed.
+
+    The module is copied and all random generators are put back: nothing of the live run changes.
+    """
+    torch = need("torch")
+    place = next((p.device for p in model.parameters()), torch.device("cpu"))
+    inputs = {name: tensors_on(example[name], place) for name in example.names()}
+    positional = all(name.isdigit() for name in inputs)
+    with _untouched_generators(), torch.no_grad():
+        torch.manual_seed(0)  # a policy may sample its output
+        copy = deepcopy(model).eval()
+        output = copy(*inputs.values()) if positional else copy(**inputs)
+        digest = digest_state(output)
+    return {"digest": digest, "environment": numeric_environment(place.type)}
+
+
+def tensors_on(value: Any, device: Any) -> Any:
+    """Return an own copy of the tensor or array as a tensor on the device."""
+    torch = need("torch")
+    plain = torch.from_numpy(value.copy()) if tensors.is_array(value) else value.detach()
+    return plain.to(device, copy=True)
+
+
+def numeric_environment(device: str) -> dict[str, Any]:
+    """Return what may change the last bits of a result without any fault of the checkpoint."""
+    torch = need("torch")
+    return {
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": device,
+    }
+
+
+def prove(directory: Path, context: LoadContext) -> Proof:
+    """Load the files, compare every part with its digest, then with what a freshly built policy holds and answers."""
+    probe = context.probe or {}
+    recorded = probe.get("digests")
+    if not isinstance(recorded, Mapping):
+        return Proof("unproven", "no proof was recorded at save")
+    layout = layouts.find(directory, context.files)
+    stored = restore.read(directory, layout)
+    different = _different(recorded, digests_of(stored))
+    if different:
+        return Proof("differs", f"{', '.join(different)}: not what was saved")
+    if stored.record.get("kind") == "tensors":
+        return Proof("exact")
+    factory = context.factories.get("model")
+    if factory is None:
+        reason = "the files hold what was saved, but there is no `model` factory to load them into"
+        return Proof("unproven", reason)
+    target = factory()
+    try:
+        restore.put(stored, target)
+        now = capture(target)
+    except BackendError as error:
+        return Proof("differs", f"it does not load into what the `model` factory builds: {error}")
+    return _compare(directory, context, recorded, now, target)
+
+
+def _compare(directory: Path, context: LoadContext, recorded: Mapping[str, str], now: Captured, target: Any) -> Proof:
+    held = digests_of(now)
+    different = _different({part: recorded[part] for part in recorded if part in held}, held)
+    if different:
+        return Proof("differs", f"{', '.join(different)}: changed while they were put into a fresh policy")
+    output = (context.probe or {}).get("output")
+    if output is not None:
+        proof = _replay(directory, output, target.model if isinstance(target, Policy) else target)
+        if proof.verdict != "exact":
+            return proof
+    missing = [part for part in recorded if part not in held]
+    if missing:
+        reason = f"the `model` factory builds no {', '.join(missing)}: let it return a Policy with all parts"
+        return Proof("unproven", reason)
+    return Proof("exact")
+
+
+def _replay(directory: Path, output: Mapping[str, Any], model: Any) -> Proof:
+    if "digest" not in output:
+        return Proof("unproven", str(output.get("reason", "the output was not recorded")))
+    example, _ = tensors.read([directory / layouts.PROBE_INPUT])
+    try:
+        now = answer(model, example)
+    except Exception as error:  # the model's own code
+        return Proof("differs", f"the model does not answer the example input ({error})")
+    if now["digest"] == output["digest"]:
+        return Proof("exact")
+    then = output.get("environment", {})
+    changed = [f"{k} {then.get(k)} -> {v}" for k, v in now["environment"].items() if then.get(k) != v]
+    if changed:
+        return Proof("unproven", f"the output differs, and so does the numeric environment: {', '.join(changed)}")
+    return Proof("differs", "the model answers the example input otherwise than at save")
+
+
+def _different(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [part for part, digest in recorded.items() if now.get(part) != digest]
+
+
+def _named(example: Any) -> dict[str, Any]:
+    if is_tensor(example):
+        return {"0": example}
+    if isinstance(example, (tuple, list)):
+        return {str(index): value for index, value in enumerate(example)}
+    if isinstance(example, Mapping):
+        return dict(example)
+    raise BackendError("Policy.example_input is neither a tensor nor a tuple or dict of tensors")
+
+
+@contextmanager
+def _untouched_generators() -> Iterator[None]:
+    torch = need("torch")
+    python = random.getstate()
+    numpy = sys.modules.get("numpy")
+    legacy = numpy.random.get_state(legacy=False) if numpy is not None else None
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            if numpy is not None:
+                numpy.random.set_state(legacy)

@@ -1,0 +1,252 @@
+"""Named tensors: what may be saved, which names share one tensor, and how they go into a safetensors file and back."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.header import MAX_HEADER, HeaderError, check_name, read_header
+
+RECORD_KEY = "ckptkit"
+"""The one key in the metadata of each file: with two keys the library orders them at random, and files differ."""
+
+_TORCH = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "bool": "BOOL",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
+    "float8_e4m3fn": "F8_E4M3", "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2": "F8_E5M2",
+    "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
+}  # fmt: skip
+_NUMPY = {name: dtype for name, dtype in _TORCH.items() if not name.startswith(("bfloat", "float8"))}
+
+
+@dataclass(slots=True)
+class TensorSet:
+    """Named tensors, each piece of memory once.
+
+    Attributes:
+        tensors: name -> tensor or array, in the order of the model.
+        aliases: name of a tied tensor -> name in ``tensors`` that holds it.
+        arrays: which names are NumPy arrays.
+    """
+
+    tensors: dict[str, Any]
+    aliases: dict[str, str] = field(default_factory=dict)
+    arrays: list[str] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """Return all names, the tied ones too."""
+        return [*self.tensors, *self.aliases]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.tensors[self.aliases.get(name, name)]
+
+    def nbytes(self) -> int:
+        """Return the bytes of data."""
+        return sum(int(value.nbytes) for value in self.tensors.values())
+
+    def copied(self) -> "TensorSet":
+        """Return a copy in main memory that later training does not change."""
+        tensors = {
+            name: value.copy() if is_array(value) else value.detach().to("cpu", copy=True)
+            for name, value in self.tensors.items()
+        }
+        return TensorSet(tensors, dict(self.aliases), list(self.arrays))
+
+
+def is_array(value: object) -> bool:
+    """Return whether the value is a NumPy array, without importing NumPy."""
+    return any(c.__module__ == "numpy" and c.__name__ == "ndarray" for c in type(value).__mro__)
+
+
+def describe(value: Any) -> tuple[tuple[int, ...], str]:
+    """Return (shape, name of the dtype in safetensors) of a tensor or array that may be saved."""
+    if is_array(value):
+        return tuple(value.shape), _NUMPY[value.dtype.name]
+    return tuple(value.shape), _TORCH[str(value.dtype).removeprefix("torch.")]
+
+
+def collect(values: Mapping[str, Any], what: str) -> TensorSet:
+    """Check that every value can be saved, and find the names that share one tensor.
+
+    Args:
+        values: name -> tensor or array.
+        what: the component, for messages.
+
+    Raises:
+        BackendError: a name or a value that safetensors cannot hold; the message names it.
+    """
+    result = TensorSet({})
+    seen: dict[Any, str] = {}
+    for name, value in values.items():
+        _refuse(name, value, what)
+        if is_array(value):
+            result.arrays.append(name)
+        first = seen.setdefault(_identity(value), name)
+        if first == name:
+            result.tensors[name] = value
+        else:
+            result.aliases[name] = first
+    return result
+
+
+def _refuse(name: str, value: Any, what: str) -> None:
+    where = f"{what}: {name!r}"
+    try:
+        check_name(name)
+    except HeaderError as error:
+        raise BackendError(f"{what}: cannot be saved, {error}", hint="rename it") from error
+    if is_array(value):
+        if value.dtype.name not in _NUMPY:
+            raise BackendError(f"{where} has dtype {value.dtype}, which safetensors cannot hold", hint="convert it")
+        return
+    kind = type(value)
+    if (kind.__module__, kind.__name__) not in {("torch", "Tensor"), ("torch.nn.parameter", "Parameter")}:
+        hint = "only plain tensors and arrays are saved; convert it, or put JSON values into Policy.extra"
+        raise BackendError(f"{where} is a {kind.__module__}.{kind.__qualname__}, not a plain tensor", hint=hint)
+    reason = None
+    if value.is_quantized:
+        reason = "is quantized"
+    elif str(value.layout) != "torch.strided":
+        reason = f"is sparse ({value.layout})"
+    elif value.device.type == "meta":
+        reason = "is on the meta device and has no values"
+    elif str(value.dtype).removeprefix("torch.") not in _TORCH:
+        reason = f"has dtype {value.dtype}, which safetensors cannot hold"
+    if reason is not None:
+        raise BackendError(f"{where} {reason}", hint="convert it to a dense tensor of a plain dtype before saving")
+
+
+def _identity(value: Any) -> Any:
+    """Return what is equal for two names of the very same elements; overlapping but different views are not."""
+    if is_array(value):
+        place: Any = value.__array_interface__["data"][0]
+        return ("numpy", place, value.shape, value.strides, value.dtype.str) if value.size else id(value)
+    if value.numel() == 0:
+        return id(value)
+    layout = (tuple(value.shape), value.stride(), value.dtype, value.is_conj(), value.is_neg())
+    return ("torch", value.device, value.data_ptr(), *layout)
+
+
+def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = None) -> None:
+    """Write one safetensors file, the same bytes for the same tensors and record, with the mode that ``open`` gives.
+
+    Args:
+        path: the new file.
+        tensors: what to write.
+        record: JSON values for the metadata, beside the aliases.
+
+    Raises:
+        BackendError: the library refuses.
+    """
+    text = json.dumps({**(record or {}), "aliases": tensors.aliases, "arrays": tensors.arrays}, sort_keys=True)
+    if len(text) + sum(len(name) + 120 for name in tensors.tensors) > MAX_HEADER:
+        raise BackendError(f"{path.name}: too many tensors for one file ({len(tensors.tensors)})")
+    with path.open("xb") as stream:
+        mode = os.fstat(stream.fileno()).st_mode & 0o777
+    only_arrays = tensors.tensors and all(is_array(value) for value in tensors.tensors.values())
+    library = need("safetensors.numpy" if only_arrays else "safetensors.torch")
+    plain = _plain_arrays(tensors.tensors) if only_arrays else _plain_tensors(tensors.tensors)
+    try:
+        library.save_file(plain, path, metadata={RECORD_KEY: text})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BackendError(f"{path.name}: safetensors cannot write it ({error})") from error
+    path.chmod(mode)  # the library leaves 0600, whatever the umask says
+    read_header(path)
+
+
+def _plain_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    np = need("numpy")
+    return {
+        name: np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).reshape(value.shape)
+        for name, value in arrays.items()
+    }
+
+
+def _plain_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return contiguous CPU tensors that share no memory, which is what the library takes."""
+    torch = need("torch")
+    np = need("numpy")
+    result: dict[str, Any] = {}
+    taken: set[int] = set()
+    for name, value in tensors.items():
+        if is_array(value):
+            plain = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+        else:
+            plain = value.detach().resolve_conj().resolve_neg().to("cpu").contiguous()
+            storage = plain.untyped_storage()
+            if storage.data_ptr() in taken:
+                plain = plain.clone()
+            taken.add(storage.data_ptr())
+        result[name] = plain
+    return result
+
+
+def read_record(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what ckptkit noted in the metadata of a file; empty for a file that another tool wrote.
+
+    Raises:
+        DamagedError: the note is not what ckptkit writes.
+    """
+    text = metadata.get(RECORD_KEY)
+    if text is None:
+        return {}
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"has a {RECORD_KEY!r} record that is not JSON") from error
+    if not isinstance(record, dict):
+        raise DamagedError(f"has a {RECORD_KEY!r} record that is not an object")
+    aliases, arrays = record.get("aliases", {}), record.get("arrays", [])
+    if not isinstance(aliases, dict) or not isinstance(arrays, list):
+        raise DamagedError(f"has a {RECORD_KEY!r} record with wrong aliases or arrays")
+    if not all(isinstance(name, str) for name in [*aliases, *aliases.values(), *arrays]):
+        raise DamagedError(f"has a {RECORD_KEY!r} record with names that are not text")
+    return record
+
+
+def read(paths: Iterable[Path]) -> tuple[TensorSet, dict[str, Any]]:
+    """Read the tensors of one file, or of all shards of one model.
+
+    Tensors come as the library maps them from the file: copy before keeping them.
+
+    Returns:
+        The tensors (each where it was saved from: torch tensor or NumPy array) and the record of the first file.
+
+    Raises:
+        DamagedError: a file breaks the rules of the format, or two shards hold one name.
+    """
+    result = TensorSet({})
+    first: dict[str, Any] | None = None
+    for path in paths:
+        try:
+            header = read_header(path)
+            record = read_record(header.metadata)
+        except DamagedError as error:
+            raise DamagedError(f"{path.name}: {error}") from error
+        first = record if first is None else first
+        arrays = set(record.get("arrays", []))
+        loaded = _load_file(path, only_arrays=bool(header.tensors) and arrays.issuperset(header.tensors))
+        for name, value in loaded.items():
+            if name in result.tensors:
+                raise DamagedError(f"{path.name}: holds {name!r}, which another shard holds too")
+            result.tensors[name] = value.numpy() if name in arrays and not is_array(value) else value
+        result.arrays.extend(name for name in loaded if name in arrays)
+        for alias, name in record.get("aliases", {}).items():
+            if name not in loaded or alias in loaded:
+                raise DamagedError(f"{path.name}: ties {alias!r} to {name!r}, which does not fit its tensors")
+            result.aliases[alias] = name
+    return result, first or {}
+
+
+def _load_file(path: Path, *, only_arrays: bool) -> dict[str, Any]:
+    library = need("safetensors.numpy" if only_arrays else "safetensors.torch")
+    try:
+        loaded: dict[str, Any] = library.load_file(path)
+    except Exception as error:  # the library's own error type comes with the library
+        raise DamagedError(f"{path.name}: cannot be read ({error})") from error
+    return loaded
