@@ -203,10 +203,10 @@ class CheckpointStore:
         """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
         return listing.listing(self.storage, run)
 
-    def locate(self, ref: str | None = None) -> list[Location]:
+    def locate(self, ref: str | None = None) -> Sequence[Location]:
         """Return what a reference covers, unread; ``RUN@latest`` is the highest step. Raises NotFound."""
         if ref is None:
-            return [*self.storage.scan()]
+            return tuple(self.storage.scan())
         parsed = Ref.parse(ref)
         found = choosing.found(self.storage, parsed)
         return found[-1:] if parsed.word == "latest" else found

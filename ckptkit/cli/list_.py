@@ -1,0 +1,87 @@
+"""`ckptkit list`: what is there, read fast; content is judged by `verify` only."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.session import FormatOption, StoreOption, session
+
+if TYPE_CHECKING:
+    from ckptkit.store import Listed
+
+COLUMNS = ("RUN", "STEP", "STATE", "GRADE", "SIZE", "CREATED", "ITEMS", "METRICS", "MARKS")
+
+
+def list_checkpoints(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="Only this run.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the last N.")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag.")] = None,
+    sort: Annotated[
+        Literal["step", "created", "size"], typer.Option("--sort", help="Order; step means by run and step.")
+    ] = "step",
+    format_: FormatOption = None,
+    store: StoreOption = None,
+) -> None:
+    """List checkpoints, by run and step. Listed does not mean whole: `verify` tells."""
+    asked = session(context)
+    found = [one for one in asked.open(store).list(run) if tag is None or tag in one.tags]
+    if sort == "created":
+        found.sort(key=lambda one: one.summary.created_at if one.summary else "")
+    elif sort == "size":
+        found.sort(key=lambda one: one.summary.size if one.summary else 0)
+    if limit is not None:
+        found = found[-limit:]
+    if not found:
+        output.talk(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=asked.quiet)
+    format_chosen = output.chosen(format_)
+    output.rows(format_chosen, "checkpoints", COLUMNS, _records(found, exact=format_chosen != "table"))
+
+
+def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
+    for one in found:
+        summary = one.summary
+        marks = (["pinned"] if one.pinned else []) + list(one.tags)
+        fields: dict[str, Any] = {
+            "ref": one.at.ref,
+            "run": one.at.run,
+            "step": one.at.step,
+            "state": _state(one),
+            "problem": one.problem,
+            "pinned": one.pinned,
+            "tags": list(one.tags),
+            "path": str(one.at.manifest if one.at.sidecar else one.at.folder),
+        }
+        step = "?" if one.at.step is None else one.at.step
+        cells: list[object] = [one.at.run, step, fields["state"], "", "", "", "", "", ",".join(marks)]
+        if summary is not None:
+            metrics = {name: _number(value) for name, value in summary.metrics.items()}
+            fields |= {
+                "sequence": summary.sequence,
+                "grade": summary.grade,
+                "size": summary.size,
+                "created_at": summary.created_at,
+                "items": {name: item.backend for name, item in summary.items.items()},
+                "metrics": metrics,
+                "counters": summary.counters,
+            }
+            cells[3:8] = [
+                summary.grade,
+                summary.size if exact else output.size(summary.size),
+                summary.created_at if exact else summary.created_at[:16].replace("T", " "),
+                ",".join(summary.items),
+                ",".join(f"{name}={value}" for name, value in metrics.items()),
+            ]
+        yield cells, fields
+
+
+def _state(one: "Listed") -> str:
+    if one.problem is None:
+        return "listed"
+    return "unreadable" if one.summary is not None or one.at.manifest.exists() else "incomplete"
+
+
+def _number(value: Any) -> Any:
+    return value["$number"] if isinstance(value, dict) and "$number" in value else value

@@ -1,0 +1,124 @@
+"""The `ckptkit` program: commands by name, and how every error ends (two lines on stderr and an exit code)."""
+
+import signal
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from ckptkit import __version__
+from ckptkit.cli import (
+    backends,
+    list_,
+    output,
+    pin,
+    prune,
+    restore,
+    resume_cmd,
+    save,
+    show,
+    tag,
+    undelete,
+    verify,
+)
+from ckptkit.cli.session import Session, StoreOption
+from ckptkit.errors import CkptkitError
+
+app = typer.Typer(
+    name="ckptkit",
+    help="Save, list, verify, prune and resume training checkpoints of any framework.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        output.line(f"ckptkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    store: StoreOption = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    context.obj = Session(store=store, quiet=quiet)
+
+
+app.command("save")(save.save)
+app.command("list")(list_.list_checkpoints)
+app.command("show")(show.show)
+app.command("verify")(verify.verify)
+app.command("prune")(prune.prune)
+app.command("undelete")(undelete.undelete)
+app.command("pin")(pin.pin)
+app.command("unpin")(pin.unpin)
+app.command("tag")(tag.tag)
+app.command("resume-cmd")(resume_cmd.resume_cmd)
+app.command("restore")(restore.restore)
+app.command("backends")(backends.backends)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    # Names that are not UTF-8 must be shown escaped, never end the command; LANG=C must not either.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
+    signal.signal(signal.SIGTERM, _terminated)
+    debug = "--debug" in sys.argv[1:] and "--" not in sys.argv[1 : sys.argv.index("--debug")]
+    sys.exit(_run(debug))
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)  # unwinds, so that staging is removed
+
+
+def _run(debug: bool) -> int:
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except CkptkitError as error:
+        if debug:
+            traceback.print_exc()
+        return output.failure(error.message, error.hint, error.exit_code)
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        return output.closed()
+    except SystemExit as error:
+        # typer turns a closed stdout into exit 1, which would read as "problems found"
+        return output.closed() if isinstance(error.__context__, BrokenPipeError) else _code_of(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        return output.failure(f"{error.filename or 'ckptkit'}: {error.strerror or error}", "check the path", 10)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
+            return output.failure(error.format_message(), f"see `{_called()} --help`", 2)
+        if debug:
+            traceback.print_exc()
+        reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+        return output.failure(reason, CkptkitError.default_hint, CkptkitError.exit_code)
+
+
+def _code_of(error: SystemExit) -> int:
+    return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+
+
+def _called() -> str:
+    names = {command.name for command in app.registered_commands}
+    return " ".join(["ckptkit", *[a for a in sys.argv[1:] if a in names][:1]])
+
+
+if __name__ == "__main__":
+    run()

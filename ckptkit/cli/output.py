@@ -1,0 +1,126 @@
+"""How results are printed: data on stdout, talk on stderr; a table only on a terminal, whole lines in a pipe."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ckptkit.formats.shown import shown
+
+SCHEMA_VERSION = "1.0"
+_UNCUT = 1 << 20
+
+
+def line(text: str = "") -> None:
+    """Print one line of data."""
+    sys.stdout.write(text + "\n")
+
+
+def talk(text: str, *, quiet: bool = False) -> None:
+    """Print one line for a person, on stderr."""
+    if not quiet:
+        sys.stderr.write(text + "\n")
+
+
+def failure(message: str, hint: str, code: int) -> int:
+    """Print what went wrong and what to do, one line each, and return the exit code."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(f"ckptkit: {safe(message)}\n")
+        if hint:
+            sys.stderr.write(f"  {safe(hint)}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        return closed()
+    return code
+
+
+def closed() -> int:
+    """Return the exit code for a stdout that was closed early (`| head -1`), without a traceback at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 128 + 13  # as a program that SIGPIPE ended
+
+
+def safe(value: object) -> str:
+    """Return the text of a value with control and bidirectional characters escaped, uncut."""
+    return shown(str(value), _UNCUT)
+
+
+def chosen(format_: str | None) -> str:
+    """Return the output format: a table on a terminal, tab-separated values in a pipe."""
+    return format_ or ("table" if sys.stdout.isatty() else "tsv")
+
+
+def size(count: int) -> str:
+    """Return bytes for a person, in powers of ten."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def rows(
+    format_: str,
+    name: str,
+    columns: Sequence[str],
+    records: Iterable[tuple[Sequence[object], Mapping[str, Any]]],
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Print records, each given as cells and as JSON fields.
+
+    Args:
+        format_: ``table``, ``tsv``, ``json`` or ``ndjson``.
+        name: key of the list in the JSON document.
+        columns: headings of the cells.
+        records: cells (text for table and tsv) and fields (for json and ndjson).
+        extra: further fields of the JSON document.
+    """
+    if format_ == "json":
+        document = {"schema_version": SCHEMA_VERSION, name: [fields for _, fields in records], **(extra or {})}
+        line(dump(document, indent=2))
+    elif format_ == "ndjson":
+        for _, fields in records:
+            line(dump({"schema_version": SCHEMA_VERSION, **fields}))
+    elif format_ == "tsv":
+        line("\t".join(columns))
+        for cells, _ in records:
+            line("\t".join(safe(cell) for cell in cells))
+    else:
+        _table(columns, [[safe(cell) for cell in cells] for cells, _ in records])
+
+
+def dump(value: Any, indent: int | None = None) -> str:
+    """Return JSON text for other programs: NaN and infinity as strings, so that every parser reads it."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if (isinstance(value, float) and value in (float("inf"), float("-inf"))) or value != value:
+        return {"inf": "Infinity", "-inf": "-Infinity"}.get(str(value), "NaN")
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
+
+
+def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
+    for index, column in enumerate(columns):
+        numeric = all(row[index][:1].isdigit() for row in cells if row[index]) and bool(cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*[_plain(cell) for cell in row])
+    Console(highlight=False, markup=False, emoji=False, no_color=bool(os.environ.get("NO_COLOR"))).print(table)
+
+
+def _plain(cell: str) -> Any:
+    from rich.text import Text
+
+    return Text(cell)  # never markup: names come from files

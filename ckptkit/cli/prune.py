@@ -1,0 +1,138 @@
+"""`ckptkit prune`: show what a retention policy would remove; remove only with --apply."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.session import FormatOption, StoreOption, session
+
+if TYPE_CHECKING:
+    from ckptkit.cli.session import Session
+    from ckptkit.retention import RetentionPolicy
+    from ckptkit.store import CheckpointStore, Pruning
+
+COLUMNS = ("ACTION", "CHECKPOINT", "SIZE", "REASON")
+_Count = Annotated[str | None, typer.Option(metavar="N")]
+
+
+def prune(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="Only this run; every run if left out.")] = None,
+    keep_last: Annotated[str | None, typer.Option(metavar="N|all", help="The newest N.")] = None,
+    keep_every: Annotated[str | None, typer.Option(metavar="STEPS", help="One for every so many steps.")] = None,
+    keep_best: Annotated[str | None, typer.Option(metavar="N", help="The best N by --metric.")] = None,
+    metric: Annotated[str | None, typer.Option(help="For --keep-best.")] = None,
+    mode: Annotated[Literal["min", "max"] | None, typer.Option(help="For --keep-best: what is better.")] = None,
+    keep_within: Annotated[str | None, typer.Option(metavar="DURATION", help="All of the last 7d, 12h, ...")] = None,
+    keep_hourly: _Count = None,
+    keep_daily: _Count = None,
+    keep_weekly: _Count = None,
+    keep_monthly: _Count = None,
+    keep_yearly: _Count = None,
+    keep_tag: Annotated[list[str] | None, typer.Option(help="Those with this tag.")] = None,
+    max_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Drop the oldest until 50GB, ... fit.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Carry out the plan.")] = False,
+    plan: Annotated[str | None, typer.Option(metavar="DIGEST", help="Apply only this reviewed plan.")] = None,
+    grace: Annotated[str, typer.Option(metavar="DURATION", help="How long the trash is kept.")] = "24h",
+    level: Annotated[
+        Literal["presence", "digest", "format"], typer.Option("--level", help="What a checkpoint must pass to count.")
+    ] = "format",
+    dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True)] = False,
+    format_: FormatOption = None,
+    store: StoreOption = None,
+) -> int:
+    """Plan what a retention policy removes, with a reason for each; only --apply removes, into the trash."""
+    from ckptkit.errors import UsageError
+    from ckptkit.retention import parse_duration
+    from ckptkit.verification import Verifier
+
+    if dry_run and apply:
+        raise UsageError("--dry-run and --apply exclude each other")
+    words = {
+        "keep_last": keep_last,
+        "keep_every": keep_every,
+        "keep_best": keep_best,
+        "metric": metric,
+        "mode": mode,
+        "keep_within": keep_within,
+        "keep_hourly": keep_hourly,
+        "keep_daily": keep_daily,
+        "keep_weekly": keep_weekly,
+        "keep_monthly": keep_monthly,
+        "keep_yearly": keep_yearly,
+        "keep_tags": keep_tag or None,
+        "max_size": max_size,
+    }
+    asked = session(context)
+    opened = asked.open(store)
+    policies = _policies(asked, opened, run, {name: word for name, word in words.items() if word is not None})
+    with bytes_progress("verify", None, quiet=asked.quiet) as advance:
+        verifier = Verifier(level, on_bytes=advance)
+        planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
+    extra = {"plan": planned.plan.digest, "applied": apply, "notes": list(planned.plan.notes)}
+    output.rows(output.chosen(format_), "checkpoints", COLUMNS, _records(planned, exact=format_ != "table"), extra)
+    return _finish(asked, opened, planned, apply=apply, reviewed=plan)
+
+
+def _policies(
+    asked: "Session", store: "CheckpointStore", run: str | None, words: dict[str, Any]
+) -> "RetentionPolicy | dict[str, RetentionPolicy]":
+    """Return the policy of the command line, or else those that ckptkit.yaml gives the runs."""
+    from ckptkit.errors import UsageError
+    from ckptkit.retention import policy_from_words
+
+    if words:
+        return policy_from_words(words)
+    config = asked.config()
+    runs = {run} if run is not None else {at.run for at in store.locate()}
+    configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
+    if not configured:
+        raise UsageError(
+            "no retention policy is given", hint="add --keep-last N (see --help), or `retention:` in ckptkit.yaml"
+        )
+    return configured
+
+
+def _records(planned: "Pruning", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
+    for entry in planned.plan.entries:
+        candidate, reasons = entry.candidate, "; ".join(entry.reasons)
+        size = candidate.size if exact else output.size(candidate.size)
+        fields = {
+            "ref": candidate.name,
+            "action": entry.action,
+            "size": candidate.size,
+            "good": candidate.good,
+            "reasons": list(entry.reasons),
+        }
+        yield [entry.action, candidate.name, size, reasons], fields
+
+
+def _finish(
+    asked: "Session", store: "CheckpointStore", planned: "Pruning", *, apply: bool, reviewed: str | None
+) -> int:
+    plan, quiet = planned.plan, asked.quiet
+    for note in plan.notes:
+        output.talk(output.safe(note), quiet=quiet)
+    for run in plan.refused:
+        output.talk(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
+    garbage = f", and {len(planned.garbage)} old leftovers" if planned.garbage else ""
+    if not apply:
+        output.talk(
+            f"plan: keep {len(plan.kept)} ({output.size(plan.kept_bytes)}), remove {len(plan.removed)} "
+            f"({output.size(plan.removed_bytes)}){garbage}; nothing was changed. Carry it out with --apply "
+            f"(or --apply --plan {plan.digest})",
+            quiet=quiet,
+        )
+        return 0
+    done = store.prune(planned, expected=reviewed)
+    for failure in done.failures:
+        output.talk(f"not removed: {output.safe(failure)}")
+    output.talk(
+        f"removed {len(done.removed)} ({output.size(plan.removed_bytes)}) to the trash, purged {len(done.purged)} old "
+        "leftovers; `ckptkit undelete` takes back what is in the trash",
+        quiet=quiet,
+    )
+    return 3 if done.failures else 0

@@ -1,0 +1,51 @@
+"""Verification reports as annotations of code hosts: GitHub workflow commands and GitLab code quality JSON."""
+
+from ckptkit.cli import output
+from ckptkit.cli.reports import lines
+from ckptkit.cli.reports.sarif import fingerprint, path_of
+from ckptkit.verification import Report
+
+_MOST = 10  # GitHub shows ten annotations of a kind per step and drops the rest without a word
+
+
+def github(report: Report) -> str:
+    """Return workflow commands: at most ten errors and ten warnings, then one line that counts them all."""
+    shown = {"error": 0, "warning": 0}
+    result = []
+    for c in report.checkpoints:
+        for p in c.problems:
+            kind = "warning" if p.severity == "warning" else "error"
+            shown[kind] += 1
+            if shown[kind] <= _MOST:
+                where, text = _property(path_of(c, p)), _data(f"{c.at.ref}: {p.message} [{p.code}]")
+                result.append(f"::{kind} file={where},title=ckptkit::{text}")
+    covered = lines.coverage(report)
+    count = f"{covered['checkpoints']} checkpoints, {covered['files']} files, {shown['error']} errors"
+    kind = "error" if report.exit_code else "notice"
+    result.append(f"::{kind} title=ckptkit verify::{_data(count if report.checkpoints else 'nothing to check')}")
+    return "\n".join(result) + "\n"
+
+
+def _data(text: str) -> str:
+    return output.safe(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def gitlab(report: Report) -> str:
+    """Return a code quality report (https://docs.gitlab.com/ci/testing/code_quality/)."""
+    severity = {"warning": "minor", "error": "critical", "unsafe": "blocker"}
+    found = [
+        {
+            "description": output.safe(f"{c.at.ref}: {p.message}"),
+            "check_name": p.code,
+            "fingerprint": fingerprint(c, p),
+            "severity": severity[p.severity],
+            "location": {"path": path_of(c, p), "lines": {"begin": 1}},
+        }
+        for c in report.checkpoints
+        for p in c.problems
+    ]
+    return output.dump(found, indent=2) + "\n"

@@ -1,0 +1,46 @@
+"""Verification reports as SARIF 2.1.0, for code scanning pages.
+
+Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/
+"""
+
+import hashlib
+from typing import Any
+from urllib.parse import quote
+
+from ckptkit import __version__
+from ckptkit.cli import output
+from ckptkit.problem import Problem
+from ckptkit.verification import CheckpointReport, Report
+
+_LEVELS = {"warning": "warning", "error": "error", "unsafe": "error"}
+
+
+def render(report: Report) -> str:
+    """Return the JSON document."""
+    found = [(c, p) for c in report.checkpoints for p in c.problems]
+    rules = [{"id": code} for code in sorted({p.code for _, p in found})]
+    driver = {"name": "ckptkit", "version": __version__, "rules": rules}
+    run = {"tool": {"driver": driver}, "results": [_result(c, p) for c, p in found]}
+    document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return output.dump(document, indent=2) + "\n"
+
+
+def path_of(c: CheckpointReport, p: Problem) -> str:
+    """Return the file that a problem is about; the manifest when it is about no file."""
+    return str(c.at.folder / p.file) if p.file else str(c.at.manifest)
+
+
+def fingerprint(c: CheckpointReport, p: Problem) -> str:
+    """Return what stays equal while the same finding stays."""
+    return hashlib.sha256("\0".join((c.at.ref, p.item or "", p.file or "", p.code)).encode()).hexdigest()
+
+
+def _result(c: CheckpointReport, p: Problem) -> dict[str, Any]:
+    location = {"physicalLocation": {"artifactLocation": {"uri": quote(path_of(c, p))}}}
+    return {
+        "ruleId": p.code,
+        "level": _LEVELS[p.severity],
+        "message": {"text": output.safe(f"{c.at.ref}: {p.file or 'checkpoint'}: {p.message}")},
+        "locations": [location],
+        "partialFingerprints": {"ckptkit/v1": fingerprint(c, p)},
+    }

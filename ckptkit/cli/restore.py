@@ -1,0 +1,24 @@
+"""`ckptkit restore`: copy a verified checkpoint's files to another folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.session import StoreOption, session
+
+
+def restore(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP or RUN@latest.")],
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A new folder.")],
+    store: StoreOption = None,
+) -> None:
+    """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one."""
+    asked = session(context)
+    chosen = asked.open(store).copy_out(ref, destination)
+    for report in chosen.skipped:
+        output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
+    output.talk(f"restored {chosen.at.ref}", quiet=asked.quiet)
+    output.line(output.safe(destination))

@@ -1,0 +1,75 @@
+"""`ckptkit resume-cmd`: print the command that goes on from the newest checkpoint that verifies."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.session import LevelOption, StoreOption, session
+
+if TYPE_CHECKING:
+    from ckptkit.resume import Command
+
+
+def resume_cmd(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP or RUN@best.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- OVERRIDES]...", help="Appended, so that they win.")
+    ] = None,
+    format_: Annotated[
+        Literal["shell", "json", "argv0", "slurm", "k8s"], typer.Option("--format", help="How to print it.")
+    ] = "shell",
+    template: Annotated[
+        str | None, typer.Option("--template", help="Use this instead of the one that was saved.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")] = None,
+    mode: Annotated[Literal["min", "max"], typer.Option("--mode", help="For @best: what is better.")] = "max",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to an older one.")] = False,
+    level: LevelOption = "format",
+    store: StoreOption = None,
+) -> None:
+    """Print the command that resumes a run; the checkpoint is verified first, older ones are fallen back to.
+
+    Nothing resumable: nothing on stdout, exit 4, so that eval "$(ckptkit resume-cmd RUN)" does no harm.
+    """
+    from ckptkit.errors import NothingResumable
+    from ckptkit.resume import format_command, parse_template, redacted_arguments
+    from ckptkit.store import Ranking, resuming
+    from ckptkit.verification import Verifier
+
+    asked = session(context)
+    opened = asked.open(store)
+    with bytes_progress(f"verify {ref}", None, quiet=asked.quiet) as advance:
+        chosen = opened.choose(ref, verifier=Verifier(level, on_bytes=advance), ranking=Ranking(metric, mode))
+    for report in chosen.skipped:
+        output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
+    if strict and chosen.skipped:
+        raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
+    if template is not None:
+        configured = parse_template(template)
+    elif chosen.manifest.resume is None and (words := asked.config().for_run(chosen.at.run).resume) is not None:
+        configured = parse_template(words)
+    else:
+        configured = None  # what the run itself said when it was saved
+    command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or ())
+    text = format_command(command, format_)
+    output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
+    for index in redacted_arguments(command.argv):
+        output.talk(f"argument {index} holds a secret that was masked: fill it in before you run it", quiet=asked.quiet)
+    sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)
+
+
+def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:
+    """Return the line with a `cd` before it when the command is to be run in another folder than this."""
+    if command.cwd is None or os.path.realpath(command.cwd) == str(Path.cwd().resolve()):
+        return text
+    if not Path(command.cwd).is_dir():
+        output.talk(f"it was run in {output.safe(command.cwd)}, which does not exist here", quiet=quiet)
+        return text
+    return f"cd {shlex.quote(command.cwd)} && {text}"

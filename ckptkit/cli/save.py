@@ -1,0 +1,99 @@
+"""`ckptkit save`: make one checkpoint of files that a trainer wrote; no Python needed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ckptkit.cli import output, pairs
+from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.session import StoreOption, session
+from ckptkit.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from ckptkit.store import Files
+
+
+def save(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Run name, for example ppo/run1.")],
+    items: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=PATH...", help="Items; NAME:BACKEND=PATH forces the backend."),
+    ],
+    step: Annotated[int, typer.Option("--step", help="Training step.")],
+    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="K=V", help="A number, for @best.")] = None,
+    counter: Annotated[list[str] | None, typer.Option("--counter", metavar="K=N", help="A whole count.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A word for retention.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="JSON or YAML file with the run's settings.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that goes on; fields such as {path}.")
+    ] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", help="Name of a variable that it needs.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", help="RUN@STEP that this run was resumed from.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Move a checkpoint of this step to the trash.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
+    asked = session(context)
+    opened = asked.open(store)
+    files = _items(items)
+    template = None
+    if resume is not None:
+        from ckptkit.resume import parse_template
+
+        template = parse_template(resume)
+    with bytes_progress(f"save {run}@{step}", None, quiet=asked.quiet) as advance:
+        saved = opened.save(
+            run,
+            step,
+            files,
+            metrics=pairs.parse(metric or (), "--metric", float),
+            counters=pairs.parse(counter or (), "--counter", pairs.count),
+            config=_config(config) if config is not None else None,
+            resume=template,
+            env=env or (),
+            parent=parent,
+            tags=tag or (),
+            replace=replace,
+            on_bytes=advance,
+        )
+    found = ", ".join(f"{name} ({item.backend})" for name, item in saved.manifest.items.items())
+    output.talk(
+        f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
+    )
+    output.line(output.safe(saved.path))
+
+
+def _items(words: list[str]) -> "dict[str, Files]":
+    from ckptkit.store import Files
+
+    items: dict[str, Files] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        name, _, backend = name.partition(":")
+        if not equals or not path:
+            raise UsageError(f"{word!r} is not NAME=PATH", hint="for example policy=outputs/checkpoint-5000")
+        if name in items:
+            raise UsageError(f"item {name!r} is given twice")
+        items[name] = Files(Path(path), backend or None)
+    return items
+
+
+def _config(path: Path) -> dict[str, Any]:
+    from ckptkit.formats import strict_json
+
+    if not path.is_file():
+        raise NotFound(f"{path}: does not exist", hint="give a JSON or YAML file to --config")
+    if path.suffix == ".json":
+        value = strict_json.load(path)
+    else:
+        import yaml
+
+        try:
+            value = yaml.safe_load(path.read_bytes())
+        except yaml.YAMLError as error:
+            raise UsageError(f"{path}: is not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: is not a mapping of settings")
+    return value

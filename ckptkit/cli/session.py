@@ -1,0 +1,63 @@
+"""What all commands share: which store, which configuration, how much talk."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ckptkit.digest import DEFAULT_ALGORITHM
+
+if TYPE_CHECKING:
+    from ckptkit.config import Config
+    from ckptkit.store import CheckpointStore
+
+DEFAULT_STORE = "checkpoints"
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="PATH", help="The store; else CKPTKIT_STORE, else ckptkit.yaml, else ./checkpoints."
+    ),
+]
+FormatOption = Annotated[
+    Literal["table", "tsv", "json", "ndjson"] | None,
+    typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
+]
+LevelOption = Annotated[
+    Literal["presence", "digest", "format", "resume"],
+    typer.Option("--level", help="How far to look."),
+]
+
+
+@dataclass
+class Session:
+    """Options that stand before the command."""
+
+    store: str | None = None
+    quiet: bool = False
+    _config: "Config | None" = None
+
+    def config(self) -> "Config":
+        """Return the configuration found upward from the current folder."""
+        if self._config is None:
+            from ckptkit.config import load_config
+
+            self._config = load_config(Path.cwd())
+        return self._config
+
+    def open(self, store: str | None = None) -> "CheckpointStore":
+        """Return the store that the command line, the environment or the configuration names."""
+        from ckptkit.store import CheckpointStore
+
+        url = store or self.store or os.environ.get("CKPTKIT_STORE")
+        config = self.config()
+        return CheckpointStore(url or config.store or DEFAULT_STORE, digest=config.digest or DEFAULT_ALGORITHM)
+
+
+def session(context: typer.Context) -> Session:
+    """Return the session of a command."""
+    found = context.obj
+    assert isinstance(found, Session)  # set by the callback of the program
+    return found

@@ -1,0 +1,87 @@
+"""`ckptkit show`: everything that one checkpoint's manifest says."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.session import FormatOption, StoreOption, session
+
+
+def show(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(help="RUN@STEP, RUN@latest or RUN@best; RUN means its newest step.")],
+    format_: FormatOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show what a checkpoint's manifest says. Its content is not judged: `verify` does that."""
+    from ckptkit.errors import ManifestError
+    from ckptkit.verification.presence import read_manifest
+
+    opened = session(context).open(store)
+    at = opened.choose(ref).at if ref.endswith("@best") else opened.locate(ref)[-1]
+    manifest, problem = read_manifest(at)
+    if manifest is None:
+        raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")
+    fields = {"path": str(at.folder), "manifest": str(at.manifest), **manifest.model_dump(mode="python")}
+    chosen = output.chosen(format_)
+    if chosen in ("json", "ndjson"):
+        document = {"schema_version": output.SCHEMA_VERSION, "checkpoint": fields}
+        output.line(output.dump(document, indent=2 if chosen == "json" else None))
+    else:
+        cells: Iterator[tuple[tuple[str, object], dict[str, Any]]] = (
+            ((name, value), {}) for name, value in _lines(fields, exact=chosen == "tsv")
+        )
+        output.rows(chosen, "", ("FIELD", "VALUE"), cells)
+
+
+def _lines(fields: dict[str, Any], *, exact: bool) -> Iterator[tuple[str, object]]:
+    for name in ("path", "run", "step", "sequence", "created_at", "schema_version", "digest"):
+        yield name, fields[name]
+    if fields["parent"]:
+        yield "parent", f"{fields['parent']['run']}@{fields['parent']['step']}"
+    for group in ("counters", "metrics"):
+        for name, value in fields[group].items():
+            yield f"{group}.{name}", value
+    for name, value in (fields["boundary"] or {}).items():
+        yield f"boundary.{name}", value
+    if fields["resume"]:
+        import shlex
+
+        yield "resume.argv", shlex.join(fields["resume"]["argv"])
+        yield "resume.cwd", fields["resume"]["cwd"] or ""
+        yield "resume.env", ",".join(fields["resume"]["env"])
+    yield from _flat("config", fields["config"])
+    yield from _flat("environment", fields["environment"])
+    for name, item in fields["items"].items():
+        yield from _item(f"items.{name}", item, exact=exact)
+
+
+def _item(prefix: str, item: dict[str, Any], *, exact: bool) -> Iterator[tuple[str, object]]:
+    yield f"{prefix}.backend", f"{item['backend']} (format {item['format_version']})"
+    reason = item["exactness"]["reason"]
+    yield f"{prefix}.exactness", item["exactness"]["grade"] + (f": {reason}" if reason else "")
+    if item["step"] is not None:
+        yield f"{prefix}.step", item["step"]
+    for name, value in item["counters"].items():
+        yield f"{prefix}.counters.{name}", value
+    for hazard in item["hazards"]:
+        yield f"{prefix}.hazard", hazard
+    yield f"{prefix}.probe", "recorded" if item["probe"] else "none"
+    yield from _flat(f"{prefix}.metadata", item["metadata"])
+    for file in item["files"]:
+        size = file["size"] if exact else output.size(file["size"])
+        yield f"{prefix}.file", f"{file['path']}  {size}  {file['digest']}"
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _flat(f"{prefix}.{name}", part)
+    elif isinstance(value, list) and any(isinstance(part, (dict, list)) for part in value):
+        yield prefix, output.dump(value)
+    elif isinstance(value, list):
+        yield prefix, ", ".join(str(part) for part in value)
+    elif value is not None:
+        yield prefix, value

@@ -1,0 +1,22 @@
+"""`ckptkit tag`: give a checkpoint a word that retention and listings know."""
+
+from typing import Annotated
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.pin import RefArgument
+from ckptkit.cli.session import StoreOption, session
+
+
+def tag(
+    context: typer.Context,
+    ref: RefArgument,
+    word: Annotated[str, typer.Argument(metavar="TAG", help="A short word, for example release-1.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Give a checkpoint a tag, or take it away."""
+    asked = session(context)
+    at = asked.open(store).tag(ref, word, remove=remove)
+    output.talk(f"{'untagged' if remove else 'tagged'} {at.ref} {output.safe(word)}", quiet=asked.quiet)

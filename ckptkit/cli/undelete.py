@@ -1,0 +1,20 @@
+"""`ckptkit undelete`: take a removed checkpoint back out of the trash."""
+
+from typing import Annotated
+
+import typer
+
+from ckptkit.cli import output
+from ckptkit.cli.session import StoreOption, session
+
+
+def undelete(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(help="RUN@STEP, or RUN for what was removed last.")],
+    store: StoreOption = None,
+) -> None:
+    """Take a removed checkpoint back; what prune removed stays in the trash for the grace time."""
+    asked = session(context)
+    at = asked.open(store).undelete(ref)
+    output.talk(f"{at.ref} is back", quiet=asked.quiet)
+    output.line(output.safe(at.folder))
