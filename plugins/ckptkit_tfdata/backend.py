@@ -1,0 +1,263 @@
+"""The ``tf-data`` backend: a persistent iterator written, checked, adopted, put back and proven."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ckptkit.backend import (
+    CheckContext,
+    Exactness,
+    Fingerprint,
+    LoadContext,
+    Problem,
+    Proof,
+    SaveContext,
+    SavedItem,
+)
+from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError
+from ckptkit_tfdata import hazards as dangers
+from ckptkit_tfdata.bundle import Bundle, BundleError
+from ckptkit_tfdata.comparison import refuse_changed
+from ckptkit_tfdata.iterator import PersistentIterator
+from ckptkit_tfdata.layout import counter_of, layout_of, prefix_among, prefix_of
+from ckptkit_tfdata.probe import UnprovableError, predict, replay
+from ckptkit_tfdata.sheet import FILE_NAME, FORMAT_VERSION, Sheet
+from ckptkit_tfdata.tensorflow_door import tensorflow
+
+_PREFIX = "iterator"
+_NO_COUNTER = "the bundle holds no batch counter: the order of the data goes on exactly, batches_seen starts at 0"
+
+
+class TfDataBackend:
+    """Saves a ``PersistentIterator`` as a TensorFlow bundle (``iterator.*``) with ``tfdata.json`` beside it."""
+
+    name: ClassVar[str] = "tf-data"
+    format_version: ClassVar[int] = FORMAT_VERSION
+
+    def can_save(self, item: object, /) -> bool:
+        """Return whether the object is a ``PersistentIterator``."""
+        return isinstance(item, PersistentIterator)
+
+    def fingerprint(self, item: Any, /) -> Fingerprint:
+        """Return the fingerprint of the dataset's graph and its hazards."""
+        iterator = _own(item)
+        found = dangers.hazards_of(iterator.definition, reads_known_files=bool(iterator.record_files()))
+        return Fingerprint(iterator.definition.fingerprint, [hazard.text for hazard in found])
+
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Write position and counter.
+
+        Raises:
+            BackendError: not a ``PersistentIterator``; the dataset depends on state that no file can hold (the
+                message names the op); a record file cannot be read.
+        """
+        iterator = _own(item)
+        definition = iterator.definition
+        dangers.refuse_external_state(definition)
+        records = iterator.record_files()
+        found = dangers.hazards_of(definition, reads_known_files=bool(records))
+        count = iterator.write(directory / _PREFIX)
+        probe = None
+        if context.probe:
+            try:
+                probe = _probe(iterator, directory / _PREFIX)
+            except UnprovableError as error:
+                found.append(dangers.Hazard(f"no probe: {error}"))
+        sheet = Sheet(
+            tensorflow=tensorflow().__version__,
+            batches_seen=count,
+            element_spec=definition.element_spec,
+            fingerprint=definition.fingerprint,
+            ops=definition.ops,
+            record_files=records,
+            hazards=[hazard.text for hazard in found],
+            exactness=dangers.worst(found),
+        )
+        sheet.write(directory)
+        return _item(sheet, probe)
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> PersistentIterator:
+        """Put the position back.
+
+        Args:
+            directory: the item's folder.
+            target: the ``PersistentIterator`` to continue, or None to build one from ``context.factories["dataset"]``.
+            context: files and factories.
+
+        Returns:
+            The target, or the new iterator.
+
+        Raises:
+            DamagedError: the files are damaged or disagree with each other.
+            BackendError: the dataset is not the one that was saved (the message says what changed), or the bundle
+                has an object graph that this backend does not know. The target is unchanged.
+        """
+        if context.format_version > FORMAT_VERSION:
+            raise NewerFormatError(f"tf-data: format version {context.format_version} is newer than {FORMAT_VERSION}")
+        bundle = _open(directory, context)
+        layout = layout_of(bundle)
+        if not layout.loadable:
+            listed = ", ".join([*layout.iterators, *layout.others][:4])
+            raise BackendError(
+                f"{bundle.prefix.name}: is not Checkpoint(iterator=...) with or without batches_seen, but {listed}",
+                hint="restore it with the tf.train.Checkpoint that wrote it, then save a PersistentIterator",
+            )
+        sheet = Sheet.read(directory) if _has_sheet(context) else None
+        if sheet is None and "fingerprint" in context.metadata:
+            raise DamagedError(f"{FILE_NAME}: is missing, so a changed dataset could not be found")
+        fresh = _fresh(target, sheet, context)
+        if sheet is not None:
+            refuse_changed(sheet, fresh)
+        fresh.read(bundle.prefix, counter=layout.counter, save_counter=layout.save_counter)
+        if sheet is not None and sheet.batches_seen != fresh.batches_seen:
+            raise DamagedError(f"{FILE_NAME}: says {sheet.batches_seen} batches, the bundle {fresh.batches_seen}")
+        if target is None:
+            return fresh
+        iterator = _own(target)
+        iterator.take_over(fresh)
+        return iterator
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
+        """Yield what is wrong with the files, reading every byte, without TensorFlow."""
+        prefix = prefix_among(directory, context.files)
+        if prefix is None:
+            yield Problem("bundle-missing-index", "the files are not exactly one bundle (PREFIX.index, PREFIX.data-*)")
+            return
+        try:
+            bundle = Bundle.open(prefix)
+        except BundleError as error:
+            yield error.problem
+            return
+        index = f"{prefix.name}.index"
+        if not layout_of(bundle).iterators:
+            yield Problem("bundle-no-iterator", "holds no state of a tf.data iterator", index)
+        problems = list(bundle.problems())
+        yield from problems
+        yield from _check_sheet(directory, context, None if problems else counter_of(bundle))
+
+    def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
+        """Return the files of the one tf.data bundle that the path means (prefix, one of its files, or folder)."""
+        try:
+            prefix = prefix_of(path)
+            bundle = None if prefix is None else Bundle.open(prefix)
+        except (OSError, BundleError):
+            return None
+        if prefix is None or bundle is None or not layout_of(bundle).iterators:
+            return None
+        paths = [prefix.with_name(f"{prefix.name}.index"), *bundle.shards]
+        if prefix.name == _PREFIX and (sheet := prefix.with_name(FILE_NAME)).is_file():
+            paths.append(sheet)
+        return {path.name: path for path in paths}
+
+    def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
+        """Return what an adopted bundle says of itself. Raises DamagedError where it cannot be read."""
+        bundle = _open(directory, context)
+        sheet = Sheet.read(directory) if _has_sheet(context) else None
+        if sheet is not None:
+            return _item(sheet, None)
+        layout = layout_of(bundle)
+        count = counter_of(bundle) if layout.counter else None
+        if not layout.loadable:
+            exactness = Exactness("not-captured", "only the tf.train.Checkpoint that wrote it can put it back")
+        elif count is None:
+            exactness = Exactness("not-captured", _NO_COUNTER)
+        else:
+            exactness = Exactness()
+        hazards = ["no fingerprint of the dataset is recorded: a changed dataset cannot be found before it is read"]
+        counters = {} if count is None else {"batches_seen": count}
+        return SavedItem({"tensors": len(bundle.tensors)}, counters=counters, exactness=exactness, hazards=hazards)
+
+    def prove(self, directory: Path, *, context: LoadContext) -> Proof:
+        """Load the iterator with the ``dataset`` factory and compare its next batches with the recorded ones."""
+        if context.probe is None:
+            return Proof("unproven", "no probe was recorded")
+        if "dataset" not in context.factories:
+            return Proof("unproven", "no dataset factory was given")
+        try:
+            iterator = self.load(directory, target=None, context=context)
+            difference = replay(iterator, context.probe)
+        except UnprovableError as error:
+            return Proof("unproven", str(error))
+        except CkptkitError as error:
+            return Proof("differs", str(error))
+        if difference is None:
+            return Proof("exact")
+        saved, now = context.probe.get("tensorflow"), tensorflow().__version__
+        if saved != now:
+            return Proof("unproven", f"numeric environment differs (TensorFlow {saved} -> {now}): {difference}")
+        return Proof("differs", difference)
+
+
+def _own(item: object) -> PersistentIterator:
+    if not isinstance(item, PersistentIterator):
+        raise BackendError(
+            f"tf-data: a {type(item).__name__} cannot be saved or resumed",
+            hint="wrap the function that builds the dataset: PersistentIterator(make_dataset)",
+        )
+    return item
+
+
+def _fresh(target: Any | None, sheet: Sheet | None, context: LoadContext) -> PersistentIterator:
+    if target is not None:
+        return _own(target).twin()
+    if "dataset" not in context.factories:
+        raise BackendError(
+            "tf-data: nothing to load into: the file holds the position, not the dataset",
+            hint='pass a PersistentIterator as target, or a factory named "dataset" that returns the tf.data.Dataset',
+        )
+    files = [] if sheet is None else [record.path for record in sheet.record_files]
+    return PersistentIterator(context.factories["dataset"], record_files=files)
+
+
+def _probe(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
+    definition = iterator.definition
+    if any(dangers.writes_files(op) for op in definition.ops):
+        raise UnprovableError("a second dataset would write to the same cache files")
+    if dangers.order_is_free(definition):
+        raise UnprovableError("thread timing decides the order of elements")
+    return predict(iterator, prefix)
+
+
+def _item(sheet: Sheet, probe: dict[str, Any] | None) -> SavedItem:
+    metadata = {
+        "tensorflow": sheet.tensorflow,
+        "fingerprint": sheet.fingerprint,
+        "element_spec": sheet.element_spec,
+        "batches_seen": sheet.batches_seen,
+        "record_files": len(sheet.record_files),
+        "record_bytes": sum(record.size for record in sheet.record_files),
+    }
+    counters = {"batches_seen": sheet.batches_seen}
+    return SavedItem(metadata, counters=counters, exactness=sheet.exactness, hazards=list(sheet.hazards), probe=probe)
+
+
+def _open(directory: Path, context: CheckContext) -> Bundle:
+    prefix = prefix_among(directory, context.files)
+    if prefix is None:
+        raise DamagedError(f"{directory.name}: does not hold exactly one bundle (PREFIX.index, PREFIX.data-*)")
+    bundle = Bundle.open(prefix)
+    for shard in bundle.shards:
+        if not shard.is_file():
+            raise DamagedError(f"{shard.name}: there is no such file")
+    return bundle
+
+
+def _has_sheet(context: CheckContext) -> bool:
+    return not context.files or FILE_NAME in context.files
+
+
+def _check_sheet(directory: Path, context: CheckContext, count: int | None) -> Iterator[Problem]:
+    try:
+        sheet = Sheet.read(directory) if _has_sheet(context) else None
+    except DamagedError as error:
+        yield Problem("iterator-sheet-damaged", str(error).removeprefix(f"{FILE_NAME}: "), FILE_NAME)
+        return
+    if sheet is None:
+        if FILE_NAME in context.files or "fingerprint" in context.metadata:
+            yield Problem("iterator-sheet-missing", "there is no such file", FILE_NAME)
+        return
+    if count is not None and count != sheet.batches_seen:
+        yield Problem("iterator-sheet-disagrees", f"says {sheet.batches_seen} batches, the bundle {count}", FILE_NAME)
+    for name, value in (("batches_seen", sheet.batches_seen), ("fingerprint", sheet.fingerprint)):
+        if name in context.metadata and context.metadata[name] != value:
+            yield Problem("iterator-sheet-disagrees", f"{name} is not the manifest's", FILE_NAME)

@@ -1,0 +1,47 @@
+"""Is it still the dataset that was saved? Asked before anything is read back, and answered with what changed."""
+
+import logging
+
+from ckptkit.errors import BackendError
+from ckptkit_tfdata.definition import differences
+from ckptkit_tfdata.iterator import PersistentIterator
+from ckptkit_tfdata.records import RecordFiles, changes
+from ckptkit_tfdata.sheet import Sheet
+from ckptkit_tfdata.tensorflow_door import tensorflow
+
+_LOG = logging.getLogger("ckptkit_tfdata")
+
+
+def refuse_changed(sheet: Sheet, iterator: PersistentIterator) -> None:
+    """Raise BackendError unless the iterator's dataset is the one that the sheet describes; say what differs.
+
+    TensorFlow itself accepts most changes and gives other data later on, or crashes the process.
+
+    Written by another TensorFlow, fingerprints need not be equal for equal datasets. Then the summaries of ops must
+    be, with all their parameters and functions; a difference that they do not show is logged as a warning.
+    """
+    now = iterator.definition
+    found: list[str] = []
+    if sheet.fingerprint != now.fingerprint:
+        found += differences(sheet.ops, now.ops)
+        version = tensorflow().__version__
+        if not found and sheet.tensorflow == version:
+            found.append("a value or a function within it")
+        elif not found:
+            _LOG.warning(
+                "tf-data: saved with TensorFlow %s, resumed with %s: the summaries of the dataset are equal, the "
+                "fingerprints cannot be compared",
+                sheet.tensorflow,
+                version,
+            )
+    if sheet.element_spec != now.element_spec:
+        found.append(f"element_spec {sheet.element_spec} -> {now.element_spec}")
+    if iterator.declares_files:
+        found += changes(sheet.record_files, iterator.record_files())
+    else:  # the graph says which files, and was compared
+        found += changes(sheet.record_files, RecordFiles(r.path for r in sheet.record_files).records())
+    if found:
+        raise BackendError(
+            f"tf-data: the dataset is not the one that was saved: {'; '.join(found)}",
+            hint="build the dataset exactly as it was at the save (code, arguments, files), or start the data afresh",
+        )

@@ -1,0 +1,91 @@
+"""Proof of resume: digests of the next batches, predicted on a second dataset and replayed after a load."""
+
+import hashlib
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import CkptkitError
+from ckptkit_tfdata.iterator import PersistentIterator
+from ckptkit_tfdata.tensorflow_door import one_line, tensorflow
+
+BATCHES = 4
+_KIND = "next-batches"
+
+
+class UnprovableError(ValueError):
+    """No prediction can be made; the message says why."""
+
+
+def predict(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
+    """Return the digests of what the iterator will give next, without touching it.
+
+    The bundle just written is read into a second dataset from the factory: a second iterator of the *same* dataset
+    would share its seed generator with the live one and change what that gives after the epoch.
+
+    Raises:
+        UnprovableError: the factory builds another dataset the second time, or its batches have no digest.
+    """
+    tf = tensorflow()
+    try:
+        twin = iterator.twin()
+        if twin.definition.fingerprint != iterator.definition.fingerprint:
+            raise UnprovableError("the dataset factory builds another dataset at its second call")
+        twin.read(prefix)
+        return _take(twin, BATCHES)
+    except tf.errors.OpError as error:
+        raise UnprovableError(f"the next batches cannot be computed: {one_line(error)}") from error
+    except CkptkitError as error:
+        raise UnprovableError(str(error)) from error
+    except UnprovableError:
+        raise
+    except Exception as error:  # the factory is the user's: the save must not die of its second call
+        raise UnprovableError(f"the dataset factory failed at its second call: {one_line(error)}") from error
+
+
+def replay(iterator: PersistentIterator, probe: Mapping[str, Any]) -> str | None:
+    """Take as many batches as the probe has and return what differs, or None.
+
+    Raises:
+        UnprovableError: the probe is of a kind that this backend does not know, or nothing can be computed.
+    """
+    expected = probe.get("batches")
+    if probe.get("kind") != _KIND or not isinstance(expected, list):
+        raise UnprovableError(f"a probe of kind {probe.get('kind')!r} is not known here")
+    tf = tensorflow()
+    try:
+        got = _take(iterator, len(expected) + bool(probe.get("ended")))
+    except tf.errors.OpError as error:
+        return f"the next batches cannot be computed: {one_line(error)}"
+    for number, (before, now) in enumerate(zip(expected, got["batches"], strict=False), start=1):
+        if before != now:
+            return f"batch {number} after the resume differs"
+    if len(got["batches"]) != len(expected):
+        return f"{len(got['batches'])} batches follow instead of {len(expected)}"
+    return None
+
+
+def _take(iterator: PersistentIterator, count: int) -> dict[str, Any]:
+    batches = [_digest(batch) for batch in islice(iterator, count)]
+    version = tensorflow().__version__
+    return {"kind": _KIND, "tensorflow": version, "batches": batches, "ended": len(batches) < count}
+
+
+def _digest(batch: Any) -> str:
+    tf = tensorflow()
+    hasher = hashlib.sha256()
+    for part in tf.nest.flatten(batch, expand_composites=True):
+        if part is None:
+            hasher.update(b"none")
+            continue
+        if not tf.is_tensor(part) or part.dtype in (tf.variant, tf.resource):
+            raise UnprovableError("the batches hold something that has no digest (a nested dataset or a handle)")
+        array = part.numpy()
+        hasher.update(f"{part.dtype.name} {part.shape} ".encode())
+        if part.dtype == tf.string:
+            for value in array.ravel() if part.shape.rank else [array]:
+                hasher.update(len(value).to_bytes(8, "little") + value)
+        else:
+            hasher.update(array.tobytes())
+    return f"sha256:{hasher.hexdigest()}"
