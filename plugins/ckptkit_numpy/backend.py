@@ -1,0 +1,163 @@
+"""The backend ``numpy-rng``: random generators as one strict JSON file, rng.json, judged before NumPy sees it."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ckptkit.backend import CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.errors import BackendError, DamagedError, NewerFormatError
+from ckptkit_numpy import document, live, live_trees, probe, summary
+from ckptkit_numpy.document import FILE_NAME, Content
+from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
+from ckptkit_numpy.trees import leaves, place
+
+_MOST_PROBLEMS = 100
+
+
+class NumpyRngBackend:
+    """Saves NumPy generators, bit generators, RandomState, random.Random, torch.Generator, and dicts or lists of them.
+
+    A ``GlobalRng`` is saved by it too, as an ambient item. The file holds NumPy's own ``.state`` dictionaries, with
+    the spawn counter beside them; integers beyond 2**53 - 1 are decimal text.
+
+    What ``load`` does with a target: states go in place, into a target of the same structure and generator types. The
+    spawn counter of a target that was built from the same seed is advanced in its own SeedSequence; otherwise its
+    SeedSequence is replaced (NumPy 2; refused on NumPy 1). Without a target new generators are returned, or for the
+    global ones an ``RngSnapshot``, and nothing in the process changes.
+    """
+
+    name: ClassVar[str] = "numpy-rng"
+    format_version: ClassVar[int] = document.FORMAT_VERSION
+
+    def can_save(self, item: object, /) -> bool:
+        """Return whether the object is a generator, a dict or list of generators, or a GlobalRng."""
+        return isinstance(item, (GlobalRng, RngSnapshot)) or live_trees.holds_generators(item)
+
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Write rng.json.
+
+        Raises:
+            BackendError: a generator is not of a known type, or its state breaks the rules that loading will apply.
+        """
+        tree, is_global = live_tree_of(item), is_global_item(item)
+        captured = live_trees.capture_tree(tree)
+        content = document.new_document(_kind(is_global), captured)
+        data = document.to_bytes(content)
+        found = next(document.faults(document.from_bytes(data)), None)
+        if found is not None:
+            raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator anew")
+        (directory / FILE_NAME).write_bytes(data)
+        odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
+        return SavedItem(
+            metadata={
+                "kind": _kind(is_global),
+                "generators": summary.generators_in(captured),
+                "versions": summary.library_versions(),
+            },
+            hazards=[f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd],
+            probe=probe.predict(tree) if context.probe else None,
+            ambient=is_global,
+        )
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        """Return the target in the saved state, or new generators.
+
+        Raises:
+            DamagedError: a field of the file is not what it must be; nothing was given to NumPy.
+            BackendError: structure or generator types differ, or a library is missing; the target is unchanged.
+        """
+        content = document.validated(directory, context.files)
+        if target is None:
+            new = live_trees.build_tree(content.tree)
+            if content.is_global:
+                return RngSnapshot(new, is_global=True)
+            return new if content.foreign else new["generators"]
+        if isinstance(target, GlobalRng) != content.is_global:
+            raise BackendError(
+                f"the checkpoint has {'the global' if content.is_global else 'named'} generators, not the other kind",
+                hint="load global generators into a GlobalRng(), and named ones into the same dict, list or generator",
+            )
+        if isinstance(target, GlobalRng):
+            target.put(content.tree)
+        else:
+            live_trees.put_tree(*_matched(content, target))
+        return target
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
+        """Yield each field of the file that is not what it must be, in plain Python."""
+        name = document.file_of(context.files)
+        if not (directory / name).is_file():
+            yield Problem("rng-file-missing", "the file with the states of the generators is missing", file=name)
+            return
+        try:
+            content = document.read(directory, context.files)
+            document.refuse_newer(content, name)
+        except NewerFormatError as error:
+            yield Problem("rng-format-newer", str(error).removeprefix(f"{name}: "), file=name)
+        except DamagedError as error:
+            yield Problem("rng-state-invalid", str(error).removeprefix(f"{name}: "), file=name)
+        else:
+            for fault in islice(document.faults(content), _MOST_PROBLEMS):
+                yield Problem("rng-state-invalid", fault, file=name)
+
+    def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
+        """Return the file if it is a JSON file with states of generators, ours or dumped from NumPy, or None.
+
+        A folder is recognised when its only content is such a file named rng.json.
+        """
+        try:
+            if path.is_dir():
+                if [entry.name for entry in islice(path.iterdir(), 2)] != [FILE_NAME]:
+                    return None
+                path = path / FILE_NAME
+            if path.suffix != ".json" or not path.is_file() or path.stat().st_size > document.MAX_BYTES:
+                return None
+            data = path.read_bytes()
+            if b'"bit_generator"' not in data and document.FORMAT.encode() not in data:
+                return None
+            content = document.from_bytes(data)
+        except (OSError, DamagedError):
+            return None
+        return {path.name: path} if document.is_own(content) or document.tree_of(content) else None
+
+    def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
+        """Return which generators the file holds, and what a foreign file lacks.
+
+        Raises:
+            DamagedError: a field of the file is not what it must be.
+        """
+        content = document.validated(directory, context.files)
+        return SavedItem(
+            metadata={"kind": _kind(content.is_global), "generators": summary.generators_in(content.tree)},
+            hazards=list(summary.foreign_hazards(content.tree)) if content.foreign else [],
+            ambient=content.is_global,
+        )
+
+    def prove(self, directory: Path, *, context: LoadContext) -> Proof:
+        """Load into new generators and compare what they draw with what was predicted at save."""
+        if context.probe is None:
+            return Proof("unproven", "no proof was recorded at save")
+        return probe.replay(document.validated(directory, context.files).tree, context.probe)
+
+    def estimate_bytes(self, item: Any, /) -> int:
+        """Return about how many bytes rng.json will have."""
+        return summary.estimated_bytes(live_tree_of(item))
+
+    def snapshot(self, item: Any, /) -> RngSnapshot:
+        """Return copies of all generators, to be saved later."""
+        return RngSnapshot(live_trees.duplicate_tree(live_tree_of(item)), is_global=is_global_item(item))
+
+
+def _kind(is_global: bool) -> str:
+    return "global" if is_global else "generators"
+
+
+def _matched(content: Content, target: Any) -> tuple[Any, Any]:
+    """Return the saved tree and the live tree to compare; a foreign file with one state also fits a lone generator."""
+    if not content.foreign:
+        return content.tree, {"generators": target}
+    found = list(leaves(content.tree).values())
+    if len(found) == 1 and live.kind_of(target) is not None:
+        return found[0], target
+    return content.tree, target

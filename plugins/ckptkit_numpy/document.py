@@ -1,0 +1,198 @@
+"""The file rng.json: written and read as strict JSON, judged as a whole, and foreign JSON recognised."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import DamagedError, NewerFormatError
+from ckptkit.formats import strict_json
+from ckptkit_numpy.rules import as_integer, is_leaf, shown
+from ckptkit_numpy.trees import leaves, tree_faults
+
+FILE_NAME = "rng.json"
+FORMAT = "ckptkit.numpy-rng"
+FORMAT_VERSION = 1
+MAX_BYTES = 64 << 20
+_HEADER = ("format", "format_version", "kind")
+_SAFE_INTEGER = 2**53 - 1
+_TEXTS = {"kind", "bit_generator", "device", "path"}
+
+Document = dict[str, Any]
+
+
+def new_document(kind: str, tree: Mapping[str, Any]) -> Document:
+    """Return a document of this format around a tree whose first level is ``generators`` (and the global parts)."""
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, **tree}
+
+
+def is_own(document: Any) -> bool:
+    """Return whether a JSON value claims to be of this format."""
+    return isinstance(document, Mapping) and document.get("format") == FORMAT
+
+
+def is_global(document: Any) -> bool:
+    """Return whether a document holds the global generators of a process."""
+    return is_own(document) and document.get("kind") == "global"
+
+
+def to_bytes(document: Document) -> bytes:
+    """Return the file's bytes: integers beyond 2**53 - 1 as decimal text, which every JSON reader keeps."""
+    return strict_json.dumps(_encoded(document)) + b"\n"
+
+
+def from_bytes(data: bytes, name: str = FILE_NAME) -> Any:
+    """Parse a file's bytes. Raises DamagedError naming the file."""
+    try:
+        return strict_json.loads(data, max_bytes=MAX_BYTES)
+    except DamagedError as error:
+        raise DamagedError(f"{name}: {error}") from error
+
+
+def file_of(files: Sequence[str]) -> str:
+    """Return the name of the item's one file, relative to its folder; without a list, the name that we give it."""
+    return files[0] if len(files) == 1 else FILE_NAME
+
+
+def read(directory: Path, files: Sequence[str]) -> Any:
+    """Return the parsed content of the item's file. Raises DamagedError (also when it is missing) naming the file."""
+    name = file_of(files)
+    try:
+        with (directory / name).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DamagedError(f"{name}: cannot be read ({error.strerror or error})") from error
+    return from_bytes(data, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds, once every field of it has been judged.
+
+    Attributes:
+        tree: JSON leaves in dicts and lists, all integers plain.
+        is_global: the tree holds the global generators of a process.
+        foreign: another program wrote the file (``json.dump(generator.bit_generator.state, f)``).
+    """
+
+    tree: Any
+    is_global: bool = False
+    foreign: bool = False
+
+
+def validated(directory: Path, files: Sequence[str]) -> Content:
+    """Return the content of the item's file once every field of it has been judged.
+
+    Raises:
+        DamagedError: a field is not what it must be; the message names the file, the field and its value.
+        NewerFormatError: written by a newer version of this backend.
+    """
+    name, document = file_of(files), read(directory, files)
+    refuse_newer(document, name)
+    found = list(faults(document))
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise DamagedError(f"{name}: {found[0]}{more}")
+    return Content(decoded_tree(document), is_global(document), not is_own(document))
+
+
+def refuse_newer(document: Any, name: str) -> None:
+    """Raise NewerFormatError if the document says that a newer version of this backend wrote it."""
+    version = document.get("format_version") if is_own(document) else None
+    if type(version) is int and version > FORMAT_VERSION:
+        raise NewerFormatError(f"{name}: format_version {version} is newer than {FORMAT_VERSION}")
+
+
+def tree_of(document: Any) -> Any:
+    """Return the tree of leaves in a document; in a foreign one, only the branches that lead to a generator."""
+    if is_own(document):
+        return {key: value for key, value in document.items() if key not in _HEADER}
+    return _pruned(document)
+
+
+def decoded_tree(document: Any) -> Any:
+    """Return the tree of a document without faults, with plain integers."""
+    return _decoded(tree_of(document))
+
+
+def faults(document: Any) -> Iterator[str]:
+    """Yield what is wrong with a document, one line per field, without NumPy."""
+    tree = tree_of(document)
+    if not is_own(document):
+        if tree is None:
+            yield "holds no state of a generator"
+        else:
+            yield from tree_faults(tree, foreign=True)
+        return
+    if type(document.get("format_version")) is not int or document["format_version"] != FORMAT_VERSION:
+        yield f"format_version: {shown(document.get('format_version'))} is not {FORMAT_VERSION}"
+    if document.get("kind") == "global":
+        yield from _global_faults(tree)
+    elif document.get("kind") != "generators":
+        yield f"kind: {shown(document.get('kind'))} is neither generators nor global"
+    elif set(tree) != {"generators"}:
+        yield f"has the parts {', '.join(map(shown, sorted(tree)))}, not just generators"
+    elif not leaves(tree):
+        yield "generators: holds no generator"
+    yield from tree_faults(tree)
+
+
+def _global_faults(tree: Mapping[str, Any]) -> Iterator[str]:
+    for name in tree:
+        if name not in ("python", "numpy", "torch", "generators"):
+            yield f"{name}: is not a part of the global generators"
+    for name, kind in (("python", "python-random"), ("numpy", "random-state")):
+        if (name in tree or name == "python") and _kind_at(tree, name) != kind:
+            yield f"{name}: {shown(tree.get(name))} is not the state of a {kind}"
+    if not isinstance(tree.get("generators"), Mapping) or is_leaf(tree["generators"]):
+        yield f"generators: {shown(tree.get('generators'))} is not an object of named generators"
+    if "torch" in tree:
+        yield from _torch_faults(tree["torch"])
+
+
+def _kind_at(tree: Mapping[str, Any], name: str) -> Any:
+    return tree[name].get("kind") if is_leaf(tree.get(name)) else None
+
+
+def _torch_faults(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping) or set(part) != {"cpu", "cuda"} or not isinstance(part["cuda"], list):
+        yield "torch: is not an object of cpu and a list cuda"
+        return
+    devices = [("torch.cpu", "cpu", part["cpu"])]
+    devices += [(f"torch.cuda[{i}]", f"cuda:{i}", leaf) for i, leaf in enumerate(part["cuda"])]
+    for where, device, leaf in devices:
+        if not is_leaf(leaf) or leaf.get("kind") != "torch-generator" or leaf.get("device") != device:
+            yield f"{where}: {shown(leaf)} is not the state of the torch generator of {device}"
+
+
+def _pruned(value: Any) -> Any:
+    """Return the branches of a foreign JSON value that end in a NumPy state, or None if there is none."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("bit_generator"), str) and "state" in value:
+            return value
+        branches = {key: _pruned(item) for key, item in value.items()}
+    elif isinstance(value, list):
+        branches = {str(index): _pruned(item) for index, item in enumerate(value)}
+    else:
+        return None
+    found = {key: branch for key, branch in branches.items() if branch is not None}
+    return list(found.values()) if isinstance(value, list) and len(found) == len(value) > 0 else found or None
+
+
+def _encoded(value: Any) -> Any:
+    if type(value) is int and abs(value) > _SAFE_INTEGER:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _encoded(item) for key, item in value.items()}
+    return [_encoded(item) for item in value] if isinstance(value, list) else value
+
+
+def _decoded(node: Any) -> Any:
+    """Return a validated node with decimal texts as integers; the texts of a leaf stay as they are."""
+    if isinstance(node, Mapping):
+        texts = {*_TEXTS, "state"} if node.get("kind") == "torch-generator" else _TEXTS if is_leaf(node) else ()
+        return {key: item if key in texts else _decoded(item) for key, item in node.items()}
+    if isinstance(node, list):
+        return [_decoded(item) for item in node]
+    number = as_integer(node)
+    return node if number is None else number

@@ -1,0 +1,139 @@
+"""Trees of live generators: captured, copied, rebuilt, and put back in place, with shared objects staying shared."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ckptkit.errors import BackendError
+from ckptkit_numpy import live
+from ckptkit_numpy.rules import leaf_kind
+from ckptkit_numpy.trees import Path, at, first_difference, leaves, mapped, nodes, place
+
+_MAX_DEPTH = 24  # the file is read back with at most 32 levels, and a leaf has some of its own
+
+
+def _is_live(item: object) -> bool:
+    return live.kind_of(item) is not None
+
+
+def holds_generators(item: object) -> bool:
+    """Return whether the object is a generator, or a dict or list of nothing but generators (nested allowed)."""
+    if _is_live(item):
+        return True
+    found, level = False, [item]
+    for _ in range(_MAX_DEPTH):
+        deeper: list[object] = []
+        for node in level:
+            if isinstance(node, dict):
+                deeper.extend(node.values())
+            elif isinstance(node, list):
+                deeper.extend(node)
+            elif _is_live(node):
+                found = True
+            else:
+                return False
+        level = deeper
+    return found and not level
+
+
+def live_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield every live generator of a tree with its path.
+
+    Raises:
+        BackendError: something in the tree is no generator, or it is nested too deeply; the message says where.
+    """
+    for path, node in nodes(tree, lambda item: _is_live(item) or not isinstance(item, (dict, list))):
+        if len(path) > _MAX_DEPTH:
+            raise BackendError(f"{place(path)}: is nested more than {_MAX_DEPTH} levels deep")
+        if isinstance(node, dict):
+            odd = next((key for key in node if not isinstance(key, str) or key.startswith("$")), None)
+            if odd is not None:
+                raise BackendError(f'{place(path)}: {odd!r} cannot be a name, only text that does not start with "$"')
+        elif not isinstance(node, list):
+            if not _is_live(node):
+                name = f"{type(node).__module__}.{type(node).__qualname__}"
+                raise BackendError(f"{place(path)}: a {name} is no generator that is known here")
+            yield path, node
+
+
+def capture_tree(tree: Any) -> Any:
+    """Return the JSON tree of live generators; the second place of an object points to its first.
+
+    Raises:
+        BackendError: something cannot be captured, or two generators draw from one bit generator; names the place.
+    """
+    first: dict[int, Path] = {}
+    streams: dict[int, Path] = {}
+    captured: dict[Path, dict[str, Any]] = {}
+    for path, item in live_leaves(tree):
+        if id(item) in first:
+            captured[path] = {"kind": "same-as", "path": list(first[id(item)])}
+            continue
+        first[id(item)] = path
+        bits = live.bits_of(item)
+        if bits is not None and id(bits) in streams:
+            raise BackendError(
+                f"{place(path)} and {place(streams[id(bits)])} draw from one bit generator",
+                hint="name only one of them: the other follows it",
+            )
+        streams[id(bits)] = path
+        try:
+            captured[path] = live.capture(item)
+        except BackendError as error:
+            raise BackendError(f"{place(path)}: {error}", hint=error.hint) from error
+    return _replaced(tree, lambda path, _: captured[path])
+
+
+def duplicate_tree(tree: Any) -> Any:
+    """Return independent copies of all generators in a tree; what was one object is one object again."""
+    copies: dict[int, Any] = {}
+    for _, item in live_leaves(tree):
+        if id(item) not in copies:
+            copies[id(item)] = live.duplicate(item)
+    return _replaced(tree, lambda _, item: copies[id(item)])
+
+
+def build_tree(saved: Any) -> Any:
+    """Return new generators in the state of a judged JSON tree, in the same dicts and lists.
+
+    Raises:
+        BackendError: a library is missing, or did not keep what it was given; the message names the place.
+    """
+    built: dict[Path, Any] = {}
+
+    def build(path: Path, leaf: Mapping[str, Any]) -> Any:
+        if leaf_kind(leaf) == "same-as":
+            return built[tuple(leaf["path"])]
+        try:
+            built[path] = live.build(leaf)
+        except BackendError as error:
+            raise type(error)(f"{place(path)}: {error}", hint=error.hint) from error
+        return built[path]
+
+    return mapped(saved, build)
+
+
+def put_tree(saved: Any, target: Any) -> None:
+    """Put a judged JSON tree into live generators of the same structure, in place, or change none of them.
+
+    Raises:
+        BackendError: structure or generators differ, or a state cannot be put back; the message names the place.
+    """
+    difference = first_difference(saved, capture_tree(target))
+    if difference is not None:
+        raise BackendError(difference, hint="build the same generators as at the save, or load without a target")
+    build_tree(saved)  # what fails, fails on new objects, before the target is touched
+    pairs = [(path, at(target, path), leaf) for path, leaf in leaves(saved).items()]
+    for path, item, leaf in pairs:
+        why = live.refusal(item, leaf)
+        if why is not None:
+            raise BackendError(f"{place(path)}: {why}", hint="build it with the same seed, or load without a target")
+    for _, item, leaf in pairs:
+        live.put(item, leaf)
+
+
+def _replaced(tree: Any, change: Callable[[Path, Any], Any], path: Path = ()) -> Any:
+    if isinstance(tree, dict):
+        return {key: _replaced(item, change, (*path, key)) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [_replaced(item, change, (*path, index)) for index, item in enumerate(tree)]
+    return change(path, tree)
