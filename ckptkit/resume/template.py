@@ -34,28 +34,29 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 Value = str | int | float | os.PathLike[str]
 
 
-def parse_template(text: str | Sequence[str]) -> list[str]:
+def parse_template(text: str | Sequence[str], *, where: str = "the resume template") -> list[str]:
     """Return the argument list behind a template, with its fields checked.
 
     Args:
         text: a list of arguments, or one line as a shell reads it: quotes group, a backslash at the end of a line
             continues it. No shell will run it, so operators are refused, and ``$NAME`` and ``*`` stay as they are.
+        where: what to call it in messages.
 
     Raises:
         UsageError: empty, quotes that do not close, a shell operator, NUL, a brace or a field that means nothing.
     """
-    arguments = _split(text) if isinstance(text, str) else list(text)
+    arguments = _split(text, where) if isinstance(text, str) else list(text)
     if not arguments or not arguments[0].strip():
-        raise UsageError("the resume template is empty", hint="for example 'python train.py --resume {path}'")
+        raise UsageError(f"{where} is empty", hint="for example 'python train.py --resume {path}'")
     if _ASSIGNMENT.match(arguments[0]):
         hint = f"start with env: 'env {arguments[0]} ...'"
-        raise UsageError(f"the resume template starts with an assignment: {arguments[0][:80]!r}", hint=hint)
+        raise UsageError(f"{where} starts with an assignment: {arguments[0][:80]!r}", hint=hint)
     for argument in arguments:
-        _refuse_nul(argument, "the resume template")
+        _refuse_nul(argument, where)
         for match in _PIECE.finditer(argument):
-            piece = _parse_piece(match, argument)
+            piece = _parse_piece(match, where)
             if piece is not None and piece[0].partition(".")[0] not in _ROOTS:
-                raise _unknown(match[0], FIELDS)
+                raise _unknown(match[0], FIELDS, where)
     return arguments
 
 
@@ -85,7 +86,7 @@ def expand(
     return [_PIECE.sub(lambda match: _replace(match, known), argument) for argument in template] + list(overrides)
 
 
-def _split(text: str) -> list[str]:
+def _split(text: str, where: str) -> list[str]:
     text = text.replace("\\\n", "")
     try:
         arguments = shlex.split(text)
@@ -94,36 +95,36 @@ def _split(text: str) -> list[str]:
         unquoted = list(apart) != arguments
     except ValueError as error:
         hint = "close every quote, and write \\' for a quote that is meant"
-        raise UsageError(f"the resume template cannot be split: {error}", hint=hint) from error
+        raise UsageError(f"{where} cannot be split: {error}", hint=hint) from error
     if unquoted or not _OPERATORS.isdisjoint(arguments):
         hint = "give one command; for more of them write a script, or \"sh -c '...' -- {path}\""
-        raise UsageError("the resume template holds a shell operator (such as ; | & > parentheses)", hint=hint)
+        raise UsageError(f"{where} holds a shell operator (such as ; | & > parentheses)", hint=hint)
     return arguments
 
 
-def _parse_piece(match: re.Match[str], argument: str) -> tuple[str, bool] | None:
+def _parse_piece(match: re.Match[str], where: str) -> tuple[str, bool] | None:
     """Return the field and whether Hydra quotes it, or None for a literal brace."""
     if match[0] in ("{{", "}}"):
         return None
     if match[1] is None:
         hint = "write {{ and }} for braces that are meant"
-        raise UsageError(f"the resume template has a single {match[0]} in {argument[:80]!r}", hint=hint)
+        raise UsageError(f"{where} has a single {match[0]} in {match.string[:80]!r}", hint=hint)
     parts = _NAME.fullmatch(match[1])
     root, name, conversion = parts.groups() if parts else (match[1], None, None)
     if parts is None or (root in _GROUPS) != (name is not None):
-        raise _unknown(match[0], FIELDS)
+        raise _unknown(match[0], FIELDS, where)
     if conversion not in (None, "hydra"):
-        raise UsageError(f"the resume template has an unknown conversion in {match[0]}", hint="there is only !hydra")
+        raise UsageError(f"{where} has an unknown conversion in {match[0]}", hint="there is only !hydra")
     return (root if name is None else f"{root}.{name}"), conversion is not None
 
 
 def _replace(match: re.Match[str], known: Mapping[str, Value]) -> str:
-    piece = _parse_piece(match, match.string)
+    piece = _parse_piece(match, "the resume template")
     if piece is None:
         return match[0][0]
     field, hydra = piece
     if field not in known:
-        raise _unknown(match[0], known)
+        raise _unknown(match[0], known, "the resume template")
     text = os.fspath(value) if isinstance(value := known[field], os.PathLike) else str(value)
     _refuse_nul(text, f"the value of {match[0]}")
     if match.start() == 0 and text.startswith("-") and field.partition(".")[0] in _PATHS:
@@ -142,11 +143,11 @@ def _quote_for_hydra(text: str) -> str:
     return f"'{text}'"
 
 
-def _unknown(field: str, known: Mapping[str, object]) -> UsageError:
+def _unknown(field: str, known: Mapping[str, object], where: str) -> UsageError:
     names = sorted(known)
     near = difflib.get_close_matches(field.strip("{}").partition("!")[0], names, n=1)
     hint = f"did you mean {{{near[0]}}}?" if near else "write {{ and }} for braces that are meant"
-    return UsageError(f"no field {field[:80]} for the resume command; there are {', '.join(names)}", hint=hint)
+    return UsageError(f"{where} has no field {field[:80]}; there are {', '.join(names)}", hint=hint)
 
 
 def _refuse_nul(text: str, where: str) -> None:

@@ -59,8 +59,8 @@ class RetentionPolicy:
             raise UsageError(f"keep_within: {self.keep_within} is not a sensible duration", hint='for example "7d"')
         if self.max_size is not None and (type(self.max_size) is not int or not 1 <= self.max_size <= MAX_SIZE):
             raise UsageError(f"max_size: {self.max_size} is not a sensible number of bytes", hint='for example "10GB"')
-        if not all(self.keep_tags):
-            raise UsageError("keep_tags: a tag is empty", hint="name the tag, for example release")
+        if not all(isinstance(tag, str) and tag for tag in self.keep_tags):
+            raise UsageError("keep_tags: a tag is empty or no text", hint="name the tag, for example release")
         self._check_metric()
         if all(getattr(self, name) in (None, frozenset()) for name in _RULES):
             raise UsageError("the retention policy names nothing to keep", hint="for example keep_last 3")
@@ -68,8 +68,8 @@ class RetentionPolicy:
     def _check_metric(self) -> None:
         if self.mode not in (None, "min", "max"):
             raise UsageError(f"mode: {self.mode!r} is not a mode", hint="use min (a loss) or max (a reward)")
-        if self.metric is not None and not self.metric:
-            raise UsageError("metric: the name is empty", hint="name the metric, for example reward")
+        if self.metric is not None and not (isinstance(self.metric, str) and self.metric):
+            raise UsageError("metric: the name is empty or no text", hint="name the metric, for example reward")
         if self.keep_best is not None and self.metric is None:
             raise UsageError("keep_best: best by which metric?", hint="give the metric and the mode as well")
         if (self.metric is None) != (self.mode is None):
@@ -116,7 +116,17 @@ def _value(name: str, word: Any) -> Any:
         raise error if error.message.startswith(name) else UsageError(f"{name}: {error}", hint=error.hint) from None
     if name == "keep_within" and not isinstance(word, timedelta):
         raise UsageError(f"keep_within: {word!r} has no unit", hint='for example "7d"')
-    return frozenset([word] if isinstance(word, str) else word) if name == "keep_tags" else word
+    if name == "keep_tags":
+        if not isinstance(word, (str, list, tuple, set, frozenset)):
+            raise UsageError(f"keep_tags: {word!r} is no list of tags", hint="for example [release, paper]")
+        return frozenset([word]) if isinstance(word, str) else frozenset(map(_tag, word))
+    return word
+
+
+def _tag(tag: object) -> str:
+    if not isinstance(tag, str):
+        raise UsageError(f"keep_tags: {tag!r} is no text", hint="put it in quotes")
+    return tag
 
 
 def _count(name: str, word: str) -> int:

@@ -126,3 +126,8 @@ def test_a_path_that_looks_like_an_option_still_names_the_same_file() -> None:
 def test_hydra_values_are_quoted_by_hydras_rules(value: str, quoted: str) -> None:
     # The expected texts were read back unchanged by Hydra 1.3.
     assert expand(["x", "ckpt_path={path!hydra}"], {"path": value}) == ["x", f"ckpt_path={quoted}"]
+
+
+def test_the_message_names_where_the_template_came_from() -> None:
+    with pytest.raises(UsageError, match=r"^ckptkit.yaml: line 3: resume has a single \{"):
+        parse_template("python {", where="ckptkit.yaml: line 3: resume")

@@ -60,7 +60,17 @@ def test_an_unknown_rule_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [{"keep_within": "7"}, {"keep_within": 7}, {"max_size": "10 apples"}, {"keep_tags": [""]}, {"max_size": 0}]
+    "words",
+    [
+        {"keep_tags": 5},
+        {"keep_tags": [[1]]},
+        {"metric": 5, "mode": "min"},
+        {"keep_within": "7"},
+        {"keep_within": 7},
+        {"max_size": "10 apples"},
+        {"keep_tags": [""]},
+        {"max_size": 0},
+    ],
 )
 def test_quantities_that_make_no_sense_name_their_rule(words: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(words))):

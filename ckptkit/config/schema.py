@@ -1,0 +1,131 @@
+"""The schema of ``ckptkit.yaml``: which keys there are, and messages that name the file, the line and the key."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
+
+from ckptkit.config import strict_yaml
+from ckptkit.config.settings import Config, Level, RunConfig
+from ckptkit.errors import UsageError
+from ckptkit.retention import RetentionPolicy, policy_from_words
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_WORDS = {
+    "string_type": "should be text; put it in quotes",
+    "dict_type": "should hold keys and values",
+    "model_type": "should hold keys and values",
+}
+
+
+def _template(value: object) -> object:
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    if isinstance(value, list) and value and all(isinstance(argument, str) for argument in value):
+        return tuple(value)
+    raise UsageError(
+        "should be one line of text or a list of texts, not empty",
+        hint="put numbers in quotes: [python, train.py, --resume, '{path}', --seed, '1']",
+    )
+
+
+def _policy(value: object) -> RetentionPolicy | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise UsageError("should hold rules", hint="for example keep_last: 3")
+    return policy_from_words(value)
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+class _RunSection(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    resume: Annotated[str | tuple[str, ...] | None, BeforeValidator(_template)] = None
+    retention: Annotated[RetentionPolicy | None, PlainValidator(_policy)] = None
+    level: Level | None = None
+
+
+class _File(_RunSection):
+    store: str | None = None
+    digest: Literal["blake3", "sha256"] | None = None
+    runs: Annotated[
+        dict[str, Annotated[_RunSection, BeforeValidator(_nothing_is_empty)]], BeforeValidator(_nothing_is_empty)
+    ] = {}
+
+
+def parse(data: bytes, path: Path) -> Config:
+    """Return the configuration in the bytes of a file.
+
+    Args:
+        data: at most 1 MiB of UTF-8.
+        path: the file; a relative ``store`` is relative to its folder.
+
+    Raises:
+        UsageError: names file, line and key.
+    """
+    value, lines = strict_yaml.loads(data, path)
+    if not isinstance(value, dict | None):
+        raise UsageError(f"{path}: should hold keys and values", hint="for example store: checkpoints")
+    try:
+        file = _File.model_validate(value or {})
+    except ValidationError as error:
+        raise _explained(error, path, lines) from error
+    return Config(
+        path=path,
+        store=None if file.store is None else _store(file.store, path, lines),
+        digest=file.digest,
+        default=_run_config(file, (), path, lines),
+        runs=[(run, _run_config(section, ("runs", run), path, lines)) for run, section in file.runs.items()],
+    )
+
+
+def _run_config(section: _RunSection, place: tuple[str, ...], path: Path, lines: strict_yaml.Lines) -> RunConfig:
+    where = None if section.resume is None else _where(path, lines, (*place, "resume"))
+    return RunConfig(section.resume, where, section.retention, section.level)
+
+
+def _store(text: str, path: Path, lines: strict_yaml.Lines) -> str:
+    expanded = os.path.expanduser(text)
+    if not text.strip() or "\0" in text or expanded.startswith("~"):
+        raise UsageError(f"{_where(path, lines, ('store',))}: {text!r} is not a path or URL", hint="write it out")
+    return text if _URL.match(text) else os.path.normpath(path.parent / expanded)
+
+
+def _where(path: Path, lines: strict_yaml.Lines, place: tuple[str | int, ...]) -> str:
+    known = place
+    while known and known not in lines:
+        known = known[:-1]
+    line = f"line {lines[known]}: " if known else ""
+    return f"{path}: {line}{'.'.join(map(str, place))}"
+
+
+def _explained(error: ValidationError, path: Path, lines: strict_yaml.Lines) -> UsageError:
+    """Turn the first finding of pydantic into one line and a hint."""
+    found = error.errors(include_url=False)
+    first, more = found[0], len(found) - 1
+    place = first["loc"]
+    hint = "correct the value, or remove the key"
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UsageError):
+        key, _, rest = cause.message.partition(": ")
+        inside = rest and place[-1] == "retention" and key.isidentifier()
+        place, message, hint = ((*place, key), rest, cause.hint) if inside else (place, cause.message, cause.hint)
+    elif first["type"] == "extra_forbidden":
+        message, hint = "unknown key", _nearest(place)
+    else:
+        message = _WORDS.get(first["type"], first["msg"][0].lower() + first["msg"][1:])
+    others = f" (and {more} more)" if more else ""
+    return UsageError(f"{_where(path, lines, place)}: {message}{others}", hint=hint)
+
+
+def _nearest(place: tuple[Any, ...]) -> str:
+    known = sorted(_File.model_fields if len(place) == 1 else _RunSection.model_fields)
+    near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
