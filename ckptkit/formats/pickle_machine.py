@@ -1,0 +1,169 @@
+"""The state of an inert pickle machine: a real stack, real marks and a real memo, with nothing alive on them.
+
+Globals are names, and whatever a call would return is one and the same placeholder. Reading the opcodes alone would
+not do: a global's name may come out of the memo, or from text that was pushed long before.
+"""
+
+import _compat_pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ckptkit.formats.pickle_stream import PickleError, PickleStream
+
+MAX_NAME = 1_000
+"""Longer text is no module, name, storage key or device, and is not kept."""
+_WIDE_TUPLE = 64  # torch allows 64 dimensions; nothing wider is looked into
+
+
+class Inert:
+    """Placeholder for every value that nobody looks at."""
+
+    __slots__ = ()
+
+
+INERT = Inert()
+"""The one placeholder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A name that loading would import."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+Hook = Callable[[object], object]
+CallHook = Callable[[Global, object], object]
+
+
+class Machine:
+    """The state while one pickle is followed, and what was found.
+
+    Attributes:
+        globals: every name that loading would import, in order (the values mean nothing).
+        called: those of them that loading would call or make an instance of.
+        tricks: what no honest pickler writes, one line each.
+        stream: the bytes.
+        memo: the values that were put away.
+        kept: values in all tuples that were kept.
+        text_bytes: bytes of all text that was kept.
+
+    Args:
+        stream: seekable; the pickle starts at its position.
+        length: length of the whole stream.
+        persistent: gives the value of a persistent id (torch); without it, persistent ids are an error.
+        call: sees every call of a global with its arguments and gives the value (torch tensors); without it, tuples
+            are not even kept.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, length: int, *, persistent: Hook | None = None, call: CallHook | None = None
+    ) -> None:
+        self.globals: dict[Global, bool] = {}
+        self.called: dict[Global, bool] = {}
+        self.tricks: dict[str, bool] = {}
+        self.stream = PickleStream(stream, length)
+        self.memo: dict[int, object] = {}
+        self.protocol = self.kept = self.text_bytes = 0
+        self._persistent, self._call = persistent, call
+        self._stack: list[object] = []
+        self._below: list[list[object]] = []  # the stacks under each mark
+        self._size_below = 0
+
+    @property
+    def depth(self) -> int:
+        """Values on all stacks together."""
+        return len(self._stack) + self._size_below
+
+    @property
+    def marks(self) -> int:
+        """Marks that are open."""
+        return len(self._below)
+
+    def push(self, value: object) -> None:
+        """Push a value."""
+        self._stack.append(value)
+
+    def push_text(self, data: bytes, encoding: str, errors: str = "strict") -> None:
+        """Push text, or the placeholder if it is too long to name anything."""
+        if len(data) > MAX_NAME:
+            self.push(INERT)
+            return
+        try:
+            self.push(data.decode(encoding, errors))
+        except UnicodeDecodeError as error:
+            raise PickleError("has text that cannot be decoded") from error
+        self.text_bytes += len(data)
+
+    def push_tuple(self, items: list[object]) -> None:
+        """Push a tuple if somebody looks into tuples and it is narrow, else the placeholder."""
+        if self._call is None or len(items) > _WIDE_TUPLE:
+            self.push(INERT)
+            return
+        self.kept += len(items) + 1
+        self.push(tuple(items))
+
+    def pop(self) -> object:
+        """Take the last value from the stack; raises PickleError when there is none."""
+        if not self._stack:
+            raise PickleError("takes from an empty stack")
+        return self._stack.pop()
+
+    def top(self) -> object:
+        """Return the last value; raises PickleError when there is none."""
+        if not self._stack:
+            raise PickleError("looks at an empty stack")
+        return self._stack[-1]
+
+    def mark(self) -> None:
+        """Open a mark."""
+        self._below.append(self._stack)
+        self._size_below += len(self._stack)
+        self._stack = []
+
+    def pop_mark(self) -> list[object]:
+        """Close the last mark and return the values above it; raises PickleError when none is open."""
+        if not self._below:
+            raise PickleError("has no mark where it needs one")
+        items = self._stack
+        self._stack = self._below.pop()
+        self._size_below -= len(self._stack)
+        return items
+
+    def find(self, module: str, name: str) -> Global:
+        """Note that loading would import the name, and return it; old protocols use the names of Python 2."""
+        if max(len(module), len(name)) > MAX_NAME:
+            raise PickleError("has a global name of thousands of characters")
+        if self.protocol < 3:
+            if (module, name) in _compat_pickle.NAME_MAPPING:
+                module, name = _compat_pickle.NAME_MAPPING[module, name]
+            else:
+                module = _compat_pickle.IMPORT_MAPPING.get(module, module)
+        found = Global(module, name)
+        self.globals[found] = True
+        return found
+
+    def call(self, function: object, arguments: object) -> object:
+        """Note that loading would call the function, and return the inert result."""
+        if not isinstance(function, Global):
+            self.tricks["calls a value that the pickle made itself"] = True
+            return INERT
+        self.called[function] = True
+        return self._call(function, arguments) if self._call else INERT
+
+    def mutate(self, what: str) -> None:
+        """Note that loading would put something into the last value: an imported one must stay as it is."""
+        target = self.top()
+        if isinstance(target, Global):
+            self.tricks[f"would change {target} itself ({what})"] = True
+
+    def persistent(self, identifier: object) -> object:
+        """Return the value of a persistent id; raises PickleError where none may be."""
+        if self._persistent is None:
+            raise PickleError("has a persistent id, which only torch files may have")
+        return self._persistent(identifier)

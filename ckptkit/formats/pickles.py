@@ -1,0 +1,123 @@
+"""What loading a pickle would do, found without loading it: an inert machine follows it, an allowlist judges the names."""
+
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats.opening import opened, reason
+from ckptkit.formats.pickle_grading import grade
+from ckptkit.formats.pickle_machine import CallHook, Global, Hook, Machine
+from ckptkit.formats.pickle_opcodes import follow
+from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
+from ckptkit.formats.shown import shown
+from ckptkit.problem import Problem
+
+_MOST_SHOWN = 20
+_MOST_STACKED = 8
+
+
+def check_pickle(data: bytes, *, file: str, where: str = "") -> list[Problem]:
+    """Check one pickle.
+
+    Args:
+        data: its bytes; there must be nothing after its end.
+        file: name for the problems.
+        where: locator put in front of each message, such as ``data:lr_schedule``.
+
+    Returns:
+        ``pickle-dangerous`` and ``pickle-contains-code`` (unsafe), ``pickle-unrecognised`` (warning), and
+        ``pickle-damaged``, ``pickle-trailing-data``, ``pickle-too-complex`` (error); empty if all is well.
+    """
+    return check_pickle_stream(BytesIO(data), len(data), file=file, where=where)
+
+
+def check_pickle_file(path: Path, *, file: str, where: str = "") -> list[Problem]:
+    """Check a file that is one pickle (a replay buffer, a VecNormalize); arrays in it are skipped, not read."""
+    try:
+        with opened(path) as (stream, length):
+            return check_pickle_stream(stream, length, file=file, where=where)
+    except (DamagedError, OSError) as error:
+        return [Problem("pickle-damaged", f"cannot be read ({reason(error)})", file)]
+
+
+def check_pickle_stream(stream: BinaryIO, length: int, *, file: str, where: str = "") -> list[Problem]:
+    """Check the pickle that starts at the stream's position and must end at ``length``; see ``check_pickle``."""
+    problems = follow_pickle(stream, length, file=file, where=where)
+    left = length - stream.tell()
+    if left and not any(problem.code == "pickle-damaged" for problem in problems):
+        message = f"{left} bytes follow its end; a second load would read them"
+        problems.append(Problem("pickle-trailing-data", _at(where, message), file))
+        problems += _stacked(stream, length, file, where)
+    return problems
+
+
+def follow_pickle(
+    stream: BinaryIO,
+    length: int,
+    *,
+    file: str,
+    where: str = "",
+    persistent: Hook | None = None,
+    call: CallHook | None = None,
+) -> list[Problem]:
+    """Follow the one pickle that starts at the stream's position, and leave the stream behind its end.
+
+    Args:
+        stream: seekable bytes.
+        length: length of the whole stream.
+        file: name for the problems.
+        where: locator put in front of each message.
+        persistent: gives the value of a persistent id; without it, one is damage.
+        call: sees each call of a global; see ``Machine``.
+
+    Returns:
+        The problems, the dangerous ones first.
+    """
+    machine = Machine(stream, length, persistent=persistent, call=call)
+    damage: list[Problem] = []
+    try:
+        follow(machine)
+    except PickleError as error:
+        code = "pickle-too-complex" if isinstance(error, PickleTooComplexError) else "pickle-damaged"
+        damage.append(Problem(code, _at(where, str(error)), file))
+    return [*_judge(machine, file, where), *damage]
+
+
+def _judge(machine: Machine, file: str, where: str) -> Iterable[Problem]:
+    graded: dict[str, list[Global]] = {"allowed": [], "dangerous": [], "code": [], "unrecognised": []}
+    for name in machine.globals:
+        graded[grade(name)].append(name)
+    for name in graded["dangerous"][:_MOST_SHOWN]:
+        word = shown(str(name))
+        called = name in machine.called
+        message = f"would call {word} when loaded" if called else f"would import {word}, which can run code"
+        yield Problem("pickle-dangerous", _at(where, message), file, severity="unsafe")
+    if graded["code"]:
+        # A function by value is made by calling what was just made, so the tricks say nothing more.
+        message = f"contains code of its own (built by {shown(str(graded['code'][0]))})"
+        yield Problem("pickle-contains-code", _at(where, message), file, severity="unsafe")
+    else:
+        for trick in list(machine.tricks)[:_MOST_SHOWN]:
+            yield Problem("pickle-dangerous", _at(where, shown(trick)), file, severity="unsafe")
+    for name in graded["unrecognised"][:_MOST_SHOWN]:
+        message = f"would import {shown(str(name))}, which is not on the allowlist"
+        yield Problem("pickle-unrecognised", _at(where, message), file, severity="warning")
+
+
+def _stacked(stream: BinaryIO, length: int, file: str, where: str) -> list[Problem]:
+    """Return what is unsafe in the pickles that follow the first one; that they are there is reported already."""
+    found: list[Problem] = []
+    for number in range(2, _MOST_STACKED + 2):
+        if stream.tell() >= length:
+            break
+        problems = follow_pickle(stream, length, file=file, where=_at(where, f"pickle {number}"))
+        found += [problem for problem in problems if problem.severity == "unsafe"]
+        if any(problem.severity == "error" for problem in problems):
+            break
+    return found
+
+
+def _at(where: str, message: str) -> str:
+    return f"{where}: {message}" if where else message

@@ -1,0 +1,7 @@
+"""How a name out of a hostile file is shown: one line, printable, not too long."""
+
+
+def shown(name: str, limit: int = 120) -> str:
+    """Return the name with unprintable characters (control, bidi) escaped, cut to about ``limit`` characters."""
+    cut = name if len(name) <= limit else name[:limit] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in cut)

@@ -1,0 +1,205 @@
+"""The table of contents of a zip file, read strictly: what two zip readers could understand differently is refused.
+
+The stdlib's ``zipfile`` builds an object per entry before anything can be counted, trusts the central directory alone
+and tolerates data before, between and after the members; payloads hide there. This reader needs bounded memory,
+compares both headers of every member and knows the place of every byte.
+
+Source: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12 (central directory),
+4.3.14-4.3.16 (ZIP64 and end records), 4.5.3 (ZIP64 extra field).
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+MAX_MEMBERS = 10_000
+_MAX_DIRECTORY = 16 << 20  # 10,000 members with names of more than 1,600 bytes each
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR64 = struct.Struct("<4sIQI")
+_SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
+DESCRIPTOR_FLAG = 0x8
+_UTF8_FLAG = 0x800
+_ZIP64_FIELD, _UNICODE_PATH_FIELD = 0x0001, 0x7075
+
+
+class ZipLayoutError(ValueError):
+    """The file is not a zip whose table of contents can be read; ``code`` is that of the problem."""
+
+    def __init__(self, message: str, code: str = "zip-damaged") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member as the central directory tells it.
+
+    Attributes:
+        name: its name.
+        flags: general purpose bits.
+        method: 0 stored, 8 deflated.
+        crc: CRC-32 of the content.
+        compressed: bytes in the file.
+        size: bytes of the content.
+        offset: where its local header starts.
+        mode: Unix mode, 0 if the writer gave none.
+    """
+
+    name: str
+    flags: int
+    method: int
+    crc: int
+    compressed: int
+    size: int
+    offset: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHeader:
+    """The second description of a member, in front of its data; ``data`` is where the data starts."""
+
+    name: str
+    flags: int
+    method: int
+    crc: int
+    compressed: int
+    size: int
+    data: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The whole table; ``start`` is where it begins, that is where the members must end."""
+
+    entries: list[Entry]
+    start: int
+
+
+def read_directory(stream: BinaryIO, length: int, *, max_members: int = MAX_MEMBERS) -> Directory:
+    """Read the table of contents of a zip file of ``length`` bytes.
+
+    Raises:
+        ZipLayoutError: no zip, truncated, something after it, or too many members.
+    """
+    count, size, start = _end_record(stream, length)
+    if count > max_members or size > _MAX_DIRECTORY:
+        raise ZipLayoutError(f"has {count} members, at most {max_members} are read", "zip-too-large")
+    table = _read(stream, start, size)
+    return Directory(list(_entries(table, count)), start)
+
+
+def read_local_header(stream: BinaryIO, entry: Entry) -> LocalHeader:
+    """Read the header in front of a member's data; raises ZipLayoutError if there is none."""
+    fixed = _read(stream, entry.offset, _LOCAL.size)
+    signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = _LOCAL.unpack(fixed)
+    if signature != b"PK\x03\x04":
+        raise ZipLayoutError("has no local header where the directory says")
+    rest = _read(stream, entry.offset + _LOCAL.size, name_length + extra_length)
+    name, extra = _decode(rest[:name_length], flags), rest[name_length:]
+    size, compressed, _ = _zip64(extra, size, compressed, 0)
+    return LocalHeader(name, flags, method, crc, compressed, size, entry.offset + _LOCAL.size + len(rest))
+
+
+def _end_record(stream: BinaryIO, length: int) -> tuple[int, int, int]:
+    """Return (members, bytes of the directory, its offset) from the record that must be the last bytes of the file."""
+    if length == 0:
+        raise ZipLayoutError("is empty")
+    if length < _END.size:
+        raise ZipLayoutError("is not a zip file, or is truncated")
+    end = length - _END.size
+    signature, disk, first_disk, here, count, size, start, comment = _END.unpack(_read(stream, end, _END.size))
+    if signature != b"PK\x05\x06" or comment:
+        tail = _read(stream, max(0, length - _SHORT - _END.size), min(length, _SHORT + _END.size))
+        place = tail.rfind(b"PK\x05\x06")
+        extra = len(tail) - place - _END.size
+        if place < 0 or extra <= 0:
+            raise ZipLayoutError("is not a zip file, or is truncated")
+        raise ZipLayoutError(f"has {extra} bytes after the end of the zip", "zip-hidden-data")
+    if _SHORT in (here, count) or _LONG in (size, start) or _has_locator(stream, end):
+        end, disk, first_disk, here, count, size, start = _end_record64(stream, end)
+    if disk or first_disk or here != count:
+        raise ZipLayoutError("is one part of a zip split over several files")
+    if start + size > end:
+        raise ZipLayoutError("is truncated: its directory does not fit in front of its end")
+    if start + size < end:
+        raise ZipLayoutError(f"has {end - start - size} bytes in front that belong to no member", "zip-hidden-data")
+    return count, size, start
+
+
+def _has_locator(stream: BinaryIO, end: int) -> bool:
+    return end >= _LOCATOR64.size and _read(stream, end - _LOCATOR64.size, 4) == b"PK\x06\x07"
+
+
+def _end_record64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, int, int]:
+    locator = end - _LOCATOR64.size
+    if not _has_locator(stream, end):
+        raise ZipLayoutError("is a ZIP64 file without its ZIP64 end record")
+    _, _, place, _ = _LOCATOR64.unpack(_read(stream, locator, _LOCATOR64.size))
+    if place + _END64.size != locator:
+        raise ZipLayoutError("has a ZIP64 end record at another place than it says")
+    fields = _END64.unpack(_read(stream, place, _END64.size))
+    signature, _, _, _, disk, first_disk, here, count, size, start = fields
+    if signature != b"PK\x06\x06":
+        raise ZipLayoutError("has no ZIP64 end record where its locator says")
+    return place, disk, first_disk, here, count, size, start
+
+
+def _entries(table: bytes, count: int) -> Iterator[Entry]:
+    place = 0
+    for _ in range(count):
+        if place + _CENTRAL.size > len(table):
+            raise ZipLayoutError(f"has a directory of fewer members than the {count} it counts")
+        fields = _CENTRAL.unpack_from(table, place)
+        signature, _, _, flags, method, _, _, crc, compressed, size, n, e, c, _, _, external, offset = fields
+        if signature != b"PK\x01\x02":
+            raise ZipLayoutError("has a damaged directory")
+        body = table[place + _CENTRAL.size : place + _CENTRAL.size + n + e + c]
+        if len(body) != n + e + c:
+            raise ZipLayoutError("has a truncated directory")
+        size, compressed, offset = _zip64(body[n : n + e], size, compressed, offset)
+        # The upper half is a Unix mode whoever made it: some readers do not look at made_by, so neither do we.
+        yield Entry(_decode(body[:n], flags), flags, method, crc, compressed, size, offset, external >> 16)
+        place += _CENTRAL.size + len(body)
+    if place != len(table):
+        raise ZipLayoutError(f"has a directory of more than the {count} members it counts")
+
+
+def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
+    """Return the three numbers with those that are all ones replaced from the ZIP64 extra field (4.5.3)."""
+    place = 0
+    while place + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, place)
+        if kind == _UNICODE_PATH_FIELD:
+            raise ZipLayoutError("has a second name for a member in an extra field", "zip-header-mismatch")
+        if kind == _ZIP64_FIELD:
+            numbers = list(struct.unpack_from(f"<{length // 8}Q", extra.ljust(place + 4 + length, b"\0"), place + 4))
+            wanted = [value == _LONG for value in (size, compressed, offset)]
+            if len(numbers) < sum(wanted):
+                raise ZipLayoutError("has a damaged ZIP64 field")
+            size, compressed, offset = (
+                numbers.pop(0) if w else v for w, v in zip(wanted, (size, compressed, offset), strict=True)
+            )
+        place += 4 + length
+    return size, compressed, offset
+
+
+def _decode(name: bytes, flags: int) -> str:
+    if flags & _UTF8_FLAG:
+        try:
+            return name.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ZipLayoutError("has a member name that is not UTF-8") from error
+    return name.decode("cp437")
+
+
+def _read(stream: BinaryIO, offset: int, size: int) -> bytes:
+    stream.seek(offset)
+    data = stream.read(size)
+    if len(data) != size:
+        raise ZipLayoutError("is truncated")
+    return data
