@@ -92,8 +92,8 @@ class BackendHooks:
         return object()
 
     def make_misfit(self) -> Any:
-        """Return a target of the right kind that the state does not fit (another shape, another generator)."""
-        pytest.skip("make_misfit() is not given: every target of its kind fits")
+        """Return a target that ``advance`` accepts but the state does not fit: another shape, another generator."""
+        pytest.skip("make_misfit() is not given")
 
     def ablations(self) -> Mapping[str, Callable[[Path], None]]:
         """Return edits of a saved folder, by name, that each lose one component; the proof must notice each."""

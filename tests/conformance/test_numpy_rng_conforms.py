@@ -1,0 +1,125 @@
+"""The laws for ``numpy-rng``: every bit generator, the legacy RandomState, named generators, and the global ones."""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from ckptkit_numpy import GlobalRng, NumpyRngBackend
+
+from ckptkit.testing import BackendTests
+
+
+class GeneratorLaws(BackendTests):
+    """A Generator of one kind: every draw, the half-used 32-bit word, the cached gaussian, and the children."""
+
+    backend = NumpyRngBackend
+    kind: ClassVar[type] = np.random.PCG64
+
+    def make_item(self) -> Any:
+        return np.random.Generator(self.kind(7))
+
+    def make_target(self) -> Any:
+        return np.random.Generator(self.kind(123))
+
+    def make_misfit(self) -> Any:
+        other = np.random.MT19937 if self.kind is not np.random.MT19937 else np.random.PCG64
+        return np.random.Generator(other(1))
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        def lose_the_spawn_counter(directory: Path) -> None:
+            path = directory / "rng.json"
+            text = path.read_text()
+            less = re.sub(r'("n_children_spawned": ?)3', r"\g<1>0", text)
+            assert less != text
+            path.write_text(less)
+
+        return {"the spawn counter": lose_the_spawn_counter}
+
+    def advance(self, item: Any) -> object:
+        child = item.spawn(1)[0]
+        return [item.normal(), item.integers(1 << 20, dtype=np.uint32), item.random(3), child.random()]
+
+
+class TestPcg64(GeneratorLaws):
+    pass
+
+
+class TestPcg64dxsm(GeneratorLaws):
+    kind = np.random.PCG64DXSM
+
+
+class TestMt19937(GeneratorLaws):
+    kind = np.random.MT19937
+
+
+class TestPhilox(GeneratorLaws):
+    kind = np.random.Philox
+
+
+class TestSfc64(GeneratorLaws):
+    kind = np.random.SFC64
+
+
+class TestRandomState(GeneratorLaws):
+    def make_item(self) -> Any:
+        return np.random.RandomState(7)
+
+    def make_target(self) -> Any:
+        return np.random.RandomState(123)
+
+    ablations = BackendTests.ablations
+
+    def make_misfit(self) -> Any:
+        return np.random.RandomState(np.random.PCG64(1))
+
+    def advance(self, item: Any) -> object:
+        return [item.normal(), item.randint(1000)]
+
+
+class TestNamedGenerators(GeneratorLaws):
+    def make_item(self) -> Any:
+        return {"noise": np.random.default_rng(1), "workers": [np.random.default_rng(2), random.Random(3)]}
+
+    def make_target(self) -> Any:
+        return {"noise": np.random.default_rng(11), "workers": [np.random.default_rng(12), random.Random(13)]}
+
+    ablations = BackendTests.ablations
+
+    def make_misfit(self) -> Any:
+        return self.make_item() | {"noise": np.random.Generator(np.random.MT19937(1))}
+
+    def advance(self, item: Any) -> object:
+        return [item["noise"].normal(), item["workers"][0].integers(1000), item["workers"][1].gauss(0.0, 1.0)]
+
+
+class TestGlobalGenerators(GeneratorLaws):
+    skips: ClassVar = {
+        "test_a_load_without_a_target_builds_one_or_refuses": "without a target a snapshot comes back",
+    }
+
+    @pytest.fixture(autouse=True)
+    def _give_the_process_its_generators_back(self) -> Any:
+        before = random.getstate(), np.random.get_state()
+        yield
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+
+    def make_item(self) -> Any:
+        random.seed(7)
+        np.random.seed(7)
+        return GlobalRng()
+
+    def make_target(self) -> Any:
+        random.seed(123)
+        np.random.seed(123)
+        return GlobalRng()
+
+    make_misfit = BackendTests.make_misfit
+    ablations = BackendTests.ablations
+
+    def advance(self, item: Any) -> object:
+        return [random.gauss(0.0, 1.0), np.random.normal(), np.random.randint(1000)]

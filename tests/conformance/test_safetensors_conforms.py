@@ -1,0 +1,67 @@
+"""The laws for ``safetensors``: a policy in training with all its parts, a bare module, and a dict of arrays."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from ckptkit_safetensors import Policy, SafetensorsBackend
+
+from ckptkit.testing import BackendTests
+
+
+def make_model(width: int = 4) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.BatchNorm1d(width), torch.nn.Linear(width, 1))
+
+
+def make_policy(width: int = 4) -> Policy:
+    model = make_model(width)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    return Policy(model, optimizer, scheduler, preprocessor={"mean": [0.5]}, extra={"epoch": 0})
+
+
+class TestPolicy(BackendTests):
+    backend = SafetensorsBackend
+    skips: ClassVar = {
+        "test_a_load_without_a_target_builds_one_or_refuses": "without a target the plain tensors and states come back",
+    }
+
+    def make_item(self) -> Policy:
+        return make_policy()
+
+    def make_target(self) -> Policy:
+        target = make_policy()
+        for _ in range(3):
+            self.advance(target)
+        return target
+
+    def make_misfit(self) -> Policy:
+        return make_policy(width=5)
+
+    def advance(self, item: Policy) -> object:
+        x = torch.linspace(-1.0, 1.0, 24).reshape(8, 3)
+        loss = item.model(x).square().mean() + item.model(-x).mean()
+        item.optimizer.zero_grad()
+        loss.backward()
+        item.optimizer.step()
+        item.scheduler.step()
+        return {name: value.numpy().copy() for name, value in item.model.state_dict().items()}
+
+    def factories(self) -> Any:
+        return {"model": make_policy}
+
+
+class TestDictOfArrays(BackendTests):
+    backend = SafetensorsBackend
+
+    def make_item(self) -> dict[str, Any]:
+        return {"w": np.arange(6.0).reshape(2, 3), "count": np.array([0], dtype=np.int64)}
+
+    def make_misfit(self) -> dict[str, Any]:
+        return {"w": np.zeros((3, 2)), "count": np.array([0], dtype=np.int64)}
+
+    def advance(self, item: dict[str, Any]) -> object:
+        item["count"] += 1
+        item["w"] *= 1.1
+        return item["w"].copy(), item["count"].copy()
