@@ -1,1 +1,6 @@
-"""Guest of ckptkit."""
+"""Guest of ckptkit: Stable-Baselines3 agents whose training goes on exactly. Importing it imports no framework."""
+
+from ckptkit_sb3.backend import Sb3Backend
+from ckptkit_sb3.boundary import CheckpointBoundary
+
+__all__ = ["CheckpointBoundary", "Sb3Backend"]

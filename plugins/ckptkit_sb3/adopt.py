@@ -1,0 +1,101 @@
+"""Adopting zips that a trainer wrote with ``model.save``: recognised by content, graded by what a zip cannot hold."""
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import CheckContext, Exactness, SavedItem
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit.formats import strict_json
+from ckptkit_sb3 import structure
+
+_VERSION = "_stable_baselines3_version"
+_STEPS_NAME = re.compile(r"^(?P<prefix>.*)_(?P<steps>\d+)_steps$")
+
+_EPISODE_NAME = re.compile(r"(?:^|[_-])ep(?:isode)?[_-]?(\d+)$")
+_METADATA = "_metadata.json"
+_LOST = "replay buffer, RNG and environment state are not in the zip"
+
+
+def recognise(path: Path) -> Mapping[str, Path] | None:
+    """Return the zip and what lies beside it, or None when the path is not an SB3 zip.
+
+    Beside ``ep000050.zip`` that is ``ep000050_metadata.json``; beside ``rl_model_1000_steps.zip`` (CheckpointCallback)
+    ``rl_model_replay_buffer_1000_steps.pkl`` and ``rl_model_vecnormalize_1000_steps.pkl``.
+    """
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return None
+    if _VERSION not in names and not {"data", "policy.pth"} <= names:
+        return None
+    files = {path.name: path}
+    beside = [f"{path.stem}{_METADATA}"]
+    if match := _STEPS_NAME.match(path.stem):
+        for kind in ("replay_buffer", "vecnormalize"):
+            beside.append(f"{match['prefix']}_{kind}_{match['steps']}_steps.pkl")
+    for name in beside:
+        if (path.parent / name).is_file():
+            files[name] = path.parent / name
+    return files
+
+
+def describe(directory: Path, context: CheckContext) -> SavedItem:
+    """Return what the zip says of itself.
+
+    Raises:
+        BackendError: it cannot be read, or the metadata beside it belongs to another episode.
+    """
+    name = structure.zip_name(directory, context)
+    path = directory / name
+    try:
+        data = structure.plain_data(path)
+    except (DamagedError, OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise BackendError(
+            f"{name}: not a readable SB3 zip ({error})", hint="write it again with model.save"
+        ) from error
+    counters = {"num_timesteps": data["num_timesteps"]} if _is_count(data.get("num_timesteps")) else {}
+    metadata: dict[str, Any] = {"captured": False, "zip": name}
+    noted = _metadata(directory, f"{path.stem}{_METADATA}")
+    episode: Any = noted.get("episode", data.get("_episode_num") or None)
+    if _is_count(episode):
+        counters["episode"] = int(episode)
+    named = _EPISODE_NAME.search(Path(context.source or name).stem)
+    if named and _is_count(noted.get("episode")) and int(named[1]) != noted["episode"]:
+        raise BackendError(
+            f"{path.stem}{_METADATA} says episode {noted['episode']}, the file name {int(named[1])}",
+            hint="the metadata belongs to another zip: rename or remove it",
+        )
+    for key in ("run_id", "timestamp", "config"):
+        if key in noted:
+            metadata[key] = noted[key]
+    metadata["algorithm_hint"] = data.get("policy_class", {}).get("__module__") if data.get("policy_class") else None
+    return SavedItem(
+        metadata=metadata,
+        counters=counters,
+        exactness=Exactness("weights-only", _LOST),
+        hazards=("SB3's own load() re-seeds with the seed of the run",) if data.get("seed") is not None else (),
+    )
+
+
+def _metadata(directory: Path, name: str) -> dict[str, Any]:
+    path = directory / name
+    if not path.is_file():
+        return {}
+    try:
+        found = strict_json.load(path)
+    except DamagedError as error:
+        raise BackendError(error.message, hint="repair or remove the metadata file") from error
+    if not isinstance(found, dict):
+        raise BackendError(f"{name}: is not a table", hint="repair or remove the metadata file")
+    return found
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0

@@ -1,0 +1,222 @@
+"""What an SB3 zip does not hold: counters, spaces, wrappers, environments, noise, observations and random generators.
+
+``take`` reads it from a live algorithm without changing it; ``plan`` checks it against another one and collects the
+assignments that put it there. Both walk the same sections, so that a section cannot be saved but not restored.
+"""
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit_sb3 import environments, generators
+from ckptkit_sb3.decoding import Decoder
+from ckptkit_sb3.encoding import STATIC, Encoder, class_name, decode_python_random, encode_python_random, is_kind
+
+OBSERVATIONS = ("_last_obs", "_last_episode_starts", "_last_original_obs")
+SET_BY_LEARN = frozenset({"_total_timesteps", "_num_timesteps_at_start"})
+"""Set by ``learn`` from its own argument: never put back over it."""
+_OWN_SECTION = frozenset({*OBSERVATIONS, "start_time", "action_space", "observation_space", "action_noise", "n_envs"})
+_PROCESSES = "venv class_attributes envs remotes work_remotes processes waiting closed"
+_OVERWRITTEN = "buf_infos reset_infos actions"  # by the next step, before anything reads them
+_DEFINITION = "metadata render_mode spec results_writer t_start observation_space action_space obs_spaces"
+_VEC_SKIP = frozenset(f"{_PROCESSES} {_OVERWRITTEN} {_DEFINITION}".split())
+
+
+@dataclass(slots=True)
+class Capture:
+    """The sections as JSON, their large arrays, and what could not be said."""
+
+    sections: dict[str, Any]
+    arrays: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+
+def take(model: Any, fresh_env: Callable[[], Any] | None = None) -> Capture:
+    """Capture everything beside the zip; random generators first and last, so that nothing drawn meanwhile counts.
+
+    Args:
+        model: a live algorithm at a clean boundary.
+        fresh_env: builds one more environment of the same definition, for the environment's self-test.
+    """
+    rng = take_rng()
+    captured = Capture({"rng": rng})
+    try:
+        for name, value, skip in _parts(model):
+            encoder = Encoder(captured.arrays, f"{name}/", shared=_shared(model), skip=skip)
+            if name == "attributes":
+                captured.sections[name] = _attributes(encoder, value)
+            elif name == "wrappers":
+                captured.sections[name] = [
+                    {"class": class_name(w), "attributes": encoder.attributes(w, f"wrappers[{i}]")}
+                    for i, w in enumerate(value)
+                ]
+            else:
+                captured.sections[name] = encoder.encode(value, name)
+            captured.left_out += encoder.left_out
+        captured.sections["environments"] = environments.take(model.env, captured.arrays, fresh_env)
+    finally:
+        if take_rng() != rng:  # building an environment for a self-test may draw numbers
+            put_rng(rng)
+    return captured
+
+
+def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, started: bool) -> Decoder:
+    """Check the sections against a live algorithm and return the assignments that put all but the RNGs back.
+
+    Args:
+        model: the algorithm, with its environment.
+        sections: what ``take`` returned.
+        arrays: its large arrays.
+        started: ``learn`` has set its own counters already; they stay.
+
+    Raises:
+        DamagedError: a section is not well formed.
+        BackendError: the algorithm has another structure.
+    """
+    decoder = Decoder(arrays)
+    for name, value, skip in _parts(model):
+        if name not in sections:
+            raise DamagedError(f"state.json: section {name!r} is missing")
+        node = sections[name]
+        if name == "attributes":
+            part = Decoder(arrays, skip=skip | SET_BY_LEARN if started else skip)
+            values = {
+                k: part.decode(v, vars(model).get(k), f"attributes.{k}")
+                for k, v in sorted(node.items())
+                if k not in _configuration(model) and not (started and k in SET_BY_LEARN)
+            }
+            decoder.later(part.apply)
+            decoder.later(partial(vars(model).update, values))
+        elif name == "wrappers":
+            _plan_wrappers(node, value, arrays, decoder)
+        else:
+            part = Decoder(arrays, skip=skip)
+            found = part.decode(node, value, name)
+            decoder.later(part.apply)
+            if name == "noise":
+                decoder.later(partial(vars(model).update, {"action_noise": value}))
+            elif name == "observations":
+                decoder.later(partial(vars(model).update, dict(zip(OBSERVATIONS, found, strict=True))))
+    decoder.later(environments.plan(model.env, sections.get("environments"), arrays))
+    check_rng(sections.get("rng"))
+    return decoder
+
+
+def take_rng() -> dict[str, Any]:
+    """Return the states of the global generators: python, NumPy's legacy one, torch on every device in use."""
+    import numpy as np
+    import torch
+
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
+    return {
+        "python": encode_python_random(random.getstate()),
+        "numpy": generators.encode_legacy(np.random.mtrand._rand),
+        "torch": [bytes(s.numpy()).hex() for s in states],
+    }
+
+
+def check_rng(rng: Any) -> None:
+    """Raise DamagedError unless every state is well formed."""
+    if not isinstance(rng, dict) or set(rng) != {"python", "numpy", "torch"}:
+        raise DamagedError("rng: not the states of python, numpy and torch")
+    decode_python_random(rng["python"], "rng.python")
+    generators.validate_legacy(rng["numpy"], "rng.numpy")
+    if not isinstance(rng["torch"], list) or not rng["torch"]:
+        raise DamagedError("rng.torch: not a list of states")
+    for state in rng["torch"]:
+        try:
+            bytes.fromhex(state)
+        except (TypeError, ValueError) as error:
+            raise DamagedError("rng.torch: not a state in hex") from error
+
+
+def put_rng(rng: Mapping[str, Any]) -> None:
+    """Put the global generators into the states; raises DamagedError when torch does not take its one."""
+    import numpy as np
+    import torch
+
+    check_rng(rng)
+    cpu, *devices = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
+    try:
+        torch.set_rng_state(cpu)
+        for index, state in enumerate(devices[: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state, index)
+    except (RuntimeError, TypeError) as error:
+        raise DamagedError(f"rng.torch: {error}") from error
+    np.random.set_state(generators.decode_legacy(rng["numpy"], "rng.numpy"))
+    random.setstate(decode_python_random(rng["python"], "rng.python"))
+
+
+def wrappers_of(env: Any) -> list[Any]:
+    """Return the vector environment and the ones inside it, outermost first."""
+    found = []
+    while env is not None:
+        found.append(env)
+        env = vars(env).get("venv")
+    return found
+
+
+def action_noise_of(model: Any) -> Any:
+    """Return the action noise, one per environment as ``learn`` makes it of a single one."""
+    noise, count = getattr(model, "action_noise", None), model.n_envs
+    if noise is None or count == 1 or is_kind(noise, "stable_baselines3.common.noise.VectorizedActionNoise"):
+        return noise
+    from stable_baselines3.common.noise import VectorizedActionNoise
+
+    return VectorizedActionNoise(noise, count)
+
+
+def configuration(model: Any) -> frozenset[str]:
+    """Return the names of the constructor's arguments: they are the user's, not state."""
+    names: set[str] = set()
+    for base in type(model).__mro__[:-1]:
+        if "__init__" in vars(base):
+            names.update(inspect.signature(vars(base)["__init__"]).parameters)
+    return frozenset(names | {f"_{n}" for n in names})
+
+
+def _configuration(model: Any) -> frozenset[str]:
+    torch_names = {n.partition(".")[0] for group in model._get_torch_save_params() for n in group}
+    return configuration(model) | _OWN_SECTION | torch_names | frozenset(model._excluded_save_params())
+
+
+def _parts(model: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:
+    yield "attributes", model, frozenset()
+    yield "spaces", [model.action_space, model.observation_space], frozenset()
+    yield "wrappers", wrappers_of(model.env), _VEC_SKIP
+    yield "noise", action_noise_of(model), frozenset()
+    yield "observations", [getattr(model, name, None) for name in OBSERVATIONS], frozenset()
+
+
+def _attributes(encoder: Encoder, model: Any) -> dict[str, Any]:
+    skip = _configuration(model)
+    nodes = {}
+    for name, value in sorted(vars(model).items()):
+        if name in skip or callable(value):  # schedules belong to the configuration, too
+            continue
+        node = encoder.encode(value, f"attributes.{name}")
+        if node != STATIC:
+            nodes[name] = node
+    return nodes
+
+
+def _plan_wrappers(nodes: Any, wrappers: list[Any], arrays: Mapping[str, Any], decoder: Decoder) -> None:
+    saved = [n.get("class") for n in nodes]
+    live = [class_name(w) for w in wrappers]
+    if saved != live:
+        raise BackendError(
+            f"the environment is wrapped as {' > '.join(live)}, the saved one as {' > '.join(map(str, saved))}",
+            hint="wrap the environment as in the training that was saved (VecNormalize, VecFrameStack, ...)",
+        )
+    part = Decoder(arrays, skip=_VEC_SKIP)
+    for i, (node, wrapper) in enumerate(zip(nodes, wrappers, strict=True)):
+        part.attributes(node["attributes"], wrapper, f"wrappers[{i}]")
+    decoder.later(part.apply)
+
+
+def _shared(model: Any) -> frozenset[int]:
+    return frozenset(t.data_ptr() for t in model.policy.state_dict().values() if hasattr(t, "data_ptr"))

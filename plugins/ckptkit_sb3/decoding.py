@@ -1,0 +1,222 @@
+"""Nodes of ``encoding`` back into live state: everything is decoded and checked first, then assigned at once.
+
+An object in a node is matched with the object of the same class that stands in the same place of the target; nothing
+is imported, built by name, or called.
+"""
+
+import enum
+import math
+import random
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit_sb3 import generators
+from ckptkit_sb3.encoding import class_name, decode_python_random, is_kind, set_space_generators, space_generators
+
+_DTYPE_KINDS = "biufcSU"
+
+
+class Decoder:
+    """Decodes nodes against a target; ``apply`` performs the assignments that were collected meanwhile."""
+
+    def __init__(self, arrays: Mapping[str, Any], *, skip: frozenset[str] = frozenset()) -> None:
+        self._arrays = arrays
+        self._skip = skip
+        self._made: dict[int, Any] = {}
+        self._assignments: list[Callable[[], object]] = []
+
+    def apply(self) -> None:
+        """Perform the collected assignments."""
+        for assign in self._assignments:
+            assign()
+        self._assignments.clear()
+
+    def later(self, assign: Callable[[], object]) -> None:
+        """Collect one more assignment."""
+        self._assignments.append(assign)
+
+    def decode(self, node: Any, existing: Any = None, where: str = "$") -> Any:
+        """Return the value of a node; ``existing`` is what stands in its place now.
+
+        Raises:
+            DamagedError: the node is not well formed.
+            BackendError: the target has another structure.
+        """
+        if node is None or isinstance(node, (bool, int, float, str)):
+            return node
+        kind = node.get("@") if isinstance(node, dict) else None
+        if kind == "static":
+            return existing
+        if kind == "ref":
+            if node.get("id") not in self._made:
+                raise DamagedError(f"{where}: refers to a value that comes later")
+            return self._made[node["id"]]
+        decode = _KINDS.get(str(kind))
+        if decode is None:
+            raise DamagedError(f"{where}: unknown kind of value {str(kind)[:40]!r}")
+        try:
+            return decode(self, node, existing, where)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, DamagedError):
+                raise
+            raise DamagedError(f"{where}: not a well-formed {kind} ({error})") from error
+
+    def attributes(self, nodes: Any, target: object, where: str) -> None:
+        """Collect the assignments that put nodes back into an object's ``__dict__``; names not in the nodes go."""
+        if not isinstance(nodes, dict):
+            raise DamagedError(f"{where}: not a table of attributes")
+        current = vars(target)
+        values = {
+            k: self.decode(v, current.get(k), f"{where}.{k}") for k, v in sorted(nodes.items()) if k not in self._skip
+        }
+        gone = [k for k in current if k not in nodes and k not in self._skip]
+
+        def assign() -> None:
+            for name in gone:
+                current.pop(name, None)
+            current.update(values)
+
+        self.later(assign)
+
+    def remember(self, node: Mapping[str, Any], value: Any) -> Any:
+        """Note the value under the node's number, for references to it; return it."""
+        if "id" in node:
+            self._made[node["id"]] = value
+        return value
+
+    def array(self, node: Mapping[str, Any], where: str) -> Any:
+        """Return the array of an ``array`` or ``scalar`` node; raises DamagedError when bytes and shape disagree."""
+        import numpy as np
+
+        dtype, shape = np.dtype(node["dtype"]), tuple(node["shape"])
+        if dtype.kind not in _DTYPE_KINDS or dtype.names is not None:
+            raise DamagedError(f"{where}: arrays of dtype {dtype} are not read")
+        if "hex" in node:
+            data = bytes.fromhex(node["hex"])
+            if len(data) != math.prod(shape) * dtype.itemsize:
+                raise DamagedError(f"{where}: {len(data)} bytes for shape {shape} of {dtype}")
+            return np.frombuffer(data, dtype).reshape(shape).copy()
+        found = self._arrays[node["member"]]
+        if found.dtype != dtype or found.shape != shape:
+            raise DamagedError(f"{where}: array {node['member']} has another shape or dtype than noted")
+        return found.copy()
+
+
+def _container(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    olds = list(existing) if isinstance(existing, (list, tuple, deque)) else []
+    items = node["items"]
+    made: Any = deque(maxlen=node["maxlen"]) if node["@"] == "deque" else []
+    decoder.remember(node, made)  # before its items, which may refer back to it
+    for i, item in enumerate(items):
+        made.append(decoder.decode(item, olds[i] if i < len(olds) else None, f"{where}[{i}]"))
+    return made
+
+
+def _frozen(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    olds = list(existing) if isinstance(existing, tuple) else []
+    items = [
+        decoder.decode(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
+        for i, item in enumerate(node["items"])
+    ]
+    if node["@"] == "namedtuple":
+        _same_class(node, existing, where)
+        return decoder.remember(node, type(existing)(*items))
+    return decoder.remember(node, {"tuple": tuple, "set": set, "frozenset": frozenset}[node["@"]](items))
+
+
+def _dict(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    made: dict[Any, Any] = OrderedDict() if node.get("ordered") else {}
+    decoder.remember(node, made)
+    olds = existing if isinstance(existing, dict) else {}
+    for key_node, item in node["items"]:
+        key = decoder.decode(key_node, None, where)
+        made[key] = decoder.decode(item, olds.get(key), f"{where}[{key!r:.40}]")
+    return made
+
+
+def _array(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    array = decoder.array(node, where)
+    return decoder.remember(node, array if node["@"] == "array" else array[()])
+
+
+def _tensor(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    import torch
+
+    tensor = torch.from_numpy(decoder.array(node["array"], where))
+    if is_kind(existing, "torch.Tensor"):
+        tensor = tensor.to(existing.device)
+    return decoder.remember(node, tensor)
+
+
+def _enum(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    if not isinstance(existing, enum.Enum):
+        raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
+    _same_class(node, existing, where)
+    return decoder.remember(node, type(existing)[node["name"]])
+
+
+def _generator(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    return decoder.remember(node, generators.decode(node, where))
+
+
+def _random_state(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    import numpy as np
+
+    made = np.random.RandomState(0)
+    made.set_state(generators.decode_legacy(node, where))
+    return decoder.remember(node, made)
+
+
+def _random(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    made = random.Random(0)
+    made.setstate(decode_python_random(node["state"], where))
+    return decoder.remember(node, made)
+
+
+def _space(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    if not is_kind(existing, "gymnasium.spaces.space.Space"):
+        raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of a space")
+    found = [decoder.decode(g, None, where) for g in node["generators"]]
+    if len(found) != len(space_generators(existing)):
+        raise BackendError(f"{where}: the target's space has another structure")
+    decoder.later(lambda: set_space_generators(existing, found))
+    return decoder.remember(node, existing)
+
+
+def _object(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    _same_class(node, existing, where)
+    decoder.remember(node, existing)
+    decoder.attributes(node["attributes"], existing, where)
+    return existing
+
+
+def _bytes(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    return bytes.fromhex(node["hex"])
+
+
+def _same_class(node: Any, existing: Any, where: str) -> None:
+    if class_name(existing) != node["class"]:
+        raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
+
+
+_KINDS: dict[str, Callable[[Decoder, Any, Any, str], Any]] = {
+    "list": _container,
+    "deque": _container,
+    "tuple": _frozen,
+    "namedtuple": _frozen,
+    "set": _frozen,
+    "frozenset": _frozen,
+    "dict": _dict,
+    "array": _array,
+    "scalar": _array,
+    "tensor": _tensor,
+    "enum": _enum,
+    "generator": _generator,
+    "random-state": _random_state,
+    "random": _random,
+    "space": _space,
+    "object": _object,
+    "bytes": _bytes,
+}

@@ -1,0 +1,208 @@
+"""Live Python state as JSON plus arrays: what can be said without code, shared objects kept shared.
+
+Plain values stay as they are; everything else is a dict with ``"@"`` naming its kind. An object is never built from a
+file: its attributes are put back into the object of the same class that stands in the same place. What cannot be said
+is marked ``static`` (the fresh one is kept) and, unless it is code, listed in ``Encoder.left_out``.
+"""
+
+import enum
+import random
+import types
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from ckptkit_sb3 import generators
+
+INLINE_BYTES = 512
+STATIC: dict[str, Any] = {"@": "static"}
+_CODE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType, property)
+_MAX_NODES = 200_000
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_FINGERS = 12
+"""How many left-out values are named; the rest adds nothing to the reason."""
+
+
+def class_name(value: object) -> str:
+    """Return ``module.Class`` of a value's class."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def is_kind(value: object, *names: str) -> bool:
+    """Return whether a class in the MRO has one of the full names; imports nothing."""
+    return any(f"{c.__module__}.{c.__qualname__}" in names for c in type(value).__mro__)
+
+
+class Encoder:
+    """Turns values into nodes; arrays above 512 bytes go into ``arrays`` under ``prefix`` + number.
+
+    Args:
+        arrays: where large arrays are put, by member name.
+        prefix: start of the member names.
+        shared: data pointers of torch tensors that are saved elsewhere (parameters): they are marked static.
+        skip: attribute names that are left alone in any object.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, Any],
+        prefix: str,
+        *,
+        shared: frozenset[int] = frozenset(),
+        skip: frozenset[str] = frozenset(),
+    ) -> None:
+        self.left_out: list[str] = []
+        self._arrays = arrays
+        self._prefix = prefix
+        self._shared = shared
+        self._skip = skip
+        self._seen: dict[int, tuple[int, object]] = {}
+        self._nodes = 0
+
+    def encode(self, value: Any, where: str = "$") -> Any:
+        """Return the node of a value."""
+        self._nodes += 1
+        if self._nodes > _MAX_NODES:
+            self._leave_out(f"{where}: more than {_MAX_NODES} values")
+            return STATIC
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if type(value) in (tuple, bytes):
+            return self._immutable(value, where)
+        if isinstance(value, _CODE):
+            return self._code(value, where)
+        if id(value) in self._seen:
+            return {"@": "ref", "id": self._seen[id(value)][0]}
+        number = len(self._seen)
+        self._seen[id(value)] = (number, value)  # keeps the value alive, so that its id stays its own
+        node = self._shared_value(value, where)
+        if node is None:
+            self._leave_out(f"{where} ({class_name(value)})")
+            return STATIC
+        return {**node, "id": number}
+
+    def attributes(self, value: object, where: str) -> dict[str, Any]:
+        """Return the nodes of an object's ``__dict__`` by name, without the skipped ones."""
+        names = sorted(k for k in vars(value) if k not in self._skip)  # the order in which they will be decoded
+        return {k: self.encode(vars(value)[k], f"{where}.{k}") for k in names}
+
+    def _leave_out(self, text: str) -> None:
+        if len(self.left_out) < _FINGERS:
+            self.left_out.append(text)
+
+    def _immutable(self, value: Any, where: str) -> Any:
+        if type(value) is bytes:
+            return {"@": "bytes", "hex": value.hex()}
+        return {"@": "tuple", "items": [self.encode(v, f"{where}[{i}]") for i, v in enumerate(value)]}
+
+    def _code(self, value: Any, where: str) -> Any:
+        for cell in getattr(value, "__closure__", None) or ():
+            if isinstance(cell.cell_contents, (list, dict, set, deque)):
+                self._leave_out(f"{where} (a closure over a {type(cell.cell_contents).__name__})")
+        return STATIC
+
+    def _shared_value(self, value: Any, where: str) -> dict[str, Any] | None:
+        kind = type(value)
+        if kind in (list, deque, set, frozenset) or isinstance(value, dict):
+            return self._container(value, where)
+        if isinstance(value, enum.Enum):
+            return {"@": "enum", "class": class_name(value), "name": value.name}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            items = [self.encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
+            return {"@": "namedtuple", "class": class_name(value), "items": items}
+        if kind is random.Random:
+            return {"@": "random", "state": encode_python_random(value.getstate())}
+        if is_kind(value, "numpy.ndarray", "numpy.generic"):
+            return self._array(value)
+        if is_kind(value, "numpy.random._generator.Generator"):
+            return {"@": "generator", **generators.encode(value)}
+        if is_kind(value, "numpy.random.mtrand.RandomState"):
+            return {"@": "random-state", **generators.encode_legacy(value)}
+        if is_kind(value, "torch.Tensor"):
+            return self._tensor(value)
+        if is_kind(value, "gymnasium.spaces.space.Space"):
+            return {"@": "space", "generators": [self.encode(g, where) for g in space_generators(value)]}
+        if is_plain_object(value):
+            return {"@": "object", "class": class_name(value), "attributes": self.attributes(value, where)}
+        return None
+
+    def _container(self, value: Any, where: str) -> dict[str, Any] | None:
+        if isinstance(value, dict):
+            if type(value) is not dict and class_name(value) != "collections.OrderedDict":
+                return None
+            items = [[self.encode(k, where), self.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
+            return {"@": "dict", "ordered": type(value) is not dict, "items": items}
+        order = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        node: dict[str, Any] = {"@": type(value).__name__}
+        if isinstance(value, deque):
+            node["maxlen"] = value.maxlen
+        return {**node, "items": [self.encode(v, f"{where}[{i}]") for i, v in enumerate(order)]}
+
+    def _array(self, value: Any) -> dict[str, Any] | None:
+        import numpy as np
+
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufcSU" or array.dtype.names is not None:
+            return None
+        node = {"@": "array" if isinstance(value, np.ndarray) else "scalar", "dtype": array.dtype.str}
+        node["shape"] = list(array.shape)
+        if array.nbytes <= INLINE_BYTES:
+            return {**node, "hex": array.tobytes().hex()}
+        member = f"{self._prefix}{len(self._arrays)}"
+        self._arrays[member] = np.array(array)
+        return {**node, "member": member}
+
+    def _tensor(self, value: Any) -> dict[str, Any] | None:
+        if value.data_ptr() in self._shared:
+            return dict(STATIC)
+        if value.requires_grad or str(value.dtype) == "torch.bfloat16":
+            return None
+        node = self._array(value.detach().cpu().numpy())
+        return None if node is None else {"@": "tensor", "array": node}
+
+
+def space_generators(space: Any) -> list[Any]:
+    """Return the generators of a space and, in order, of the spaces inside it; None where one was never used."""
+    found = [space.__dict__.get("_np_random")]
+    inner = getattr(space, "spaces", None) or ()
+    for child in inner.values() if isinstance(inner, Mapping) else inner:
+        found.extend(space_generators(child))
+    return found
+
+
+def set_space_generators(space: Any, found: list[Any]) -> None:
+    """Put generators back into a space and the spaces inside it, in the order of ``space_generators``."""
+    space.__dict__["_np_random"] = found.pop(0)
+    inner = getattr(space, "spaces", None) or ()
+    for child in inner.values() if isinstance(inner, Mapping) else inner:
+        set_space_generators(child, found)
+
+
+def is_plain_object(value: object) -> bool:
+    """Return whether all state of an object is in its ``__dict__``: a Python class, no slots, no C part."""
+    kind = type(value)
+    if not hasattr(value, "__dict__") or isinstance(value, BaseException):
+        return False
+    for base in kind.__mro__[:-1]:
+        abstract = base.__module__ in ("abc", "typing", "collections.abc")
+        if not abstract and (not base.__flags__ & _HEAP_TYPE or base.__dict__.get("__slots__")):
+            return False
+    return all(type(base).__module__ in ("builtins", "abc", "typing") for base in kind.__mro__)
+
+
+def encode_python_random(state: Any) -> dict[str, Any]:
+    """Return the state of python's ``random`` as JSON: version, 625 words, cached gaussian."""
+    return {"version": state[0], "words": list(state[1]), "gauss": state[2]}
+
+
+def decode_python_random(value: Any, where: str) -> tuple[Any, ...]:
+    """Return the argument of ``random.setstate``; raises DamagedError unless it is one."""
+    from ckptkit.errors import DamagedError
+
+    found = value if isinstance(value, dict) else {}
+    words: Any = found.get("words")
+    good = isinstance(words, list) and len(words) == 625 and all(type(w) is int and 0 <= w < 2**32 for w in words)
+    gauss = found.get("gauss")
+    if not good or words[-1] > 624 or found.get("version") != 3 or not isinstance(gauss, (float, type(None))):
+        raise DamagedError(f"{where}: not the state of python's random")
+    return 3, tuple(words), gauss

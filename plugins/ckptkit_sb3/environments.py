@@ -1,0 +1,72 @@
+"""The state of the environments inside a vector environment: taken, tested, put back, one by one.
+
+Each environment yields one JSON description. Environments in other processes answer through the methods
+``ckptkit_take`` and ``ckptkit_put`` of the wrapper that ``checkpointable`` puts around their factory.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit_sb3 import single_env
+
+_NO_WRAPPER = "the environments live in other processes: wrap their factory with ckptkit_sb3.checkpointable"
+
+
+def take(env: Any, arrays: dict[str, Any], fresh_env: Callable[[], Any] | None) -> list[dict[str, Any]]:
+    """Return one description per environment; its large arrays go into ``arrays`` under ``env<i>/``."""
+    base = _base(env)
+    if base is None:
+        return []
+    if hasattr(base, "envs"):
+        return [single_env.take(e, arrays, f"env{i}/", fresh_env) for i, e in enumerate(base.envs)]
+    if not base.has_attr("ckptkit_take"):
+        return [single_env.missing(_NO_WRAPPER)] * base.num_envs
+    described = []
+    for i in range(base.num_envs):
+        [(description, found)] = base.env_method("ckptkit_take", f"env{i}/", indices=[i])
+        arrays.update(found)
+        described.append(description)
+    return described
+
+
+def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], None]:
+    """Check that the descriptions fit the live environments; return what puts them back.
+
+    Raises:
+        BackendError: other number of environments, or other wrappers around them.
+        DamagedError: a description is not well formed.
+    """
+    if not isinstance(described, list):
+        raise DamagedError("environments: not a list")
+    base = _base(env)
+    count = 0 if base is None else base.num_envs
+    if count != len(described):
+        raise BackendError(f"{count} environments here, {len(described)} in the checkpoint")
+    if base is None:
+        return lambda: None
+    if hasattr(base, "envs"):
+        puts = [single_env.plan(e, d, arrays) for e, d in zip(base.envs, described, strict=True)]
+        return partial(_all, puts)
+    wanted = [i for i, d in enumerate(described) if d.get("strategy") != "none"]
+    if wanted and not base.has_attr("ckptkit_put"):
+        raise BackendError(_NO_WRAPPER)
+
+    def put_all() -> None:
+        for i in wanted:
+            own = {k: v for k, v in arrays.items() if k.startswith(f"env{i}/")}
+            base.env_method("ckptkit_put", described[i], own, indices=[i])
+
+    return put_all
+
+
+def _all(puts: list[Callable[[], None]]) -> None:
+    for put in puts:
+        put()
+
+
+def _base(env: Any) -> Any:
+    while env is not None and vars(env).get("venv") is not None:
+        env = env.venv
+    return env

@@ -1,0 +1,143 @@
+"""Proof of resume: digests of every part at save; after a load each part is captured again and must be equal."""
+
+import hashlib
+from typing import Any
+
+from ckptkit.backend import LoadContext, Proof
+from ckptkit.errors import CkptkitError
+from ckptkit.formats import strict_json
+from ckptkit_sb3 import capture, replay
+from ckptkit_sb3.parameters import part_of
+from ckptkit_sb3.selftest import feed
+
+_NO_STATE = frozenset(
+    {"ep_info_buffer", "episode_times", "milliseconds", "_total_timesteps", "_num_timesteps_at_start"}
+)
+"""Wall time, and what ``learn`` sets from its own argument."""
+
+
+def components(model: Any, captured: capture.Capture | None = None) -> dict[str, str]:
+    """Return the digest of every part of a live algorithm's state, by name.
+
+    Wall time (``start_time``, times in the episode statistics) is no part of it.
+    """
+    captured = captured or capture.take(model)
+    found = parameter_digests(model)
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is not None:
+        hasher = hashlib.sha256(f"{buffer.pos} {buffer.full}".encode())
+        for _, array in replay.rows_of(buffer):
+            if not array.dtype.hasobject:
+                feed(hasher, array[: replay.filled(buffer)])
+        found["replay_buffer"] = hasher.hexdigest()
+    for name, section in captured.sections.items():
+        parts = section if name == "environments" else [section]
+        for i, part in enumerate(parts):
+            label = f"environment {i}" if name == "environments" else name
+            found[label] = _digest(_without_wall_time(part), captured.arrays)
+    return found
+
+
+def parameter_digests(model: Any) -> dict[str, str]:
+    """Return digests of the networks, optimizers and loose tensors of an algorithm, by name."""
+    found = {}
+    names, loose = model._get_torch_save_params()
+    for name in [*names, *loose]:
+        part = part_of(model, name)
+        if part is None:
+            continue
+        hasher = hashlib.sha256()
+        _feed_tensors(hasher, part.state_dict() if hasattr(part, "state_dict") else part)
+        found[name] = hasher.hexdigest()
+    return found
+
+
+def record(model: Any, captured: capture.Capture) -> dict[str, Any]:
+    """Return the probe: digests of all parts, the action on the last observation, and the numeric environment."""
+    return {"components": components(model, captured), "action": _action(model), "numeric": _numeric()}
+
+
+def prove(directory: Any, context: LoadContext) -> Proof:
+    """Load into a fresh agent and compare with the probe, part by part."""
+    from ckptkit_sb3 import resume, structure
+
+    recorded = context.probe
+    if not recorded or structure.read_state(directory) is None:
+        return Proof("unproven", "no proof was recorded with it")
+    if not {"env", "model"} & set(context.factories):
+        return Proof("unproven", 'needs factories["env"] or factories["model"] to build the agent')
+    try:
+        resumed = resume.load(directory, None, context)
+    except CkptkitError as error:
+        return Proof("differs", f"cannot be loaded: {error.message}")
+    saved = recorded["components"]
+    live = components(resumed.model)
+    changed = sorted(name for name in saved if live.get(name) != saved[name])
+    if not changed and _action(resumed.model) != recorded["action"]:
+        changed = ["the action on the last observation"]
+    if not changed:
+        return Proof("exact")
+    here, there = _numeric(), recorded["numeric"]
+    other = [f"{k} {there[k]} then, {here.get(k)} now" for k in there if here.get(k) != there[k]]
+    reason = f"differs in {', '.join(changed)}"
+    return Proof("differs", f"{reason}; numeric environment differs: {'; '.join(other)}" if other else reason)
+
+
+def _action(model: Any) -> str | None:
+    if model._last_obs is None:
+        return None
+    hasher = hashlib.sha256()
+    feed(hasher, model.policy.predict(model._last_obs, deterministic=True)[0])
+    return hasher.hexdigest()
+
+
+def _numeric() -> dict[str, Any]:
+    import numpy
+    import stable_baselines3
+    import torch
+
+    return {
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "stable_baselines3": stable_baselines3.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _digest(section: Any, arrays: dict[str, Any]) -> str:
+    hasher = hashlib.sha256(strict_json.dumps(section))
+    for name in _members(section):
+        feed(hasher, arrays[name])
+    return hasher.hexdigest()
+
+
+def _members(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [name for part in node for name in _members(part)]
+    if isinstance(node, dict):
+        own = [node["member"]] if "member" in node else []
+        return own + [name for _, part in sorted(node.items()) for name in _members(part)]
+    return []
+
+
+def _without_wall_time(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_wall_time(part) for part in node]
+    if isinstance(node, dict):
+        return {k: _without_wall_time(v) for k, v in node.items() if k not in _NO_STATE}
+    return node
+
+
+def _feed_tensors(hasher: Any, value: Any) -> None:
+    if hasattr(value, "detach"):
+        feed(hasher, value.detach().cpu().numpy())
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            hasher.update(str(key).encode())
+            _feed_tensors(hasher, value[key])
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _feed_tensors(hasher, part)
+    else:
+        hasher.update(repr(value).encode())

@@ -1,0 +1,242 @@
+"""Loading: parameters, replay rows and everything beside the zip back into a live algorithm, in the right order.
+
+Two ways to the live algorithm. Into one that the caller built (``target`` or ``factories["model"]``) nothing is
+unpickled at all: parameters come through ``torch.load(weights_only=True)``, the rest from JSON and npz. Without one,
+SB3 builds it from the zip, which unpickles; that is done only when every pickle in it passed the gate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import LoadContext
+from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
+from ckptkit_sb3 import capture, replay, structure
+from ckptkit_sb3.boundary import progress_of
+from ckptkit_sb3.encoding import class_name, is_kind
+from ckptkit_sb3.parameters import Parameters
+
+ALGORITHM = "stable_baselines3.common.base_class.BaseAlgorithm"
+_ENVIRONMENTS = ("gymnasium.core.Env", "stable_baselines3.common.vec_env.base_vec_env.VecEnv")
+_TRUSTED_HOMES = ("stable_baselines3", "sb3_contrib")
+
+
+@dataclass(slots=True)
+class Resumed:
+    """A loaded agent. Everything is back in place already; pass ``callback`` to the first ``learn``.
+
+    ``learn`` itself resets the action noise (and, unless ``reset_num_timesteps=False``, counters and environment)
+    before it starts, so what it touched is put back once more from ``on_training_start``::
+
+        resumed = backend.load(...)
+        resumed.model.learn(total - resumed.model.num_timesteps, reset_num_timesteps=False, callback=resumed.callback)
+
+    Attributes:
+        model: the algorithm.
+        differences: constructor arguments that differ from the saved ones: ``{name: (saved, now)}``.
+        inside_learn: the state was saved while ``learn`` was running.
+    """
+
+    model: Any
+    differences: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    inside_learn: bool = False
+    _sections: Mapping[str, Any] | None = None
+    _arrays: Mapping[str, Any] = field(default_factory=dict)
+    _callback: Any = None
+
+    @property
+    def callback(self) -> Any:
+        """The SB3 callback for the first ``learn``; it does its work once."""
+        if self._callback is None:
+            self._callback = _callback(self)
+        return self._callback
+
+    def put_back(self, *, started: bool) -> None:
+        """Put everything beside parameters and replay rows in place, random generators last.
+
+        Args:
+            started: ``learn`` has begun and set its own counters.
+
+        Raises:
+            BackendError: the algorithm or its environments have another structure; nothing was changed.
+        """
+        if self._sections is None:
+            return
+        capture.plan(self.model, self._sections, self._arrays, started=started).apply()
+        capture.put_rng(self._sections["rng"])
+
+
+def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
+    """Load an item; see ``Sb3Backend.load`` for the arguments and errors."""
+    structure.refuse(directory, context)
+    state = structure.read_state(directory)
+    zip_path = directory / structure.zip_name(directory, context)
+    if state is None:
+        return _load_bare(zip_path, directory, target, context)
+    model = _model(zip_path, directory, target, context, state)
+    _fits(model, state["agent"])
+    arrays = structure.read_arrays(directory)
+    parameters = Parameters.read(zip_path, model)
+    parameters.fits(model, state["optimizers"])
+    decoder = capture.plan(model, state["sections"], arrays, started=False)
+    if state["replay"] is not None:
+        replay.plan(state["replay"], getattr(model, "replay_buffer", None), directory, arrays, decoder)
+    parameters.put(model)
+    decoder.apply()
+    capture.put_rng(state["sections"]["rng"])
+    progress = progress_of(model)
+    progress.episodes, progress.cut_short = state["counters"].get("episode"), False
+    differences = _differences(model, state["configuration"])
+    return Resumed(model, differences, state["inside_learn"], state["sections"], arrays)
+
+
+def _load_bare(zip_path: Path, directory: Path, target: Any, context: LoadContext) -> Resumed:
+    """Load an adopted zip: weights, optimizer and counters are all it holds."""
+    model = _model(zip_path, directory, target, context, None)
+    parameters = Parameters.read(zip_path, model)
+    parameters.fits(model, {})
+    counters = {k: v for k, v in structure.plain_data(zip_path).items() if k in structure.COUNTERS}
+    parameters.put(model)
+    vars(model).update(counters)
+    return Resumed(model)
+
+
+def _model(zip_path: Path, directory: Path, target: Any, context: LoadContext, state: Any) -> Any:
+    if is_kind(target, ALGORITHM):
+        return target
+    if "model" in context.factories and target is None:
+        model = context.factories["model"]()
+        if not is_kind(model, ALGORITHM):
+            raise BackendError(f'factories["model"] returned a {class_name(model)}, not an SB3 algorithm')
+        return model
+    if target is not None and not is_kind(target, *_ENVIRONMENTS):
+        raise BackendError(
+            f"an agent cannot be put into a {class_name(target)}", hint="give an SB3 algorithm or its env"
+        )
+    env = target
+    if env is None and "env" in context.factories:
+        env = context.factories["env"]()
+    return _built_from_zip(zip_path, directory, env, context, state)
+
+
+def _built_from_zip(zip_path: Path, directory: Path, env: Any, context: LoadContext, state: Any) -> Any:
+    name = "" if state is None else state["agent"]["algorithm"]
+    home = name.partition(".")[0]
+    if home not in _TRUSTED_HOMES:
+        raise BackendError(
+            f"{zip_path.name} does not name an algorithm of SB3" if not name else f"{name} is not an algorithm of SB3",
+            hint='build the algorithm and give it as the target, or as factories["model"]',
+        )
+    doubts = [p for p in structure.check(directory, context) if p.code == "pickle-unrecognised"]
+    if doubts:
+        raise UnsafeContentError(
+            f"{zip_path.name}: building the agent from it would run code that is not known: {doubts[0].message}",
+            hint='build the algorithm and give it as the target, or as factories["model"]: then nothing is unpickled',
+        )
+    import importlib
+
+    module, _, qualname = name.rpartition(".")
+    algorithm: Any = getattr(importlib.import_module(module), qualname, None)
+    bases = algorithm.__mro__ if isinstance(algorithm, type) else ()
+    if not any(f"{c.__module__}.{c.__qualname__}" == ALGORITHM for c in bases):
+        raise DamagedError(f"{structure.STATE}: {name} is not an SB3 algorithm")
+    model = algorithm.load(zip_path, env=env)
+    if model.env is not None:  # as in an algorithm that was never saved: one space, one generator, shared with the env
+        model.action_space = model.env.action_space
+        model.observation_space = model.env.observation_space
+    return model
+
+
+def _fits(model: Any, saved: Mapping[str, Any]) -> None:
+    live = describe_agent(model)
+    for name, what in (
+        ("algorithm", "the algorithm"),
+        ("policy", "the policy class"),
+        ("observation_space", "the observation space"),
+        ("action_space", "the action space"),
+        ("n_envs", "the number of environments"),
+    ):
+        if live[name] != saved[name]:
+            raise BackendError(
+                f"{what} is {_short(live[name])}, in the checkpoint it is {_short(saved[name])}",
+                hint="build the agent as in the training that was saved",
+            )
+    if model.env is None:
+        raise BackendError("the agent has no environment", hint="build it with its env, or give the env as the target")
+
+
+def describe_agent(model: Any) -> dict[str, Any]:
+    """Return what must be equal for a state to fit: classes, spaces, number of environments."""
+    return {
+        "algorithm": class_name(model),
+        "policy": class_name(model.policy),
+        "observation_space": space_text(model.observation_space),
+        "action_space": space_text(model.action_space),
+        "n_envs": model.n_envs,
+    }
+
+
+def space_text(space: Any) -> str:
+    """Return a text that is equal for equal spaces: the repr, and a digest of all bounds."""
+    import hashlib
+
+    import numpy as np
+
+    hasher = hashlib.sha256()
+    stack = [space]
+    while stack:
+        part = stack.pop()
+        for name in ("low", "high", "nvec", "n", "start"):
+            if hasattr(part, name):
+                hasher.update(name.encode() + np.asarray(getattr(part, name)).tobytes())
+        inner = getattr(part, "spaces", None) or ()
+        stack.extend(inner.values() if isinstance(inner, Mapping) else inner)
+    return f"{space!r} #{hasher.hexdigest()[:12]}"
+
+
+def configuration_of(model: Any) -> dict[str, Any]:
+    """Return the constructor arguments that are plain JSON values."""
+    names = capture.configuration(model)
+    values = {k: v for k, v in vars(model).items() if k in names and not k.startswith("_")}
+    return {k: v for k, v in sorted(values.items()) if v is None or type(v) in (bool, int, float, str)}
+
+
+def _differences(model: Any, saved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    live = configuration_of(model)
+    return {k: (saved[k], live[k]) for k in saved if k in live and live[k] != saved[k]}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 90 else f"{text[:60]} ... {text[-26:]}"
+
+
+def _callback(resumed: Resumed) -> Any:
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class ResumeCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
+        """Puts the state back after ``learn`` has set itself up; once."""
+
+        done = False
+
+        def _on_training_start(self) -> None:
+            if self.done or not resumed.inside_learn:
+                self.done = True
+                return
+            if self.model is not resumed.model:
+                raise BackendError("this callback belongs to another agent", hint="call learn on resumed.model")
+            buffer = getattr(self.model, "replay_buffer", None)
+            reset = self.model.num_timesteps == 0
+            if reset and getattr(buffer, "optimize_memory_usage", False):
+                raise BackendError(
+                    "learn() has cut the last trajectory of the replay buffer",
+                    hint="call learn(..., reset_num_timesteps=False)",
+                )
+            resumed.put_back(started=True)
+            self.done = True
+
+        def _on_step(self) -> bool:
+            return True
+
+    return ResumeCallback()

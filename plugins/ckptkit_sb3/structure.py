@@ -1,0 +1,259 @@
+"""What can be said of an item's files without SB3, torch or NumPy and without unpickling: layout, pickles, states."""
+
+import base64
+import binascii
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import CheckContext
+from ckptkit.errors import DamagedError, UnsafeContentError
+from ckptkit.formats import strict_json
+from ckptkit.problem import Problem, fails
+from ckptkit_sb3 import generators
+from ckptkit_sb3.encoding import decode_python_random
+
+MODEL = "model.zip"
+STATE = "state.json"
+ARRAYS = "state.npz"
+REPLAY = "replay_buffer.npz"
+COUNTERS = ("num_timesteps", "_episode_num", "_n_updates", "_n_calls")
+MEMBERS = ("data", "policy.pth")
+"""Members that an SB3 zip always has."""
+MAX_DATA = 64 << 20
+MAX_PTH = 8 << 30
+MAX_DEPTH = 400
+_SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
+
+
+def zip_name(directory: Path, context: CheckContext) -> str:
+    """Return the name of the item's zip: ``model.zip``, or the adopted one."""
+    named = context.metadata.get("zip")
+    if isinstance(named, str):
+        return named
+    files = context.files or sorted(p.name for p in directory.iterdir())
+    found = [f for f in files if f.endswith(".zip")]
+    return MODEL if MODEL in found or not found else found[0]
+
+
+def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
+    """Yield everything that is wrong with the files of an item."""
+    name = zip_name(directory, context)
+    native = context.metadata.get("captured", (directory / STATE).is_file())
+    if not (directory / name).is_file():
+        yield Problem("missing-file", "the agent's zip is missing", file=name)
+    else:
+        yield from check_model_zip(directory / name, name)
+    if native:
+        yield from _check_state(directory)
+    for file in context.files:
+        path = directory / file
+        if file.endswith(".pkl") and path.is_file():
+            from ckptkit.formats import pickles
+
+            yield from pickles.check_pickle(path.read_bytes(), file=file, where="")
+
+
+def refuse(directory: Path, context: CheckContext) -> None:
+    """Raise UnsafeContentError or DamagedError for the worst problem of an item, before anything of it is loaded."""
+    problems = [p for p in check(directory, context) if fails([p])]
+    for p in sorted(problems, key=lambda p: p.severity != "unsafe"):
+        if p.severity == "unsafe":
+            raise UnsafeContentError(f"{p.file}: {p.message}")
+        raise DamagedError(f"{p.file}: {p.message}")
+
+
+def check_model_zip(path: Path, file: str) -> Iterator[Problem]:
+    """Yield what is wrong with an SB3 zip: layout, CRCs, JSON, every pickle hidden in it."""
+    from ckptkit.formats import torch_files, zips
+
+    problems = list(zips.check_zip(path, file=file))
+    yield from problems
+    if fails(problems):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    for member in MEMBERS:
+        if member not in names:
+            yield Problem("sb3-member-missing", f"{member} is not in it", file=file)
+    if "data" in names:
+        yield from _check_data(path, file)
+    for name in names:
+        if name.endswith(".pth"):
+            data = zips.read_member(path, name, max_bytes=MAX_PTH)
+            yield from torch_files.check_torch_file(data, file=file, where=name)
+
+
+def plain_data(path: Path) -> dict[str, Any]:
+    """Return the values of a zip's ``data`` that are plain JSON; the pickled ones are left out.
+
+    Raises:
+        DamagedError: there is no readable ``data`` in it.
+    """
+    from ckptkit.formats import zips
+
+    data = _parse(zips.read_member(path, "data", max_bytes=MAX_DATA))
+    if not isinstance(data, dict):
+        raise DamagedError(f"{path.name}: data is not a table")
+    return {k: v for k, v in data.items() if not (isinstance(v, dict) and ":serialized:" in v)}
+
+
+def read_state(directory: Path) -> dict[str, Any] | None:
+    """Return ``state.json``, or None for an adopted zip; raises DamagedError when it cannot be read."""
+    path = directory / STATE
+    if not path.is_file():
+        return None
+    state = strict_json.load(path, max_depth=MAX_DEPTH)
+    if not isinstance(state, dict):
+        raise DamagedError(f"{STATE}: is not a table")
+    return state
+
+
+def read_arrays(directory: Path) -> dict[str, Any]:
+    """Return the arrays of ``state.npz`` by name, empty without the file."""
+    import numpy as np
+
+    path = directory / ARRAYS
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _check_data(path: Path, file: str) -> Iterator[Problem]:
+    from ckptkit.formats import zips
+
+    raw = zips.read_member(path, "data", max_bytes=MAX_DATA)
+    try:
+        data = _parse(raw)
+    except DamagedError as error:
+        yield Problem("sb3-data", f"data {error.message}", file=file)
+        return
+    if not isinstance(data, dict):
+        yield Problem("sb3-data", "data is not a table", file=file)
+        return
+    yield from _check_serialized(data, "data", file)
+
+
+def _check_serialized(value: Any, where: str, file: str) -> Iterator[Problem]:
+    from ckptkit.formats import pickles
+
+    if isinstance(value, list):
+        for i, part in enumerate(value):
+            yield from _check_serialized(part, f"{where}[{i}]", file)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            here = f"{where}/{key}"
+            if key != ":serialized:":
+                yield from _check_serialized(part, here, file)
+                continue
+            try:
+                content = base64.b64decode(part.encode(), validate=True)
+            except (AttributeError, ValueError, binascii.Error):
+                yield Problem("sb3-data", f"{where}: the serialized value is not base64", file=file)
+                continue
+            yield from pickles.check_pickle(content, file=file, where=where)
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return strict_json.loads(data)
+    except strict_json.StrictJsonError as error:
+        if "literal" not in error.message:
+            raise
+    # SB3 writes infinities as python's json does; all other rules were or are checked: parse once more without them.
+    return json.loads(data, object_pairs_hook=_no_duplicates)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({k for k, _ in pairs}) != len(pairs):
+        raise DamagedError("has a key twice in one object")
+    return dict(pairs)
+
+
+def _check_state(directory: Path) -> Iterator[Problem]:
+    try:
+        state = read_state(directory)
+    except (DamagedError, OSError) as error:
+        yield Problem("sb3-state", str(error).removeprefix(f"{STATE}: "), file=STATE)
+        return
+    if state is None:
+        yield Problem("missing-file", "the state beside the zip is missing", file=STATE)
+        return
+    yield from (Problem("sb3-state", text, file=STATE) for text in _faults(state))
+    members: set[str] = set()
+    for name, wanted in ((ARRAYS, bool(state.get("arrays"))), (REPLAY, state.get("replay") is not None)):
+        path = directory / name
+        if not wanted:
+            continue
+        if not path.is_file():
+            yield Problem("missing-file", "arrays of the agent's state are missing", file=name)
+            continue
+        problems = list(_check_npz(path, name))
+        yield from problems
+        if not fails(problems):
+            with zipfile.ZipFile(path) as archive:
+                members |= {f"{name}:{m.removesuffix('.npy')}" for m in archive.namelist()}
+            yield from _members_missing(state, name, members)
+
+
+def _check_npz(path: Path, name: str) -> Iterable[Problem]:
+    from ckptkit.formats import npy
+
+    return npy.check_npz(path, file=name)
+
+
+def _members_missing(state: Mapping[str, Any], name: str, members: set[str]) -> Iterator[Problem]:
+    wanted = state["arrays"] if name == ARRAYS else state["replay"].get("arrays", ())
+    for array in wanted:
+        if f"{name}:{array}" not in members:
+            yield Problem("sb3-member-missing", f"array {array} is not in it", file=name)
+
+
+def _faults(state: Mapping[str, Any]) -> Iterator[str]:
+    if state.get("format") != 1:
+        yield f"is of format {str(state.get('format'))[:20]}, this backend reads 1"
+        return
+    sections = state.get("sections")
+    if not isinstance(sections, dict) or any(name not in sections for name in _SECTIONS):
+        yield "a section is missing"
+        return
+    for name in ("agent", "optimizers", "configuration", "counters"):
+        if not isinstance(state.get(name), dict):
+            yield f"{name} is missing"
+    arrays = state.get("arrays")
+    if not isinstance(arrays, list):
+        yield "arrays is missing"
+        return
+    for name in _SECTIONS:
+        yield from _walk(sections[name], name, frozenset(map(str, arrays)))
+
+
+def _walk(node: Any, where: str, arrays: frozenset[str]) -> Iterator[str]:
+    if isinstance(node, list):
+        for i, part in enumerate(node):
+            yield from _walk(part, f"{where}[{i}]", arrays)
+    elif isinstance(node, dict):
+        try:
+            _check_node(node, where, arrays)
+        except DamagedError as error:
+            yield error.message
+        for key, part in node.items():
+            yield from _walk(part, f"{where}.{key}", arrays)
+
+
+def _check_node(node: Mapping[str, Any], where: str, arrays: frozenset[str]) -> None:
+    kind = node.get("@")
+    if kind == "generator":
+        generators.validate(node, where)
+    elif kind == "random-state":
+        generators.validate_legacy(node, where)
+    elif kind == "random":
+        decode_python_random(node.get("state"), where)
+    elif kind in ("array", "scalar") and "member" in node and node["member"] not in arrays:
+        raise DamagedError(f"{where}: array {str(node['member'])[:40]} is not in {ARRAYS}")
+    elif where == "rng":
+        generators.validate_legacy(node.get("numpy"), "rng.numpy")
+        decode_python_random(node.get("python"), "rng.python")

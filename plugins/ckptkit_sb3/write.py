@@ -1,0 +1,139 @@
+"""Saving: the zip as SB3 writes it, then what the zip does not hold, with how exactly training can go on from it."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import Exactness, SaveContext, SavedItem
+from ckptkit.errors import BackendError
+from ckptkit.formats import strict_json
+from ckptkit_sb3 import capture, replay, structure
+from ckptkit_sb3.boundary import Position, episodes_of, position_of, progress_of
+from ckptkit_sb3.parameters import describe_optimizers
+from ckptkit_sb3.resume import configuration_of, describe_agent
+
+
+def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
+    """Write all files of one algorithm; see ``Sb3Backend.save``."""
+    import numpy as np
+
+    position = position_of(model)
+    started = time.perf_counter()
+    _write_zip(model, directory / structure.MODEL)
+    zipped = time.perf_counter()
+    captured = capture.take(model, context.factories.get("env"))
+    buffer = getattr(model, "replay_buffer", None)
+    rows, left_out = None, list(captured.left_out)
+    if buffer is not None:
+        rows, missing = replay.save(buffer, directory, captured.arrays)
+        left_out += missing
+    counters = {"num_timesteps": int(model.num_timesteps)}
+    episodes = episodes_of(model)
+    if episodes is not None:
+        counters["episode"] = episodes
+    state = {
+        "format": 1,
+        "agent": describe_agent(model),
+        "counters": counters,
+        "configuration": configuration_of(model),
+        "optimizers": describe_optimizers(model),
+        "inside_learn": position.inside_learn,
+        "replay": rows,
+        "arrays": sorted(captured.arrays),
+        "sections": captured.sections,
+    }
+    (directory / structure.STATE).write_bytes(strict_json.dumps(state))
+    if captured.arrays:
+        with (directory / structure.ARRAYS).open("wb") as stream:
+            np.savez(stream, **captured.arrays)
+    recorded = None
+    if context.probe:
+        from ckptkit_sb3 import probe
+
+        recorded = probe.record(model, captured)
+    finished = time.perf_counter()
+    metadata = _metadata(model, directory, captured.sections, (zipped - started, finished - zipped))
+    return SavedItem(
+        metadata=metadata,
+        counters=counters,
+        exactness=_exactness(captured.sections, position, left_out),
+        hazards=_hazards(model),
+        probe=recorded,
+    )
+
+
+def estimate(model: Any) -> int:
+    """Return roughly the bytes that a save will write."""
+    networks: int = sum(t.nbytes for t in model.policy.state_dict().values() if hasattr(t, "nbytes"))
+    buffer = getattr(model, "replay_buffer", None)
+    rows = 0
+    if buffer is not None:
+        share = replay.filled(buffer) / max(1, buffer.buffer_size)
+        rows = int(share * sum(array.nbytes for _, array in replay.rows_of(buffer)))
+    return 3 * networks + rows + (256 << 10)  # networks, two moments of each; zip, JSON and small state
+
+
+def _write_zip(model: Any, path: Path) -> None:
+    own = [name for name, value in vars(model).items() if callable(value) and hasattr(type(model), name)]
+    try:
+        model.save(path, exclude=own)
+    except BackendError:
+        raise
+    except Exception as error:  # cloudpickle fails in as many ways as there are attributes
+        raise BackendError(
+            f"SB3 cannot write the agent's zip: {type(error).__name__}: {error}".splitlines()[0],
+            hint="an attribute of the agent cannot be pickled; remove it or exclude it in _excluded_save_params",
+        ) from error
+
+
+def _metadata(model: Any, directory: Path, sections: Mapping[str, Any], seconds: tuple[float, float]) -> dict[str, Any]:
+    import stable_baselines3
+
+    agent = describe_agent(model)
+    requested = progress_of(model).requested_at
+    environments = [
+        {k: e.get(k) for k in ("strategy", "grade", "reason", "milliseconds")} for e in sections["environments"]
+    ]
+    sizes = {p.name: p.stat().st_size for p in directory.iterdir()}
+    return {
+        "captured": True,
+        "zip": structure.MODEL,
+        "algorithm": agent["algorithm"],
+        "policy": agent["policy"],
+        "n_envs": agent["n_envs"],
+        "boundary": {
+            "kind": "rollout",
+            "requested_at": model.num_timesteps if requested is None else requested,
+            "saved_at": int(model.num_timesteps),
+        },
+        "environments": environments,
+        "versions": {"stable_baselines3": stable_baselines3.__version__},
+        "cost": {
+            "zip_bytes": sizes[structure.MODEL],
+            "other_bytes": sum(sizes.values()) - sizes[structure.MODEL],
+            "zip_ms": round(seconds[0] * 1000, 1),
+            "other_ms": round(seconds[1] * 1000, 1),
+        },
+    }
+
+
+def _exactness(sections: Mapping[str, Any], position: Position, left_out: list[str]) -> Exactness:
+    if position.reason is not None:
+        return Exactness("not-captured", position.reason)
+    if left_out:
+        return Exactness("not-captured", f"cannot say {', '.join(left_out[:4])}")
+    for i, environment in enumerate(sections["environments"]):
+        if environment["grade"] == "not-captured":
+            return Exactness("not-captured", f"environment {i}: {environment['reason']}")
+    for i, environment in enumerate(sections["environments"]):
+        if environment["grade"] != "exact":
+            return Exactness(environment["grade"], f"environment {i}: {environment['reason']}")
+    return Exactness("exact")
+
+
+def _hazards(model: Any) -> list[str]:
+    found = []
+    if getattr(model, "seed", None) is not None:
+        found.append("SB3's own load() re-seeds with the run's seed: resume through ckptkit, not from the bare zip")
+    return found
