@@ -148,7 +148,7 @@ def texts_in(graph: Graph) -> list[str]:
     found: dict[str, None] = {}
     for node in graph.nodes():
         if node.op == "Const" and node.attr["dtype"].type == tf.string.as_datatype_enum:
-            for value in tf.make_ndarray(node.attr["value"].tensor).ravel():
+            for value in _decoded(node.attr["value"].tensor)[1]:
                 if 0 < len(value) < 4096 and b"\0" not in value:
                     found[value.decode("utf-8", "surrogateescape")] = None
     return list(found)
@@ -222,25 +222,33 @@ def _sha(parts: Iterable[str]) -> str:
 def _tensor_digest(tensor: Any) -> str:
     if tensor.dtype in (_RESOURCE, _VARIANT):
         return f"handle {tensor.dtype}"  # a handle is only good in its process; what made it is a node of its own
-    array = tensorflow().make_ndarray(tensor)
-    hasher = hashlib.sha256(f"{tensor.dtype} {array.shape} ".encode())
-    if array.dtype.hasobject:
-        for value in array.ravel():
+    shape, values = _decoded(tensor)
+    hasher = hashlib.sha256(f"{tensor.dtype} {shape} ".encode())
+    if values.dtype.hasobject:
+        for value in values:
             hasher.update(len(value).to_bytes(8, "little") + value)
     else:
-        hasher.update(array.tobytes())
+        hasher.update(values.tobytes())
     return hasher.hexdigest()
 
 
 def _tensor_text(tensor: Any) -> str:
-    array = tensorflow().make_ndarray(tensor)
+    shape, array = _decoded(tensor)
     if array.size > 4:
-        return f"{list(array.shape)}#{_tensor_digest(tensor)[:12]}"
-    values = [v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else v for v in array.ravel().tolist()]
-    text = str(values[0]) if array.shape == () else str(values)
+        return f"{shape}#{_tensor_digest(tensor)[:12]}"
+    values = [v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else v for v in array.tolist()]
+    text = str(values if shape else values[0])
     if array.dtype.kind == "b":
         text = text.lower()
     return text if len(text) <= 200 else f"{text[:180]}...#{_tensor_digest(tensor)[:12]}"
+
+
+def _decoded(tensor: Any) -> tuple[list[int], Any]:
+    """Return ``(shape, flat NumPy array)``; ``tf.make_ndarray`` cannot read strings that are stored as content."""
+    tf = tensorflow()
+    with tf.device("CPU:0"):
+        value = tf.io.parse_tensor(tensor.SerializeToString(), out_type=tf.as_dtype(tensor.dtype))
+        return value.shape.as_list(), tf.reshape(value, [-1]).numpy()
 
 
 def _attribute_text(value: Any) -> str:
