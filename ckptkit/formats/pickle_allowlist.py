@@ -1,6 +1,6 @@
 """The names that an honest checkpoint pickle imports, one by one: nothing is allowed by prefix or by pattern.
 
-Derived from files that torch, NumPy, Gymnasium and Stable-Baselines3 write (``tests/unit/test_formats_pickles_benign.py``
+Derived from files that torch, NumPy, Gymnasium and Stable-Baselines3 write (``tests/unit/test_formats_benign.py``
 writes them again), plus the same names under the module paths of NumPy 1. A name is here only if importing it and
 calling it with whatever the pickle likes builds plain data: it runs no code from the file, opens nothing, and imports
 nothing by a name it is given. It may still use memory; the list says nothing about that.

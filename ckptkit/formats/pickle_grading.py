@@ -14,20 +14,25 @@ from ckptkit.formats.pickle_machine import Global
 
 Grading = Literal["allowed", "unrecognised", "code", "dangerous"]
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _CODE_BUILDERS = frozenset(("cloudpickle", "cloudpickle_fast", "dill", "_dill"))
 _CODE_TYPES = frozenset(("CellType", "CodeType", "FunctionType", "LambdaType", "MethodType"))
 
 # Python 2, and modules that newer versions of Python dropped but older ones still import.
-_FORMER_STDLIB = frozenset(
+_FORMER_STDLIB = _words(
     """__builtin__ __builtins__ asynchat asyncore cgi cgitb commands copy_reg crypt distutils imp lib2to3 msilib nis
-    nntplib ossaudiodev pipes popen2 smtpd sndhdr spwd telnetlib uu xdrlib""".split()
+    nntplib ossaudiodev pipes popen2 smtpd sndhdr spwd telnetlib uu xdrlib"""
 )
 _STDLIB = sys.stdlib_module_names | _FORMER_STDLIB
 
 # Standard modules whose other names are plain data types: not allowed, but nothing to raise an alarm about.
-_PLAIN_STDLIB = frozenset(
+_PLAIN_STDLIB = _words(
     """_collections array collections dataclasses datetime decimal enum fractions ipaddress numbers pathlib random
-    re string time typing uuid zoneinfo""".split()
+    re string time typing uuid zoneinfo"""
 )
 _PLAIN_STDLIB_NAMES = frozenset(
     [
@@ -44,14 +49,14 @@ _PLAIN_STDLIB_NAMES = frozenset(
 )
 
 # Modules (with all below them) and names outside the standard library that load, fetch, compile or start things.
-_DANGEROUS_MODULES = frozenset(
+_DANGEROUS_MODULES = _words(
     """IPython _pytest aiohttp boto3 cffi execnet fabric fsspec gymnasium.envs gymnasium.vector h5py httpx jax jinja2
     joblib keras llvmlite matplotlib mlflow nose numba numpy.ctypeslib numpy.distutils numpy.f2py numpy.lib
     numpy.testing paramiko pexpect pip pkg_resources plumbum psutil pytest ray requests s3fs setuptools sh smart_open
     stable_baselines3.common.save_util sympy tensorflow torch._C torch._dynamo torch._export torch._inductor
     torch._jit_internal torch._ops torch.classes torch.compiler torch.cuda torch.distributed torch.export torch.fx
     torch.hub torch.jit torch.library torch.multiprocessing torch.onnx torch.ops torch.package torch.profiler
-    torch.serialization torch.testing torch.utils twisted uvicorn yaml""".split()
+    torch.serialization torch.testing torch.utils twisted uvicorn yaml"""
 )
 _DANGEROUS_NAMES = frozenset(
     [

@@ -1,4 +1,4 @@
-"""What loading a pickle would do, found without loading it: an inert machine follows it, an allowlist judges the names."""
+"""What loading a pickle would do, without loading it: an inert machine follows it, an allowlist judges the names."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -46,7 +46,7 @@ def check_pickle_stream(stream: BinaryIO, length: int, *, file: str, where: str 
     """Check the pickle that starts at the stream's position and must end at ``length``; see ``check_pickle``."""
     problems = follow_pickle(stream, length, file=file, where=where)
     left = length - stream.tell()
-    if left and not any(problem.code == "pickle-damaged" for problem in problems):
+    if left and not any(problem.severity == "error" for problem in problems):
         message = f"{left} bytes follow its end; a second load would read them"
         problems.append(Problem("pickle-trailing-data", _at(where, message), file))
         problems += _stacked(stream, length, file, where)

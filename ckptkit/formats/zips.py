@@ -59,24 +59,49 @@ def check_zip(
     """
     try:
         with opened(source) as (stream, length):
-            directory = read_directory(stream, length, max_members=max_members)
-            found = _Findings(file, where)
-            total = sum(entry.size for entry in directory.entries)
-            if total > max_total:
-                found.add("zip-too-large", f"would unpack to {total} bytes, at most {max_total} are accepted")
-            elif total > max(_TOTAL_RATIO_FROM, max_ratio * length):
-                found.add("zip-bomb", f"{length} bytes would unpack to {total} ({total // length}:1)")
-            if found.problems:
-                return found.problems
-            _check_names(directory.entries, found)
-            headers = _check_layout(stream, directory, found)
-            for entry, header in zip(directory.entries, headers, strict=True):
-                _check_member(stream, entry, header, found, max_ratio, ratio_from)
-            return found.problems
-    except ZipLayoutError as error:
-        return [Problem(error.code, f"{where}: {error}" if where else str(error), file)]
+            return check_zip_stream(
+                stream,
+                length,
+                file=file,
+                where=where,
+                max_members=max_members,
+                max_ratio=max_ratio,
+                ratio_from=ratio_from,
+                max_total=max_total,
+            )
     except (DamagedError, OSError) as error:
         return [Problem("zip-damaged", f"cannot be read ({reason(error)})", file)]
+
+
+def check_zip_stream(
+    stream: BinaryIO,
+    length: int,
+    *,
+    file: str,
+    where: str = "",
+    max_members: int = MAX_MEMBERS,
+    max_ratio: int = MAX_RATIO,
+    ratio_from: int = RATIO_FROM,
+    max_total: int = MAX_TOTAL,
+) -> list[Problem]:
+    """Check a zip of ``length`` bytes in an open stream; see ``check_zip``. Raises OSError."""
+    found = _Findings(file, where)
+    try:
+        directory = read_directory(stream, length, max_members=max_members)
+        total = sum(entry.size for entry in directory.entries)
+        if total > max_total:
+            found.add("zip-too-large", f"would unpack to {total} bytes, at most {max_total} are accepted")
+        elif total > max(_TOTAL_RATIO_FROM, max_ratio * length):
+            found.add("zip-bomb", f"{length} bytes would unpack to {total} ({total // length}:1)")
+        if found.problems:
+            return found.problems
+        _check_names(directory.entries, found)
+        headers = _check_layout(stream, directory, found)
+        for entry, header in zip(directory.entries, headers, strict=True):
+            _check_member(stream, entry, header, found, max_ratio, ratio_from)
+    except ZipLayoutError as error:
+        found.add(error.code, str(error))
+    return found.problems
 
 
 def list_members(stream: BinaryIO, length: int) -> list[Entry]:

@@ -1,0 +1,172 @@
+"""Files of ``numpy.save`` and ``numpy.savez``, checked without NumPy: plain numbers only, exactly as many as claimed.
+
+Source: numpy/lib/format.py (versions 1.0, 2.0 and 3.0 of the format, ``descr_to_dtype``).
+"""
+
+import ast
+import math
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats.opening import opened, reason
+from ckptkit.formats.shown import shown
+from ckptkit.formats.zips import check_zip_stream, list_members, read_entry
+from ckptkit.problem import Problem
+
+MAX_HEADER = 10_000
+"""NumPy itself reads no longer header without being told to."""
+MAX_DIMENSIONS = 64
+_PREFIX = 12
+_MAX_DEPTH = 32
+_MAX_COUNT = 2**63 - 1
+# savez_compressed packs zeros 1000:1, and an array of flags is mostly zeros: the shape is checked anyhow.
+_RATIO_FROM = 256 << 20
+_TYPE = re.compile(r"[<>|=]?([biufcSaUVOmM?])(\d{0,10})(\[\d{0,6}[a-zA-Z]{1,2}(?:/\d{1,6})?\])?")
+
+
+class _NpyError(ValueError):
+    """Not a sound array file; ``objects`` if it is one that needs unpickling."""
+
+    def __init__(self, message: str, *, objects: bool = False) -> None:
+        super().__init__(message)
+        self.objects = objects
+
+
+def check_npy(source: Path | bytes, *, file: str, where: str = "") -> list[Problem]:
+    """Check one array file.
+
+    Args:
+        source: the file, or its bytes.
+        file: name for the problems.
+        where: locator put in front of each message.
+
+    Returns:
+        ``npy-object-dtype`` (unsafe: needs unpickling), ``npy-damaged``; empty if sound.
+    """
+    try:
+        with opened(source) as (stream, length):
+            return _judge(stream.read(_PREFIX + MAX_HEADER), length, file, where)
+    except (DamagedError, OSError) as error:
+        return [Problem("npy-damaged", _at(where, f"cannot be read ({reason(error)})"), file)]
+
+
+def check_npz(path: Path, *, file: str) -> list[Problem]:
+    """Check a zip of array files: the zip (``zip-*``), and the header of every member (``npy-*``).
+
+    Returns:
+        The problems; ``npz-unknown-member`` names what is no array. Empty if all is sound.
+    """
+    problems: list[Problem] = []
+    try:
+        with opened(path) as (stream, length):
+            problems += check_zip_stream(stream, length, file=file, ratio_from=_RATIO_FROM)
+            for entry in list_members(stream, length):
+                name = shown(entry.name)
+                if not entry.name.endswith(".npy"):
+                    problems.append(Problem("npz-unknown-member", f"{name}: is no array", file))
+                    continue
+                try:
+                    start = read_entry(stream, entry, limit=_PREFIX + MAX_HEADER, check_crc=False)
+                except DamagedError as error:
+                    problems += [] if problems else [Problem("npy-damaged", str(error), file)]
+                    continue
+                problems += _judge(start, entry.size, file, name)
+    except (DamagedError, OSError) as error:
+        problems += [] if problems else [Problem("npy-damaged", f"cannot be read ({reason(error)})", file)]
+    return problems
+
+
+def _judge(start: bytes, length: int, file: str, where: str) -> list[Problem]:
+    try:
+        _check_array(start, length)
+    except _NpyError as error:
+        if error.objects:
+            return [Problem("npy-object-dtype", _at(where, str(error)), file, severity="unsafe")]
+        return [Problem("npy-damaged", _at(where, str(error)), file)]
+    return []
+
+
+def _check_array(start: bytes, length: int) -> None:
+    """Check the beginning of an array file of ``length`` bytes."""
+    if start[:6] != b"\x93NUMPY":
+        raise _NpyError("is empty" if not length else "is no array file")
+    if start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise _NpyError("has an unknown format version")
+    form = "<H" if start[6] == 1 else "<I"
+    place = 8 + struct.calcsize(form)
+    if len(start) < place:
+        raise _NpyError("is truncated in its header")
+    (size,) = struct.unpack(form, start[8:place])
+    if size > MAX_HEADER:
+        raise _NpyError(f"has a header of {size} bytes, at most {MAX_HEADER} are read")
+    if len(start) < place + size:
+        raise _NpyError("is truncated in its header")
+    header = _parse(start[place : place + size], "utf-8" if start[6] == 3 else "latin-1")
+    item_bytes = sum(_sizes(header["descr"], 0))
+    count = math.prod(_dimensions(header["shape"]))
+    if max(count, item_bytes) > _MAX_COUNT:
+        raise _NpyError("claims more items than any machine holds")
+    if count * item_bytes != length - place - size:
+        raise _NpyError(f"has {length - place - size} bytes of data where {count * item_bytes} are needed")
+
+
+def _parse(header: bytes, encoding: str) -> dict[str, object]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the parser warns of odd escapes
+            value = ast.literal_eval(header.decode(encoding).strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise _NpyError("has a header that is no description of an array") from error
+    if not isinstance(value, dict) or set(value) != {"descr", "fortran_order", "shape"}:
+        raise _NpyError("has a header that is no description of an array")
+    if not isinstance(value["fortran_order"], bool):
+        raise _NpyError("has a header that is no description of an array")
+    return value
+
+
+def _dimensions(shape: object) -> Iterator[int]:
+    if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
+        raise _NpyError("has a shape that is none")
+    for size in shape:
+        if type(size) is not int or not 0 <= size <= _MAX_COUNT:
+            raise _NpyError("has a shape that is none")
+        yield size
+
+
+def _sizes(descr: object, depth: int) -> Iterator[int]:
+    """Yield the bytes of each field of a dtype description."""
+    if depth > _MAX_DEPTH:
+        raise _NpyError("has a dtype of too many levels")
+    if isinstance(descr, str):
+        yield _scalar(descr)
+    elif isinstance(descr, tuple) and len(descr) == 2:  # a subarray: (dtype, shape)
+        yield sum(_sizes(descr[0], depth + 1)) * math.prod(_dimensions(descr[1]))
+    elif isinstance(descr, list):
+        for field in descr:
+            if not isinstance(field, tuple) or len(field) not in (2, 3):
+                raise _NpyError("has a dtype that is none")
+            repeats = math.prod(_dimensions(field[2])) if len(field) == 3 else 1
+            yield sum(_sizes(field[1], depth + 1)) * repeats
+    else:
+        raise _NpyError("has a dtype that is none")
+
+
+def _scalar(text: str) -> int:
+    match = _TYPE.fullmatch(text)
+    if not match:
+        raise _NpyError(f"has an unknown dtype {shown(text, 40)!r}")
+    kind, digits = match[1], match[2]
+    if kind == "O":
+        raise _NpyError(f"holds Python objects (dtype {shown(text, 40)!r}): loading would unpickle them", objects=True)
+    if kind == "?":
+        return 1
+    if not digits:
+        raise _NpyError(f"has a dtype {shown(text, 40)!r} without a size")
+    return int(digits) * (4 if kind == "U" else 1)
+
+
+def _at(where: str, message: str) -> str:
+    return f"{where}: {message}" if where else message
