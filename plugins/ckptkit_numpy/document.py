@@ -7,7 +7,7 @@ from typing import Any
 
 from ckptkit.errors import DamagedError, NewerFormatError
 from ckptkit.formats import strict_json
-from ckptkit_numpy.rules import as_integer, is_leaf, shown
+from ckptkit_numpy.rules import as_integer, is_leaf, label, shown
 from ckptkit_numpy.trees import leaves, tree_faults
 
 FILE_NAME = "rng.json"
@@ -140,7 +140,7 @@ def faults(document: Any) -> Iterator[str]:
 def _global_faults(tree: Mapping[str, Any]) -> Iterator[str]:
     for name in tree:
         if name not in ("python", "numpy", "torch", "generators"):
-            yield f"{name}: is not a part of the global generators"
+            yield f"{label(name)}: is not a part of the global generators"
     for name, kind in (("python", "python-random"), ("numpy", "random-state")):
         if (name in tree or name == "python") and _kind_at(tree, name) != kind:
             yield f"{name}: {shown(tree.get(name))} is not the state of a {kind}"

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ckptkit.errors import BackendError, BackendUnavailableError, DamagedError
-from ckptkit_numpy import document, live_trees
+from ckptkit_numpy import document, live, live_trees
 from ckptkit_numpy.document import Document, new_document
 
 
@@ -36,9 +36,9 @@ class GlobalRng:
     def live_tree(self) -> dict[str, Any]:
         """Return the live generators of this process, by part: python, numpy, torch, generators."""
         tree: dict[str, Any] = {"python": _python(), "generators": self.generators}
-        if "numpy" in sys.modules:
+        if sys.modules.get("numpy") is not None:
             tree["numpy"] = _numpy()
-        if "torch" in sys.modules:
+        if sys.modules.get("torch") is not None:
             tree["torch"] = _torch(self.cuda)
         return tree
 
@@ -57,9 +57,11 @@ class GlobalRng:
             DamagedError: the state is not what it must be; the message names the field.
             BackendError: a generator is missing here, or is of another type.
         """
+        if not document.is_global(state):
+            raise DamagedError("this is not the state of the global generators of a process")
         found = next(document.faults(state), None)
-        if found is not None or not document.is_global(state):
-            raise DamagedError(found or "is not the state of the global generators of a process")
+        if found is not None:
+            raise DamagedError(found)
         self.put(document.decoded_tree(state))
 
     def put(self, saved: Mapping[str, Any]) -> None:
@@ -154,7 +156,4 @@ def _imported(library: str, part: Any) -> Any:
     try:
         return part()
     except ImportError as error:
-        raise BackendUnavailableError(
-            f"the checkpoint has the state of {library}'s generators, but {library} is not installed",
-            hint=f"install {library}, as the saving process had it",
-        ) from error
+        raise live.missing(library) from error

@@ -71,13 +71,11 @@ def build(leaf: Mapping[str, Any]) -> Any:
         BackendError: what was read back is not what was set.
     """
     kind = leaf_kind(leaf)
-    item: Any
-    if kind == "python-random":
-        item = random.Random()
-    elif kind == "torch-generator":
-        item = _new_torch(leaf["device"])
-    else:
-        item = _new_numpy(kind, leaf)
+    library = "torch" if kind == "torch-generator" else "numpy"
+    try:
+        item = random.Random() if kind == "python-random" else _NEW[library](leaf)
+    except ImportError as error:
+        raise missing(library) from error
     put(item, leaf)
     back = capture(item)
     if any(back.get(key) != value for key, value in leaf.items() if value is not None):
@@ -188,13 +186,21 @@ def can_replace_sequence() -> bool:
     return int(numpy.__version__.split(".")[0]) >= 2
 
 
-def _new_numpy(kind: str, leaf: Mapping[str, Any]) -> Any:
+def missing(library: str) -> BackendUnavailableError:
+    """Return the error for a library that the checkpoint needs and this environment does not have."""
+    return BackendUnavailableError(
+        f"the checkpoint has the state of a generator of {library}, but {library} is not installed",
+        hint=f"install {library}, which the saving process had",
+    )
+
+
+def _new_numpy(leaf: Mapping[str, Any]) -> Any:
     import numpy
 
     wanted = leaf.get("seed_seq")
     sequence = numpy.random.SeedSequence(**wanted) if wanted else None
     bits = _new_bits(getattr(numpy.random, leaf["bit_generator"]), sequence)
-    wrapper = {"generator": numpy.random.Generator, "random-state": numpy.random.RandomState}.get(kind)
+    wrapper = {"generator": numpy.random.Generator, "random-state": numpy.random.RandomState}.get(leaf_kind(leaf))
     return bits if wrapper is None else wrapper(bits)
 
 
@@ -206,13 +212,10 @@ def _new_bits(cls: Any, sequence: Any | None) -> Any:
     return bits
 
 
-def _new_torch(device: str) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "the state of a torch generator needs torch, which is not installed", hint="install the extra safetensors"
-        ) from error
+def _new_torch(leaf: Mapping[str, Any]) -> Any:
+    import torch
+
+    device = leaf["device"]
     if device == "cpu":
         return torch.Generator()
     count, index = torch.cuda.device_count(), int(device.removeprefix("cuda:"))
@@ -222,6 +225,9 @@ def _new_torch(device: str) -> Any:
             hint="resume on as many devices as before; GlobalRng(cuda=False) leaves the generators of devices alone",
         )
     return torch.Generator(device=device)
+
+
+_NEW: dict[str, Callable[[Mapping[str, Any]], Any]] = {"numpy": _new_numpy, "torch": _new_torch}
 
 
 def _numpy_state(leaf: Mapping[str, Any]) -> dict[str, Any]:

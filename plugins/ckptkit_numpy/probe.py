@@ -68,7 +68,7 @@ def _digests(rows: list[tuple[str, bytes, bytes]]) -> list[list[str]]:
 def _versions() -> dict[str, str]:
     versions = {"python": ".".join(platform.python_version_tuple()[:2])}
     for library in ("numpy", "torch"):
-        if library in sys.modules:
+        if sys.modules.get(library) is not None:
             versions[library] = str(sys.modules[library].__version__)
     return versions
 

@@ -38,6 +38,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def label(name: str) -> str:
+    """Return a key of the file as part of a place in a one-line message."""
+    return name if name.isprintable() and len(name) <= 60 else shown(name)
+
+
 def between(low: int, high: int, what: str = "") -> Rule:
     """Rule: an integer from low to high, both included."""
     wanted = what or f"an integer from {low} to {high}"
@@ -84,7 +89,7 @@ def record(optional: frozenset[str] = frozenset(), /, **rules: Rule) -> Rule:
             return
         for name in value:
             if name not in rules:
-                yield f"{where}.{name}: is not a field of it"
+                yield f"{where}.{label(name)}: is not a field of it"
         for name, inner in rules.items():
             field = value.get(name, _MISSING)
             if field is not _MISSING:

@@ -22,7 +22,7 @@ def generators_in(tree: Any) -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of NumPy and torch, as far as this process has loaded them."""
-    return {name: str(sys.modules[name].__version__) for name in ("numpy", "torch") if name in sys.modules}
+    return {name: str(sys.modules[name].__version__) for name in ("numpy", "torch") if sys.modules.get(name)}
 
 
 def foreign_hazards(tree: Any) -> Iterator[str]:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ckptkit_numpy.rules import is_leaf, leaf_faults, leaf_kind, shown
+from ckptkit_numpy.rules import is_leaf, label, leaf_faults, leaf_kind, shown
 
 Path = tuple[str | int, ...]
 
 
 def place(path: Path) -> str:
     """Return a path as text: ``generators.aug[0]``; the lone generator of an adopted file is ``generator``."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{label(str(part))}" for part in path)
     return text.removeprefix(".") or "generator"
 
 
