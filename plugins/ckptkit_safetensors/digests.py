@@ -73,4 +73,5 @@ def _tensor(hasher: Any, value: Any) -> None:
 
 
 def _bytes_of(flat: Any) -> Any:
-    return flat.view(need("torch").uint8).numpy() if flat.numel() else b""
+    # A single element may have any stride and be contiguous all the same; view() wants stride 1.
+    return flat.as_strided(flat.shape, (1,)).view(need("torch").uint8).numpy() if flat.numel() else b""

@@ -158,7 +158,7 @@ def _as_json(parameter: Any) -> list[Any]:
 def _fit_order(groups: Any, now: list[list[list[Any]]]) -> None:
     if groups == now:
         return
-    saved = [tuple(map(str, entry)) for group in groups for entry in group]
+    saved = [tuple(map(str, entry if isinstance(entry, list) else [entry])) for group in groups for entry in group]
     have = [tuple(map(str, entry)) for group in now for entry in group]
     pairs = [(a, b) for a, b in zip(saved, have, strict=False) if a != b]
     entries = [f"{' '.join(a)}, target {' '.join(b)}" for a, b in pairs]

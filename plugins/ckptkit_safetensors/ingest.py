@@ -11,7 +11,7 @@ from ckptkit.backend import CheckContext, Exactness, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError
 from ckptkit_safetensors import layouts
 from ckptkit_safetensors.header import read_header
-from ckptkit_safetensors.tensors import read_record
+from ckptkit_safetensors.tensors import NOTED_CLASSES, read_record
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)
 _COUNTED = {"trainer_state.json": "global_step", "training_state/training_step.json": "step"}
@@ -70,7 +70,7 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
             dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
     metadata: dict[str, Any] = {"components": layout.components(), "tensors": tensors, "elements": elements}
     metadata["dtypes"] = dtypes
-    metadata |= {key: record[key] for key in ("kind", "model", "ema", "optimizer", "scheduler", "scaler") if key in record}
+    metadata |= {key: value for key, value in record.items() if key in NOTED_CLASSES}
     step = _agreed(_steps(directory, context, record))
     exactness = Exactness()
     if "optimizer" not in layout.parts and record.get("kind") != "tensors":

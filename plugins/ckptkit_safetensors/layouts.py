@@ -62,7 +62,8 @@ def model_file(files: Sequence[str]) -> str | None:
     for name in _MODELS:
         if name in files:
             return name
-    other = [n for n in files if n.endswith(".safetensors") and "/" not in n]
+    parts = {*FILES.values(), PROBE_INPUT}
+    other = [n for n in files if n.endswith(".safetensors") and "/" not in n and n not in parts]
     return other[0] if len(other) == 1 else None
 
 

@@ -14,6 +14,9 @@ from ckptkit_safetensors.header import MAX_HEADER, HeaderError, check_name, read
 RECORD_KEY = "ckptkit"
 """The one key in the metadata of each file: with two keys the library orders them at random, and files differ."""
 
+NOTED_CLASSES = ("kind", "model", "ema", "optimizer", "scheduler", "scaler")
+"""Fields of our record that are one word: what the item was, and the class of each part."""
+
 _TORCH = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "bool": "BOOL",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -22,6 +25,7 @@ _TORCH = {
     "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
 }  # fmt: skip
 _NUMPY = {name: dtype for name, dtype in _TORCH.items() if not name.startswith(("bfloat", "float8"))}
+_PLAIN = {("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("numpy", "ndarray"), ("numpy", "memmap")}
 
 
 @dataclass(slots=True)
@@ -100,14 +104,17 @@ def _refuse(name: str, value: Any, what: str) -> None:
         check_name(name)
     except HeaderError as error:
         raise BackendError(f"{what}: cannot be saved, {error}", hint="rename it") from error
+    kind = type(value)
+    if (
+        kind.__module__,
+        kind.__name__,
+    ) not in _PLAIN:  # subclasses carry more than their elements: masks, scales, shards
+        hint = "only plain tensors and arrays are saved; convert it, or put JSON values into Policy.extra"
+        raise BackendError(f"{where} is a {kind.__module__}.{kind.__qualname__}, not a plain tensor", hint=hint)
     if is_array(value):
         if value.dtype.name not in _NUMPY:
             raise BackendError(f"{where} has dtype {value.dtype}, which safetensors cannot hold", hint="convert it")
         return
-    kind = type(value)
-    if (kind.__module__, kind.__name__) not in {("torch", "Tensor"), ("torch.nn.parameter", "Parameter")}:
-        hint = "only plain tensors and arrays are saved; convert it, or put JSON values into Policy.extra"
-        raise BackendError(f"{where} is a {kind.__module__}.{kind.__qualname__}, not a plain tensor", hint=hint)
     reason = None
     if value.is_quantized:
         reason = "is quantized"
@@ -201,12 +208,32 @@ def read_record(metadata: Mapping[str, str]) -> dict[str, Any]:
         raise DamagedError(f"has a {RECORD_KEY!r} record that is not JSON") from error
     if not isinstance(record, dict):
         raise DamagedError(f"has a {RECORD_KEY!r} record that is not an object")
-    aliases, arrays = record.get("aliases", {}), record.get("arrays", [])
-    if not isinstance(aliases, dict) or not isinstance(arrays, list):
-        raise DamagedError(f"has a {RECORD_KEY!r} record with wrong aliases or arrays")
-    if not all(isinstance(name, str) for name in [*aliases, *aliases.values(), *arrays]):
-        raise DamagedError(f"has a {RECORD_KEY!r} record with names that are not text")
+    wrong = [field for field, value in record.items() if not _is_note(field, value)]
+    if wrong:
+        raise DamagedError(f"has a {RECORD_KEY!r} record with the wrong or unknown field {ascii(wrong[0])[:80]}")
     return record
+
+
+def _is_note(field: str, value: Any) -> bool:
+    if field in NOTED_CLASSES:
+        return isinstance(value, str) and value.isprintable()
+    if field == "step":
+        return type(value) is int and value >= 0
+    if field in ("aliases", "components"):
+        return isinstance(value, dict) and all(map(_is_name, [*value, *value.values()]))
+    if field == "arrays":
+        return isinstance(value, list) and all(map(_is_name, value))
+    return field == "parameters" and isinstance(value, list) and all(isinstance(group, list) for group in value)
+
+
+def _is_name(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        check_name(value)
+    except HeaderError:
+        return False
+    return True
 
 
 def read(paths: Iterable[Path]) -> tuple[TensorSet, dict[str, Any]]:
