@@ -105,7 +105,8 @@ def plan(
     for run in sorted(policies):
         if run not in runs:
             raise UsageError(f"{run}: has no checkpoints to prune", hint="`ckptkit list` shows the runs")
-        _refuse_typos(policies[run], checkpoints)
+    for each in dict.fromkeys(policies[run] for run in sorted(policies)):
+        _refuse_typos(each, checkpoints)
     verdicts = {run: judge(runs[run], policies[run], now) for run in sorted(policies)}
     refused = _spare_bad_runs(verdicts)
     others = [c for run, members in runs.items() if run not in policies for c in members]
