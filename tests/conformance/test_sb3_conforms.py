@@ -1,14 +1,20 @@
 """The laws for ``sb3``: an on-policy and an off-policy agent on CartPole, a few steps each."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from ckptkit_sb3 import Sb3Backend
 
+from ckptkit.backend import LoadContext
 from ckptkit.testing import BackendTests
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+PENDING: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""The callback that finishes the restore of an agent in its first ``learn``."""
 
 
 def cart_pole() -> Any:
@@ -28,12 +34,15 @@ class TestPpo(BackendTests):
     def make_misfit(self) -> Any:
         return self._build(width=9)
 
+    def load(self, directory: Path, target: Any, context: LoadContext) -> Any:
+        resumed = super().load(directory, target, context)
+        PENDING[resumed.model] = resumed.callback
+        return resumed.model
+
     def advance(self, item: Any) -> object:
-        # load() returns a Resumed, whose callback finishes the restore in the first learn().
-        model, callback = (item, None) if hasattr(item, "policy") else (item.model, item.callback)
-        model.learn(self.rollout, reset_num_timesteps=False, callback=callback)
-        weights = {name: value.numpy().copy() for name, value in model.policy.state_dict().items()}
-        return weights, model.num_timesteps, model._last_obs.copy()
+        item.learn(self.rollout, reset_num_timesteps=False, callback=PENDING.pop(item, None))
+        weights = {name: value.numpy().copy() for name, value in item.policy.state_dict().items()}
+        return weights, item.num_timesteps, item._last_obs.copy()
 
     def factories(self) -> Mapping[str, Callable[[], Any]]:
         return {"model": self.make_item}
