@@ -72,7 +72,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
                 summary.size if exact else output.size(summary.size),
                 summary.created_at if exact else summary.created_at[:16].replace("T", " "),
                 ",".join(summary.items),
-                ",".join(f"{name}={value}" for name, value in metrics.items()),
+                ",".join(f"{name}={value if exact else _short(value)}" for name, value in metrics.items()),
             ]
         yield cells, fields
 
@@ -81,6 +81,10 @@ def _state(one: "Listed") -> str:
     if one.problem is None:
         return "listed"
     return "unreadable" if one.summary is not None or one.at.manifest.exists() else "incomplete"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: Any) -> Any:

@@ -111,10 +111,13 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    # What is empty in every row takes no room.
+    used = [i for i, _ in enumerate(columns) if any(row[i] for row in cells)] or list(range(len(columns)))
+    columns, cells = [columns[i] for i in used], [[row[i] for i in used] for row in cells]
     table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
     for index, column in enumerate(columns):
         numeric = all(row[index][:1].isdigit() for row in cells if row[index]) and bool(cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
     for row in cells:
         table.add_row(*[_plain(cell) for cell in row])
     Console(highlight=False, markup=False, emoji=False, no_color=bool(os.environ.get("NO_COLOR"))).print(table)

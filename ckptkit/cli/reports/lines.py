@@ -17,29 +17,35 @@ def result(report: CheckpointReport) -> str:
 
 
 def write(report: Report, format_: str) -> None:
-    """Print the report; a row per problem, or one row for a checkpoint without problems."""
+    """Print the report: for programs a row per problem, for a person a row per checkpoint and the problems below it."""
     if format_ in ("json", "ndjson"):
         extra = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
         output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints), extra)
-        return
-    if report.checkpoints:
-        cells: Iterator[tuple[list[object], dict[str, Any]]] = (
-            (row, {}) for c in report.checkpoints for row in _rows(c, exact=format_ == "tsv")
-        )
-        output.rows(format_, "checkpoints", COLUMNS, cells)
+    elif format_ == "tsv" and report.checkpoints:
+        output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for c in report.checkpoints for row in _rows(c)))
+    elif report.checkpoints:
+        heads = (([*_head(c)[:4], output.size(c.bytes_read)], {}) for c in report.checkpoints)
+        output.rows(format_, "checkpoints", COLUMNS[:5], heads)
+        for c in report.checkpoints:
+            for item, file, code, message in _notes(c):
+                output.line(f"  {c.at.ref}: {output.safe(file or item or 'manifest')}: {output.safe(message)} [{code}]")
 
 
-def _rows(c: CheckpointReport, *, exact: bool) -> Iterator[list[object]]:
-    size = c.bytes_read if exact else output.size(c.bytes_read)
-    head = [c.at.ref, result(c), c.level, c.files_checked, size]
-    notes = [[p.item or "", p.file or "", p.code, p.message] for p in c.problems]
-    notes += [
-        [name, "", f"resume-{p.verdict}", p.reason or ""] for name, p in c.proofs.items() if p.verdict != "differs"
-    ]
-    if not notes:
-        yield [*head, "", "", "", ""]
-    for index, note in enumerate(notes):
-        yield [*(head if exact or index == 0 else ["", "", "", "", ""]), *note]
+def _head(c: CheckpointReport) -> list[object]:
+    return [c.at.ref, result(c), c.level, c.files_checked, c.bytes_read]
+
+
+def _notes(c: CheckpointReport) -> list[tuple[str, str, str, str]]:
+    notes = [(p.item or "", p.file or "", p.code, p.message) for p in c.problems]
+    for name, proof in c.proofs.items():
+        if proof.verdict != "differs":  # that one is a problem, and told already
+            notes.append((name, "", f"resume-{proof.verdict}", proof.reason or "does what it was going to do"))
+    return notes
+
+
+def _rows(c: CheckpointReport) -> Iterator[list[object]]:
+    for note in _notes(c) or [("", "", "", "")]:
+        yield [*_head(c), *note]
 
 
 def coverage(report: Report) -> dict[str, int]:

@@ -1,0 +1,51 @@
+# make demo: set up and run the main job.   make test: set up and run every check.
+PYTHON ?= python3
+PY := .venv/bin/python
+LIGHT := .venv-light/bin/python
+INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+
+.PHONY: setup demo test lint types walls tests bench clean
+
+setup: .venv/.ready .venv-light/.ready
+
+.venv/.ready: pyproject.toml constraints.txt examples/third_party_backend/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ckptkit needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "python3-venv is missing; install it first" >&2; exit 1; }
+	@echo "setting up .venv (torch, TensorFlow and Stable-Baselines3: about 2.5 GB, a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(PY) $(INSTALL) --upgrade pip
+	@$(PY) $(INSTALL) --group dev --editable '.[all]'
+	@$(PY) $(INSTALL) --editable examples/third_party_backend
+	@touch $@
+
+# Only the core's own dependencies: what `pip install -e .` gives without extras.
+.venv-light/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv-light
+	@$(LIGHT) $(INSTALL) --upgrade pip
+	@$(LIGHT) $(INSTALL) --editable .
+	@touch $@
+
+demo: .venv/.ready
+	@$(PY) examples/demo/demo.py
+
+test: setup lint types walls tests
+
+lint:
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types:
+	$(PY) -m mypy
+
+walls:
+	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+tests:
+	$(PY) -m pytest -q
+
+bench: .venv/.ready
+	$(PY) benchmarks/startup.py
+
+clean:
+	rm -rf .venv .venv-light demo-output dist .mypy_cache .ruff_cache .pytest_cache

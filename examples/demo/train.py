@@ -1,0 +1,116 @@
+"""Train a policy on recorded episodes and a PPO agent beside it; saved, killed and resumed as one checkpoint."""
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot while it is imported
+
+import gymnasium
+import numpy as np
+import torch
+from ckptkit_numpy import GlobalRng
+from ckptkit_safetensors import Policy
+from ckptkit_tfdata import PersistentIterator
+from episodes import ENVIRONMENT, pipeline, record
+from stable_baselines3 import PPO
+from torch import nn
+
+from ckptkit import CheckpointStore
+
+AGENT_EVERY = 20  # steps between two rollouts of the agent
+
+
+class Training:
+    """All the state there is, and one step of it."""
+
+    def __init__(self, data: list[Path], steps: int) -> None:
+        torch.manual_seed(0)
+        np.random.seed(0)
+        self.policy = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 2))
+        self.optimizer = torch.optim.AdamW(self.policy.parameters(), lr=3e-3)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=3e-3, total_steps=steps)
+        self.batches = PersistentIterator(pipeline(data), record_files=data)
+        self.augmentation = np.random.default_rng(1)
+        self.agent = PPO("MlpPolicy", gymnasium.make(ENVIRONMENT), n_steps=64, batch_size=32, n_epochs=2, seed=2)
+        self.order = hashlib.sha256()  # of the batches of this process, for the demo's comparison only
+
+    def items(self) -> dict[str, Any]:
+        """Return what one checkpoint holds."""
+        processors: dict[str, Any] = {"preprocessor": {"noise": 0.01}, "postprocessor": {"actions": ["left", "right"]}}
+        return {
+            "policy": Policy(self.policy, self.optimizer, self.schedule, **processors),
+            "data": self.batches,
+            "rng": GlobalRng(augmentation=self.augmentation),
+            "agent": self.agent,
+        }
+
+    def step(self, number: int) -> float:
+        """Do one step of behaviour cloning, and now and then a rollout of the agent; returns the loss."""
+        batch = next(self.batches)
+        observation = batch["observation"].numpy()
+        noisy = observation + self.augmentation.normal(0, 0.01, observation.shape).astype(np.float32)
+        loss = nn.functional.cross_entropy(
+            self.policy(torch.from_numpy(noisy)), torch.from_numpy(batch["action"].numpy())
+        )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        if number % AGENT_EVERY == 0:
+            self.agent.learn(64, reset_num_timesteps=False)
+        return loss.item()
+
+    def digest(self) -> str:
+        """Return a digest of everything: weights, optimizer, agent, and the data that would come next."""
+        hasher = hashlib.sha256()
+        for name, tensor in [*self.policy.state_dict().items(), *self.agent.policy.state_dict().items()]:
+            hasher.update(name.encode() + tensor.detach().numpy().tobytes())
+        for optimizer in (self.optimizer, self.agent.policy.optimizer):
+            for state in optimizer.state.values():
+                for value in state.values():
+                    hasher.update(torch.as_tensor(value).detach().numpy().tobytes())
+        for _ in range(20):
+            batch = next(self.batches)
+            hasher.update(batch["observation"].numpy().tobytes() + batch["action"].numpy().tobytes())
+        hasher.update(self.augmentation.bytes(32) + torch.rand(8).numpy().tobytes() + self.agent._last_obs.tobytes())
+        hasher.update(str((self.batches.batches_seen, self.agent.num_timesteps)).encode())
+        return hasher.hexdigest()
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", type=Path, required=True, help="where checkpoints go")
+    parser.add_argument("--run", required=True, help="name of this run")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--save-every", type=int, default=40)
+    parser.add_argument("--resume", metavar="REF", help="RUN or RUN@STEP to go on from")
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # the same order of additions everywhere
+    data = args.store.parent / "episodes"
+    files = sorted(data.glob("*.tfrecord")) or record(data)
+    training = Training(files, args.steps)
+    store = CheckpointStore(args.store)
+    command = [sys.executable, __file__, "--store", "{store}", "--run", "{run}", "--resume", "{run}@{step}"]
+    command += ["--steps", str(args.steps), "--save-every", str(args.save_every)]
+    start = 0
+    if args.resume:
+        restored = store.restore(args.resume, into=training.items())
+        start = restored.step
+        print(f"resumed {restored.run} at step {start}", flush=True)
+        for warning in restored.warnings:
+            print(f"note: {warning}")
+    for number in range(start + 1, args.steps + 1):
+        loss = training.step(number)
+        if number % args.save_every == 0:
+            saved = store.save(args.run, number, training.items(), metrics={"loss": loss}, resume=command)
+            print(f"step {number:4d}  loss {loss:.4f}  saved {saved.path.name} ({saved.manifest.grade})", flush=True)
+    print(f"digest {training.digest()}")
+
+
+if __name__ == "__main__":
+    main()
