@@ -20,6 +20,7 @@ def line(text: str = "") -> None:
 def talk(text: str, *, quiet: bool = False) -> None:
     """Print one line for a person, on stderr."""
     if not quiet:
+        sys.stdout.flush()  # so that the two streams come in the order in which they were written
         sys.stderr.write(text + "\n")
 
 

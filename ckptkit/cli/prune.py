@@ -135,4 +135,4 @@ def _finish(
         "leftovers; `ckptkit undelete` takes back what is in the trash",
         quiet=quiet,
     )
-    return 3 if done.failures else 0
+    return 3 if done.failures or plan.refused else 0

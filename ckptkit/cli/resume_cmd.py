@@ -13,7 +13,9 @@ from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import LevelOption, StoreOption, session
 
 if TYPE_CHECKING:
+    from ckptkit.cli.session import Session
     from ckptkit.resume import Command
+    from ckptkit.store import Chosen
 
 
 def resume_cmd(
@@ -53,16 +55,24 @@ def resume_cmd(
         raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
     if template is not None:
         configured = parse_template(template)
-    elif chosen.manifest.resume is None and (words := asked.config().for_run(chosen.at.run).resume) is not None:
-        configured = parse_template(words)
     else:
-        configured = None  # what the run itself said when it was saved
+        configured = _configured(asked, chosen)
     command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or ())
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
     for index in redacted_arguments(command.argv):
         output.talk(f"argument {index} holds a secret that was masked: fill it in before you run it", quiet=asked.quiet)
     sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)
+
+
+def _configured(asked: "Session", chosen: "Chosen") -> list[str] | None:
+    """Return the template of ckptkit.yaml for a run that said nothing itself when it was saved."""
+    from ckptkit.resume import parse_template
+
+    words = asked.config().for_run(chosen.at.run)
+    if chosen.manifest.resume is not None or words.resume is None:
+        return None
+    return parse_template(words.resume, where=words.resume_where or "the resume template")
 
 
 def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:

@@ -84,7 +84,7 @@ class CheckpointStore:
             counters: whole counts by name (episode, epoch); items that know the same counter must agree.
             config: JSON values of the run; secret-looking text is masked.
             resume: argument list that goes on from here; fields such as ``{path}``, ``{items.agent}``, ``{step}``.
-            cwd: folder to run that in.
+            cwd: folder to run that in; the current one when left out.
             env: names of environment variables that it needs; values are never stored.
             parent: ``RUN@STEP`` that this run was resumed from; known by itself after ``restore``.
             boundary: ``{"kind", "requested_at", "saved_at"}`` where saving had to wait for a clean boundary.
@@ -109,7 +109,7 @@ class CheckpointStore:
             counters=counters or {},
             config=config or {},
             resume=resume,
-            cwd=None if cwd is None else str(cwd),
+            cwd=str(cwd or Path.cwd()) if resume is not None else None,
             env=env,
             parent=(origin.run, origin.step) if origin and origin.step is not None else self._resumed.get(run),
             boundary=boundary,

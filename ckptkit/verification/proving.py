@@ -7,6 +7,7 @@ allowlist of environment variables (no tokens), no core dumps, and limits of tim
 import importlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -21,9 +22,9 @@ from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.models import ItemEntry
 
-_ENVIRONMENT = frozenset(
-    """PATH HOME LANG LC_ALL TMPDIR PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES OMP_NUM_THREADS
-    MKL_NUM_THREADS ATEN_CPU_CAPABILITY MKL_CBWR ONEDNN_MAX_CPU_ISA TF_CPP_MIN_LOG_LEVEL""".split()
+_ENVIRONMENT = re.compile(
+    r"PATH|HOME|LANG|LC_ALL|TMPDIR|PYTHONPATH|VIRTUAL_ENV|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|"
+    r"(?:OMP|MKL|OPENBLAS|ATEN|ONEDNN|TF)_[A-Z0-9_]+"
 )
 _MARK = "ckptkit-proof:"
 
@@ -59,7 +60,7 @@ def prove(
         "step": step,
         "factories": dict(factories),
     }
-    environment = {k: v for k, v in os.environ.items() if k in _ENVIRONMENT}
+    environment = {k: v for k, v in os.environ.items() if _ENVIRONMENT.fullmatch(k)}
     command = [sys.executable, "-m", "ckptkit.verification.proving", str(limits.seconds), str(limits.memory)]
     try:
         done = subprocess.run(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot while it is imported
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import gymnasium
 import numpy as np

@@ -24,7 +24,9 @@ def write(report: Report, format_: str) -> None:
     elif format_ == "tsv" and report.checkpoints:
         output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for c in report.checkpoints for row in _rows(c)))
     elif report.checkpoints:
-        heads = (([*_head(c)[:4], output.size(c.bytes_read)], {}) for c in report.checkpoints)
+        heads: Iterator[tuple[list[object], dict[str, Any]]] = (
+            ([*_head(c)[:4], output.size(c.bytes_read)], {}) for c in report.checkpoints
+        )
         output.rows(format_, "checkpoints", COLUMNS[:5], heads)
         for c in report.checkpoints:
             for item, file, code, message in _notes(c):
@@ -90,4 +92,4 @@ def talk(report: Report) -> Iterator[str]:
         if good:
             yield f"{output.safe(run)}: last good: step {good[-1]}"
         else:
-            yield f"{output.safe(run)}: none of those checked can be resumed from"
+            yield f"{output.safe(run)}: of those checked, none is good; `ckptkit resume-cmd` looks at all of the run"
