@@ -9,6 +9,7 @@ from typing import Any
 from ckptkit_tfdata.tensorflow_door import tensorflow
 
 _NAMES_ONLY = {"metadata", "shared_name", "container", "name", "device", "token"}
+_TUNING = {"legacy_autotune", "buffer_size_min", "slack_period"}  # of prefetch: speed only, set from Python by version
 _QUIET = {"output_types", "output_shapes", "Toutput_types", "Targuments"}  # in the hash, but noise in a summary
 _RESOURCE, _VARIANT = 20, 21
 _MAX_OPS = 2000
@@ -194,7 +195,7 @@ def _attributes(node: Any) -> list[tuple[str, Any]]:
     return [
         (name, node.attr[name])
         for name in sorted(node.attr)
-        if name not in _NAMES_ONLY and not name.startswith("_") and defaults.get(name) != node.attr[name]
+        if name not in _NAMES_ONLY | _TUNING and not name.startswith("_") and defaults.get(name) != node.attr[name]
     ]
 
 

@@ -11,7 +11,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
     """Return ``(value, position after it)`` of the varint (at most 64 bits) at a position.
 
     Raises:
-        WireError: it runs out of the data or is longer than 64 bits.
+        WireError: it runs out of the data, is longer than 64 bits or not in its shortest form.
     """
     value = shift = 0
     while True:
@@ -25,6 +25,8 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise WireError("a number is longer than 64 bits")
+    if byte == 0 and shift:
+        raise WireError("a number is padded")  # no writer does that, but a flipped bit does
     if value >> 64:
         raise WireError("a number is longer than 64 bits")
     return value, at

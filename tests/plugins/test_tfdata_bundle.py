@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 import tensorflow as tf
 from ckptkit_tfdata import PersistentIterator, TfDataBackend
-from ckptkit_tfdata.bundle import Bundle, BundleError
+from ckptkit_tfdata.bundle import Bundle
 from ckptkit_tfdata.crc32c import extend, extend_in_python, mask
 from ckptkit_tfdata.sstable import TableError, read_table
 
@@ -63,15 +63,12 @@ def test_sixty_flipped_bits_are_all_found(copy: Path) -> None:
     assert codes(copy) == set()
 
 
-def test_every_flipped_bit_of_the_index_is_found(copy: Path) -> None:
-    path = copy / NAMES[1]
-    good = path.read_bytes()
-    for bit in range(0, 8 * len(good)):
+def test_every_flipped_bit_of_the_index_is_found(sound: Path) -> None:
+    good = (sound / NAMES[1]).read_bytes()
+    for bit in range(8 * len(good)):
         bad = bytearray(good)
         bad[bit // 8] ^= 1 << bit % 8
-        with pytest.raises((TableError, BundleError)):
-            path.write_bytes(bad)
-            Bundle.open(copy / "iterator")
+        with pytest.raises(TableError):
             read_table(bytes(bad))
 
 
@@ -172,8 +169,11 @@ def _table(entries: dict[bytes, bytes], *, kind: int = 0) -> bytes:
         sealed = body + bytes([kind])
         return sealed + struct.pack("<I", mask(extend(0, sealed)))
 
+    def varint(n: int) -> bytes:
+        return bytes([n]) if n < 128 else bytes([n & 0x7F | 0x80]) + varint(n >> 7)
+
     def handle(offset: int, size: int) -> bytes:
-        return b"".join(bytes([n & 0x7F | 0x80, n >> 7 & 0x7F | 0x80, n >> 14]) for n in (offset, size))
+        return varint(offset) + varint(size)
 
     data, meta = block(list(entries.items())), block([])
     index = block([(max(entries, default=b""), handle(0, len(data) - 5))])
@@ -300,5 +300,5 @@ def test_a_bundle_with_more_than_an_iterator_is_described_but_not_loaded(tmp_pat
     files = sorted(BACKEND.recognise(tmp_path) or {})
     context = LoadContext(files=files, factories={"dataset": factory})
     assert BACKEND.describe(tmp_path, context=context).exactness.grade == "not-captured"
-    with pytest.raises(BackendError, match="holds|but"):
+    with pytest.raises(BackendError, match="is not Checkpoint"):
         BACKEND.load(tmp_path, target=None, context=context)

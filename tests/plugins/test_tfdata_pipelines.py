@@ -292,3 +292,15 @@ def test_folders_with_odd_names_work(name: str, tmp_path: Path) -> None:
     target = PersistentIterator(shuffled)
     BACKEND.load(tmp_path / name, target=target, context=context_of(tmp_path / name, saved))
     assert target.batches_seen == 2
+
+
+@pytest.mark.parametrize("name", ["shuffled", "cached"])
+def test_files_of_an_older_tensorflow_go_on_exactly(name: str) -> None:
+    """The folders were written by TensorFlow 2.16.2 after 30 batches of the same pipelines."""
+    directory = Path(__file__).parent / "test_tfdata_frozen" / f"tensorflow-2.16.2-{name}"
+    context = LoadContext(files=[p.name for p in directory.iterdir()], factories={"dataset": PIPELINES[name]})
+    assert list(BACKEND.check(directory, context=context)) == []
+    resumed = BACKEND.load(directory, target=None, context=context)
+    expected = PersistentIterator(PIPELINES[name])
+    take(expected, 30)
+    assert take(resumed, 40) == take(expected, 40)
