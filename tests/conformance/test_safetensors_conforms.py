@@ -23,6 +23,7 @@ def make_policy(width: int = 4) -> Policy:
 
 class TestPolicy(BackendTests):
     backend = SafetensorsBackend
+    steps = 4
     skips: ClassVar = {
         "test_a_load_without_a_target_builds_one_or_refuses": "without a target the plain tensors and states come back",
     }
