@@ -23,6 +23,7 @@ _LOCATOR64 = struct.Struct("<4sIQI")
 _SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
 DESCRIPTOR_FLAG = 0x8
 _UTF8_FLAG = 0x800
+_NEWEST = 63
 _ZIP64_FIELD, _UNICODE_PATH_FIELD = 0x0001, 0x7075
 
 
@@ -155,9 +156,11 @@ def _entries(table: bytes, count: int) -> Iterator[Entry]:
         if place + _CENTRAL.size > len(table):
             raise ZipLayoutError(f"has a directory of fewer members than the {count} it counts")
         fields = _CENTRAL.unpack_from(table, place)
-        signature, _, _, flags, method, _, _, crc, compressed, size, n, e, c, _, _, external, offset = fields
+        signature, _, needs, flags, method, _, _, crc, compressed, size, n, e, c, _, _, external, offset = fields
         if signature != b"PK\x01\x02":
             raise ZipLayoutError("has a damaged directory")
+        if needs & 0xFF > _NEWEST:
+            raise ZipLayoutError(f"needs a reader of zip version {(needs & 0xFF) / 10}", "zip-unsupported")
         body = table[place + _CENTRAL.size : place + _CENTRAL.size + n + e + c]
         if len(body) != n + e + c:
             raise ZipLayoutError("has a truncated directory")
