@@ -205,7 +205,10 @@ def _new_numpy(leaf: Mapping[str, Any]) -> Any:
 
 
 def _new_bits(cls: Any, sequence: Any | None) -> Any:
-    """Return a bit generator with this seed sequence; with none, spawning from it fails, as it did from the saved."""
+    """Return a bit generator with this seed sequence; with none, spawning from it fails, as it did from the saved.
+
+    NumPy 1 cannot take a sequence away: there, such a generator spawns the children of seed 0.
+    """
     bits = cls(0 if sequence is None else sequence)
     if sequence is None and can_replace_sequence():
         bits.__setstate__((bits.state, None))

@@ -116,7 +116,8 @@ def _mersenne_key(value: Any, where: str) -> Iterator[str]:
 
 
 def _finite(value: Any, where: str) -> Iterator[str]:
-    if type(value) not in (float, int) or not math.isfinite(value):
+    whole = type(value) is int and abs(value) <= 2**53  # beyond, a float would not be the same number
+    if not whole and not (type(value) is float and math.isfinite(value)):
         yield f"{where}: {shown(value)} is not a finite number"
 
 

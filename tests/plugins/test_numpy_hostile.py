@@ -144,6 +144,8 @@ HOSTILE = [
     ("old.gauss", {"$number": "NaN"}, "accepted"),
     ("old.gauss", {"$number": "-Infinity"}, "accepted"),
     ("old.gauss", True, ""),
+    ("old.gauss", 2**53 + 1, "rounded"),
+    ("old.gauss", 10**400, ""),
     ("old.state.pos", 2**70, ""),
     ("py.version", 2, ""),
     ("py.gauss_next", "x", ""),
