@@ -1,5 +1,6 @@
 """The laws for ``sb3``: an on-policy and an off-policy agent on CartPole, a few steps each."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,20 @@ def cart_pole() -> Any:
     import gymnasium
 
     return gymnasium.make("CartPole-v1")
+
+
+def edit(folder: Path, path: list[Any], change: Callable[[Any], Any]) -> None:
+    """Change one value among the sections of state.json."""
+    state = json.loads((folder / "state.json").read_bytes())
+    place = state["sections"]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = change(place[path[-1]])
+    (folder / "state.json").write_bytes(json.dumps(state).encode())
+
+
+def zeros(digits: str) -> str:
+    return "0" * len(digits)
 
 
 class TestPpo(BackendTests):
@@ -46,6 +61,13 @@ class TestPpo(BackendTests):
 
     def factories(self) -> Mapping[str, Callable[[], Any]]:
         return {"model": self.make_item}
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        return {
+            "python's random state": lambda folder: edit(folder, ["rng", "python", "words", 1], lambda word: word ^ 1),
+            "the last observation": lambda folder: edit(folder, ["observations", "items", 0, "hex"], zeros),
+            "the update counter": lambda folder: edit(folder, ["attributes", "_n_updates"], lambda count: count + 1),
+        }
 
     def _build(self, width: int) -> Any:
         from stable_baselines3 import PPO
