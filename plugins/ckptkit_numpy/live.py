@@ -15,6 +15,7 @@ from ckptkit_numpy.rules import BIT_GENERATORS, leaf_kind, torch_bytes
 
 _SPAWN_IN_PLACE = 100_000  # at most; NumPy makes a child for each, 0.7 s for these
 _SPAWN_CHUNK = 1000
+_ENTROPY_BITS = 13_000  # about the 4000 decimal digits that the rules read
 
 
 def kind_of(item: object) -> str | None:
@@ -135,8 +136,11 @@ def _seed_state(sequence: Any) -> dict[str, Any]:
     """Return the four numbers of a seed sequence; nested entropy is flat, as NumPy itself flattens it."""
     state = sequence.state
     entropy = _plain(state["entropy"])
+    entropy = _flat(entropy) if isinstance(entropy, list) else int(entropy)
+    if any(part.bit_length() > _ENTROPY_BITS for part in (entropy if isinstance(entropy, list) else [entropy])):
+        raise BackendError(f"its seed has more than {_ENTROPY_BITS} bits", hint="give the seed as a list of words")
     return {
-        "entropy": _flat(entropy) if isinstance(entropy, list) else int(entropy),
+        "entropy": entropy,
         "spawn_key": _flat(_plain(state["spawn_key"])),
         "pool_size": int(state["pool_size"]),
         "n_children_spawned": int(state["n_children_spawned"]),

@@ -213,6 +213,13 @@ def test_every_form_of_seed_spawns_the_same_children(tmp_path, sequence):
     assert draws(BACKEND.load(tmp_path, target=None, context=context)) == draws(generator)
 
 
+def test_a_seed_too_long_to_write_is_refused_by_name(tmp_path):
+    with pytest.raises(BackendError, match=r"generators\.a: its seed has more than 13000 bits"):
+        save({"a": np.random.default_rng(1 << 20_000)}, tmp_path)
+    _, context = save(np.random.default_rng((1 << 13_000) - 1), tmp_path)
+    assert not list(BACKEND.check(tmp_path, context=context))
+
+
 @numpy_2
 def test_a_generator_without_seed_sequence_still_refuses_to_spawn(tmp_path):
     generator = np.random.Generator(np.random.Philox(key=3))
