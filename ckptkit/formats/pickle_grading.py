@@ -29,13 +29,14 @@ _FORMER_STDLIB = _words(
 )
 _STDLIB = sys.stdlib_module_names | _FORMER_STDLIB
 
-# Standard modules whose other names are plain data types: not allowed, but nothing to raise an alarm about.
+# Standard modules whose other public names are plain data types: not allowed, but nothing to raise an alarm about.
 _PLAIN_STDLIB = _words(
-    """_collections array collections dataclasses datetime decimal enum fractions ipaddress numbers pathlib random
-    re string time typing uuid zoneinfo"""
+    """_collections array collections datetime decimal enum fractions ipaddress numbers pathlib random re time uuid
+    zoneinfo"""
 )
 _PLAIN_STDLIB_NAMES = frozenset(
     [
+        ("array", "_array_reconstructor"),
         ("builtins", "type"),
         ("functools", "partial"),  # what it is partial of is graded by itself
         ("itertools", "chain"),
@@ -43,6 +44,7 @@ _PLAIN_STDLIB_NAMES = frozenset(
         ("itertools", "cycle"),
         ("itertools", "repeat"),
         ("logging", "getLogger"),
+        ("re", "_compile"),
         ("types", "MappingProxyType"),
         ("types", "SimpleNamespace"),
     ]
@@ -53,8 +55,8 @@ _DANGEROUS_MODULES = _words(
     """IPython _pytest aiohttp boto3 cffi execnet fabric fsspec gymnasium.envs gymnasium.vector h5py httpx jax jinja2
     joblib keras llvmlite matplotlib mlflow nose numba numpy.ctypeslib numpy.distutils numpy.f2py numpy.lib
     numpy.testing paramiko pexpect pip pkg_resources plumbum psutil pytest ray requests s3fs setuptools sh smart_open
-    stable_baselines3.common.save_util sympy tensorflow torch._C torch._dynamo torch._export torch._inductor
-    torch._jit_internal torch._ops torch.classes torch.compiler torch.cuda torch.distributed torch.export torch.fx
+    stable_baselines3.common.save_util sympy tensorflow test.support torch._C torch._dynamo torch._export
+    torch._inductor torch._jit_internal torch._ops torch.classes torch.compiler torch.cuda torch.distributed torch.export torch.fx
     torch.hub torch.jit torch.library torch.multiprocessing torch.onnx torch.ops torch.package torch.profiler
     torch.serialization torch.testing torch.utils twisted uvicorn yaml"""
 )
@@ -77,15 +79,16 @@ def grade(name: Global) -> Grading:
         return "allowed"
     if _CODE_BUILDERS.intersection(path) or (name.module == "types" and name.name in _CODE_TYPES):
         return "code"
-    if "." in name.name and _leaves_its_module(name.name):
-        return "dangerous"
     if path[0] in _STDLIB:
-        return "unrecognised" if path[0] in _PLAIN_STDLIB or pair in _PLAIN_STDLIB_NAMES else "dangerous"
-    if pair in _DANGEROUS_NAMES or any(".".join(path[:n]) in _DANGEROUS_MODULES for n in range(1, len(path) + 1)):
+        public = name.name.isidentifier() and not name.name.startswith("_")
+        plain = (path[0] in _PLAIN_STDLIB and public) or pair in _PLAIN_STDLIB_NAMES
+        return "unrecognised" if plain else "dangerous"
+    below = (".".join(path[:count]) for count in range(1, len(path) + 1))
+    if pair in _DANGEROUS_NAMES or not _DANGEROUS_MODULES.isdisjoint(below) or _leaves_its_module(name.name):
         return "dangerous"
     return "unrecognised"
 
 
-def _leaves_its_module(dotted: str) -> bool:
+def _leaves_its_module(name: str) -> bool:
     """Return whether a dotted name goes on to another module or to the inside of Python (``__builtins__.eval``)."""
-    return any(part.startswith("_") or part in _STDLIB for part in dotted.split("."))
+    return "." in name and any(part.startswith("_") or part in _STDLIB for part in name.split("."))
