@@ -25,12 +25,14 @@ class Progress:
         episodes: finished episodes over all environments (SB3's on-policy algorithms do not count them).
         requested_at: ``num_timesteps`` at which the save now being taken was asked for.
         cut_short: the last rollout was stopped by a callback, between a step and its storing.
+        barrier: seed with which the environments were reset for the save now being taken.
         callbacks: the boundary callbacks of the ``learn`` that is running.
     """
 
     episodes: int | None = None
     requested_at: int | None = None
     cut_short: bool = False
+    barrier: int | None = None
     callbacks: list[Any] = field(default_factory=list)
 
 
@@ -92,6 +94,7 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     *,
     every_steps: int | None = None,
     every_episodes: int | None = None,
+    barrier: int | None = None,
 ) -> Any:
     """Return an SB3 callback that saves at the next clean boundary after an interval has passed.
 
@@ -100,6 +103,9 @@ def CheckpointBoundary(  # reads as the callback class that it returns
             ``lambda model: store.save("ppo/run1", model.num_timesteps, {"agent": model})``.
         every_steps: ask for a save each time ``num_timesteps`` passes a multiple of it.
         every_episodes: ask for a save each time the number of finished episodes passes a multiple of it.
+        barrier: for environments whose state cannot be captured: reset all of them before each save, with a seed
+            derived from this one and ``num_timesteps``. The run then differs from one without checkpoints, but a
+            resumed run equals an uninterrupted one.
 
     Returns:
         A ``BaseCallback`` with the method ``request()``, which asks for a save at the next boundary.
@@ -110,7 +116,7 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     for interval in (every_steps, every_episodes):
         if interval is not None and interval < 1:
             raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
-    return _callback_class()(save, every_steps, every_episodes)
+    return _callback_class()(save, every_steps, every_episodes, barrier)
 
 
 _CLASSES: list[type] = []
@@ -122,14 +128,15 @@ def _callback_class() -> Any:
     return _CLASSES[0]
 
 
-def _build_class() -> type:
+def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not be imported at module level
     from stable_baselines3.common.callbacks import BaseCallback
 
     class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
         """Asks for saves while steps go by; saves at the entry of ``collect_rollouts`` and at the end of training."""
 
-        def __init__(self, save: Any, every_steps: int | None, every_episodes: int | None) -> None:
+        def __init__(self, save: Any, every_steps: int | None, every_episodes: int | None, barrier: int | None) -> None:
             super().__init__()
+            self._barrier = barrier
             self._save = save
             self._every_steps = every_steps
             self._every_episodes = every_episodes
@@ -174,12 +181,32 @@ def _build_class() -> type:
                 return
             progress = progress_of(self.model)
             progress.requested_at, self._requested = self._requested, None
+            if self._barrier is not None:
+                progress.barrier = reset_with_seed(self.model, self._barrier)
             try:
                 self._save(self.model)
             finally:
-                progress.requested_at = None
+                progress.requested_at = progress.barrier = None
 
     return BoundaryCallback
+
+
+def reset_with_seed(model: Any, seed: int) -> int:
+    """Reset all environments of an algorithm with a seed derived from another and ``num_timesteps``; return it.
+
+    The episodes that were running end without a terminal transition: the next ones begin.
+    """
+    import numpy as np
+
+    derived = int(np.random.SeedSequence([seed, model.num_timesteps]).generate_state(1)[0])
+    model.env.seed(derived)
+    model._last_obs = model.env.reset()
+    model._last_episode_starts = np.ones((model.env.num_envs,), dtype=bool)
+    if model._vec_normalize_env is not None:
+        model._last_original_obs = model._vec_normalize_env.get_original_obs()
+    if getattr(model, "action_noise", None) is not None:
+        model.action_noise.reset()
+    return derived
 
 
 def _passed(interval: int | None, before: int, now: int) -> bool:

@@ -10,22 +10,34 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import single_env
+from ckptkit_sb3.selftest import Futures
 
 _NO_WRAPPER = "the environments live in other processes: wrap their factory with ckptkit_sb3.checkpointable"
 
 
-def take(env: Any, arrays: dict[str, Any], fresh_env: Callable[[], Any] | None) -> list[dict[str, Any]]:
-    """Return one description per environment; its large arrays go into ``arrays`` under ``env<i>/``."""
+def take(
+    env: Any, arrays: dict[str, Any], fresh_env: Callable[[], Any] | None, barrier: int | None = None
+) -> list[dict[str, Any]]:
+    """Return one description per environment; its large arrays go into ``arrays`` under ``env<i>/``.
+
+    Args:
+        env: the vector environment.
+        arrays: where large arrays are put.
+        fresh_env: builds one more environment, for the self-test.
+        barrier: the seed of environment 0 (the next has the next), if all were reset with one just now.
+    """
+    seeds = [None if barrier is None else barrier + i for i in range(0 if env is None else env.num_envs)]
     base = _base(env)
     if base is None:
         return []
     if hasattr(base, "envs"):
-        return [single_env.take(e, arrays, f"env{i}/", fresh_env) for i, e in enumerate(base.envs)]
+        futures = Futures(base.envs)
+        return [single_env.take(e, arrays, f"env{i}/", futures, fresh_env, seeds[i]) for i, e in enumerate(base.envs)]
     if not base.has_attr("ckptkit_take"):
         return [single_env.missing(_NO_WRAPPER)] * base.num_envs
     described = []
     for i in range(base.num_envs):
-        [(description, found)] = base.env_method("ckptkit_take", f"env{i}/", indices=[i])
+        [(description, found)] = base.env_method("ckptkit_take", f"env{i}/", seeds[i], indices=[i])
         arrays.update(found)
         described.append(description)
     return described

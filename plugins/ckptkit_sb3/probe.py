@@ -10,9 +10,7 @@ from ckptkit_sb3 import capture, replay
 from ckptkit_sb3.parameters import part_of
 from ckptkit_sb3.selftest import feed
 
-_NO_STATE = frozenset(
-    {"ep_info_buffer", "episode_times", "milliseconds", "_total_timesteps", "_num_timesteps_at_start"}
-)
+_NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
 """Wall time, and what ``learn`` sets from its own argument."""
 
 
@@ -31,10 +29,11 @@ def components(model: Any, captured: capture.Capture | None = None) -> dict[str,
                 feed(hasher, array[: replay.filled(buffer)])
         found["replay_buffer"] = hasher.hexdigest()
     for name, section in captured.sections.items():
-        parts = section if name == "environments" else [section]
-        for i, part in enumerate(parts):
-            label = f"environment {i}" if name == "environments" else name
-            found[label] = _digest(_without_wall_time(part), captured.arrays)
+        if name != "environments":
+            found[name] = _digest(_without_wall_time(section), captured.arrays)
+    for i, described in enumerate(captured.sections["environments"]):
+        state = {k: described.get(k) for k in ("strategy", "levels", "own", "attributes")}
+        found[f"environment {i}"] = _digest(_without_wall_time(state), captured.arrays)
     return found
 
 
@@ -62,7 +61,8 @@ def prove(directory: Any, context: LoadContext) -> Proof:
     from ckptkit_sb3 import resume, structure
 
     recorded = context.probe
-    if not recorded or structure.read_state(directory) is None:
+    state = structure.read_state(directory)
+    if not recorded or state is None:
         return Proof("unproven", "no proof was recorded with it")
     if not {"env", "model"} & set(context.factories):
         return Proof("unproven", 'needs factories["env"] or factories["model"] to build the agent')
@@ -71,7 +71,9 @@ def prove(directory: Any, context: LoadContext) -> Proof:
     except CkptkitError as error:
         return Proof("differs", f"cannot be loaded: {error.message}")
     saved = recorded["components"]
-    live = components(resumed.model)
+    live = components(
+        resumed.model, capture.take(resumed.model, context.factories.get("env"), barrier=state["barrier"])
+    )
     changed = sorted(name for name in saved if live.get(name) != saved[name])
     if not changed and _action(resumed.model) != recorded["action"]:
         changed = ["the action on the last observation"]

@@ -128,6 +128,11 @@ def _built_from_zip(zip_path: Path, directory: Path, env: Any, context: LoadCont
             f"{zip_path.name} does not name an algorithm of SB3" if not name else f"{name} is not an algorithm of SB3",
             hint='build the algorithm and give it as the target, or as factories["model"]',
         )
+    if state["not_in_zip"]:
+        raise BackendError(
+            f"{zip_path.name} does not hold {', '.join(state['not_in_zip'])}: code of the training script",
+            hint='build the algorithm and give it as the target, or as factories["model"]',
+        )
     doubts = [p for p in structure.check(directory, context) if p.code == "pickle-unrecognised"]
     if doubts:
         raise UnsafeContentError(

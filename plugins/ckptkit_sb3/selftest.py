@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +43,17 @@ class SelfTest:
 
     Args:
         env: the live environment; it is not changed.
+        futures: knows what it would do next.
         fresh_env: builds another one of the same definition; without it the environment's own ``spec`` is used.
 
     Attributes:
         depth: how many levels (the environment and wrappers, innermost first) take part: SB3's Monitor does not.
     """
 
-    def __init__(self, env: Any, fresh_env: Callable[[], Any] | None = None) -> None:
+    def __init__(self, env: Any, futures: "Futures", fresh_env: Callable[[], Any] | None = None) -> None:
         self._env = without_monitor(env)
+        self._futures = futures
         self._fresh_env = fresh_env
-        self._future: str | None = None
         self.depth = _depth(self._env)
 
     def run(self, put: Callable[[Any], None]) -> Result:
@@ -61,7 +62,7 @@ class SelfTest:
         Args:
             put: puts the captured state into the environment it is given.
         """
-        reason = _untouchable(self._env)
+        reason = untouchable(self._env)
         if reason:
             return Result(reason=f"not tested: {reason}")
         fresh = self._fresh()
@@ -72,20 +73,21 @@ class SelfTest:
         except CkptkitError as error:
             _close(fresh)
             return Result(differs=True, reason=error.message)
-        if self._future is None:
-            self._future = _in_a_fork(lambda: trace(self._env))
-        if self._future is None:
+        future = self._futures.of(self._env)
+        if future is None:
             _close(fresh)
             return Result(reason="not tested: the environment did not answer in a forked process")
         found = trace(fresh)
         _close(fresh)
-        if found != self._future:
+        if found != future:
             return Result(differs=True, reason="a fresh environment with this state goes on differently")
         return Result()
 
     def _fresh(self) -> Any:
         import gymnasium
 
+        if "ckptkit_factory" in vars(self._env):
+            return self._env.ckptkit_factory()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with contextlib.suppress(Exception):  # any of a stranger's environment: then there is no fresh one
@@ -97,6 +99,26 @@ class SelfTest:
                 made = self._fresh_env()
                 return without_monitor(getattr(made, "envs", [made])[0])
         return None
+
+
+class Futures:
+    """What live environments would do next, asked of one forked copy of the process for all of them.
+
+    Args:
+        envs: the live environments; they are not changed.
+    """
+
+    def __init__(self, envs: Sequence[Any]) -> None:
+        self._envs = [without_monitor(env) for env in envs]
+        self._traces: dict[int, str] | None = None
+
+    def of(self, env: Any) -> str | None:
+        """Return the trace of one of the environments, or None when the copy did not answer in time."""
+        if self._traces is None:
+            asked = [e for e in self._envs if untouchable(e) is None]
+            answer = _in_a_fork(lambda: " ".join(trace(e) for e in asked)) or ""
+            self._traces = dict(zip(map(id, asked), answer.split(), strict=False))
+        return self._traces.get(id(env))
 
 
 def without_monitor(env: Any) -> Any:
@@ -177,7 +199,7 @@ def _read(reader: int) -> Iterator[bytes]:
         yield data
 
 
-def _untouchable(env: Any) -> str | None:
+def untouchable(env: Any) -> str | None:
     """Return why stepping even a copy of an environment could disturb the live one."""
     if getattr(env, "render_mode", None) == "human":
         return "it renders to a screen"

@@ -1,19 +1,30 @@
-"""The state of one environment: by its own protocol or by its attributes, each only after it passed a self-test."""
+"""The state of one environment: the first way that can say all of it and passes its self-test.
+
+``protocol``: its own ``get_state`` and ``set_state``. ``mujoco``, ``ale``: what these libraries can tell.
+``attributes``: the ``vars()`` of the environment and of each wrapper, if nothing in them had to be left out.
+``replay``: the actions since the last reset with a seed (``checkpointable(..., replay=True)``).
+``barrier``: nothing, because it was reset with a seed just before the save.
+"""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import selftest
+from ckptkit_sb3 import known_envs, selftest
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder, class_name
 
-_DEFINITION = "env spec metadata _metadata _cached_spec _saved_kwargs _ezpickle_args _ezpickle_kwargs"
+_DEFINITION = "env spec metadata _metadata _cached_spec _saved_kwargs _ezpickle_args _ezpickle_kwargs ckptkit_factory"
 _DISPLAY = "render_mode screen clock viewer window window_surface surf mujoco_renderer"
 SKIP = frozenset(f"{_DEFINITION} {_DISPLAY} results_writer t_start reset_infos".split())
 """Attributes of environments and wrappers that are definition, display or wall time."""
 _PROTOCOLS = (("ckptkit_get_state", "ckptkit_set_state"), ("get_state", "set_state"))
+_BARRIER = "it was reset with a new seed for the save, so the run differs from one without checkpoints"
+_REPLAY_HELP = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environments back"
+
+Own = tuple[Any, int]
+"""What a strategy says itself, and from which level on attributes are needed beside it."""
 
 
 def missing(reason: str) -> dict[str, Any]:
@@ -30,107 +41,122 @@ def levels_of(env: Any) -> list[Any]:
     return found[::-1]
 
 
-def take(env: Any, arrays: dict[str, Any], prefix: str, fresh_env: Callable[[], Any] | None = None) -> dict[str, Any]:
-    """Return the description of one environment: the first strategy that can say everything and passes its test."""
+def take(
+    env: Any,
+    arrays: dict[str, Any],
+    prefix: str,
+    futures: selftest.Futures,
+    fresh_env: Callable[[], Any] | None = None,
+    barrier: int | None = None,
+) -> dict[str, Any]:
+    """Return the description of one environment: the first strategy that can say everything and passes its test.
+
+    Args:
+        env: the live environment; it is not changed.
+        arrays: where large arrays are put.
+        prefix: start of their names.
+        futures: knows what the environment would do next, for the test.
+        fresh_env: builds another one of the same definition.
+        barrier: the seed with which it was reset just now, if it was.
+    """
     started = time.perf_counter()
     reasons = []
-    test = selftest.SelfTest(env, fresh_env)
-    for name, strategy in _STRATEGIES.items():
-        own: dict[str, Any] = {}
-        try:
-            state = strategy(env, own, prefix)
-            if state is None:
-                continue
-        except _NotThisWay as error:
-            reasons.append(f"{name}: {error}")
+    test = selftest.SelfTest(env, futures, fresh_env)
+    strategies = _STRATEGIES if barrier is None else {"barrier": lambda env: ({"seed": barrier}, len(levels_of(env)))}
+    for name, strategy in strategies.items():
+        found = strategy(env)
+        if found is None:
             continue
-        levels = [class_name(e) for e in levels_of(env)]
-        description = {"strategy": name, "levels": levels, "state": state}
-        inner = {**description, "levels": levels[: test.depth], "state": state[: test.depth + len(state) - len(levels)]}
-        verdict = test.run(_put(inner, own))
+        own_arrays: dict[str, Any] = {}
+        description, left_out = _describe(name, found, env, own_arrays, prefix)
+        if left_out:
+            reasons.append(f"{name}: cannot say {', '.join(left_out)}")
+            continue
+        verdict = test.run(_put(_first_levels(description, test.depth), own_arrays))
         if verdict.differs:
             reasons.append(f"{name}: {verdict.reason}")
             continue
-        arrays.update(own)
-        grade = "not-captured" if verdict.reason else "exact"
+        arrays.update(own_arrays)
+        grade, reason = ("exact", None) if barrier is None else ("exact-with-barrier", _BARRIER)
+        if verdict.reason:
+            grade, reason = "not-captured", verdict.reason
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        return {**description, "grade": grade, "reason": verdict.reason, "milliseconds": milliseconds}
-    return missing("; ".join(reasons) or "no way to capture this environment")
+        return {**description, "grade": grade, "reason": reason, "milliseconds": milliseconds}
+    return missing("; ".join([*reasons, _REPLAY_HELP]))
 
 
 def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Callable[[], None]:
-    """Check that a description fits the environment; return what puts it back."""
-    strategy = description.get("strategy")
+    """Check that a description fits the environment; return what puts it back.
+
+    Raises:
+        BackendError: the environment is built of other classes.
+        DamagedError: the description is not well formed.
+    """
+    strategy = str(description.get("strategy"))
     if strategy == "none":
         return lambda: None
     levels = levels_of(env)
-    live = [class_name(e) for e in levels]
-    if description.get("levels") != live:
-        saved = [str(name) for name in description.get("levels") or ()]
+    live, saved = [class_name(e) for e in levels], description.get("levels")
+    if saved != live:
         raise BackendError(
-            f"the environment is {' < '.join(live)}, the saved one {' < '.join(saved)}",
+            f"the environment is {' < '.join(live)}, the saved one {' < '.join(map(str, saved or ()))}",
             hint="build the environment as in the training that was saved",
         )
-    if strategy not in ("attributes", "protocol"):
-        raise DamagedError(f"environment: unknown strategy {strategy!r}")
-    nodes = description.get("state")
-    if not isinstance(nodes, list) or len(nodes) != len(levels) + (strategy == "protocol"):
-        raise DamagedError("environment: the state does not fit its levels")
-    decoder = Decoder(arrays, skip=SKIP)
-    if strategy == "attributes":
-        for i, (level, node) in enumerate(zip(levels, nodes, strict=True)):
+    nodes = description.get("attributes")
+    if strategy not in _PUTS or not isinstance(nodes, list) or len(nodes) != len(levels):
+        raise DamagedError(f"environment: not a well-formed description by {strategy[:40]!r}")
+    decoder = Decoder(arrays, skip=SKIP | known_envs.HIDDEN.get(strategy, frozenset()))
+    own = decoder.decode(description.get("own"), None, "environment")
+    for i, (level, node) in enumerate(zip(levels, nodes, strict=True)):
+        if node is not None:
             decoder.attributes(node, level, f"env[{i}]")
-        return decoder.apply
-    return _plan_protocol(levels, nodes, decoder)
+
+    def put() -> None:
+        try:
+            _PUTS[strategy](levels, own)
+        except (AttributeError, KeyError, TypeError, IndexError) as error:
+            raise BackendError(f"the environment does not take its state back: {error}") from error
+        decoder.apply()  # after its own way, which may have stepped through the wrappers
+
+    return put
+
+
+def _describe(name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str) -> tuple[dict[str, Any], list[str]]:
+    encoder = Encoder(arrays, prefix, skip=SKIP | known_envs.HIDDEN.get(name, frozenset()))
+    own, first = found
+    levels = levels_of(env)
+    names = [class_name(level) for level in levels]
+    description = {"strategy": name, "levels": names, "own": encoder.encode(own, name)}
+    description["attributes"] = [
+        encoder.attributes(level, names[i].rpartition(".")[2]) if i >= first else None for i, level in enumerate(levels)
+    ]
+    return description, encoder.left_out
+
+
+def _first_levels(description: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    cut = {key: description[key][:depth] for key in ("levels", "attributes")}
+    return {**description, **cut}
 
 
 def _put(description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Callable[[Any], None]:
     return lambda fresh: plan(fresh, description, arrays)()
 
 
-class _NotThisWay(Exception):
-    """A strategy cannot say everything."""
-
-
-def _attributes(env: Any, arrays: dict[str, Any], prefix: str) -> list[Any]:
-    encoder = Encoder(arrays, prefix, skip=SKIP)
-    nodes = [encoder.attributes(level, class_name(level).rpartition(".")[2]) for level in levels_of(env)]
-    if encoder.left_out:
-        raise _NotThisWay(f"cannot say {', '.join(encoder.left_out)}")
-    return nodes
-
-
-def _protocol(env: Any, arrays: dict[str, Any], prefix: str) -> list[Any] | None:
-    inner, *wrappers = levels_of(env)
+def _protocol(env: Any) -> Own | None:
+    inner = levels_of(env)[0]
     names = _protocol_of(inner)
     if names is None:
         return None
-    encoder = Encoder(arrays, prefix, skip=SKIP)
-    nodes: list[Any] = [encoder.encode(inner.__dict__.get("_np_random"), "np_random")]
-    nodes.append(encoder.encode(getattr(inner, names[0])(), names[0]))
-    nodes += [encoder.attributes(level, class_name(level).rpartition(".")[2]) for level in wrappers]
-    if encoder.left_out:
-        raise _NotThisWay(f"cannot say {', '.join(encoder.left_out)}")
-    return nodes
+    return {"state": getattr(inner, names[0])(), "np_random": vars(inner).get("_np_random")}, 1
 
 
-def _plan_protocol(levels: list[Any], nodes: list[Any], decoder: Decoder) -> Callable[[], None]:
-    inner, *wrappers = levels
-    rng_node, state_node, *wrapper_nodes = nodes
+def _put_protocol(levels: list[Any], own: Any) -> None:
+    inner = levels[0]
     names = _protocol_of(inner)
     if names is None:
         raise BackendError(f"{class_name(inner)} has no get_state and set_state any more")
-    rng = decoder.decode(rng_node, None, "np_random")
-    state = decoder.decode(state_node, None, names[0])
-    for i, (level, node) in enumerate(zip(wrappers, wrapper_nodes, strict=True)):
-        decoder.attributes(node, level, f"env[{i + 1}]")
-
-    def put() -> None:
-        decoder.apply()
-        getattr(inner, names[1])(state)
-        inner.__dict__["_np_random"] = rng
-
-    return put
+    getattr(inner, names[1])(own["state"])
+    inner.__dict__["_np_random"] = own["np_random"]
 
 
 def _protocol_of(inner: Any) -> tuple[str, str] | None:
@@ -140,7 +166,52 @@ def _protocol_of(inner: Any) -> tuple[str, str] | None:
     return None
 
 
-_STRATEGIES: dict[str, Callable[[Any, dict[str, Any], str], list[Any] | None]] = {
+def _mujoco(env: Any) -> Own | None:
+    own = known_envs.take_mujoco(levels_of(env)[0])
+    return None if own is None else (own, 0)
+
+
+def _ale(env: Any) -> Own | None:
+    own = known_envs.take_ale(levels_of(env)[0])
+    return None if own is None else (own, 0)
+
+
+def _attributes(env: Any) -> Own | None:
+    return None, 0
+
+
+def _replay(env: Any) -> Own | None:
+    import numpy as np
+
+    for i, level in enumerate(levels_of(env)):
+        log = vars(level).get("ckptkit_log")
+        if log is not None:
+            actions = [a for a in log if a is not None]
+            stacked = np.stack(actions) if actions else None
+            resets = [k for k, a in enumerate(log) if a is None]
+            return {"seed": level.ckptkit_seed, "actions": stacked, "resets": resets, "length": len(log)}, i + 1
+    return None
+
+
+def _put_replay(levels: list[Any], own: Any) -> None:
+    wrapper = next(level for level in levels if "ckptkit_log" in vars(level))
+    resets = set(own["resets"])
+    actions = iter(own["actions"] if own["actions"] is not None else ())
+    wrapper.ckptkit_replay(own["seed"], [None if k in resets else next(actions) for k in range(own["length"])])
+
+
+_STRATEGIES: dict[str, Callable[[Any], Own | None]] = {
     "protocol": _protocol,
+    "mujoco": _mujoco,
+    "ale": _ale,
     "attributes": _attributes,
+    "replay": _replay,
+}
+_PUTS: dict[str, Callable[[list[Any], Any], Any]] = {
+    "protocol": _put_protocol,
+    "mujoco": lambda levels, own: known_envs.put_mujoco(levels[0], own),
+    "ale": lambda levels, own: known_envs.put_ale(levels[0], own),
+    "attributes": lambda levels, own: None,
+    "replay": _put_replay,
+    "barrier": lambda levels, own: levels[-1].reset(seed=own["seed"]),
 }

@@ -10,6 +10,7 @@ from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, replay, structure
 from ckptkit_sb3.boundary import Position, episodes_of, position_of, progress_of
+from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.parameters import describe_optimizers
 from ckptkit_sb3.resume import configuration_of, describe_agent
 
@@ -20,9 +21,9 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
 
     position = position_of(model)
     started = time.perf_counter()
-    _write_zip(model, directory / structure.MODEL)
+    replaced = _write_zip(model, directory / structure.MODEL)
     zipped = time.perf_counter()
-    captured = capture.take(model, context.factories.get("env"))
+    captured = capture.take(model, context.factories.get("env"), barrier=progress_of(model).barrier)
     buffer = getattr(model, "replay_buffer", None)
     rows, left_out = None, list(captured.left_out)
     if buffer is not None:
@@ -39,6 +40,8 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         "configuration": configuration_of(model),
         "optimizers": describe_optimizers(model),
         "inside_learn": position.inside_learn,
+        "not_in_zip": replaced,
+        "barrier": progress_of(model).barrier,
         "replay": rows,
         "arrays": sorted(captured.arrays),
         "sections": captured.sections,
@@ -58,7 +61,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         metadata=metadata,
         counters=counters,
         exactness=_exactness(captured.sections, position, left_out),
-        hazards=_hazards(model),
+        hazards=_hazards(model, replaced),
         probe=recorded,
     )
 
@@ -74,10 +77,11 @@ def estimate(model: Any) -> int:
     return 3 * networks + rows + (256 << 10)  # networks, two moments of each; zip, JSON and small state
 
 
-def _write_zip(model: Any, path: Path) -> None:
+def _write_zip(model: Any, path: Path) -> list[str]:
     own = [name for name, value in vars(model).items() if callable(value) and hasattr(type(model), name)]
     try:
-        model.save(path, exclude=own)
+        with code_replaced(model) as replaced:
+            model.save(path, exclude=own)
     except BackendError:
         raise
     except Exception as error:  # cloudpickle fails in as many ways as there are attributes
@@ -85,6 +89,7 @@ def _write_zip(model: Any, path: Path) -> None:
             f"SB3 cannot write the agent's zip: {type(error).__name__}: {error}".splitlines()[0],
             hint="an attribute of the agent cannot be pickled; remove it or exclude it in _excluded_save_params",
         ) from error
+    return replaced
 
 
 def _metadata(model: Any, directory: Path, sections: Mapping[str, Any], seconds: tuple[float, float]) -> dict[str, Any]:
@@ -132,8 +137,11 @@ def _exactness(sections: Mapping[str, Any], position: Position, left_out: list[s
     return Exactness("exact")
 
 
-def _hazards(model: Any) -> list[str]:
+def _hazards(model: Any, replaced: list[str]) -> list[str]:
     found = []
+    if replaced:
+        names = ", ".join(replaced)
+        found.append(f"code of the training script is not in model.zip ({names}): resume into an agent that has it")
     if getattr(model, "seed", None) is not None:
         found.append("SB3's own load() re-seeds with the run's seed: resume through ckptkit, not from the bare zip")
     return found

@@ -1,0 +1,74 @@
+"""Environments whose state lives in a C library that can tell it: MuJoCo's data, the Arcade Learning Environment."""
+
+import importlib
+from typing import Any
+
+from ckptkit.errors import BackendError
+from ckptkit_sb3.encoding import is_kind
+
+HIDDEN = {
+    "mujoco": frozenset({"model", "data"}),
+    "ale": frozenset({"ale"}),
+}
+"""Attributes of the innermost environment that hold the library's objects, by strategy."""
+
+
+def take_mujoco(env: Any) -> dict[str, Any] | None:
+    """Return the integration state and every array of ``MjData``, or None when it is no MuJoCo environment.
+
+    The integration state alone is not enough: Ant and Humanoid observe contact forces, which are derived and stay in
+    ``MjData`` until the next step.
+    """
+    if not is_kind(getattr(env, "data", None), *_MUJOCO_DATA):
+        return None
+    import numpy as np
+
+    mujoco = importlib.import_module("mujoco")
+    model, data = env.model, env.data
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    state = np.empty(mujoco.mj_stateSize(model, kind), np.float64)
+    mujoco.mj_getState(model, data, state, kind)
+    return {"state": state, "arrays": {name: np.array(array) for name, array in _arrays(data)}}
+
+
+def put_mujoco(env: Any, value: dict[str, Any]) -> None:
+    """Put the state of ``take_mujoco`` back."""
+    mujoco = importlib.import_module("mujoco")
+    model, data = env.model, env.data
+    mujoco.mj_setState(model, data, value["state"], mujoco.mjtState.mjSTATE_INTEGRATION)
+    mujoco.mj_forward(model, data)  # makes room for contacts and constraints, whose arrays are filled next
+    mujoco.mj_setState(model, data, value["state"], mujoco.mjtState.mjSTATE_INTEGRATION)
+    for name, array in _arrays(data):
+        saved = value["arrays"].get(name)
+        if saved is not None and saved.shape == array.shape:
+            array[...] = saved
+
+
+def take_ale(env: Any) -> dict[str, Any] | None:
+    """Return the emulator's serialized state with its random generator, or None when it is no ALE environment."""
+    if not is_kind(getattr(env, "ale", None), *_ALE_INTERFACE):
+        return None
+    return {"state": env.ale.cloneState(include_rng=True).__getstate__()}
+
+
+def put_ale(env: Any, value: dict[str, Any]) -> None:
+    """Put the state of ``take_ale`` back; raises BackendError when the emulator does not take it."""
+    kind = importlib.import_module("ale_py").ALEState
+    state = kind.__new__(kind)
+    try:
+        state.__setstate__(value["state"])
+        env.ale.restoreState(state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BackendError(f"the emulator does not take the saved state: {error}") from error
+
+
+_MUJOCO_DATA = ("mujoco._structs.MjData", "mujoco.MjData")
+_ALE_INTERFACE = ("ale_py._ale_py.ALEInterface", "ale_py.ALEInterface")
+
+
+def _arrays(data: Any) -> list[tuple[str, Any]]:
+    import numpy as np
+
+    names = [n for n in dir(type(data)) if not n.startswith("_")]
+    found = [(n, getattr(data, n, None)) for n in names]
+    return [(n, a) for n, a in found if isinstance(a, np.ndarray) and a.dtype.names is None and a.flags.writeable]
