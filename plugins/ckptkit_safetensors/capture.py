@@ -14,7 +14,7 @@ CONFIGS = ("preprocessor", "postprocessor", "extra")
 STATES = ("optimizer", "scheduler", "scaler")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Captured:
     """The state of an item, apart from the objects it came from; ``save`` accepts it like a live item.
 
@@ -64,8 +64,15 @@ class Captured:
 def as_policy(item: Any) -> tuple[str, Policy]:
     """Return (kind, the item as a bundle); raises BackendError for anything that is not an item of this backend."""
     if isinstance(item, Policy):
-        if not is_module(item.model) and not is_tensor_dict(item.model):
-            raise BackendError(f"Policy.model is a {type(item.model).__name__}, not a module or a flat dict of tensors")
+        for name in ("model", "ema"):
+            part = getattr(item, name)
+            if not is_module(part) and not is_tensor_dict(part) and not (name == "ema" and part is None):
+                raise BackendError(f"Policy.{name} is a {class_of(part)}, not a module or a flat dict of tensors")
+        for name in STATES:
+            part = getattr(item, name)
+            needed = ("state_dict", "load_state_dict", *(["param_groups"] if name == "optimizer" else []))
+            if part is not None and not all(hasattr(part, attribute) for attribute in needed):
+                raise BackendError(f"Policy.{name} is a {class_of(part)}, which lacks one of {', '.join(needed)}")
         return "policy", item
     if is_module(item):
         return "module", Policy(model=item, gradients=False)
@@ -86,7 +93,7 @@ def capture(item: Any) -> Captured:
     kind, policy = as_policy(item)
     model = collect(tensors_of(policy.model), "model")
     captured = Captured(kind=kind, model=model, hazards=hazards_of(policy.model))
-    captured.trains = is_module(policy.model) and any(p.requires_grad for p in policy.model.parameters())
+    captured.trains = kind != "tensors" and any(p.requires_grad for p in parameters_of(policy.model).values())
     captured.record = {"kind": kind, "model": class_of(policy.model)}
     if policy.ema is not None:
         captured.ema = collect(tensors_of(policy.ema), "ema")

@@ -3,17 +3,28 @@
 import json
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import strict_json
+from ckptkit.formats.pickles import check_pickle_file
+from ckptkit.formats.torch_files import check_torch_file
 from ckptkit.problem import Problem
 from ckptkit_safetensors import layouts
 from ckptkit_safetensors.header import Header, HeaderError, read_header
 from ckptkit_safetensors.tensors import read_record
 
-PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
+_PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
+_STATES = {
+    "optimizer_state.pth",
+    "scheduler_state.pth",
+    "scaler_state.pth",
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+}
 
 
 def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
@@ -32,10 +43,8 @@ def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
             yield from _safetensors(directory / name, name, headers)
         elif name.endswith(".json"):
             yield from _json(directory / name, name)
-        elif name.endswith(PICKLES):
-            from ckptkit.formats.torch_files import check_torch_file
-
-            yield from check_torch_file(directory / name, file=name)
+        elif name.endswith(_PICKLES):
+            yield from _pickle(directory / name, name)
     yield from _belong_together(directory, files, headers)
 
 
@@ -63,6 +72,22 @@ def _safetensors(path: Path, name: str, headers: dict[str, Header]) -> Iterator[
             if holder not in header.tensors or alias in header.tensors:
                 text = f"ties {ascii(alias)[:80]} to {ascii(holder)[:80]}, which does not fit its tensors"
                 yield Problem("safetensors-record", text, file=name)
+
+
+def _pickle(path: Path, name: str) -> Iterator[Problem]:
+    if name in _STATES:
+        for problem in check_torch_file(path, file=name):
+            # A load takes plain values and tensors only, so here a name that nobody knows is no mere warning.
+            unknown = problem.code == "pickle-unrecognised"
+            yield replace(problem, severity="error") if unknown else problem
+        return
+    # Files of the trainer's own, which a load never opens: a .bin may well be no pickle at all.
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if start == b"PK\x03\x04" or name.endswith((".pt", ".pth")):
+        yield from check_torch_file(path, file=name)
+    elif start[:1] == b"\x80" or name.endswith((".pkl", ".pickle")):
+        yield from check_pickle_file(path, file=name)
 
 
 def _json(path: Path, name: str) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ Action = Callable[[], Callable[[], None]]
 """Changes the target and returns how to take that back."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stored:
     """What the files of an item hold."""
 

@@ -22,14 +22,18 @@ def write(path: Path, state: Any, part: str) -> None:
 
     Raises:
         BackendError: the file would not load with ``weights_only=True``; the message names the key and the type.
+        OSError: it cannot be written.
     """
     torch = need("torch")
     try:
-        torch.save(portable(state), path)
+        with path.open("xb") as stream:
+            torch.save(portable(state), stream)
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mmap: no tensor is read
     except OSError:
         raise
     except Exception as error:  # pickle, torch and the state's own code raise whatever they like
+        if isinstance(error.__context__, OSError):  # torch hides a full disk behind "unexpected pos"
+            raise error.__context__ from error
         strange = next(_strange(state, part), None)
         reason = f"{strange[0]} is a {strange[1]}" if strange else str(error).splitlines()[0]
         hint = "turn it into a plain number, text, list, dict or tensor (a NumPy number: float(x)) before saving"

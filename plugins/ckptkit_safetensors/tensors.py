@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ _NUMPY = {name: dtype for name, dtype in _TORCH.items() if not name.startswith((
 _PLAIN = {("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("numpy", "ndarray"), ("numpy", "memmap")}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TensorSet:
     """Named tensors, each piece of memory once.
 
@@ -149,6 +150,7 @@ def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = Non
 
     Raises:
         BackendError: the library refuses.
+        OSError: it cannot be written.
     """
     text = json.dumps({**(record or {}), "aliases": tensors.aliases, "arrays": tensors.arrays}, sort_keys=True)
     if len(text) + sum(len(name) + 120 for name in tensors.tensors) > MAX_HEADER:
@@ -160,7 +162,12 @@ def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = Non
     plain = _plain_arrays(tensors.tensors) if only_arrays else _plain_tensors(tensors.tensors)
     try:
         library.save_file(plain, path, metadata={RECORD_KEY: text})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # the library's own error type says a full disk in words only
+        code = re.search(r"\(os error (\d+)\)", str(error))
+        if code is not None:
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         raise BackendError(f"{path.name}: safetensors cannot write it ({error})") from error
     path.chmod(mode)  # the library leaves 0600, whatever the umask says
     read_header(path)

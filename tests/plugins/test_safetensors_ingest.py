@@ -1,6 +1,7 @@
 """Files that trainers wrote are recognised by content, say their own step, and load into live objects."""
 
 import json
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from ckptkit_safetensors import Policy, SafetensorsBackend
 from torch import nn
 
 from ckptkit.backend import CheckContext, LoadContext, SaveContext, SavedItem
-from ckptkit.errors import DamagedError, InconsistentSetError
+from ckptkit.errors import DamagedError, InconsistentSetError, UnsafeContentError
 
 BACKEND = SafetensorsBackend()
 
@@ -66,10 +67,15 @@ def described(source: Path) -> SavedItem:
     return BACKEND.describe(directory, context=CheckContext(files=tuple(files), source=source))
 
 
+def load_unchecked(folder: Path, target: Any) -> Any:
+    files = tuple(BACKEND.recognise(folder) or ())
+    return BACKEND.load(folder, target=target, context=LoadContext(files=files))
+
+
 def load(folder: Path, target: Any) -> Any:
     files = tuple(BACKEND.recognise(folder) or ())
     assert list(BACKEND.check(folder, context=CheckContext(files=files))) == []
-    return BACKEND.load(folder, target=target, context=LoadContext(files=files))
+    return load_unchecked(folder, target)
 
 
 def test_the_folder_of_the_seed_is_adopted_and_loads_into_live_objects(tmp_path: Path) -> None:
@@ -103,6 +109,34 @@ def test_a_hugging_face_folder_is_adopted_with_its_shards_and_other_files(tmp_pa
     new.scheduler = torch.optim.lr_scheduler.StepLR(new.optimizer, 1)
     load(folder, new)
     assert torch.equal(new.model.bias, old.model.bias)
+
+
+class Arguments:
+    """Stands for TrainingArguments of transformers: an object of a class that we do not know."""
+
+
+def test_a_pickle_of_the_trainer_is_a_warning_but_one_that_runs_code_is_unsafe(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-14"
+    hugging_face_folder(folder)
+    torch.save(Arguments(), folder / "training_args.bin")
+    (folder / "tokenizer.bin").write_bytes(b"no pickle")
+    context = CheckContext(files=tuple(BACKEND.recognise(folder) or ()))
+    assert [p.severity for p in BACKEND.check(folder, context=context)] == ["warning"]
+    (folder / "random_states_0.pkl").write_bytes(pickle.dumps(subprocess.run))
+    found = {p.file: p.severity for p in BACKEND.check(folder, context=context)}
+    found |= {p.file: p.severity for p in BACKEND.check(folder, context=CheckContext(files=("random_states_0.pkl",)))}
+    assert found["random_states_0.pkl"] == "unsafe"
+
+
+def test_optimizer_state_with_an_unknown_class_is_an_error_and_is_never_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-5000"
+    seed_folder(folder)
+    torch.save({"state": {}, "param_groups": [], "x": Arguments()}, folder / "optimizer_state.pth")
+    files = tuple(BACKEND.recognise(folder) or ())
+    assert [p.severity for p in BACKEND.check(folder, context=CheckContext(files=files))] == ["error"]
+    torch.save({"state": {}, "param_groups": [], "x": subprocess.run}, folder / "optimizer_state.pth")
+    with pytest.raises(UnsafeContentError, match=r"optimizer_state\.pth"):
+        load_unchecked(folder, policy(1))
 
 
 def test_a_missing_or_exchanged_shard_is_found(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What cannot be saved or put back exactly is refused by name, and the target stays as it was."""
 
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
@@ -88,7 +90,14 @@ def test_a_name_that_the_format_or_a_terminal_cannot_bear_is_refused(name: str, 
         save({name: torch.zeros(1)}, tmp_path)
 
 
-@pytest.mark.parametrize("item", [3, None, {}, [torch.zeros(1)], {"a": 1}, {1: torch.zeros(1)}, Policy(model=7)])
+NET = nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [3, None, {}, [torch.zeros(1)], {"a": 1}, {1: torch.zeros(1)}, Policy(model=7), Policy(NET, ema=[torch.zeros(1)])]
+    + [Policy(NET, **{part: {"lr": 1}}) for part in ("optimizer", "scheduler", "scaler")],
+)
 def test_what_is_no_policy_is_refused(item: Any, tmp_path: Path) -> None:
     assert isinstance(item, Policy) or not BACKEND.can_save(item)
     with pytest.raises(BackendError):
@@ -346,3 +355,29 @@ def test_a_newer_format_and_a_folder_without_a_model_are_refused(tmp_path: Path)
     (tmp_path / "policy.safetensors").unlink()
     with pytest.raises(DamagedError, match=r"policy.safetensors"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["policy.safetensors", "optimizer_state.pth"])
+def test_a_disk_that_is_full_is_an_error_of_the_system_not_of_the_item(part: str, tmp_path: Path) -> None:
+    script = """
+import errno, resource, signal, sys
+from pathlib import Path
+import torch
+from ckptkit.backend import SaveContext
+from ckptkit_safetensors import Policy, SafetensorsBackend
+
+model = torch.nn.Linear(200, 200)
+frozen = torch.nn.Linear(1, 1) if "optimizer" in sys.argv[1] else model
+optimizer = torch.optim.SGD(frozen.parameters(), lr=0.1)
+for p in frozen.parameters():
+    optimizer.state[p]["buffer"] = torch.zeros(40000 if frozen is not model else 1)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    SafetensorsBackend().save(Policy(frozen, optimizer), Path(sys.argv[2]), context=SaveContext(step=1))
+except OSError as error:
+    assert error.errno == errno.EFBIG, error
+    sys.exit(42)
+"""
+    done = subprocess.run([sys.executable, "-c", script, part, str(tmp_path)], capture_output=True, check=False)
+    assert done.returncode == 42, done.stderr.decode()

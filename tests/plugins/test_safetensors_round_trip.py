@@ -356,3 +356,19 @@ def test_every_missing_file_and_every_cut_is_found(tmp_path: Path) -> None:
             (tmp_path / name).write_bytes(content[:length])
             assert list(BACKEND.check(tmp_path, context=CheckContext(files=files))), (name, length)
         (tmp_path / name).write_bytes(content)
+
+
+def test_a_policy_of_plain_tensors_keeps_optimizer_and_gradients(tmp_path: Path) -> None:
+    def build(value: float) -> Policy:
+        weights = {"w": torch.full((3,), value, requires_grad=True), "frozen": torch.full((2,), value)}
+        optimizer = torch.optim.Adam([weights["w"]], lr=value)
+        weights["w"].square().sum().backward()
+        optimizer.step()
+        return Policy(weights, optimizer)
+
+    old, new = build(1.0), build(2.0)
+    assert save(old, tmp_path).exactness.grade == "exact"
+    load(tmp_path, new)
+    assert same(new.model["w"], old.model["w"])
+    assert same(new.model["w"].grad, old.model["w"].grad)
+    assert same(new.optimizer.state[new.model["w"]]["exp_avg"], old.optimizer.state[old.model["w"]]["exp_avg"])
