@@ -54,11 +54,11 @@ _PLAIN_STDLIB_NAMES = frozenset(
 _DANGEROUS_MODULES = _words(
     """IPython _pytest aiohttp boto3 cffi execnet fabric fsspec gymnasium.envs gymnasium.vector h5py httpx jax jinja2
     joblib keras llvmlite matplotlib mlflow nose numba numpy.ctypeslib numpy.distutils numpy.f2py numpy.lib
-    numpy.testing paramiko pexpect pip pkg_resources plumbum psutil pytest ray requests s3fs setuptools sh smart_open
-    stable_baselines3.common.save_util sympy tensorflow test.support torch._C torch._dynamo torch._export
-    torch._inductor torch._jit_internal torch._ops torch.classes torch.compiler torch.cuda torch.distributed torch.export torch.fx
-    torch.hub torch.jit torch.library torch.multiprocessing torch.onnx torch.ops torch.package torch.profiler
-    torch.serialization torch.testing torch.utils twisted uvicorn yaml"""
+    numpy.testing paramiko pexpect pip pkg_resources plumbum psutil pytest ray requests s3fs setuptools sh
+    smart_open stable_baselines3.common.save_util sympy tensorflow test.support torch._C torch._dynamo torch._export
+    torch._inductor torch._jit_internal torch._ops torch.classes torch.compiler torch.cuda torch.distributed
+    torch.export torch.fx torch.hub torch.jit torch.library torch.multiprocessing torch.onnx torch.ops torch.package
+    torch.profiler torch.serialization torch.testing torch.utils twisted uvicorn yaml"""
 )
 _DANGEROUS_NAMES = frozenset(
     [

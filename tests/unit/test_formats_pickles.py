@@ -163,7 +163,8 @@ torch.utils.data.datapipes.utils.decoder.basichandlers trace.Trace.run types.Cod
 urllib.request.urlopen uuid._get_command_stdout venv.create webbrowser.open zipimport.zipimporter
 builtins.compile builtins.eval builtins.getattr builtins.globals builtins.__import__ builtins.setattr
 builtins.vars builtins.input builtins.breakpoint builtins.map codecs.open cloudpickle.cloudpickle._make_function
-dill._dill._create_function joblib.load yaml.unsafe_load gymnasium.make pandas.read_pickle typing.get_type_hints dataclasses.make_dataclass
+dill._dill._create_function joblib.load yaml.unsafe_load gymnasium.make pandas.read_pickle typing.get_type_hints
+dataclasses.make_dataclass
 """
 
 
