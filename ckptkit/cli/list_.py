@@ -26,8 +26,12 @@ def list_checkpoints(
     store: StoreOption = None,
 ) -> None:
     """List checkpoints, by run and step. Listed does not mean whole: `verify` tells."""
+    # Right from its room: the whole store would take longer to import than the listing takes.
+    from ckptkit.storage import open_storage
+    from ckptkit.store.listing import listing
+
     asked = session(context)
-    found = [one for one in asked.open(store).list(run) if tag is None or tag in one.tags]
+    found = [one for one in listing(open_storage(asked.url(store)), run) if tag is None or tag in one.tags]
     if sort == "created":
         found.sort(key=lambda one: one.summary.created_at if one.summary else "")
     elif sort == "size":
@@ -63,7 +67,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
                 "grade": summary.grade,
                 "size": summary.size,
                 "created_at": summary.created_at,
-                "items": {name: item.backend for name, item in summary.items.items()},
+                "items": summary.items,
                 "metrics": metrics,
                 "counters": summary.counters,
             }

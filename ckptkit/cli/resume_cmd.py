@@ -53,10 +53,7 @@ def resume_cmd(
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     if strict and chosen.skipped:
         raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
-    if template is not None:
-        configured = parse_template(template)
-    else:
-        configured = _configured(asked, chosen)
+    configured = parse_template(template) if template is not None else _configured(asked, chosen)
     command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or ())
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)

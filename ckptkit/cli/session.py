@@ -47,13 +47,15 @@ class Session:
             self._config = load_config(Path.cwd())
         return self._config
 
-    def open(self, store: str | None = None) -> "CheckpointStore":
+    def url(self, store: str | None = None) -> str:
         """Return the store that the command line, the environment or the configuration names."""
+        return store or self.store or os.environ.get("CKPTKIT_STORE") or self.config().store or DEFAULT_STORE
+
+    def open(self, store: str | None = None) -> "CheckpointStore":
+        """Return that store, opened."""
         from ckptkit.store import CheckpointStore
 
-        url = store or self.store or os.environ.get("CKPTKIT_STORE")
-        config = self.config()
-        return CheckpointStore(url or config.store or DEFAULT_STORE, digest=config.digest or DEFAULT_ALGORITHM)
+        return CheckpointStore(self.url(store), digest=self.config().digest or DEFAULT_ALGORITHM)
 
 
 def session(context: typer.Context) -> Session:

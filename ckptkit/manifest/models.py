@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ckptkit.digest import DIGEST_PATTERN
+from ckptkit.manifest.limits import GRADES
 
 SCHEMA_VERSION = "1.0"
 # Fixed width, so that the length of a manifest does not depend on the clock.
 TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
 
-GRADES = ("exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured")  # from best to worst
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Step = Annotated[int, Field(ge=0, le=10**12)]
 Text = Annotated[str, StringConstraints(max_length=65536)]

@@ -9,9 +9,9 @@ from ckptkit.digest import algorithm_of, digest_bytes
 from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError
 from ckptkit.formats import strict_json
 from ckptkit.manifest import names
+from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
 
-MAX_BYTES = 64 << 20
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
 _MAJOR, _MINOR = (int(part) for part in SCHEMA_VERSION.split("."))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ckptkit.digest import open_regular
 from ckptkit.errors import DamagedError, ManifestError, StoreError
+from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, STATE_FOLDER, STEP_FOLDER, check_run, step_of_name
-from ckptkit.manifest.reading import MAX_BYTES
 from ckptkit.storage.location import Location
 
 _MAX_DEPTH = 16  # of run names; also what bounds a walk through a folder that is no store at all
@@ -116,8 +116,12 @@ class LocalStorage:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
                 raise ManifestError("manifest is not a regular file") from error
             raise StoreError(f"{at.manifest}: cannot be read ({error.strerror})") from error
-        with open(descriptor, "rb", buffering=0) as stream:
+        try:
             size = os.fstat(descriptor).st_size
             if size > MAX_BYTES:
                 raise ManifestError(f"manifest is {size} bytes long, at most {MAX_BYTES} are read")
-            return stream.read(MAX_BYTES + 1)
+            return os.read(descriptor, size + 1)
+        except OSError as error:
+            raise StoreError(f"{at.manifest}: cannot be read ({error.strerror})") from error
+        finally:
+            os.close(descriptor)

@@ -1,12 +1,13 @@
 """Where one checkpoint is: its run, its folder and its manifest file."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, step_of_name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Location:
     """A checkpoint on disk, read or not.
 
@@ -25,12 +26,12 @@ class Location:
         """Whether the manifest lies beside flat files (``ep000050.manifest.json``), in a folder shared with others."""
         return self.manifest.name != MANIFEST_NAME
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Folder name, or the stem of a sidecar's manifest."""
         return self.manifest.name.removesuffix(SIDECAR_SUFFIX) if self.sidecar else self.folder.name
 
-    @property
+    @cached_property
     def step(self) -> int | None:
         """The step number that the name ends in; the manifest must agree with it."""
         return step_of_name(self.name)

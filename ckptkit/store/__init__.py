@@ -1,13 +1,39 @@
 """The conductor: save, restore, list, verify and prune checkpoints of a store."""
 
-from ckptkit.store.checkpoint_store import CheckpointStore as CheckpointStore
-from ckptkit.store.checkpoint_store import Committed as Committed
-from ckptkit.store.choosing import Chosen as Chosen
-from ckptkit.store.choosing import Ranking as Ranking
-from ckptkit.store.listing import Listed as Listed
-from ckptkit.store.pruning import Pruned as Pruned
-from ckptkit.store.pruning import Pruning as Pruning
-from ckptkit.store.refs import Ref as Ref
-from ckptkit.store.restoring import Restored as Restored
-from ckptkit.store.saving import Details as Details
-from ckptkit.store.writing import Files as Files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ckptkit.store.checkpoint_store import CheckpointStore as CheckpointStore
+    from ckptkit.store.checkpoint_store import Committed as Committed
+    from ckptkit.store.choosing import Chosen as Chosen
+    from ckptkit.store.choosing import Ranking as Ranking
+    from ckptkit.store.listing import Listed as Listed
+    from ckptkit.store.pruning import Pruned as Pruned
+    from ckptkit.store.pruning import Pruning as Pruning
+    from ckptkit.store.refs import Ref as Ref
+    from ckptkit.store.restoring import Restored as Restored
+    from ckptkit.store.saving import Details as Details
+    from ckptkit.store.writing import Files as Files
+
+_HOMES = {
+    "CheckpointStore": "checkpoint_store",
+    "Committed": "checkpoint_store",
+    "Chosen": "choosing",
+    "Ranking": "choosing",
+    "Listed": "listing",
+    "Pruned": "pruning",
+    "Pruning": "pruning",
+    "Ref": "refs",
+    "Restored": "restoring",
+    "Details": "saving",
+    "Files": "writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: `ckptkit list` needs the listing alone, and the rest takes longer to import than a listing takes.
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(f"ckptkit.store.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ckptkit.store' has no attribute {name!r}")

@@ -1,11 +1,11 @@
 """From a chosen checkpoint and a template to the command that goes on from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ckptkit.errors import UsageError
 from ckptkit.manifest.models import ItemEntry
-from ckptkit.resume import Command, expand
+from ckptkit.resume import Command, Value, expand
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store.choosing import Chosen
 
@@ -37,7 +37,7 @@ def command(
         )
     root = storage.root.resolve()
     items = {name: _item_path(chosen.at, name, item) for name, item in manifest.items.items()}
-    values = {
+    values: dict[str, Value | Mapping[str, Value]] = {
         "path": next(iter(items.values())) if chosen.at.sidecar else chosen.at.folder.resolve(),
         "run": chosen.at.run,
         "step": manifest.step,
