@@ -79,9 +79,14 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
         BackendError: the algorithm has another structure.
     """
     decoder = Decoder(arrays)
+    described = sections.get("environments")
+    # Environments without their state begin anew: learn() resets them, and what belongs to the lost episodes goes.
+    anew = isinstance(described, list) and any(d.get("strategy") == "none" for d in described)
     for name, value, skip in _parts(model):
         if name not in sections:
             raise DamagedError(f"state.json: section {name!r} is missing")
+        if anew and (name == "observations" or (started and name in ("wrappers", "noise"))):
+            continue
         node = sections[name]
         if name == "attributes":
             part = Decoder(arrays, skip=skip | SET_BY_LEARN if started else skip)
@@ -102,7 +107,11 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
                 decoder.later(partial(vars(model).update, {"action_noise": value}))
             elif name == "observations":
                 decoder.later(partial(vars(model).update, dict(zip(OBSERVATIONS, found, strict=True))))
-    decoder.later(environments.plan(model.env, sections.get("environments"), arrays))
+    put = environments.plan(model.env, described, arrays)
+    if not anew:
+        decoder.later(put)
+    elif not started:
+        decoder.later(partial(vars(model).update, {"_last_obs": None}))
     check_rng(sections.get("rng"))
     return decoder
 

@@ -25,12 +25,16 @@ _FINGERS = 12
 
 def class_name(value: object) -> str:
     """Return ``module.Class`` of a value's class."""
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    return _full_name(type(value))
 
 
 def is_kind(value: object, *names: str) -> bool:
     """Return whether a class in the MRO has one of the full names; imports nothing."""
-    return any(f"{c.__module__}.{c.__qualname__}" in names for c in type(value).__mro__)
+    return any(_full_name(c) in names for c in type(value).__mro__)
+
+
+def _full_name(kind: type) -> str:
+    return f"{getattr(kind, '__module__', '?')}.{kind.__qualname__}"  # types made by SWIG have no module
 
 
 class Encoder:

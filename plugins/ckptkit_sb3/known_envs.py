@@ -28,7 +28,7 @@ def take_mujoco(env: Any) -> dict[str, Any] | None:
     kind = mujoco.mjtState.mjSTATE_INTEGRATION
     state = np.empty(mujoco.mj_stateSize(model, kind), np.float64)
     mujoco.mj_getState(model, data, state, kind)
-    return {"state": state, "arrays": {name: np.array(array) for name, array in _arrays(data)}}
+    return {"state": state, "arrays": {name: np.array(array) for name, array in _arrays(model, data)}}
 
 
 def put_mujoco(env: Any, value: dict[str, Any]) -> None:
@@ -36,9 +36,7 @@ def put_mujoco(env: Any, value: dict[str, Any]) -> None:
     mujoco = importlib.import_module("mujoco")
     model, data = env.model, env.data
     mujoco.mj_setState(model, data, value["state"], mujoco.mjtState.mjSTATE_INTEGRATION)
-    mujoco.mj_forward(model, data)  # makes room for contacts and constraints, whose arrays are filled next
-    mujoco.mj_setState(model, data, value["state"], mujoco.mjtState.mjSTATE_INTEGRATION)
-    for name, array in _arrays(data):
+    for name, array in _arrays(model, data):
         saved = value["arrays"].get(name)
         if saved is not None and saved.shape == array.shape:
             array[...] = saved
@@ -66,9 +64,19 @@ _MUJOCO_DATA = ("mujoco._structs.MjData", "mujoco.MjData")
 _ALE_INTERFACE = ("ale_py._ale_py.ALEInterface", "ale_py.ALEInterface")
 
 
-def _arrays(data: Any) -> list[tuple[str, Any]]:
+def _arrays(model: Any, data: Any) -> list[tuple[str, Any]]:
+    """Return the arrays of fixed size; those that grow with the contacts are made anew before a step reads them."""
     import numpy as np
 
-    names = [n for n in dir(type(data)) if not n.startswith("_")]
-    found = [(n, getattr(data, n, None)) for n in names]
-    return [(n, a) for n, a in found if isinstance(a, np.ndarray) and a.dtype.names is None and a.flags.writeable]
+    empty = importlib.import_module("mujoco").MjData(model)
+    names = [n for n in dir(type(data)) if not n.startswith("_") and not any(word in n for word in _ISLANDS)]
+    arrays = [(n, getattr(data, n)) for n in names if isinstance(getattr(empty, n, None), np.ndarray)]
+    return [
+        (n, a)
+        for n, a in arrays
+        if a.size and a.dtype.names is None and a.flags.writeable and a.shape == getattr(empty, n).shape
+    ]
+
+
+_ISLANDS = ("island", "map_")
+"""In names of index arrays that do not keep what is written into them."""

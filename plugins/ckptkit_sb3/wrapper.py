@@ -107,8 +107,11 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: gymnasium ma
         def ckptkit_take(self, prefix: str, barrier: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
             """Return the description of the state and its arrays."""
             arrays: dict[str, Any] = {}
-            futures = selftest.Futures([self])
-            return single_env.take(self, arrays, prefix, futures, barrier=barrier), arrays
+            try:
+                futures = selftest.Futures([self])
+                return single_env.take(self, arrays, prefix, futures, barrier=barrier), arrays
+            except Exception as error:  # raised in a worker process, it would end the training
+                return single_env.missing(f"{type(error).__name__}: {error}"), {}
 
         def ckptkit_put(self, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
             """Put a state back."""
