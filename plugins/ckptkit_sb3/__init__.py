@@ -2,5 +2,6 @@
 
 from ckptkit_sb3.backend import Sb3Backend
 from ckptkit_sb3.boundary import CheckpointBoundary
+from ckptkit_sb3.wrapper import checkpointable
 
-__all__ = ["CheckpointBoundary", "Sb3Backend"]
+__all__ = ["CheckpointBoundary", "Sb3Backend", "checkpointable"]

@@ -147,6 +147,11 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             self._requested = self.model.num_timesteps
 
         def _init_callback(self) -> None:
+            if not hasattr(self.model, "collect_rollouts"):
+                raise BackendError(
+                    f"{type(self.model).__name__} has no collect_rollouts, at whose entry its state would be clean",
+                    hint="save before or after learn()",
+                )
             progress_of(self.model).callbacks.clear()  # those of an earlier learn() that was interrupted
 
         def _on_training_start(self) -> None:

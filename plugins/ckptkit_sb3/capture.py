@@ -19,7 +19,11 @@ from ckptkit_sb3.encoding import STATIC, Encoder, class_name, decode_python_rand
 OBSERVATIONS = ("_last_obs", "_last_episode_starts", "_last_original_obs")
 SET_BY_LEARN = frozenset({"_total_timesteps", "_num_timesteps_at_start"})
 """Set by ``learn`` from its own argument: never put back over it."""
-_OWN_SECTION = frozenset({*OBSERVATIONS, "start_time", "action_space", "observation_space", "action_noise", "n_envs"})
+_OWN_SECTION = frozenset(
+    {*OBSERVATIONS, "start_time", "action_space", "observation_space", "action_noise", "n_envs"}
+) | {"policy", "device", "env", "_vec_normalize_env", "_logger", "_custom_logger", "replay_buffer", "rollout_buffer"}
+"""Attributes that are saved elsewhere, or are no state. Not ``_excluded_save_params``: RecurrentPPO excludes its hidden
+states from the zip, without which it resumes wrongly."""
 _PROCESSES = "venv class_attributes envs remotes work_remotes processes waiting closed"
 _OVERWRITTEN = "buf_infos reset_infos actions"  # by the next step, before anything reads them
 _DEFINITION = "metadata render_mode spec results_writer t_start observation_space action_space obs_spaces"
@@ -191,7 +195,7 @@ def configuration(model: Any) -> frozenset[str]:
 
 def _configuration(model: Any) -> frozenset[str]:
     torch_names = {n.partition(".")[0] for group in model._get_torch_save_params() for n in group}
-    return configuration(model) | _OWN_SECTION | torch_names | frozenset(model._excluded_save_params())
+    return configuration(model) | _OWN_SECTION | torch_names
 
 
 def _parts(model: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:

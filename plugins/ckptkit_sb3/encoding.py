@@ -124,6 +124,9 @@ class Encoder:
             return {"@": "random-state", **generators.encode_legacy(value)}
         if is_kind(value, "torch.Tensor"):
             return self._tensor(value)
+        if is_kind(value, "torch.nn.modules.module.Module"):
+            own = {t.data_ptr() for t in value.state_dict().values() if hasattr(t, "data_ptr")}
+            return dict(STATIC) if own <= self._shared else None
         if is_kind(value, "gymnasium.spaces.space.Space"):
             return {"@": "space", "generators": [self.encode(g, where) for g in space_generators(value)]}
         if is_plain_object(value):
