@@ -21,11 +21,14 @@ _LOST = "replay buffer, RNG and environment state are not in the zip"
 
 
 def recognise(path: Path) -> Mapping[str, Path] | None:
-    """Return the zip and what lies beside it, or None when the path is not an SB3 zip.
+    """Return the zip and what lies beside it, or None when the path is not an SB3 zip (or a folder of this backend).
 
     Beside ``ep000050.zip`` that is ``ep000050_metadata.json``; beside ``rl_model_1000_steps.zip`` (CheckpointCallback)
     ``rl_model_replay_buffer_1000_steps.pkl`` and ``rl_model_vecnormalize_1000_steps.pkl``.
     """
+    if (path / structure.STATE).is_file() and (path / structure.MODEL).is_file():
+        own = (structure.MODEL, structure.STATE, structure.ARRAYS, structure.REPLAY)
+        return {name: path / name for name in own if (path / name).is_file()}
     if not path.is_file() or not zipfile.is_zipfile(path):
         return None
     try:
@@ -54,6 +57,9 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     """
     name = structure.zip_name(directory, context)
     path = directory / name
+    state = structure.read_state(directory)
+    if state is not None:
+        return _describe_own(state)
     try:
         data = structure.plain_data(path)
     except (DamagedError, OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
@@ -66,12 +72,9 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     episode: Any = noted.get("episode", data.get("_episode_num") or None)
     if _is_count(episode):
         counters["episode"] = int(episode)
-    named = _EPISODE_NAME.search(Path(context.source or name).stem)
-    if named and _is_count(noted.get("episode")) and int(named[1]) != noted["episode"]:
-        raise BackendError(
-            f"{path.stem}{_METADATA} says episode {noted['episode']}, the file name {int(named[1])}",
-            hint="the metadata belongs to another zip: rename or remove it",
-        )
+    mismatch = episode_mismatch(directory, name)
+    if mismatch is not None:
+        raise BackendError(mismatch, hint="the metadata belongs to another zip: rename or remove it")
     for key in ("run_id", "timestamp", "config"):
         if key in noted:
             metadata[key] = noted[key]
@@ -82,6 +85,25 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
         exactness=Exactness("weights-only", _LOST),
         hazards=("SB3's own load() re-seeds with the seed of the run",) if data.get("seed") is not None else (),
     )
+
+
+def episode_mismatch(directory: Path, name: str) -> str | None:
+    """Return what is wrong when the metadata beside ``ep000050.zip`` speaks of another episode."""
+    stem = Path(name).stem
+    named, noted = _EPISODE_NAME.search(stem), _metadata(directory, f"{stem}{_METADATA}").get("episode")
+    if named is None or not _is_count(noted) or int(named[1]) == noted:
+        return None
+    return f"{stem}{_METADATA} says episode {noted}, the file name {int(named[1])}"
+
+
+def _describe_own(state: Mapping[str, Any]) -> SavedItem:
+    try:
+        grade, reason = state["exactness"]["grade"], state["exactness"]["reason"]
+        counters = {str(k): int(v) for k, v in state["counters"].items()}
+        metadata = {"captured": True, "zip": structure.MODEL, "algorithm": state["agent"]["algorithm"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BackendError(f"{structure.STATE}: does not describe an agent ({error})") from error
+    return SavedItem(metadata=metadata, counters=counters, exactness=Exactness(grade, reason))
 
 
 def _metadata(directory: Path, name: str) -> dict[str, Any]:

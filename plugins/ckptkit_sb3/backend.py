@@ -28,7 +28,7 @@ class Sb3Backend:
         """Write the zip, the replay rows and the rest of the state.
 
         Args:
-            item: the algorithm (or a ``Resumed``, whose model is saved).
+            item: the algorithm.
             directory: the item's empty folder.
             context: ``factories["env"]`` builds a fresh environment for the self-test of its state, where the
                 environment's own ``spec`` cannot.
@@ -75,6 +75,12 @@ class Sb3Backend:
         from ckptkit_sb3 import write
 
         return write.estimate(item)
+
+    def digests(self, item: Any, /) -> Mapping[str, str]:
+        """Return a digest of every part of a live algorithm: networks, replay rows, environments, generators, ..."""
+        from ckptkit_sb3 import probe
+
+        return probe.digests(getattr(item, "model", item))
 
     def prove(self, directory: Path, *, context: LoadContext) -> Proof:
         """Load the item, capture it again, and compare part by part with what was saved."""

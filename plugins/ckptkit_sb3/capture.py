@@ -39,13 +39,16 @@ class Capture:
     left_out: list[str] = field(default_factory=list)
 
 
-def take(model: Any, fresh_env: Callable[[], Any] | None = None, *, barrier: int | None = None) -> Capture:
+def take(
+    model: Any, fresh_env: Callable[[], Any] | None = None, *, barrier: int | None = None, tested: bool = True
+) -> Capture:
     """Capture everything beside the zip; random generators first and last, so that nothing drawn meanwhile counts.
 
     Args:
         model: a live algorithm at a clean boundary.
         fresh_env: builds one more environment of the same definition, for the environment's self-test.
         barrier: the seed with which the environments were reset just now, if they were.
+        tested: whether environments have to pass their self-test.
     """
     rng = take_rng()
     captured = Capture({"rng": rng})
@@ -62,7 +65,9 @@ def take(model: Any, fresh_env: Callable[[], Any] | None = None, *, barrier: int
             else:
                 captured.sections[name] = encoder.encode(value, name)
             captured.left_out += encoder.left_out
-        captured.sections["environments"] = environments.take(model.env, captured.arrays, fresh_env, barrier)
+        captured.sections["environments"] = environments.take(
+            model.env, captured.arrays, fresh_env, barrier, tested=tested
+        )
     finally:
         if take_rng() != rng:  # building an environment for a self-test may draw numbers
             put_rng(rng)

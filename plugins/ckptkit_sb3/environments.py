@@ -16,7 +16,12 @@ _NO_WRAPPER = "the environments live in other processes: wrap their factory with
 
 
 def take(
-    env: Any, arrays: dict[str, Any], fresh_env: Callable[[], Any] | None, barrier: int | None = None
+    env: Any,
+    arrays: dict[str, Any],
+    fresh_env: Callable[[], Any] | None = None,
+    barrier: int | None = None,
+    *,
+    tested: bool = True,
 ) -> list[dict[str, Any]]:
     """Return one description per environment; its large arrays go into ``arrays`` under ``env<i>/``.
 
@@ -25,6 +30,7 @@ def take(
         arrays: where large arrays are put.
         fresh_env: builds one more environment, for the self-test.
         barrier: the seed of environment 0 (the next has the next), if all were reset with one just now.
+        tested: whether each state has to pass its self-test.
     """
     seeds = [None if barrier is None else barrier + i for i in range(0 if env is None else env.num_envs)]
     base = _base(env)
@@ -32,12 +38,15 @@ def take(
         return []
     if hasattr(base, "envs"):
         futures = Futures(base.envs)
-        return [single_env.take(e, arrays, f"env{i}/", futures, fresh_env, seeds[i]) for i, e in enumerate(base.envs)]
+        return [
+            single_env.take(e, arrays, f"env{i}/", futures, fresh_env, seeds[i], tested=tested)
+            for i, e in enumerate(base.envs)
+        ]
     if not base.has_attr("ckptkit_take"):
         return [single_env.missing(_NO_WRAPPER)] * base.num_envs
     described = []
     for i in range(base.num_envs):
-        [(description, found)] = base.env_method("ckptkit_take", f"env{i}/", seeds[i], indices=[i])
+        [(description, found)] = base.env_method("ckptkit_take", f"env{i}/", seeds[i], tested, indices=[i])
         arrays.update(found)
         described.append(description)
     return described

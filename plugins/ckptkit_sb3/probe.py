@@ -1,10 +1,11 @@
 """Proof of resume: digests of every part at save; after a load each part is captured again and must be equal."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from ckptkit.backend import LoadContext, Proof
-from ckptkit.errors import CkptkitError
+from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, replay
 from ckptkit_sb3.parameters import part_of
@@ -12,22 +13,21 @@ from ckptkit_sb3.selftest import feed
 
 _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
 """Wall time, and what ``learn`` sets from its own argument."""
+_SAMPLE = 4096
+_NEWEST = 256
 
 
-def components(model: Any, captured: capture.Capture | None = None) -> dict[str, str]:
-    """Return the digest of every part of a live algorithm's state, by name.
+def digests(model: Any) -> dict[str, str]:
+    """Return the digest of every part of a live algorithm's state, by name; draws and changes nothing.
 
-    Wall time (``start_time``, times in the episode statistics) is no part of it.
+    Wall time (``start_time``, times in the episode statistics) is no part of it. Of a large replay buffer the newest
+    rows and an even sample of the others are read.
     """
-    captured = captured or capture.take(model)
+    captured = capture.take(model, tested=False)
     found = parameter_digests(model)
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
-        hasher = hashlib.sha256(f"{buffer.pos} {buffer.full}".encode())
-        for _, array in replay.rows_of(buffer):
-            if not array.dtype.hasobject:
-                feed(hasher, array[: replay.filled(buffer)])
-        found["replay_buffer"] = hasher.hexdigest()
+        found["replay_buffer"] = _rows_digest(buffer)
     for name, section in captured.sections.items():
         if name != "environments":
             found[name] = _digest(_without_wall_time(section), captured.arrays)
@@ -35,6 +35,16 @@ def components(model: Any, captured: capture.Capture | None = None) -> dict[str,
         state = {k: described.get(k) for k in ("strategy", "levels", "own", "attributes")}
         found[f"environment {i}"] = _digest(_without_wall_time(state), captured.arrays)
     return found
+
+
+def _rows_digest(buffer: Any) -> str:
+    count = replay.filled(buffer)
+    hasher = hashlib.sha256(f"{buffer.pos} {buffer.full} {count}".encode())
+    for _, array in replay.rows_of(buffer):
+        if not array.dtype.hasobject:
+            feed(hasher, array[: count : max(1, count // _SAMPLE)])
+            feed(hasher, array[max(0, buffer.pos - _NEWEST) : buffer.pos])
+    return hasher.hexdigest()
 
 
 def parameter_digests(model: Any) -> dict[str, str]:
@@ -51,12 +61,12 @@ def parameter_digests(model: Any) -> dict[str, str]:
     return found
 
 
-def record(model: Any, captured: capture.Capture) -> dict[str, Any]:
+def record(model: Any) -> dict[str, Any]:
     """Return the probe: digests of all parts, the action on the last observation, and the numeric environment."""
-    return {"components": components(model, captured), "action": _action(model), "numeric": _numeric()}
+    return {"digests": digests(model), "action": _action(model), "numeric": _numeric()}
 
 
-def prove(directory: Any, context: LoadContext) -> Proof:
+def prove(directory: Path, context: LoadContext) -> Proof:
     """Load into a fresh agent and compare with the probe, part by part."""
     from ckptkit_sb3 import resume, structure
 
@@ -68,21 +78,23 @@ def prove(directory: Any, context: LoadContext) -> Proof:
         return Proof("unproven", 'needs factories["env"] or factories["model"] to build the agent')
     try:
         resumed = resume.load(directory, None, context)
-    except CkptkitError as error:
+    except (DamagedError, RefusedError) as error:
         return Proof("differs", f"cannot be loaded: {error.message}")
-    saved = recorded["components"]
-    live = components(
-        resumed.model, capture.take(resumed.model, context.factories.get("env"), barrier=state["barrier"])
-    )
+    except CkptkitError as error:
+        return Proof("unproven", f"cannot be loaded here: {error.message}")
+    saved, live = recorded["digests"], digests(resumed.model)
     changed = sorted(name for name in saved if live.get(name) != saved[name])
     if not changed and _action(resumed.model) != recorded["action"]:
         changed = ["the action on the last observation"]
     if not changed:
-        return Proof("exact")
+        exactness = state["exactness"]
+        return Proof("exact") if exactness["grade"] != "not-captured" else Proof("unproven", exactness["reason"])
     here, there = _numeric(), recorded["numeric"]
     other = [f"{k} {there[k]} then, {here.get(k)} now" for k in there if here.get(k) != there[k]]
     reason = f"differs in {', '.join(changed)}"
-    return Proof("differs", f"{reason}; numeric environment differs: {'; '.join(other)}" if other else reason)
+    if other:
+        return Proof("environment-differs", f"{reason}; numeric environment differs: {'; '.join(other)}")
+    return Proof("differs", reason)
 
 
 def _action(model: Any) -> str | None:

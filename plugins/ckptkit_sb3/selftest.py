@@ -141,8 +141,10 @@ def trace(env: Any) -> str:
             feed(hasher, [observation, float(reward), bool(terminated), bool(truncated)])
             if terminated or truncated:
                 feed(hasher, env.reset()[0])
-        except Exception as error:  # an environment before its first reset refuses to step: both do
+        except Exception as error:  # a stranger's; both must raise it
             feed(hasher, class_name(error))
+            if step == 0:  # before its first reset, which will come with a seed
+                feed(hasher, env.reset(seed=0)[0])
     return hasher.hexdigest()
 
 

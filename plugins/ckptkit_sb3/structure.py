@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.backend import CheckContext
-from ckptkit.errors import DamagedError, UnsafeContentError
+from ckptkit.errors import CkptkitError, DamagedError, UnsafeContentError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem, fails
 from ckptkit_sb3 import generators
@@ -48,12 +48,25 @@ def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
         yield from check_model_zip(directory / name, name)
     if native:
         yield from _check_state(directory)
+    else:
+        yield from _check_adopted(directory, name)
     for file in context.files:
         path = directory / file
         if file.endswith(".pkl") and path.is_file():
             from ckptkit.formats import pickles
 
             yield from pickles.check_pickle(path.read_bytes(), file=file, where="")
+
+
+def _check_adopted(directory: Path, name: str) -> Iterator[Problem]:
+    from ckptkit_sb3 import adopt
+
+    try:
+        mismatch = adopt.episode_mismatch(directory, name)
+    except CkptkitError as error:
+        mismatch = error.message
+    if mismatch is not None:
+        yield Problem("sb3-metadata", mismatch, file=f"{Path(name).stem}_metadata.json")
 
 
 def refuse(directory: Path, context: CheckContext) -> None:

@@ -104,12 +104,12 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: gymnasium ma
                 else:
                     self.step(action[()])
 
-        def ckptkit_take(self, prefix: str, barrier: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        def ckptkit_take(self, prefix: str, barrier: int | None, tested: bool) -> tuple[dict[str, Any], dict[str, Any]]:
             """Return the description of the state and its arrays."""
             arrays: dict[str, Any] = {}
             try:
                 futures = selftest.Futures([self])
-                return single_env.take(self, arrays, prefix, futures, barrier=barrier), arrays
+                return single_env.take(self, arrays, prefix, futures, barrier=barrier, tested=tested), arrays
             except Exception as error:  # raised in a worker process, it would end the training
                 return single_env.missing(f"{type(error).__name__}: {error}"), {}
 

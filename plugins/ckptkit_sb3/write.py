@@ -11,14 +11,17 @@ from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, replay, structure
 from ckptkit_sb3.boundary import Position, episodes_of, position_of, progress_of
 from ckptkit_sb3.code_free import code_replaced
+from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
-from ckptkit_sb3.resume import configuration_of, describe_agent
+from ckptkit_sb3.resume import ALGORITHM, configuration_of, describe_agent
 
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     """Write all files of one algorithm; see ``Sb3Backend.save``."""
     import numpy as np
 
+    if not is_kind(model, ALGORITHM):
+        raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
     position = position_of(model)
     started = time.perf_counter()
     replaced = _write_zip(model, directory / structure.MODEL)
@@ -33,12 +36,14 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     episodes = episodes_of(model)
     if episodes is not None:
         counters["episode"] = episodes
+    exactness = _exactness(captured.sections, position, left_out)
     state = {
         "format": 1,
         "agent": describe_agent(model),
         "counters": counters,
         "configuration": configuration_of(model),
         "optimizers": describe_optimizers(model),
+        "exactness": {"grade": exactness.grade, "reason": exactness.reason},
         "inside_learn": position.inside_learn,
         "not_in_zip": replaced,
         "barrier": progress_of(model).barrier,
@@ -54,13 +59,13 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     if context.probe:
         from ckptkit_sb3 import probe
 
-        recorded = probe.record(model, captured)
+        recorded = probe.record(model)
     finished = time.perf_counter()
     metadata = _metadata(model, directory, captured.sections, (zipped - started, finished - zipped))
     return SavedItem(
         metadata=metadata,
         counters=counters,
-        exactness=_exactness(captured.sections, position, left_out),
+        exactness=exactness,
         hazards=_hazards(model, replaced),
         probe=recorded,
     )
