@@ -23,11 +23,13 @@ from ckptkit.cli import (
     undelete,
     verify,
 )
+from ckptkit.cli.commands import OpenGroup, installed
 from ckptkit.cli.session import Session, StoreOption
 from ckptkit.errors import CkptkitError
 
 app = typer.Typer(
     name="ckptkit",
+    cls=OpenGroup,
     help="Save, list, verify, prune and resume training checkpoints of any framework.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -119,7 +121,7 @@ def _code_of(error: SystemExit) -> int:
 
 
 def _called() -> str:
-    names = {command.name for command in app.registered_commands}
+    names = {command.name for command in app.registered_commands} | installed().keys()
     return " ".join(["ckptkit", *[a for a in sys.argv[1:] if a in names][:1]])
 
 

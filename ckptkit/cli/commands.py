@@ -1,0 +1,95 @@
+"""Commands that other distributions add to `ckptkit`, through the entry-point group ``ckptkit.commands``.
+
+An entry point names a function with typer annotations, or a ``typer.Typer`` for a command that has commands of its own::
+
+    [project.entry-points."ckptkit.commands"]
+    check-data = "ckptkit_data.command:check_data"
+
+The function returns its exit code. Looking for entry points costs more than most commands do, so nobody looks before
+the name that was typed is not one of the built-in commands, or before ``--help`` has to list them all.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ckptkit.errors import BackendError
+from ckptkit.formats.shown import shown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "ckptkit.commands"
+_REPAIR = "repair or uninstall its package; the other commands work without it"
+
+
+class OpenGroup(TyperGroup):
+    """The commands of the program: the built-in ones, then what other distributions bring."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of that name, or None. A built-in command cannot be replaced."""
+        found = super().get_command(ctx, cmd_name)
+        return found if found is not None else load(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, the built-in ones first."""
+        built_in = super().list_commands(ctx)
+        return [*built_in, *(name for name in installed() if name not in built_in)]
+
+
+def installed() -> Mapping[str, "list[EntryPoint]"]:
+    """Return the entry points of the group by name, in order of their names; nothing is imported."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def load(name: str) -> Any:
+    """Return the command that a distribution brings under this name, or None when there is none.
+
+    A command that cannot be loaded comes back as one that says so in one line and ends with exit code 7.
+    """
+    entries = installed().get(name, [])
+    if not entries:
+        return None
+    try:
+        if len(entries) > 1:
+            brought = ", ".join(sorted(e.dist.name if e.dist else e.value for e in entries))
+            raise LookupError(f"more than one distribution brings it ({brought})")
+        return _command(name, entries[0].load())
+    except (Exception, SystemExit) as error:
+        # A stranger's code may raise anything while it is imported, and must not take the other commands with it.
+        return _stand_in(name, f"{type(error).__name__}: {error}")
+
+
+def _command(name: str, target: Any) -> Any:
+    if isinstance(target, typer.Typer):
+        target.info.name = name
+        return typer.main.get_group(target)
+    if not callable(target):
+        raise TypeError(f"is a {type(target).__name__}, not a function and not a typer.Typer")
+    return _of_function(name, target)
+
+
+def _of_function(name: str, function: Callable[..., Any], **settings: Any) -> Any:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(name, **settings)(function)
+    return typer.main.get_command(app)
+
+
+def _stand_in(name: str, reason: str) -> Any:
+    text = shown(" ".join(reason.split()), 200)
+
+    def broken() -> None:
+        raise BackendError(f"command {name!r} cannot be loaded: {text}", hint=_REPAIR)
+
+    # Whatever was typed after the name, --help included, the answer is why it cannot be loaded.
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return _of_function(
+        name, broken, help=f"(cannot be loaded: {text})", context_settings=anything, add_help_option=False
+    )
