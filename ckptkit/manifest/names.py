@@ -8,8 +8,10 @@ from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, Usag
 
 MANIFEST_NAME = "manifest.json"
 SIDECAR_SUFFIX = ".manifest.json"
+OBSERVED_NAME = "observed.json"
 STATE_FOLDER = ".ckptkit"
 MAX_STEP = 10**12
+MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
 _MAX_PATH, _MAX_PART = 1024, 255
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 STEP_FOLDER = re.compile(r"step-[0-9]+")
@@ -46,6 +48,8 @@ def check_run(run: str) -> str:
     shown = run[:80]
     if reason := unsafe_reason(run):
         raise RunNameError(f"run name {shown!r} {reason}")
+    if run.count("/") >= MAX_RUN_PARTS:
+        raise RunNameError(f"run name {shown!r} has more than {MAX_RUN_PARTS} parts")
     for part in run.split("/"):
         if part[0] in ".-" or STEP_FOLDER.fullmatch(part) or part.endswith(SIDECAR_SUFFIX) or part == MANIFEST_NAME:
             raise RunNameError(f"run name {shown!r} has the part {part!r}, which ckptkit needs for itself")
@@ -63,10 +67,26 @@ def check_step(step: int) -> int:
 
 def check_item_name(name: str) -> str:
     """Return the item name; raises UsageError unless it is a plain word that is no file of ckptkit's own."""
-    if not _ITEM.fullmatch(name) or name.lower() == MANIFEST_NAME or (reason := unsafe_reason(name)):
+    if not _ITEM.fullmatch(name) or name.lower() in (MANIFEST_NAME, OBSERVED_NAME) or (reason := unsafe_reason(name)):
         reason = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
         raise UsageError(f"item name {name[:80]!r} {reason}", hint="for example policy, data, rng, agent")
     return name
+
+
+def check_item_names(items: Iterable[str]) -> None:
+    """Raise UsageError where two item names are the same on a file system that folds case."""
+    seen: dict[str, str] = {}
+    for name in items:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise UsageError(f"item names {other!r} and {name!r} are the same on some file systems")
+
+
+def check_tag(tag: str) -> str:
+    """Return the tag; raises UsageError unless it is a short printable word."""
+    if not tag or not tag.isprintable() or len(tag) > 128 or "," in tag:
+        raise UsageError(f"tag {tag[:80]!r} is not a short printable word", hint="for example release-1")
+    return tag
 
 
 def check_paths(paths: Iterable[str]) -> None:
@@ -84,6 +104,11 @@ def check_paths(paths: Iterable[str]) -> None:
         if folded in seen:
             raise ManifestError(f"file paths {seen[folded]!r} and {path!r} are the same on some file systems")
         seen[folded] = path
+
+
+def is_flat(path: str) -> bool:
+    """Return whether a sidecar manifest may list the file: right beside it, and nothing of ckptkit's own."""
+    return "/" not in path and path not in (STATE_FOLDER, MANIFEST_NAME) and not path.endswith(SIDECAR_SUFFIX)
 
 
 def step_folder(step: int) -> str:

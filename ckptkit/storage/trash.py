@@ -7,13 +7,15 @@ comes back in one rename; of a sidecar checkpoint the manifest goes first and co
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError
-from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, step_of_name
+from ckptkit.manifest.models import FileEntry
+from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, is_flat, step_of_name
 from ckptkit.manifest.reading import parse
 from ckptkit.storage.durable import fsync_path, make_folders, storage_errors
 from ckptkit.storage.location import Location
@@ -56,8 +58,8 @@ def remove(at: Location, state_folder: Path, files: Sequence[str] = ()) -> Path:
 
 def _move(source: Path, destination: Path, files: Sequence[str]) -> None:
     for name in files:
-        if (source / name).is_file() and not (source / name).is_symlink():
-            make_folders((destination / name).parent)
+        # A sidecar's files lie right beside it: a manifest that says otherwise must not move what is others'.
+        if is_flat(name) and (source / name).is_file() and not (source / name).is_symlink():
             os.rename(source / name, destination / name)
 
 
@@ -103,7 +105,8 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
                 raise ConflictError(f"{target}: exists already")
             os.rename(at.folder, target)
         else:
-            names = _payload(at)
+            # Payload that is missing in the trash was not moved there yet, or is back already: a crash cut it in half.
+            names = [name for name in _payload(at) if os.path.lexists(trashed.entry / name)]
             for name in (*names, at.manifest.name):
                 if os.path.lexists(run_folder / name):
                     raise ConflictError(f"{run_folder / name}: exists already")
@@ -114,22 +117,37 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
         shutil.rmtree(trashed.entry, ignore_errors=True)
 
 
-def _payload(at: Location) -> list[str]:
+def _payload(at: Location) -> dict[str, FileEntry]:
     try:
         manifest = parse(at.manifest.read_bytes())
     except CkptkitError:
-        return []
-    return [f.path for item in manifest.items.values() for f in item.files]
+        return {}
+    return {f.path: f for item in manifest.items.values() for f in item.files if is_flat(f.path)}
 
 
-def finish(state_folder: Path) -> None:
-    """Finish removals of sidecar checkpoints that a crash cut in half: bring their payload after their manifest."""
+def finish(state_folder: Path, claimed: Collection[str] = ()) -> None:
+    """Finish removals of sidecar checkpoints that a crash cut in half: bring their payload after their manifest.
+
+    Args:
+        state_folder: the run's ``.ckptkit``.
+        claimed: files that checkpoints which are still there list too; they stay.
+    """
+    run_folder = state_folder.parent
     for trashed in listing(state_folder):
         at = _content(trashed.entry)
-        run_folder = state_folder.parent
-        if at is not None and at.sidecar and not os.path.lexists(run_folder / at.manifest.name):
-            with storage_errors("trash"):
-                _move(run_folder, trashed.entry, [n for n in _payload(at) if not (trashed.entry / n).exists()])
+        if at is None or not at.sidecar or os.path.lexists(run_folder / at.manifest.name):
+            continue
+        missing = {n: f for n, f in _payload(at).items() if n not in claimed and not (trashed.entry / n).exists()}
+        with storage_errors("trash"):
+            _move(run_folder, trashed.entry, [n for n, f in missing.items() if _is_still(run_folder / n, f)])
+
+
+def _is_still(path: Path, entry: FileEntry) -> bool:
+    """Whether it is the file that was removed, not one that a trainer has written there since."""
+    try:
+        return digest_file(path, algorithm_of(entry.digest)) == (entry.size, entry.digest)
+    except CkptkitError:
+        return False
 
 
 def purge(entry: Path) -> None:

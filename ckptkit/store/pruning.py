@@ -1,16 +1,19 @@
 """Prune: gather what retention needs to know, and carry out a plan; deciding itself is the retention room's."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ckptkit.errors import CkptkitError, ConflictError, NotFound
 from ckptkit.manifest.models import Manifest
+from ckptkit.manifest.names import is_flat
 from ckptkit.retention import Candidate, PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import LocalStorage, Location, locks, refs, staging, trash
 from ckptkit.verification import CheckpointReport, Verifier
+from ckptkit.verification.presence import read_manifest
 
 DEFAULT_GRACE = timedelta(hours=24)
 
@@ -133,14 +136,22 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
     purged: list[Path] = []
     failures: list[str] = []
     runs = {report.at.run for report in pruning.reports}
+    claims = Counter(path for report in pruning.reports for path in _payload(report))
     with contextlib.ExitStack() as held:
+        pins: dict[str, set[int]] = {}
         for run in sorted(runs):
-            held.enter_context(locks.alone(storage.state_folder(run)))
-            trash.finish(storage.state_folder(run))
+            state = storage.state_folder(run)
+            held.enter_context(locks.alone(state))
+            pins[run] = refs.read(state).pins
+            trash.finish(state, {path.name for path in claims if path.parent == state.parent})
         for entry, report in zip(pruning.plan.entries, pruning.reports, strict=True):
             if entry.action == "remove":
                 try:
-                    trash.remove(report.at, storage.state_folder(report.at.run), _payload(report))
+                    _require_as_planned(report, pins[report.at.run])
+                    payload = _payload(report)
+                    alone = [path.name for path in payload if claims[path] == 1]  # others need what they list too
+                    trash.remove(report.at, storage.state_folder(report.at.run), alone)
+                    claims.subtract(payload)
                     removed.append(report.at)
                 except CkptkitError as error:
                     failures.append(error.message)
@@ -153,9 +164,21 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
     return Pruned(removed, purged, failures)
 
 
-def _payload(report: CheckpointReport) -> list[str]:
+def _require_as_planned(report: CheckpointReport, pins: Collection[int]) -> None:
+    """Raise ConflictError when the checkpoint was pinned, or another was saved in its place, since it was verified."""
+    if report.at.step in pins:
+        raise ConflictError(f"{report.at.ref}: was pinned meanwhile")
+    now, _ = read_manifest(report.at)
+    if (now and now.digest) != (report.manifest and report.manifest.digest):
+        raise ConflictError(f"{report.at.ref}: was changed meanwhile")
+
+
+def _payload(report: CheckpointReport) -> list[Path]:
+    """Return the files that must move one by one: those of a sidecar checkpoint."""
     manifest = report.manifest
-    return [f.path for item in manifest.items.values() for f in item.files] if manifest else []
+    if manifest is None or not report.at.sidecar:
+        return []
+    return [report.at.folder / f.path for item in manifest.items.values() for f in item.files if is_flat(f.path)]
 
 
 def undelete(storage: LocalStorage, run: str, step: int | None) -> Location:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ckptkit.errors import CkptkitError, NewerFormatError, RefusedError
 from ckptkit.manifest.models import FileEntry, Manifest
-from ckptkit.manifest.names import MANIFEST_NAME
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, is_flat
 from ckptkit.manifest.reading import parse
 from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location
@@ -54,11 +54,13 @@ def file_problems(at: Location, manifest: Manifest) -> Iterator[Problem]:
             if not at.sidecar and not entry.path.startswith(f"{name}/"):
                 message = f"lies outside the folder of its item {name!r}"
                 yield Problem("path-unsafe", message, entry.path, name, "unsafe")
+            elif at.sidecar and not is_flat(entry.path):
+                yield Problem("path-unsafe", "does not lie beside its manifest", entry.path, name, "unsafe")
             elif problem := _file_problem(at.folder, entry, name):
                 yield problem
     if not at.sidecar:
         for path in _walk(at.folder):
-            if path not in listed and path != MANIFEST_NAME:
+            if path not in listed and path not in (MANIFEST_NAME, OBSERVED_NAME):
                 yield Problem("file-extra", "is not in the manifest", path)
 
 
@@ -80,11 +82,14 @@ def _file_problem(folder: Path, entry: FileEntry, item: str) -> Problem | None:
     return None
 
 
-def _walk(folder: Path, prefix: str = "") -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder / entry.name, name + "/")
-            else:
-                yield name
+def _walk(folder: Path) -> Iterator[str]:
+    """Yield all files below a folder; without recursion, as a stranger's folder may be nested without end."""
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name
