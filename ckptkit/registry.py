@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.backend import Backend, SupportsIngest
-from ckptkit.errors import BackendError, BackendUnavailableError, UnknownBackendError
+from ckptkit.errors import BackendError, BackendUnavailableError, CkptkitError, UnknownBackendError
 
 GROUP = "ckptkit.backends"
 # The built-ins' remedies: what to install when the framework is missing, and which modules tell that it is.
@@ -56,7 +56,10 @@ def backends() -> Mapping[str, BackendInfo]:
 
 
 def _origin(entry: metadata.EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+    try:
+        return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+    except Exception:  # a distribution without readable metadata: its backend may be fine all the same
+        return "unknown"
 
 
 def _load(entry: metadata.EntryPoint) -> BackendInfo:
@@ -66,12 +69,12 @@ def _load(entry: metadata.EntryPoint) -> BackendInfo:
             raise TypeError(f"{entry.value} does not follow the Backend protocol")
         if backend.name != entry.name:
             raise TypeError(f"{entry.value} calls itself {backend.name!r}, its entry point says {entry.name!r}")
+        extra, modules = _BUILT_IN.get(entry.name, (None, getattr(backend, "requires", ())))
+        missing = tuple(m for m in modules if importlib.util.find_spec(m) is None)
     except (Exception, SystemExit) as error:
         # A stranger's code may raise anything while it is imported; the reason is shown by `ckptkit backends`.
-        reason = f"failed to load: {type(error).__name__}: {error}".splitlines()[0]
+        reason = f"failed to load: {_first_line(error)}"
         return BackendInfo(entry.name, _origin(entry), None, reason)
-    extra, modules = _BUILT_IN.get(entry.name, (None, getattr(backend, "requires", ())))
-    missing = tuple(m for m in modules if importlib.util.find_spec(m) is None)
     remedy = None
     if missing:
         remedy = f"pip install -e '.[{extra}]'" if extra else f"pip install {' '.join(missing)}"
@@ -108,12 +111,20 @@ def usable(name: str) -> Backend:
     return backend
 
 
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+
+
 def for_object(item: object, *, name: str) -> Backend:
     """Return the one backend that saves the live object; raises UnknownBackendError naming the type if none does."""
+    failed = ""
     for info in backends().values():
-        if info.backend is not None and info.backend.can_save(item):
-            return info.backend
-    kind = f"{type(item).__module__}.{type(item).__qualname__}"
+        try:
+            if info.backend is not None and info.backend.can_save(item):
+                return info.backend
+        except Exception as error:  # a stranger's backend that cannot even answer stands in nobody's way
+            failed = f" (backend {info.name!r} failed to answer: {_first_line(error)})"
+    kind = f"{type(item).__module__}.{type(item).__qualname__}{failed}"
     raise UnknownBackendError(
         f"item {name!r}: no installed backend saves a {kind}",
         hint=f"installed: {', '.join(backends()) or 'none'}; docs/how-to/write-a-backend.md shows how to add one",
@@ -135,19 +146,28 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         one = get(backend)
         if not isinstance(one, SupportsIngest):
             raise BackendError(f"item {name!r}: backend {backend!r} cannot adopt files", hint="save the live object")
-        recognised = one.recognise(path)
+        try:
+            recognised = one.recognise(path)
+        except CkptkitError:
+            raise
+        except Exception as error:
+            raise BackendError(f"{path}: backend {backend!r} failed to look at it: {_first_line(error)}") from error
         if not recognised:
             raise UnknownBackendError(
                 f"{path}: backend {backend!r} does not recognise it", hint="check the path, or leave the backend out"
             )
         return one, recognised
     found: list[tuple[Backend, Mapping[str, Path]]] = []
+    failed = ""
     for info in backends().values():
-        if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path)):
-            found.append((info.backend, files))
+        try:
+            if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path)):
+                found.append((info.backend, files))
+        except Exception as error:
+            failed = f" (backend {info.name!r} failed to look at it: {_first_line(error)})"
     if not found:
         raise UnknownBackendError(
-            f"{path}: no installed backend recognises it",
+            f"{path}: no installed backend recognises it{failed}",
             hint="is it the right path, and whole? name the backend to learn why: NAME:BACKEND=PATH",
         )
     if len(found) > 1:

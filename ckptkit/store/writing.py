@@ -3,7 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -22,7 +23,7 @@ from ckptkit.errors import (
     UnsafeContentError,
 )
 from ckptkit.manifest.models import Manifest
-from ckptkit.manifest.names import check_item_name, check_paths
+from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
 from ckptkit.verification.presence import set_problems
@@ -73,13 +74,15 @@ def resolve(items: Mapping[str, Any]) -> list[_Source]:
         NotFound: a path does not exist.
     """
     sources = []
+    check_item_names(items)
     for name, item in items.items():
         check_item_name(name)
         if isinstance(item, (Path, Files)):
             sources.append(_adopted(name, item if isinstance(item, Files) else Files(item)))
         else:
             backend = registry.usable(registry.for_object(item, name=name).name)
-            estimate = backend.estimate_bytes(item) if isinstance(backend, SupportsEstimate) else 0
+            with guest(name, backend):
+                estimate = backend.estimate_bytes(item) if isinstance(backend, SupportsEstimate) else 0
             sources.append(_Source(name, backend, item, None, estimate))
     return sources
 
@@ -137,30 +140,43 @@ def write(
                 hint="one of the backends draws random numbers while it saves; save without it to find which",
             )
         shutil.rmtree(again)
-    _nothing_else(folder, {s.name for s in sources})
+    _nothing_else(folder, entries)
     return {source.name: entries[source.name] for source in sources}
 
 
 def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedItem:
     with storage_errors(f"item {source.name!r}"):
-        folder.mkdir()
-    try:
+        try:
+            folder.mkdir()
+        except FileExistsError as error:
+            raise _outside(f"{source.name}") from error
+    with guest(source.name, source.backend, folder):
         if source.files is None:
             context = SaveContext(step=step, item=source.name, probe=probe)
-            return source.backend.save(source.item, folder, context=context)
-        _copy(source.files, folder)
-        assert isinstance(source.backend, SupportsIngest)  # for_path only returns those
-        described = CheckContext(sorted(source.files), step=step, source=source.item.path)
-        return source.backend.describe(folder, context=described)
+            saved = source.backend.save(source.item, folder, context=context)
+        else:
+            _copy(source.files, folder)
+            assert isinstance(source.backend, SupportsIngest)  # for_path only returns those
+            described = CheckContext(sorted(source.files), step=step, source=source.item.path)
+            saved = source.backend.describe(folder, context=described)
+        if not isinstance(saved, SavedItem):
+            raise TypeError(f"it returned a {type(saved).__name__}, not a SavedItem")
+        return saved
+
+
+@contextmanager
+def guest(name: str, backend: Backend, folder: Path | None = None) -> Iterator[None]:
+    """Tell whatever the backend raises in the block as its failure with the item; it ends this save."""
+    try:
+        yield
     except CkptkitError as error:
-        raise _named(error, source.name) from error
+        raise _named(error, name) from error
     except Exception as error:
-        # A backend is a guest: whatever it raises ends this save, and is told as its failure.
-        if _is_full(error, folder):
-            raise DiskFullError(f"item {source.name!r}: no space left on the device; nothing was committed") from error
+        if folder is not None and _is_full(error, folder):
+            raise DiskFullError(f"item {name!r}: no space left on the device; nothing was committed") from error
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise BackendError(
-            f"item {source.name!r}: backend {source.backend.name!r} failed: {reason}",
+            f"item {name!r}: backend {backend.name!r} failed: {reason}",
             hint="nothing was committed, older checkpoints are as they were; --debug shows the traceback",
         ) from error
 
@@ -207,7 +223,9 @@ def entry(
         raise BackendError(f"item {name!r}: backend {backend.name!r} wrote no file")
     names = [f["path"].removeprefix(prefix) for f in files]
     context = CheckContext(names, saved.metadata, backend.format_version, step)
-    _refuse(name, [p for p in backend.check(folder, context=context) if p.severity != "warning"])
+    with guest(name, backend):
+        problems = [p for p in backend.check(folder, context=context) if p.severity != "warning"]
+    _refuse(name, problems)
     return {
         "backend": backend.name,
         "format_version": backend.format_version,
@@ -249,12 +267,19 @@ def _files(
     return sorted(entries, key=lambda entry: entry["path"])
 
 
-def _nothing_else(folder: Path, names: set[str]) -> None:
-    strays = sorted(set(os.listdir(folder)) - names)
-    if strays:
-        raise UnsafeContentError(
-            f"{strays[0]!r}: a backend wrote outside the folder of its item; nothing was committed"
-        )
+def _nothing_else(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UnsafeContentError where there is more, or other, than what each backend left in its item's folder."""
+    listed = {file["path"]: file["size"] for item in entries.values() for file in item["files"]}
+    for path, folders, names in os.walk(folder):
+        for name in [*names, *(f for f in folders if Path(path) == folder and f not in entries)]:
+            file = Path(path, name)
+            relative = file.relative_to(folder).as_posix()
+            if listed.get(relative) != file.lstat().st_size:
+                raise _outside(relative)
+
+
+def _outside(path: str) -> UnsafeContentError:
+    return UnsafeContentError(f"{path!r}: a backend wrote outside the folder of its item; nothing was committed")
 
 
 def require_consistent(manifest: Manifest) -> None:
