@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ckptkit.digest import open_regular
-from ckptkit.errors import DamagedError, ManifestError, StoreError
+from ckptkit.errors import DamagedError, ManifestError, RefusedError, StoreError
 from ckptkit.manifest.limits import MAX_BYTES
-from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, STATE_FOLDER, STEP_FOLDER, check_run, step_of_name
+from ckptkit.manifest.names import (
+    MANIFEST_NAME,
+    MAX_RUN_PARTS,
+    SIDECAR_SUFFIX,
+    STATE_FOLDER,
+    STEP_FOLDER,
+    check_run,
+    step_of_name,
+)
 from ckptkit.storage.location import Location
 
-_MAX_DEPTH = 16  # of run names; also what bounds a walk through a folder that is no store at all
+_HINT = "choose another run name; nothing was changed"
 
 
 class LocalStorage:
@@ -33,6 +41,16 @@ class LocalStorage:
             ) from error
         except OSError as error:
             raise StoreError(f"store {self.root}: cannot be read ({error.strerror})") from error
+
+    def require_reachable(self, run: str) -> None:
+        """Raise RefusedError if what is saved in the run would never be listed: behind a link, or in a checkpoint."""
+        path = self.root
+        for part in () if check_run(run) == "." else run.split("/"):
+            path = path / part
+            if path.is_symlink():
+                raise RefusedError(f"{path}: is a symbolic link, which is never followed", hint=_HINT)
+            if os.path.lexists(path / MANIFEST_NAME):
+                raise RefusedError(f"{path}: is a checkpoint, no run can be inside it", hint=_HINT)
 
     def run_folder(self, run: str) -> Path:
         """Return the folder of a run; raises RunNameError for an unsafe name."""
@@ -63,7 +81,7 @@ class LocalStorage:
     def _walk(self, folder: Path, run: str, depth: int) -> Iterator[Location]:
         found, deeper = self._here(folder, run)
         yield from found
-        if depth < _MAX_DEPTH:
+        if depth < MAX_RUN_PARTS:
             for name in deeper:
                 yield from self._walk(folder / name, name if run == "." else f"{run}/{name}", depth + 1)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.errors import LockedError
-from ckptkit.storage.durable import make_folders
+from ckptkit.errors import LockedError, StoreError
+from ckptkit.storage.durable import make_folders, storage_errors
 
 # File systems without flock (some NFS, Lustre) answer with these: then there is no lock, and that is allowed.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524}
@@ -50,8 +50,11 @@ def alone(state_folder: Path, *, wait: float = 5.0) -> Iterator[None]:
 
 @contextmanager
 def _opened(state_folder: Path) -> Iterator[int]:
-    make_folders(state_folder)
-    descriptor = os.open(state_folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with storage_errors(str(state_folder)):
+        if state_folder.is_symlink():
+            raise StoreError(f"{state_folder}: is a symbolic link, which is never followed")
+        make_folders(state_folder)
+        descriptor = os.open(state_folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         yield descriptor
     finally:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.errors import DamagedError
+from ckptkit.digest import open_regular
+from ckptkit.errors import DamagedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.storage.durable import replace_file, storage_errors
 from ckptkit.storage.locks import alone
 
 _NAME = "refs.json"
 _VERSION = "1.0"
+_MAX_BYTES = 16 << 20
+_HINT = "correct the file, or remove it to forget pins and tags"
 
 
 @dataclass(slots=True)
@@ -30,12 +33,17 @@ def read(state_folder: Path) -> Refs:
     """
     path = state_folder / _NAME
     try:
-        value = strict_json.load(path)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         return Refs()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+    with open(descriptor, "rb") as stream:
+        data = stream.read(_MAX_BYTES + 1)
+    try:
+        return _parsed(strict_json.loads(data, max_bytes=_MAX_BYTES), path)
     except strict_json.StrictJsonError as error:
-        raise DamagedError(f"{path}: {error}", hint="correct the file, or remove it to forget pins and tags") from error
-    return _parsed(value, path)
+        raise DamagedError(f"{path}: {error}", hint=_HINT) from error
 
 
 def _parsed(value: Any, path: Path) -> Refs:
@@ -47,7 +55,7 @@ def _parsed(value: Any, path: Path) -> Refs:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(
             f"{path}: does not hold pins and tags of version {_VERSION}",
-            hint="correct the file, or remove it to forget pins and tags",
+            hint=_HINT,
         ) from error
     return Refs(pins, tags)
 

@@ -37,16 +37,21 @@ def staged(state_folder: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def commit_folder(staging: Path, final: Path, manifest: bytes) -> None:
-    """Make the staged folder a checkpoint: manifest last, then one exclusive rename.
-
-    Raises:
-        ConflictError: something is at the final place already.
-        StoreError: a write, fsync or rename failed; nothing was committed.
-    """
+def seal(staging: Path, manifest: bytes) -> None:
+    """Write the manifest, last of all files, and flush everything; raises StoreError."""
     with storage_errors("commit"):
         write_file(staging / MANIFEST_NAME, manifest)
         fsync_tree(staging)
+
+
+def commit_folder(staging: Path, final: Path) -> None:
+    """Make the sealed folder a checkpoint, by one exclusive rename.
+
+    Raises:
+        ConflictError: something is at the final place already.
+        StoreError: the rename or the fsync after it failed.
+    """
+    with storage_errors("commit"):
         try:
             os.rename(staging, final)
         except OSError as error:

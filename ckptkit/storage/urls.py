@@ -16,7 +16,10 @@ def open_storage(url: str | Path) -> LocalStorage:
     if not text or "\0" in text:
         raise StoreError(f"store {text!r}: is not a path")
     if "://" not in text:
-        return LocalStorage(Path(text).expanduser())
+        try:
+            return LocalStorage(Path(text).expanduser())
+        except RuntimeError as error:
+            raise StoreError(f"store {text!r}: there is no such home folder", hint="write the path out") from error
     # fsspec takes a tenth of a second to import: only URLs pay for it.
     import fsspec.core
     from fsspec.implementations.local import LocalFileSystem

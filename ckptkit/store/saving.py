@@ -10,9 +10,17 @@ from typing import Any
 from ckptkit import environment, registry
 from ckptkit.backend import CheckContext, SupportsIngest
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
-from ckptkit.errors import ConflictError, ManifestError, UnsafeContentError, UsageError
+from ckptkit.errors import BackendError, ConflictError, ManifestError, UnsafeContentError, UsageError
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
-from ckptkit.manifest.names import SIDECAR_SUFFIX, check_run, check_step, step_folder, step_of_name
+from ckptkit.manifest.names import (
+    SIDECAR_SUFFIX,
+    check_item_name,
+    check_run,
+    check_step,
+    check_tag,
+    step_folder,
+    step_of_name,
+)
 from ckptkit.manifest.reading import sealed
 from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
@@ -64,8 +72,11 @@ def save(
 ) -> tuple[Location, Manifest]:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     check_run(run), check_step(step)
+    for tag in tags:
+        check_tag(tag)
     if not items:
         raise UsageError("a checkpoint needs at least one item", hint="NAME=PATH on the command line")
+    storage.require_reachable(run)
     folder = storage.run_folder(run)
     state = storage.state_folder(run)
     _require_free(storage, run, step, replace)
@@ -76,12 +87,13 @@ def save(
     durable.require_space(folder, estimate + _SPARE)
     with durable.storage_errors(str(storage.root)), locks.saving(state), staging.staged(state) as staged:
         entries = writing.write(sources, staged, step, probe=probe, algorithm=algorithm, on_bytes=on_bytes)
-        manifest, data = sealed(_fields(storage, run, step, entries, details), algorithm)
+        manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
         final = folder / step_folder(step)
+        staging.seal(staged, data)  # whatever can fail has happened before an old one makes room
         for old in _require_free(storage, run, step, replace):
             trash.remove(old, state, _payload(old))
-        staging.commit_folder(staged, final, data)
+        staging.commit_folder(staged, final)
     if tags:
         with refs.changed(state) as changed:
             changed.tags.setdefault(step, set()).update(tags)
@@ -102,6 +114,7 @@ def adopt_in_place(
     step = step_of_name(stem)
     if step is None or "/" in stem or not items:
         raise UsageError(f"{stem!r}: a sidecar's name must end in the step number", hint="for example ep000050")
+    storage.require_reachable(run)
     folder = storage.run_folder(run)
     manifest_path = folder / f"{stem}{SIDECAR_SUFFIX}"
     state = storage.state_folder(run)
@@ -110,13 +123,14 @@ def adopt_in_place(
         entries = {}
         for name, paths in items.items():
             entries[name] = _sidecar_item(folder, name, [paths] if isinstance(paths, Path) else paths, step, algorithm)
-        manifest, data = sealed(_fields(storage, run, step, entries, details), algorithm)
+        manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
         staging.commit_sidecar(manifest_path, data)
     return Location(run, folder, manifest_path), manifest
 
 
 def _sidecar_item(folder: Path, name: str, paths: Sequence[Path], step: int, algorithm: str) -> dict[str, Any]:
+    check_item_name(name)
     backend, _ = registry.for_path(paths[0], name=name)
     assert isinstance(backend, SupportsIngest)  # for_path only returns those
     files: list[writing.FileFields] = []
@@ -127,7 +141,9 @@ def _sidecar_item(folder: Path, name: str, paths: Sequence[Path], step: int, alg
         size, digest = digest_file(path, algorithm)
         files.append({"path": path.name, "size": size, "digest": digest})
     context = CheckContext([f["path"] for f in files], step=step, source=paths[0])
-    return writing.entry(name, backend, folder, backend.describe(folder, context=context), files, step, "")
+    with writing.guest(name, backend):
+        described = backend.describe(folder, context=context)
+    return writing.entry(name, backend, folder, described, files, step, "")
 
 
 def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> list[Location]:
@@ -148,7 +164,17 @@ def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> 
 
 def _payload(at: Location) -> list[str]:
     manifest, _ = read_manifest(at)
-    return [f.path for item in manifest.items.values() for f in item.files] if manifest else []
+    return [f.path for item in manifest.items.values() for f in item.files] if manifest and at.sidecar else []
+
+
+def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
+    """Return manifest and bytes; what the format does not allow was the caller's word, or the backend's."""
+    try:
+        return sealed(fields, algorithm)
+    except ManifestError as error:
+        if error.message.startswith("field items."):
+            raise BackendError(f"{error.message}; nothing was committed", hint="repair the item's backend") from error
+        raise UsageError(f"{error.message}; nothing was committed", hint="correct what was given to save") from error
 
 
 def _last_size(storage: LocalStorage, run: str) -> int:
