@@ -1,8 +1,9 @@
 """Manifest v1 as pydantic models; docs/reference/manifest.md says what every field means."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ckptkit.digest import DIGEST_PATTERN
 from ckptkit.manifest.limits import GRADES
@@ -15,7 +16,19 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Step = Annotated[int, Field(ge=0, le=10**12)]
 Text = Annotated[str, StringConstraints(max_length=65536)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+RunName = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
+
+
+def _is_moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("is no moment of the calendar") from error
+    return text
+
+
+Timestamp = Annotated[str, StringConstraints(pattern=TIMESTAMP_PATTERN), AfterValidator(_is_moment)]
 
 
 class Part(BaseModel):
@@ -57,7 +70,7 @@ class ItemEntry(Part):
 class Parent(Part):
     """The checkpoint that this run was resumed from."""
 
-    run: Name
+    run: RunName
     step: Step
 
 
@@ -99,10 +112,10 @@ class Manifest(Part):
     """A checkpoint exists exactly when its manifest does."""
 
     schema_version: Annotated[str, StringConstraints(pattern=r"^1\.(0|[1-9][0-9]{0,3})$")]
-    run: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    run: RunName
     step: Step
     sequence: Count
-    created_at: Annotated[str, StringConstraints(pattern=TIMESTAMP_PATTERN)]
+    created_at: Timestamp
     parent: Parent | None = None
     counters: dict[Name, Count] = {}
     metrics: dict[Name, float] = {}

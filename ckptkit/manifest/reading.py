@@ -105,6 +105,7 @@ def _check_names(manifest: Manifest) -> None:
         names.check_run(manifest.run)
         for name in manifest.items:
             names.check_item_name(name)
+        names.check_item_names(manifest.items)
     except CkptkitError as error:
         raise ManifestError(error.message) from error
     names.check_paths(f.path for item in manifest.items.values() for f in item.files)

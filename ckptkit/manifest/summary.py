@@ -12,6 +12,8 @@ from typing import Any
 from ckptkit.errors import ManifestError
 from ckptkit.manifest.limits import GRADES
 
+_LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -50,13 +52,28 @@ def summarise(data: bytes) -> Summary:
         return Summary(
             run=str(fields["run"]),
             step=int(fields["step"]),
-            sequence=int(fields["sequence"]),
+            sequence=_size(fields["sequence"]),
             created_at=str(fields["created_at"]),
-            metrics=dict(fields.get("metrics", {})),
-            counters=dict(fields.get("counters", {})),
+            metrics=_numbers(fields.get("metrics", {})),
+            counters=_numbers(fields.get("counters", {})),
             items={name: str(item["backend"]) for name, item in items.items()},
-            size=sum(int(file["size"]) for item in items.values() for file in item["files"]),
+            size=sum(_size(file["size"]) for item in items.values() for file in item["files"]),
             grade=max((item["exactness"]["grade"] for item in items.values()), key=GRADES.index),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError("is not a manifest of ckptkit") from error
+
+
+def _size(value: Any) -> int:
+    if not 0 <= int(value) <= _LARGEST:
+        raise ValueError(value)
+    return int(value)
+
+
+def _numbers(values: Any) -> dict[str, Any]:
+    """Only what is a number, plain or tagged: a stranger's manifest may nest anything there."""
+    return {
+        name: value
+        for name, value in dict(values).items()
+        if isinstance(value, (int, float)) or (isinstance(value, dict) and isinstance(value.get("$number"), str))
+    }
