@@ -32,8 +32,8 @@ def failure(message: str, hint: str, code: int) -> int:
         if hint:
             sys.stderr.write(f"  {safe(hint)}\n")
         sys.stderr.flush()
-    except BrokenPipeError:
-        return closed()
+    except (OSError, ValueError):  # a pipe that was closed, a full device: nobody is there to be told
+        closed()
     return code
 
 
@@ -94,8 +94,12 @@ def rows(
 
 
 def dump(value: Any, indent: int | None = None) -> str:
-    """Return JSON text for other programs: NaN and infinity as strings, so that every parser reads it."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    """Return JSON text for other programs: NaN and infinity as strings, so that every parser reads it.
+
+    It is ASCII: what a terminal's encoding cannot write would be escaped as JSON does not know it, and a hostile name
+    must not steer a terminal.
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False, default=str)
 
 
 def _finite(value: Any) -> Any:

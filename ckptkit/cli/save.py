@@ -88,12 +88,9 @@ def _config(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         value = strict_json.load(path)
     else:
-        import yaml
+        from ckptkit.config import strict_yaml
 
-        try:
-            value = yaml.safe_load(path.read_bytes())
-        except yaml.YAMLError as error:
-            raise UsageError(f"{path}: is not YAML ({str(error).splitlines()[0]})") from error
+        value, _ = strict_yaml.loads(path.read_bytes(), path)
     if not isinstance(value, dict):
         raise UsageError(f"{path}: is not a mapping of settings")
     return value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ckptkit.digest import DEFAULT_ALGORITHM
+from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
     from ckptkit.config import Config
@@ -49,7 +50,12 @@ class Session:
 
     def url(self, store: str | None = None) -> str:
         """Return the store that the command line, the environment or the configuration names."""
-        return store or self.store or os.environ.get("CKPTKIT_STORE") or self.config().store or DEFAULT_STORE
+        given = self.store if store is None else store
+        if given is not None:
+            if not given:  # --store "$UNSET" must not mean another store
+                raise UsageError("--store is empty", hint="name the folder, or leave the option out")
+            return given
+        return os.environ.get("CKPTKIT_STORE") or self.config().store or DEFAULT_STORE
 
     def open(self, store: str | None = None) -> "CheckpointStore":
         """Return that store, opened."""
