@@ -1,0 +1,25 @@
+"""What many tests share: a store with checkpoints of all four kinds, written once per session by the real libraries."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import four_kinds
+
+
+@pytest.fixture(scope="session")
+def written_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that nobody may change; ``four_kinds_store`` is a copy of it."""
+    root = tmp_path_factory.mktemp("four_kinds") / "store"
+    done = subprocess.run([sys.executable, four_kinds.__file__, str(root)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def four_kinds_store(written_once: Path, tmp_path: Path) -> Path:
+    """A store of its own with ``ppo/run1`` at the steps 10 and 20."""
+    return Path(shutil.copytree(written_once, tmp_path / "store"))

@@ -1,0 +1,291 @@
+"""What is killed by ``kill_points``: how the store looks before, the operation, and the laws that hold at every point."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from ckptkit_numpy import NumpyRngBackend  # noqa: F401 - imported before the fork, so that children start warm
+
+from ckptkit import CheckpointStore, registry
+from ckptkit.cli import main as program
+from ckptkit.errors import ConflictError
+from ckptkit.retention import RetentionPolicy
+from ckptkit.store import Details
+
+RUN = "run"
+registry.backends()  # load the plugins before the fork
+
+
+def items(step: int) -> dict[str, Any]:
+    return {"rng": np.random.default_rng(step), "weights": {"w": np.arange(64.0) * step}}
+
+
+def save(root: Path, step: int, **more: Any) -> None:
+    CheckpointStore(root).save(RUN, step, items(step), **more)
+
+
+def good(root: Path) -> set[int]:
+    """Return the steps that are listed; every one of them must verify."""
+    store = CheckpointStore(root)
+    report = store.verify()
+    for checkpoint in report.checkpoints:
+        assert checkpoint.good, f"listed, but does not verify: {checkpoint.at.ref}: {checkpoint.reason}"
+    listed = {one.at.step for one in store.list()}
+    assert listed == {checkpoint.at.step for checkpoint in report.checkpoints}
+    return {step for step in listed if step is not None}
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+class Save:
+    """A third checkpoint beside two older ones."""
+
+    def prepare(self, root: Path) -> None:
+        save(root, 1), save(root, 2)
+
+    def operate(self, root: Path) -> None:
+        save(root, 3, tags=["later"])
+
+    def look(self, root: Path) -> None:
+        if root.exists():
+            assert good(root) - {3} == self.older
+
+    def again(self, root: Path) -> None:
+        try:
+            self.operate(root)
+        except ConflictError:
+            assert 3 in good(root), "the rerun conflicts with what is not there"
+        assert good(root) == self.older | {3}
+
+    older: set[int] = {1, 2}  # noqa: RUF012 - constant
+
+
+class FirstSave(Save):
+    """The store does not exist yet."""
+
+    older: set[int] = set()  # noqa: RUF012
+
+    def prepare(self, root: Path) -> None:
+        pass
+
+
+class SaveFiles(Save):
+    """By the command line, of files that a trainer wrote; they stay where they are."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        (root / "trainer").mkdir()
+        safetensors.numpy.save_file({"w": np.arange(64.0)}, root / "trainer" / "model.safetensors")
+        NumpyRngBackend().save(np.random.default_rng(3), root / "trainer", context=_context())
+
+    def operate(self, root: Path) -> None:
+        files = root / "trainer"
+        arguments = [f"weights={files / 'model.safetensors'}", f"rng={files / 'rng.json'}"]
+        sys.argv = ["ckptkit", "-q", "--store", str(root), "save", RUN, "--step", "3", *arguments]
+        with open("/dev/null", "w") as sys.stdout:
+            try:
+                program.run()
+            except SystemExit as end:
+                if end.code == 6:
+                    raise ConflictError("exit 6") from end
+                assert end.code == 0, end.code
+
+
+class SaveOverDamaged(Save):
+    """The step exists, but does not verify: it makes room, and is in the trash or in place until the new one is there."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        save(root, 3)
+        flip(next((root / RUN / "step-00000003" / "weights").iterdir()))
+
+    def look(self, root: Path) -> None:
+        report = CheckpointStore(root).verify()
+        assert {c.at.step for c in report.checkpoints if c.good} - {3} == self.older
+
+
+class SaveReplacing(Save):
+    """A good checkpoint of the step is replaced: one of the two is there, or can be taken back from the trash."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        save(root, 3)
+
+    def operate(self, root: Path) -> None:
+        save(root, 3, replace=True)
+
+    def look(self, root: Path) -> None:
+        if 3 not in good(root):
+            CheckpointStore(root).undelete(f"{RUN}@3")
+        assert good(root) == {1, 2, 3}
+
+
+class Prune:
+    """Two of three go."""
+
+    def prepare(self, root: Path) -> None:
+        for step in (1, 2, 3):
+            save(root, step)
+
+    def operate(self, root: Path) -> None:
+        store = CheckpointStore(root)
+        store.prune(store.plan_prune(RetentionPolicy(keep_last=1)))
+
+    def look(self, root: Path) -> None:
+        assert 3 in good(root)
+
+    def again(self, root: Path) -> None:
+        self.operate(root)
+        assert good(root) == {3}
+        for step in (2, 1):
+            CheckpointStore(root).undelete(f"{RUN}@{step}")
+        assert good(root) == {1, 2, 3}
+
+
+class Undelete(Prune):
+    """One comes back."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        super().operate(root)
+
+    def operate(self, root: Path) -> None:
+        CheckpointStore(root).undelete(f"{RUN}@2")
+
+    def again(self, root: Path) -> None:
+        if 2 not in good(root):
+            self.operate(root)
+        assert good(root) == {2, 3}
+        CheckpointStore(root).undelete(f"{RUN}@1")
+        assert good(root) == {1, 2, 3}
+
+
+def flat(root: Path, step: int) -> None:
+    """Write two flat files, as a trainer does."""
+    folder = root / RUN
+    folder.mkdir(parents=True, exist_ok=True)
+    safetensors.numpy.save_file({"w": np.arange(8.0) + step}, folder / f"ep{step:06d}.safetensors")
+    NumpyRngBackend().save(np.random.default_rng(step), folder, context=_context())
+    (folder / "rng.json").rename(folder / f"ep{step:06d}_rng.json")
+
+
+def adopt(root: Path, step: int) -> None:
+    folder, stem = root / RUN, f"ep{step:06d}"
+    files = {"weights": folder / f"{stem}.safetensors", "rng": folder / f"{stem}_rng.json"}
+    CheckpointStore(root).adopt_in_place(RUN, stem, files, Details(metrics={"reward": float(step)}))
+
+
+def _context() -> Any:
+    from ckptkit.backend import SaveContext
+
+    return SaveContext(step=0)
+
+
+class AdoptInPlace(Save):
+    """A manifest is written beside flat files."""
+
+    def prepare(self, root: Path) -> None:
+        for step in (1, 2, 3):
+            flat(root, step)
+        adopt(root, 1), adopt(root, 2)
+
+    def operate(self, root: Path) -> None:
+        adopt(root, 3)
+
+
+class PruneFlat(Prune):
+    """Of flat files the manifest goes first."""
+
+    def prepare(self, root: Path) -> None:
+        for step in (1, 2, 3):
+            flat(root, step)
+            adopt(root, step)
+        (root / RUN / "ep000001.log").write_text("not ours")
+
+    def again(self, root: Path) -> None:
+        super().again(root)
+        assert (root / RUN / "ep000001.log").read_text() == "not ours"
+
+
+class PruneFlatThenUndelete(PruneFlat):
+    """What a killed prune removed by half comes back without another prune."""
+
+    def again(self, root: Path) -> None:
+        for step in (2, 1):
+            if step not in good(root):
+                CheckpointStore(root).undelete(f"{RUN}@{step}")
+        assert good(root) == {1, 2, 3}
+
+
+class UndeleteFlat(PruneFlat):
+    """Of flat files the manifest comes back last."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        super().operate(root)
+
+    def operate(self, root: Path) -> None:
+        CheckpointStore(root).undelete(f"{RUN}@2")
+
+    again = Undelete.again
+
+
+class Mark(Save):
+    """Pins and tags are the old or the new ones."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        CheckpointStore(root).pin(f"{RUN}@1")
+
+    def operate(self, root: Path) -> None:
+        CheckpointStore(root).tag(f"{RUN}@2", "best")
+        CheckpointStore(root).pin(f"{RUN}@2")
+
+    def look(self, root: Path) -> None:
+        assert good(root) == {1, 2}
+        assert {one.at.step for one in CheckpointStore(root).list() if one.pinned} >= {1}
+
+    def again(self, root: Path) -> None:
+        self.operate(root)
+        assert {one.at.step for one in CheckpointStore(root).list() if one.pinned} == {1, 2}
+        assert [one.tags for one in CheckpointStore(root).list()] == [(), ("best",)]
+
+
+class CopyOut(Save):
+    """The destination is whole or not there."""
+
+    def operate(self, root: Path) -> None:
+        CheckpointStore(root).copy_out(f"{RUN}@2", root / "out")
+
+    def look(self, root: Path) -> None:
+        assert not (root / "out").exists() or {*map(str, (root / "out").iterdir())} == {
+            str(root / "out" / name) for name in ("manifest.json", "rng", "weights")
+        }
+
+    def again(self, root: Path) -> None:
+        if not (root / "out").exists():
+            self.operate(root)
+        self.look(root)
+
+
+SCENARIOS: dict[str, Any] = {
+    "save": Save,
+    "first-save": FirstSave,
+    "save-files": SaveFiles,
+    "save-over-damaged": SaveOverDamaged,
+    "save-replacing": SaveReplacing,
+    "prune": Prune,
+    "undelete": Undelete,
+    "adopt-in-place": AdoptInPlace,
+    "prune-flat": PruneFlat,
+    "prune-flat-then-undelete": PruneFlatThenUndelete,
+    "undelete-flat": UndeleteFlat,
+    "pin-and-tag": Mark,
+    "restore": CopyOut,
+}
