@@ -160,6 +160,8 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
     found: list[tuple[Backend, Mapping[str, Path]]] = []
     failed = ""
     for info in backends().values():
+        if getattr(info.backend, "explicit_only", False):
+            continue  # it would take anything
         try:
             if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path)):
                 found.append((info.backend, files))

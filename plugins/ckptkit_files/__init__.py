@@ -1,0 +1,6 @@
+"""Guest of ckptkit: files of any kind, kept byte for byte; the last resort, where no backend knows their format."""
+
+from ckptkit_files.backend import FilesBackend
+from ckptkit_files.written import Written
+
+__all__ = ["FilesBackend", "Written"]

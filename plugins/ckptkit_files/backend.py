@@ -1,0 +1,80 @@
+"""The ``files`` backend: copies files, and looks into those whose format is known whoever wrote them."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ckptkit.backend import CheckContext, Exactness, LoadContext, Problem, SaveContext, SavedItem
+from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
+from ckptkit_files import check
+from ckptkit_files.written import Written
+
+_UNKNOWN = Exactness("not-captured", "files of any kind: what they hold, and how exactly it resumes, is not known")
+
+
+class FilesBackend:
+    """Keeps files byte for byte. Never detected: a person writes ``NAME:files=PATH``, a program saves a ``Written``."""
+
+    name: ClassVar[str] = "files"
+    format_version: ClassVar[int] = 1
+    explicit_only: ClassVar[bool] = True
+
+    def can_save(self, item: object, /) -> bool:
+        """Return whether the item is a ``Written``."""
+        return isinstance(item, Written)
+
+    def save(self, item: Written, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Copy the files.
+
+        Raises:
+            BackendError: there are none.
+            OSError: one cannot be read.
+        """
+        if not item.files:
+            raise BackendError("there are no files to keep")
+        for name, source in item.files.items():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        metadata = {"files": len(item.files), **item.metadata}
+        return SavedItem(metadata, item.step, item.counters, item.exactness, item.hazards)
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Path:
+        """Return the item's folder, after its files were checked: only who wrote them can put them into an object.
+
+        Raises:
+            BackendError: a target was given.
+            DamagedError, UnsafeContentError: the files are not whole, or would run code when they are loaded.
+        """
+        if target is not None:
+            kind = type(target).__qualname__
+            raise BackendError(f"files of any kind cannot be put into a {kind}", hint="load the files yourself")
+        for problem in self.check(directory, context=context):
+            text = f"{problem.file or directory.name}: {problem.message}"
+            if problem.severity == "unsafe":
+                raise UnsafeContentError(text)
+            if problem.severity == "error":
+                raise DamagedError(text)
+        return directory
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterable[Problem]:
+        """Yield what is wrong with the files whose format is known: torch files, pickles, zips, arrays, JSON."""
+        return check.check_files(directory, _names(directory, context))
+
+    def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
+        """Return the file, or all files below the folder; links are left out, as what they mean may change."""
+        if path.is_file():
+            return {path.name: path}
+        found = {f.relative_to(path).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
+        return {name: file for name, file in found.items() if not file.is_symlink()} or None
+
+    def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
+        """Return the number of files; nothing else is known of them."""
+        context = replace(context, files=_names(directory, context))
+        return SavedItem({"files": len(context.files)}, exactness=_UNKNOWN)
+
+
+def _names(directory: Path, context: CheckContext) -> Sequence[str]:
+    return context.files or sorted(f.relative_to(directory).as_posix() for f in directory.rglob("*") if f.is_file())
