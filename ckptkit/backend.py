@@ -25,6 +25,7 @@ __all__ = [
     "Proof",
     "SaveContext",
     "SavedItem",
+    "SupportsDigests",
     "SupportsEstimate",
     "SupportsFingerprint",
     "SupportsIngest",
@@ -37,7 +38,8 @@ Grade = Literal["exact", "exact-with-barrier", "exact-until", "weights-only", "n
 GRADES: tuple[Grade, ...] = ("exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured")
 """From best to worst; a checkpoint's grade is the worst of its items."""
 
-Verdict = Literal["exact", "differs", "unproven"]
+Verdict = Literal["exact", "differs", "unproven", "environment-differs"]
+"""``environment-differs``: it differs, and so does what numbers depend on (versions, threads): no failure alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,19 @@ class SupportsProbe(Protocol):
 
     def prove(self, directory: Path, *, context: LoadContext) -> Proof:
         """Load the item and replay ``context.probe``; ``unproven`` with the reason when something is missing."""
+        ...
+
+
+@runtime_checkable
+class SupportsDigests(Protocol):
+    """Digest every part of a live item, for read-back after a restore and for observing a run as it goes on.
+
+    ``save`` puts the same digests into ``SavedItem.probe["digests"]`` when a probe is asked for: right after a restore
+    the store takes them again and compares part by part.
+    """
+
+    def digests(self, item: Any, /) -> Mapping[str, str]:
+        """Return a digest by name of part (``model``, ``optimizer``, ``replay_buffer``); draws and changes nothing."""
         ...
 
 

@@ -58,7 +58,7 @@ def _main(
 app.command("save")(save.save)
 app.command("list")(list_.list_checkpoints)
 app.command("show")(show.show)
-app.command("verify")(verify.verify)
+app.command("verify", cls=verify.CommandAfterDashes)(verify.verify)
 app.command("prune")(prune.prune)
 app.command("undelete")(undelete.undelete)
 app.command("pin")(pin.pin)
@@ -73,6 +73,7 @@ def run() -> None:
     """Entry point of the console script."""
     # Looking for plugins of pydantic reads the metadata of every installed package: a third of our start-up.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    output.open_missing()
     # Names that are not UTF-8 must be shown escaped, never end the command; LANG=C must not either.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
@@ -106,10 +107,14 @@ def _run(debug: bool) -> int:
     except OSError as error:
         if debug:
             traceback.print_exc()
-        return output.failure(f"{error.filename or 'ckptkit'}: {error.strerror or error}", "check the path", 10)
+        return output.failure(f"{error.filename or 'output'}: {error.strerror or error}", "check the path", 10)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
-            return output.failure(error.format_message(), f"see `{_called()} --help`", 2)
+            message = error.format_message()
+            if "\n" in message:  # called without a command: this is the help
+                sys.stderr.write(message + "\n")
+                return 2
+            return output.failure(message, f"see `{_called()} --help`", 2)
         if debug:
             traceback.print_exc()
         reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+import typer.core
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
     from ckptkit.storage import Location
     from ckptkit.store import CheckpointStore
     from ckptkit.verification import Report
+
+
+COMMAND = "ckptkit.command"
+"""Where the words after ``--`` wait in the context: typer itself would take them for references."""
+
+
+class CommandAfterDashes(typer.core.TyperCommand):
+    """A command that keeps what stands after ``--`` apart from its own arguments."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Split the words at ``--`` first."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[COMMAND] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
 
 
 def verify(
@@ -34,11 +51,20 @@ def verify(
         Literal["table", "tsv", "json", "ndjson", "junit", "sarif", "github", "gitlab"] | None,
         typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, metavar="K", help="Level resume: run the resume command twice for K steps."),
+    ] = None,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Limit for each of these runs.")] = 600,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF.")] = None,
     store: StoreOption = None,
 ) -> int:
-    """Verify checkpoints by content. Exit 0: all good; 1: problems; 4: nothing to check; 5: unsafe content."""
+    """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.
+
+    With --level resume --steps K [-- COMMAND], the resume command (that of the manifest, or COMMAND) runs twice in
+    scratch copies of the store, and what the two runs write is compared.
+    """
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
@@ -47,9 +73,14 @@ def verify(
     asked = session(context)
     places = _places(asked.open(store), refs or (), latest=latest, sample=sample)
     factories = _factories(factory or ())
+    if steps is not None and level != "resume":
+        raise UsageError("--steps belongs to --level resume")
     with bytes_progress("verify", None, quiet=asked.quiet) as advance:
         verifier = Verifier(level, on_bytes=advance, factories=factories)
         report = Report(level, [verifier.verify(at) for at in places])
+    if steps is not None:
+        command = context.meta.get(COMMAND)
+        report = _rehearsed(asked.open(store), report, steps, command, seconds, quiet=asked.quiet)
     renderers = {
         "junit": junit_report.render,
         "sarif": sarif_report.render,
@@ -67,6 +98,31 @@ def verify(
         sarif.write_text(sarif_report.render(report), encoding="utf-8")
     _talk(report, quiet=asked.quiet)
     return report.exit_code
+
+
+def _rehearsed(
+    store: "CheckpointStore", report: "Report", steps: int, command: list[str] | None, seconds: int, *, quiet: bool
+) -> "Report":
+    """Return the report with the verdict of a rehearsal added to each good checkpoint, as that of an item `(run)`."""
+    from dataclasses import replace
+
+    from ckptkit.problem import Problem
+    from ckptkit.resume import parse_template
+    from ckptkit.store import Chosen, rehearsal
+
+    template = parse_template(command) if command else None
+    results = []
+    for c in report.checkpoints:
+        if c.good and c.manifest is not None:
+            chosen = Chosen(c.at, c.manifest)
+            done = rehearsal.rehearse(store.storage, chosen, steps=steps, template=template, seconds=seconds)
+            output.talk(f"{c.at.ref}: rehearsed twice; compared: {', '.join(done.compared) or 'nothing'}", quiet=quiet)
+            c = replace(c, proofs={**c.proofs, "(run)": done.proof})
+            if done.proof.verdict == "differs":
+                problem = Problem("rehearsal-differs", done.proof.reason or "differs", item="(run)")
+                c = replace(c, problems=[*c.problems, problem])
+        results.append(c)
+    return replace(report, checkpoints=results)
 
 
 def _talk(report: "Report", *, quiet: bool) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, step_of_name
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SIDECAR_SUFFIX, step_of_name
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,8 @@ class Location:
     def ref(self) -> str:
         """``RUN@STEP``."""
         return f"{self.run}@{self.step}"
+
+    @property
+    def observed(self) -> Path:
+        """The sealed file of what the live run did next; it may be missing."""
+        return self.folder / (f"{self.name}.observed.json" if self.sidecar else OBSERVED_NAME)

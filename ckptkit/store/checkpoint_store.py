@@ -9,10 +9,12 @@ from typing import Any
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import NotFound, UsageError
 from ckptkit.manifest.models import Manifest
+from ckptkit.manifest.names import check_tag
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, open_storage
 from ckptkit.storage import refs as marks
 from ckptkit.store import choosing, listing, pruning, restoring, saving
+from ckptkit.store.observing import DEFAULT_STEPS, Anchor, Observer
 from ckptkit.store.refs import Ref
 from ckptkit.store.restoring import Factories, Restored
 from ckptkit.store.saving import Details
@@ -53,6 +55,7 @@ class CheckpointStore:
         self.storage = open_storage(url)
         self._digest = digest
         self._resumed: dict[str, tuple[str, int]] = {}
+        self._anchors: dict[str, Anchor] = {}
 
     def save(
         self,
@@ -126,6 +129,7 @@ class CheckpointStore:
             replace=replace,
             on_bytes=on_bytes,
         )
+        self._anchors[run] = Anchor(at, manifest)
         return Committed(at, manifest)
 
     def adopt_in_place(
@@ -158,6 +162,7 @@ class CheckpointStore:
         level: Level = "format",
         ranking: choosing.Ranking | None = None,
         missing_ok: bool = False,
+        readback: bool = True,
     ) -> Restored | None:
         """Put the newest checkpoint that verifies back into live objects.
 
@@ -168,6 +173,7 @@ class CheckpointStore:
             level: how far to verify before anything is loaded.
             ranking: for ``RUN@best``.
             missing_ok: return None when the run has no checkpoint at all (a fresh start). Damaged ones still raise.
+            readback: digest every part again once it is put back, and refuse to go on if one is not what was saved.
 
         Raises:
             NotFound: there is no such run, step or item.
@@ -178,9 +184,21 @@ class CheckpointStore:
         if missing_ok and not self._exists(parsed):
             return None
         chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking)
-        restored = restoring.restore(chosen, into, factories or {})
+        restored = restoring.restore(chosen, into, factories or {}, check=readback)
         self._resumed[restored.run] = (restored.run, restored.step)
+        self._anchors[restored.run] = Anchor(chosen.at, chosen.manifest)
         return restored
+
+    def observe(self, run: str, *, steps: int = DEFAULT_STEPS) -> Observer:
+        """Return an observer of the run: what it does in the steps after each checkpoint is noted and compared.
+
+        The run that saved seals the observation in the checkpoint; a run restored from it is held against that.
+
+        Args:
+            run: name of the run.
+            steps: how many steps to note after each checkpoint; each costs a digest of all parts.
+        """
+        return Observer(self._anchors, run, steps)
 
     def _exists(self, ref: Ref) -> bool:
         if not self.storage.run_folder(ref.run).is_dir():
@@ -248,8 +266,7 @@ class CheckpointStore:
 
     def tag(self, ref: str, tag: str, *, remove: bool = False) -> Location:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
-        if not tag or not tag.isprintable() or len(tag) > 128 or "," in tag:
-            raise UsageError(f"tag {tag[:80]!r} is not a short printable word", hint="for example release-1")
+        check_tag(tag)
         at = self._one(ref)
         with marks.changed(self.storage.state_folder(at.run)) as changed:
             tags = changed.tags.setdefault(at.step or 0, set())

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit import environment, registry
+from ckptkit import registry
 from ckptkit.backend import Backend, LoadContext
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFound
-from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.models import ItemEntry
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage import Location, durable
+from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen
+from ckptkit.verification import numeric
 from ckptkit.verification.levels import item_folder
 
 Factories = Mapping[str, Mapping[str, Callable[[], Any]]]
@@ -46,7 +48,7 @@ class Restored:
     warnings: Sequence[str] = ()
 
 
-def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories) -> Restored:
+def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, check: bool = True) -> Restored:
     """Load the named items, those of the whole process (random generators) last; see ``CheckpointStore.restore``."""
     manifest = chosen.manifest
     unknown = sorted(set(into) - set(manifest.items))
@@ -57,6 +59,11 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories) -> Re
     loaded: dict[str, Any] = {}
     for name in sorted(into, key=lambda n: manifest.items[n].ambient):
         loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], manifest.step, factories.get(name, {}))
+    if check and (lines := readback.differences(manifest, into)):
+        raise BackendError(
+            f"{chosen.at.ref}: {lines[0]}" + (f" (and {len(lines) - 1} more items)" if len(lines) > 1 else ""),
+            hint="training would go on otherwise than it was; restore with readback=False to go on all the same",
+        )
     return Restored(
         run=chosen.at.run,
         step=manifest.step,
@@ -65,7 +72,7 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories) -> Re
         metrics=manifest.metrics,
         config=manifest.config,
         skipped=[f"{report.at.ref}: {report.reason}" for report in chosen.skipped],
-        warnings=environment_differences(manifest),
+        warnings=numeric.differences(manifest.environment),
     )
 
 
@@ -105,23 +112,6 @@ def _reader(name: str, item: ItemEntry) -> Backend:
     return backend
 
 
-def environment_differences(manifest: Manifest) -> list[str]:
-    """Return one line for each part of the numeric environment that differs now: results may differ in the last bit.
-
-    Packages that this process has not loaded are not compared.
-    """
-    then, now = manifest.environment, environment.capture()
-    lines = []
-    for name, version in sorted(then.packages.items()):
-        if name != "ckptkit" and (here := now["packages"].get(name, version)) != version:
-            lines.append(f"{name} is {here}, the checkpoint was saved with {version}")
-    if then.threads != now["threads"]:
-        lines.append(f"{now['threads']} threads, the checkpoint was saved with {then.threads}")
-    if now["cpu_capability"] and then.cpu_capability and then.cpu_capability != now["cpu_capability"]:
-        lines.append(f"CPU capability {now['cpu_capability']}, the checkpoint was saved with {then.cpu_capability}")
-    return lines
-
-
 def copy_out(chosen: Chosen, destination: Path) -> Path:
     """Copy a checkpoint's files and manifest to a new folder, checking every byte on the way.
 
@@ -130,9 +120,10 @@ def copy_out(chosen: Chosen, destination: Path) -> Path:
         DamagedError: a file changed since it was verified.
         StoreError: the destination cannot be written.
     """
+    destination = destination.absolute()
     if os.path.lexists(destination) and (not destination.is_dir() or any(destination.iterdir())):
         raise ConflictError(f"{destination}: exists already", hint="name a new folder")
-    durable.require_space(destination.absolute().parent, chosen.manifest.size)
+    durable.require_space(destination.parent, chosen.manifest.size)
     partial = destination.with_name(f"{destination.name}.partial-{os.getpid()}")
     with durable.storage_errors(str(destination)):
         durable.make_folders(partial)
@@ -148,7 +139,7 @@ def copy_out(chosen: Chosen, destination: Path) -> Path:
             shutil.copyfile(chosen.at.manifest, partial / name)
             durable.fsync_tree(partial)
             os.rename(partial, destination)
-            durable.fsync_path(destination.absolute().parent)
+            durable.fsync_path(destination.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return destination

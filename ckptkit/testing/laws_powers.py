@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptkit.backend import Fingerprint, SupportsEstimate, SupportsFingerprint, SupportsSnapshot
+from ckptkit.backend import Fingerprint, SupportsDigests, SupportsEstimate, SupportsFingerprint, SupportsSnapshot
 from ckptkit.testing.hooks import BackendHooks
 from ckptkit.testing.outputs import short
 
@@ -56,3 +56,21 @@ class PowerLaws(BackendHooks):
         self.assert_same_outputs(expected, self.outputs(item), "after fingerprint()")
         for again, what in ((item, "the same item after use"), (self.make_item(), "another item of make_item()")):
             assert backend.fingerprint(again).value == first.value, f"{what} has another fingerprint"
+
+    def test_digests_tell_the_state_and_nothing_else(self, tmp_path: Path) -> None:
+        """Read-back and observation rest on them: equal for equal state, other after a step, taken without a trace."""
+        backend = self.backend()
+        if not isinstance(backend, SupportsDigests):
+            pytest.skip(f"{self.backend.name} takes no digests")
+        expected, item = self.outputs(self.make_item()), self.make_item()
+        first = dict(backend.digests(item))
+        assert first, "digests() names no part"
+        assert dict(backend.digests(item)) == first, "digests() taken twice differ"
+        self.assert_same_outputs(expected, self.outputs(item), "after digests()")
+        assert dict(backend.digests(item)) != first, f"digests() are the same after {self.steps} steps"
+        saved = self.save_midway(tmp_path / "item")
+        recorded = (saved.probe or {}).get("digests")
+        assert recorded, 'save(probe=True) puts no "digests" into the probe'
+        resumed = self.make_target()
+        self.resume(saved, resumed)
+        assert dict(backend.digests(resumed)) == recorded, "digests() after a load are not those of the save"

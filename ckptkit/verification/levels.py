@@ -10,7 +10,7 @@ from ckptkit.errors import BackendError, CkptkitError, ConflictError
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import Location
-from ckptkit.verification import presence, proving
+from ckptkit.verification import observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
 Factories = Mapping[str, Mapping[str, str]]
@@ -52,6 +52,7 @@ class Verifier:
             problems += presence.file_problems(at, manifest)
         except OSError as error:
             problems.append(Problem("file-unreadable", f"folder cannot be read ({error.strerror})"))
+        problems += observation.problems(at, manifest)
         bytes_read, proofs = 0, {}
         if self._depth >= LEVELS.index("digest"):
             found, bytes_read = self._digests(at, manifest, problems)
@@ -60,11 +61,7 @@ class Verifier:
             problems += self._formats(at, manifest, problems)
         if self._depth >= LEVELS.index("resume"):
             proofs = dict(self._proofs(at, manifest, problems))
-            problems += [
-                Problem("resume-differs", proof.reason or "does not resume as it was saved", item=name)
-                for name, proof in proofs.items()
-                if proof.verdict == "differs"
-            ]
+            problems += [problem for name, proof in proofs.items() if (problem := _verdict(name, proof)) is not None]
         count = sum(len(item.files) for item in manifest.items.values())
         return CheckpointReport(at, self.level, manifest, problems, count, bytes_read, proofs)
 
@@ -104,7 +101,16 @@ class Verifier:
             else:
                 folder, files = item_folder(at, name, item)
                 factories = self._factories.get(name, {})
-                yield name, proving.prove(folder, files, item, manifest.step, factories, self._limits)
+                yield name, proving.prove(folder, files, name, manifest, factories, self._limits)
+
+
+def _verdict(name: str, proof: Proof) -> Problem | None:
+    """A resume that differs fails; one that differs in another numeric environment is told, no failure by itself."""
+    if proof.verdict == "differs":
+        return Problem("resume-differs", proof.reason or "does not resume as it was saved", item=name)
+    if proof.verdict == "environment-differs":
+        return Problem("resume-environment-differs", proof.reason or "", item=name, severity="warning")
+    return None
 
 
 def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[str]]:

@@ -20,7 +20,8 @@ from ckptkit import registry
 from ckptkit.backend import LoadContext, Proof, SupportsProbe
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit.manifest.models import ItemEntry
+from ckptkit.manifest.models import Environment, Manifest
+from ckptkit.verification import numeric
 
 _ENVIRONMENT = re.compile(
     r"PATH|HOME|LANG|LC_ALL|TMPDIR|PYTHONPATH|VIRTUAL_ENV|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|"
@@ -38,18 +39,19 @@ class Limits:
 
 
 def prove(
-    folder: Path, files: Sequence[str], item: ItemEntry, step: int, factories: Mapping[str, str], limits: Limits
+    folder: Path, files: Sequence[str], name: str, manifest: Manifest, factories: Mapping[str, str], limits: Limits
 ) -> Proof:
     """Return the verdict on one item; a crash, a hang or an error while loading is ``differs`` with the reason.
 
     Args:
         folder: the item's folder.
         files: its files.
-        item: its entry in the manifest.
-        step: step of the checkpoint.
+        name: which item of the manifest.
+        manifest: of the checkpoint.
         factories: ``module:function`` by role.
         limits: of the process.
     """
+    item = manifest.items[name]
     job = {
         "folder": str(folder.resolve()),
         "files": list(files),
@@ -57,10 +59,12 @@ def prove(
         "format_version": item.format_version,
         "metadata": item.metadata,
         "probe": item.probe,
-        "step": step,
+        "step": manifest.step,
         "factories": dict(factories),
+        "environment": manifest.environment.model_dump(),
     }
     environment = {k: v for k, v in os.environ.items() if _ENVIRONMENT.fullmatch(k)}
+    environment["OMP_NUM_THREADS"] = str(manifest.environment.threads)  # the same order of additions as in the run
     command = [sys.executable, "-m", "ckptkit.verification.proving", str(limits.seconds), str(limits.memory)]
     try:
         done = subprocess.run(
@@ -92,7 +96,15 @@ def _in_child(job: dict[str, Any]) -> Proof:
         probe=job["probe"],
         factories={role: _factory(target) for role, target in job["factories"].items()},
     )
-    return backend.prove(Path(job["folder"]), context=context)
+    proof = backend.prove(Path(job["folder"]), context=context)
+    elsewhere = "; ".join(numeric.differences(Environment.model_validate(job["environment"])))
+    if proof.verdict == "differs" and elsewhere:
+        return Proof(
+            "environment-differs", f"{proof.reason or 'differs'}; the numeric environment differs: {elsewhere}"
+        )
+    if proof.verdict == "exact" and elsewhere:
+        return Proof("exact", f"although the numeric environment differs: {elsewhere}")
+    return proof
 
 
 def _factory(target: str) -> Callable[[], Any]:

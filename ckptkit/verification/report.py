@@ -41,6 +41,11 @@ class CheckpointReport:
         return self.manifest is not None and self.files_checked > 0 and not fails(self.problems)
 
     @property
+    def unproven(self) -> Sequence[str]:
+        """Items of which the level ``resume`` could neither prove nor disprove that they resume."""
+        return [name for name, proof in self.proofs.items() if proof.verdict == "unproven"]
+
+    @property
     def reason(self) -> str:
         """One line for a person: the first problem that fails it."""
         failing = [p for p in self.problems if p.severity != "warning"]
@@ -60,7 +65,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 ok, 1 problems, 4 nothing was there to check, 5 unsafe content, 7 only a missing or failing backend."""
+        """0 ok, 1 problems, 3 unproven, 4 nothing to check, 5 unsafe content, 7 just a missing or failing backend."""
         codes = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
         if any(p.severity == "unsafe" for p in codes):
             return 5
@@ -68,4 +73,6 @@ class Report:
             return 7 if all(p.code in ("backend-missing", "backend-failed") for p in codes) else 1
         if not self.checkpoints:
             return 4
-        return 0 if all(c.good for c in self.checkpoints) else 1
+        if not all(c.good for c in self.checkpoints):
+            return 1
+        return 3 if any(c.unproven for c in self.checkpoints) else 0

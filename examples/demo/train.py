@@ -86,18 +86,19 @@ def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True, help="where checkpoints go")
+    parser.add_argument("--data", type=Path, help="folder of the recorded episodes; beside the store when left out")
     parser.add_argument("--run", required=True, help="name of this run")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--save-every", type=int, default=40)
     parser.add_argument("--resume", metavar="REF", help="RUN or RUN@STEP to go on from")
     args = parser.parse_args()
     torch.set_num_threads(1)  # the same order of additions everywhere
-    data = args.store.parent / "episodes"
+    data = (args.data or args.store.parent / "episodes").resolve()
     files = sorted(data.glob("*.tfrecord")) or record(data)
     training = Training(files, args.steps)
     store = CheckpointStore(args.store)
     command = [sys.executable, __file__, "--store", "{store}", "--run", "{run}", "--resume", "{run}@{step}"]
-    command += ["--steps", str(args.steps), "--save-every", str(args.save_every)]
+    command += ["--data", str(data), "--steps", str(args.steps), "--save-every", str(args.save_every)]
     start = 0
     if args.resume:
         restored = store.restore(args.resume, into=training.items())
@@ -105,8 +106,13 @@ def main() -> None:
         print(f"resumed {restored.run} at step {start}", flush=True)
         for warning in restored.warnings:
             print(f"note: {warning}")
+    observer = store.observe(args.run)  # what this run does next is noted; what a resumed run does is held against it
     for number in range(start + 1, args.steps + 1):
         loss = training.step(number)
+        if proof := observer.note(number, training.items()):
+            print(
+                f"step {number:4d}  the last {observer.steps} steps: {proof.verdict} {proof.reason or ''}", flush=True
+            )
         if number % args.save_every == 0:
             saved = store.save(args.run, number, training.items(), metrics={"loss": loss}, resume=command)
             print(f"step {number:4d}  loss {loss:.4f}  saved {saved.path.name} ({saved.manifest.grade})", flush=True)

@@ -56,7 +56,7 @@ class NumpyRngBackend:
                 "versions": summary.library_versions(),
             },
             hazards=[f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd],
-            probe=probe.predict(tree) if context.probe else None,
+            probe={**probe.predict(tree), "digests": probe.state_digests(captured)} if context.probe else None,
             ambient=is_global,
         )
 
@@ -139,6 +139,10 @@ class NumpyRngBackend:
         if context.probe is None:
             return Proof("unproven", "no proof was recorded at save")
         return probe.replay(document.validated(directory, context.files).tree, context.probe)
+
+    def digests(self, item: Any, /) -> Mapping[str, str]:
+        """Return the digest of each generator's state, by its place."""
+        return probe.state_digests(live_trees.capture_tree(live_tree_of(item)))
 
     def estimate_bytes(self, item: Any, /) -> int:
         """Return about how many bytes rng.json will have."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ckptkit.backend import Proof
 from ckptkit.errors import BackendError
-from ckptkit_numpy import live
+from ckptkit_numpy import document, live
 from ckptkit_numpy.live_trees import live_leaves
 from ckptkit_numpy.trees import leaves, place
 
@@ -27,6 +27,17 @@ def predict(tree: Any) -> dict[str, Any]:
         if id(item) not in seen:
             seen[id(item)] = (place(path), *_draw(live.duplicate(item)))
     return {"versions": _versions(), "draws": _digests(list(seen.values()))}
+
+
+def state_digests(captured: Any) -> dict[str, str]:
+    """Return the digest of each state in a captured JSON tree, by place; one for all where there are very many."""
+    found = {
+        place(path): hashlib.sha256(document.to_bytes(document.new_document("state", {"state": leaf}))).hexdigest()
+        for path, leaf in leaves(captured).items()
+    }
+    if len(found) <= _NAMED_ONE_BY_ONE:
+        return found
+    return {f"{len(found)} generators": hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()}
 
 
 def replay(saved: Any, probe: Mapping[str, Any]) -> Proof:

@@ -127,6 +127,13 @@ class SafetensorsBackend:
 
         return probe.prove(directory, replace(context, files=context.files or _listed(directory)))
 
+    def digests(self, item: Any, /) -> Mapping[str, str]:
+        """Return the digest of each part of a live item: ``model``, ``optimizer``, ``ema``, ..."""
+        from ckptkit_safetensors.capture import capture
+        from ckptkit_safetensors.probe import digests_of
+
+        return digests_of(capture(item))
+
     def fingerprint(self, item: Any, /) -> Fingerprint:
         """Return the fingerprint of names, shapes, dtypes and ties of the model."""
         from ckptkit_safetensors.capture import capture

@@ -169,6 +169,10 @@ class TfDataBackend:
         counters = {} if count is None else {"batches_seen": count}
         return SavedItem({"tensors": len(bundle.tensors)}, counters=counters, exactness=exactness, hazards=hazards)
 
+    def digests(self, item: Any, /) -> Mapping[str, str]:
+        """Return the position and the definition; what the iterator has buffered is seen by the probe only."""
+        return _digests(item)
+
     def prove(self, directory: Path, *, context: LoadContext) -> Proof:
         """Load the iterator with the ``dataset`` factory and compare its next batches with the recorded ones."""
         if context.probe is None:
@@ -217,7 +221,11 @@ def _probe(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
         raise UnprovableError("a second dataset would write to the same cache files")
     if dangers.order_is_free(definition):
         raise UnprovableError("thread timing decides the order of elements")
-    return predict(iterator, prefix)
+    return {**predict(iterator, prefix), "digests": _digests(iterator)}
+
+
+def _digests(iterator: PersistentIterator) -> dict[str, str]:
+    return {"batches_seen": str(iterator.batches_seen), "definition": iterator.definition.fingerprint}
 
 
 def _item(sheet: Sheet, probe: dict[str, Any] | None) -> SavedItem:

@@ -256,3 +256,13 @@ class SnapshotsByReference(TallyBackend):
 class FingerprintsTheState(TallyBackend):
     def fingerprint(self, item: Any, /) -> Fingerprint:
         return Fingerprint(f"{item.stride} {item.count}")
+
+
+class DigestsAdvance(TallyBackend):
+    def digests(self, item: Any, /) -> dict[str, str]:
+        return {"next": str(item.next())}
+
+
+class DigestsNothing(TallyBackend):
+    def digests(self, item: Any, /) -> dict[str, str]:
+        return {"stride": str(item.stride)}

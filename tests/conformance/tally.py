@@ -47,7 +47,8 @@ class TallyBackend:
         if not self.can_save(item):
             raise BackendError(f"a {type(item).__name__} is not a Tally")
         (directory / "tally.json").write_bytes(strict_json.dumps(vars(item)) + b"\n")
-        probe = {"next": list(Tally(**vars(item)).next())} if context.probe else None
+        following = list(Tally(**vars(item)).next())
+        probe = {"next": following, "digests": self.digests(item)} if context.probe else None
         return SavedItem(metadata={"count": item.count}, counters={"count": item.count}, probe=probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
@@ -90,3 +91,6 @@ class TallyBackend:
 
     def fingerprint(self, item: Any, /) -> Fingerprint:
         return Fingerprint(f"stride {item.stride}")
+
+    def digests(self, item: Any, /) -> dict[str, str]:
+        return {"count": str(item.count), "total": str(item.total)}

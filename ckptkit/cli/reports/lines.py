@@ -10,9 +10,9 @@ COLUMNS = ("CHECKPOINT", "RESULT", "LEVEL", "FILES", "BYTES", "ITEM", "FILE", "C
 
 
 def result(report: CheckpointReport) -> str:
-    """Return ``ok``, ``damaged`` or ``unsafe``."""
+    """Return ``ok``, ``unproven``, ``damaged`` or ``unsafe``."""
     if report.good:
-        return "ok"
+        return "unproven" if report.unproven else "ok"
     return "unsafe" if any(p.severity == "unsafe" for p in report.problems) else "damaged"
 
 
@@ -40,7 +40,7 @@ def _head(c: CheckpointReport) -> list[object]:
 def _notes(c: CheckpointReport) -> list[tuple[str, str, str, str]]:
     notes = [(p.item or "", p.file or "", p.code, p.message) for p in c.problems]
     for name, proof in c.proofs.items():
-        if proof.verdict != "differs":  # that one is a problem, and told already
+        if "differs" not in proof.verdict:  # those are problems, and told already
             notes.append((name, "", f"resume-{proof.verdict}", proof.reason or "does what it was going to do"))
     return notes
 
@@ -83,6 +83,8 @@ def talk(report: Report) -> Iterator[str]:
     covered = coverage(report)
     bad = [c for c in report.checkpoints if not c.good]
     verdict = "all good" if not bad else f"{len(bad)} not good"
+    unproven = sum(bool(c.unproven) for c in report.checkpoints)
+    verdict += f", {unproven} not proven to resume" if unproven else ""
     yield (
         f"verified {covered['checkpoints']} checkpoints on level {report.level}: {verdict} "
         f"({covered['files']} files, {output.size(covered['bytes'])} read)"

@@ -1,0 +1,48 @@
+"""Read-back: right after a restore, digest every part of each live item again and compare with what was saved.
+
+It sees a part that was saved and not put back; it cannot see what was never captured (probes and observation do).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ckptkit import registry
+from ckptkit.backend import SupportsDigests
+from ckptkit.manifest.models import ItemEntry, Manifest
+
+
+def differences(manifest: Manifest, items: Mapping[str, Any]) -> list[str]:
+    """Return one line for each part of a restored item that is not what was saved.
+
+    Args:
+        manifest: of the checkpoint that was restored.
+        items: the live objects that the state was put into, by item name; those that are None are left out.
+    """
+    lines = []
+    for name, item in items.items():
+        saved = recorded(manifest.items[name])
+        backend = registry.get(manifest.items[name].backend)
+        if item is None or not saved or not isinstance(backend, SupportsDigests) or not backend.can_save(item):
+            continue
+        now = backend.digests(item)
+        # A target may ask for less than was saved (the bare module of a policy): what it has must be equal.
+        changed = sorted(part for part in saved if part in now and now[part] != saved[part])
+        if changed:
+            lines.append(f"item {name!r}: {', '.join(changed)} is not what was saved")
+    return lines
+
+
+def recorded(item: ItemEntry) -> Mapping[str, str]:
+    """Return the digests of the parts of an item at its save; empty when no probe was recorded."""
+    digests = (item.probe or {}).get("digests", {})
+    return digests if isinstance(digests, Mapping) else {}
+
+
+def live_digests(items: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the digests of the parts of live items, by item name; items whose backend cannot tell are left out."""
+    found: dict[str, dict[str, str]] = {}
+    for name, item in items.items():
+        backend = registry.for_object(item, name=name)
+        if isinstance(backend, SupportsDigests):
+            found[name] = dict(backend.digests(item))
+    return found

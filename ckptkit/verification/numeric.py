@@ -1,0 +1,25 @@
+"""The numeric environment, then and now: where it differs, results may differ in the last bit with nothing broken."""
+
+from typing import Any
+
+from ckptkit import environment
+from ckptkit.manifest.models import Environment
+
+
+def differences(then: Environment, now: dict[str, Any] | None = None) -> list[str]:
+    """Return one line for each part that differs; packages that this process has not loaded are not compared.
+
+    Args:
+        then: of the manifest.
+        now: from ``environment.capture``; captured when left out.
+    """
+    now = now or environment.capture()
+    lines = []
+    for name, version in sorted(then.packages.items()):
+        if name != "ckptkit" and (here := now["packages"].get(name, version)) != version:
+            lines.append(f"{name} is {here}, it was saved with {version}")
+    if then.threads != now["threads"]:
+        lines.append(f"{now['threads']} threads, it was saved with {then.threads}")
+    if now["cpu_capability"] and then.cpu_capability and then.cpu_capability != now["cpu_capability"]:
+        lines.append(f"CPU capability {now['cpu_capability']}, it was saved with {then.cpu_capability}")
+    return lines
