@@ -1,5 +1,6 @@
 """How results are printed: data on stdout, talk on stderr; a table only on a terminal, whole lines in a pipe."""
 
+import contextlib
 import json
 import os
 import sys
@@ -21,13 +22,15 @@ def talk(text: str, *, quiet: bool = False) -> None:
     """Print one line for a person, on stderr."""
     if not quiet:
         sys.stdout.flush()  # so that the two streams come in the order in which they were written
-        sys.stderr.write(text + "\n")
+        with contextlib.suppress(OSError):  # a log that cannot be written changes no result
+            sys.stderr.write(text + "\n")
 
 
 def failure(message: str, hint: str, code: int) -> int:
     """Print what went wrong and what to do, one line each, and return the exit code."""
-    try:
+    with contextlib.suppress(OSError):  # the data may have nowhere to go, which is no reason to be silent about why
         sys.stdout.flush()
+    try:
         sys.stderr.write(f"ckptkit: {safe(message)}\n")
         if hint:
             sys.stderr.write(f"  {safe(hint)}\n")
@@ -35,6 +38,13 @@ def failure(message: str, hint: str, code: int) -> int:
     except (OSError, ValueError):  # a pipe that was closed, a full device: nobody is there to be told
         closed()
     return code
+
+
+def open_missing() -> None:
+    """Open what was closed before the start (`>&-`): else the next file to be opened would take its place."""
+    for name in ("stdin", "stdout", "stderr"):  # in this order each gets its own number, 0 to 2
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 - it stays
 
 
 def closed() -> int:
