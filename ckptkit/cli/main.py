@@ -110,15 +110,18 @@ def _run(debug: bool) -> int:
         return output.failure(f"{error.filename or 'output'}: {error.strerror or error}", "check the path", 10)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
-            message = error.format_message()
-            if "\n" in message:  # called without a command: this is the help
-                sys.stderr.write(message + "\n")
-                return 2
-            return output.failure(message, f"see `{_called()} --help`", 2)
+            return _misused(error.format_message())
         if debug:
             traceback.print_exc()
         reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
         return output.failure(reason, CkptkitError.default_hint, CkptkitError.exit_code)
+
+
+def _misused(message: str) -> int:
+    if "\n" in message:  # called without a command: this is the help
+        sys.stderr.write(message + "\n")
+        return 2
+    return output.failure(message, f"see `{_called()} --help`", 2)
 
 
 def _code_of(error: SystemExit) -> int:
