@@ -1,0 +1,1 @@
+"""The data: mixtures drawn at random, points drawn from them, and the loaders that hand them out in batches."""

@@ -1,0 +1,208 @@
+"""ExperimentManager: runs an experiment, saves all of its state as one checkpoint, and resumes it exactly."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import ConflictError, DamagedError, UsageError
+from ckptkit.store import Files
+from gmm_v2.config import ExperimentConfig
+from gmm_v2.data.loaders import GMMDataLoader
+from gmm_v2.data.loaders.factory import write_whole
+from gmm_v2.experiment.checkpoints import get_latest_checkpoint, ref_of, run_of, store_of
+from gmm_v2.training.trainer import Trainer
+
+_VALIDATION_SEED = 1  # beside the seed of the training data
+
+
+class ExperimentManager:
+    """Trains in a folder: ``data_state.json``, ``validation_state.json`` and ``checkpoints/step-N/``.
+
+    Each checkpoint holds copies of the two state files, made at the same step as the weights. When they differ from
+    those beside it (a job that died between the two), the copies are right.
+
+    Args:
+        config: of the experiment.
+        experiment_dir: its folder.
+        resume_command: argument list that resumes it, for ``ckptkit resume-cmd``; fields such as ``{step}``.
+        say: takes one line of progress at a time.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        experiment_dir: Path,
+        resume_command: list[str] | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.config = config
+        self.experiment_dir = experiment_dir.absolute()
+        self.resume_command = resume_command
+        self.trainer = Trainer(config)
+        self.train_loader: GMMDataLoader | None = None
+        self.validation_loader: GMMDataLoader | None = None
+        self._say = say
+        self._resumed = False
+        self._saved_at = -1
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.experiment_dir / "checkpoints"
+
+    def start(self) -> None:
+        """Make the loaders of a new experiment.
+
+        Raises:
+            ConflictError: the folder has checkpoints already.
+        """
+        if get_latest_checkpoint(self.checkpoint_dir) is not None:
+            raise ConflictError(
+                f"{self.experiment_dir}: has checkpoints already", hint="add --resume, or name a new folder"
+            )
+        self._make_loaders(resume=False)
+
+    def resume_training(self, num_epochs: int | None = None, *, step: int | None = None) -> dict[str, Any]:
+        """Resume training from the latest checkpoint that verifies, or from the one of a step.
+
+        Args:
+            num_epochs: epochs of the whole run; the configuration's when left out.
+            step: of the checkpoint.
+
+        Returns:
+            What ``run`` returns.
+
+        Raises:
+            FileNotFoundError: there are no checkpoints, or no data state file.
+            NotFound: there is none of that step.
+            StateMismatchError: the checkpoint is of another configuration.
+            CkptkitError: nothing verifies, or it does not fit.
+        """
+        latest_checkpoint = self._checkpoint(step)
+        if latest_checkpoint is None:
+            raise FileNotFoundError(f"No checkpoints found in {self.checkpoint_dir}")
+        state_path = self.experiment_dir / "data_state.json"
+        if not state_path.exists():
+            error = FileNotFoundError(f"Data state file not found: {state_path}")
+            error.add_note(f"the checkpoint has a copy: {latest_checkpoint / 'data' / state_path.name}")
+            raise error
+        self.trainer._load_checkpoint(latest_checkpoint)
+        for name, path in self._state_files().items():
+            write_whole(path, (latest_checkpoint / name / path.name).read_bytes())
+        self._make_loaders(resume=True)
+        self._require_same_streams(latest_checkpoint)
+        self._resumed, self._saved_at = True, self.trainer.step
+        self._say(f"resumed {ref_of(latest_checkpoint)}")
+        return self.run(num_epochs)
+
+    def run(self, num_epochs: int | None = None) -> dict[str, Any]:
+        """Train to the end, saving a checkpoint every ``save_every`` steps and at the end.
+
+        Returns:
+            ``step``, ``loss`` (of the last batch, None if there was none), ``excess`` and ``digest``.
+        """
+        if num_epochs is not None and num_epochs < 1:
+            raise UsageError(f"num_epochs {num_epochs} is not at least 1")
+        if self.train_loader is None:
+            self.start()
+        assert self.train_loader is not None
+        assert self.validation_loader is not None
+        epochs = num_epochs or self.config.training_config.num_epochs
+        loss: float | None = None
+        while self.train_loader.current_epoch < epochs:
+            for data, targets in self.train_loader:
+                loss = self.trainer.train_step(data, targets)
+                if self.trainer.step % self.config.training_config.save_every == 0:
+                    self.save(loss)
+        if self._saved_at != self.trainer.step:
+            self.save(loss)
+        excess = self.trainer.excess(self.validation_loader)
+        return {"step": self.trainer.step, "loss": loss, "excess": excess, "digest": self.digest()}
+
+    def save(self, loss: float | None = None) -> Path:
+        """Save everything as one checkpoint and return its folder."""
+        assert self.train_loader is not None
+        assert self.validation_loader is not None
+        excess = self.trainer.excess(self.validation_loader)
+        files = self._state_files()
+        self.train_loader.save_state(files["data"])
+        self.validation_loader.save_state(files["validation"])
+        committed = store_of(self.checkpoint_dir).save(
+            run_of(self.checkpoint_dir),
+            self.trainer.step,
+            {
+                **self.trainer.items(),
+                **{name: Files(path, "numpy-rng") for name, path in files.items()},
+                "streams": self._streams(),
+            },
+            metrics={"excess": excess} if loss is None else {"loss": loss, "excess": excess},
+            counters={"epoch": self.train_loader.current_epoch, "batch": self.train_loader.current_batch},
+            config=self.config.model_dump(mode="json"),
+            resume=self.resume_command,
+            # A run that went back to an older checkpoint writes the later ones anew; the old ones go to the trash.
+            replace=self._resumed,
+        )
+        self._saved_at = self.trainer.step
+        self._say(f"step {self.trainer.step:5d}  excess {excess:.4f}  saved {committed.path.name}")
+        return committed.path
+
+    def digest(self) -> str:
+        """Return a digest of everything that training goes on with: weights, optimizer, counters, and data to come."""
+        import torch
+
+        assert self.train_loader is not None
+        position = (self.train_loader.current_epoch, self.train_loader.current_batch)
+        hasher = hashlib.sha256(f"{self.trainer.digest()} {position}".encode())
+        for data, _ in self.train_loader:
+            hasher.update(data.tobytes())
+        hasher.update(torch.rand(8).numpy().tobytes())
+        return hasher.hexdigest()
+
+    def _checkpoint(self, step: int | None) -> Path | None:
+        if step is None or not self.checkpoint_dir.is_dir():
+            return get_latest_checkpoint(self.checkpoint_dir)
+        return store_of(self.checkpoint_dir).choose(f"{run_of(self.checkpoint_dir)}@{step}").at.folder
+
+    def _state_files(self) -> dict[str, Path]:
+        return {
+            "data": self.experiment_dir / "data_state.json",
+            "validation": self.experiment_dir / "validation_state.json",
+        }
+
+    def _make_loaders(self, *, resume: bool) -> None:
+        training, files = self.config.training_config, self._state_files()
+        self.train_loader = GMMDataLoader(
+            config_dict=self.config.data_config,
+            batch_size=training.batch_size,
+            num_samples=training.samples_per_epoch,
+            seed=training.seed,
+            state_path=files["data"],
+            resume=resume,
+            fixed_data=training.fixed_data,
+            loader_id="train",
+        )
+        self.validation_loader = GMMDataLoader(
+            config_dict=self.config.data_config,
+            batch_size=training.validation_samples,
+            num_samples=training.validation_samples,
+            seed=training.seed + _VALIDATION_SEED,
+            state_path=files["validation"],
+            resume=resume,
+            fixed_data=True,
+            loader_id="validation",
+        )
+
+    def _streams(self) -> dict[str, Any]:
+        assert self.train_loader is not None
+        assert self.validation_loader is not None
+        return {"train": self.train_loader.generators(), "validation": self.validation_loader.generators()}
+
+    def _require_same_streams(self, checkpoint: Path) -> None:
+        """Compare what the loaders go on with, and what ckptkit has proven: two records of one thing."""
+        restored = store_of(self.checkpoint_dir).restore(ref_of(checkpoint), into={"streams": None})
+        assert restored is not None  # only with missing_ok
+        for loader, streams in self._streams().items():
+            for name, stream in streams.items():
+                if stream.bit_generator.state != restored.items["streams"][loader][name].bit_generator.state:
+                    raise DamagedError(f"{ref_of(checkpoint)}: {loader}.{name}: the state file and the streams differ")
