@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ckptkit.digest import algorithm_of, digest_file
-from ckptkit.errors import CkptkitError, ConflictError, DamagedError
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError, StoreError
 from ckptkit.manifest.models import FileEntry
 from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, is_flat, step_of_name
 from ckptkit.manifest.reading import parse
@@ -152,5 +152,8 @@ def _is_still(path: Path, entry: FileEntry) -> bool:
 
 def purge(entry: Path) -> None:
     """Remove a folder of the trash or of the staging area for good; raises StoreError."""
-    with storage_errors(f"{entry}: cannot be purged"):
-        shutil.rmtree(entry)
+    try:
+        with storage_errors(f"{entry}: cannot be purged"):
+            shutil.rmtree(entry)
+    except RecursionError as error:  # a stranger's folder, nested without end
+        raise StoreError(f"{entry}: cannot be purged: nested too deep") from error
