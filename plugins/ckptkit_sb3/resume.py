@@ -5,7 +5,7 @@ unpickled at all: parameters come through ``torch.load(weights_only=True)``, the
 SB3 builds it from the zip, which unpickles; that is done only when every pickle in it passed the gate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,18 @@ def _model(zip_path: Path, directory: Path, target: Any, context: LoadContext, s
         )
     env = target
     if env is None and "env" in context.factories:
-        env = context.factories["env"]()
+        env = _vectorized(context.factories["env"], 1 if state is None else state["agent"]["n_envs"])
     return _built_from_zip(zip_path, directory, env, context, state)
+
+
+def _vectorized(factory: Callable[[], Any], count: Any) -> Any:
+    """Return what the factory builds, as many as were saved if it builds single environments."""
+    env = factory()
+    if not is_kind(env, "gymnasium.core.Env") or count == 1:
+        return env
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    return DummyVecEnv([lambda: env, *[factory] * (int(count) - 1)])
 
 
 def _built_from_zip(zip_path: Path, directory: Path, env: Any, context: LoadContext, state: Any) -> Any:

@@ -98,19 +98,14 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     strategy = str(description.get("strategy"))
     if strategy == "none":
         return lambda: None
-    levels = levels_of(env)
-    live, saved = [class_name(e) for e in levels], description.get("levels")
-    if saved != live:
-        raise BackendError(
-            f"the environment is {' < '.join(live)}, the saved one {' < '.join(map(str, saved or ()))}",
-            hint="build the environment as in the training that was saved",
-        )
-    nodes = description.get("attributes")
-    if strategy not in _PUTS or not isinstance(nodes, list) or len(nodes) != len(levels):
+    names, nodes = description.get("levels"), description.get("attributes")
+    if strategy not in _PUTS or not isinstance(names, list) or not isinstance(nodes, list) or len(nodes) != len(names):
         raise DamagedError(f"environment: not a well-formed description by {strategy[:40]!r}")
+    levels = levels_of(env)
+    pairs = _pairs(levels, list(zip(map(str, names), nodes, strict=True)))
     decoder = Decoder(arrays, skip=SKIP | known_envs.HIDDEN.get(strategy, frozenset()))
     own = decoder.decode(description.get("own"), None, "environment")
-    for i, (level, node) in enumerate(zip(levels, nodes, strict=True)):
+    for i, (level, node) in enumerate(pairs):
         if node is not None:
             decoder.attributes(node, level, f"env[{i}]")
 
@@ -122,6 +117,21 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
         decoder.apply()  # after its own way, which may have stepped through the wrappers
 
     return put
+
+
+def _pairs(levels: list[Any], saved: list[tuple[str, Any]]) -> list[tuple[Any, Any]]:
+    """Match live levels with saved nodes; SB3's Monitor, which only keeps statistics, may be there or not."""
+    live = [(class_name(level), level) for level in levels]
+    monitors = [len([n for n, _ in side if n == selftest.MONITOR]) for side in (live, saved)]
+    if monitors[0] != monitors[1]:
+        live = [(name, level) for name, level in live if name != selftest.MONITOR]
+        saved = [(name, node) for name, node in saved if name != selftest.MONITOR]
+    if [name for name, _ in live] != [name for name, _ in saved]:
+        raise BackendError(
+            f"the environment is {' < '.join(n for n, _ in live)}, the saved one {' < '.join(n for n, _ in saved)}",
+            hint="build the environment as in the training that was saved",
+        )
+    return [(level, node) for (_, level), (_, node) in zip(live, saved, strict=True)]
 
 
 def _describe(name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str) -> tuple[dict[str, Any], list[str]]:

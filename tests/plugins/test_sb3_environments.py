@@ -1,0 +1,200 @@
+"""The state of environments: whichever way takes it has proven itself, and what cannot be taken is said."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from ckptkit_sb3 import checkpointable
+from ckptkit_sb3.selftest import without_monitor
+from gymnasium import spaces
+from sb3_agents import BACKEND, Saves, common, go_on, load, names, save, train
+from stable_baselines3 import A2C
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+class Walk(gymnasium.Env[Any, Any]):
+    """A random walk whose state stands in an attribute, or is hidden from ``vars``."""
+
+    observation_space = spaces.Box(-100, 100, (2,))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.place: Any = np.zeros(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.place = self.np_random.normal(size=2)
+        return self.seen(), {}
+
+    def step(self, action: Any) -> Any:
+        self.place = self.place + self.np_random.normal(size=2) * (1 + action)
+        return self.seen(), float(action), bool(np.abs(self.place).max() > 6), False, {}
+
+    def seen(self) -> Any:
+        return self.place.astype(np.float32)
+
+
+class Hidden(Walk):
+    """Its place is in a slot-like object that cannot be read."""
+
+    def __init__(self) -> None:
+        self._box = memoryview(bytearray(16))
+
+    @property
+    def place(self) -> Any:
+        return np.frombuffer(self._box, np.float64).copy()
+
+    @place.setter
+    def place(self, value: Any) -> None:
+        self._box[:] = np.asarray(value, np.float64).tobytes()
+
+
+class Told(Hidden):
+    """Tells its state itself."""
+
+    def get_state(self) -> Any:
+        return {"place": self.place}
+
+    def set_state(self, state: Any) -> None:
+        self.place = state["place"]
+
+
+class Liar(Hidden):
+    """Has the protocol, but forgets half of its place (as a pickled EzPickle environment does)."""
+
+    def get_state(self) -> Any:
+        return self.place[:1]
+
+    def set_state(self, state: Any) -> None:
+        self.place = np.array([state[0], 0.0])
+
+
+class WithFile(Walk):
+    """Holds something that a copy would share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = open(__file__)  # noqa: SIM115  # open for as long as the environment
+
+    def close(self) -> None:
+        self.log.close()
+
+
+def agent(factory: Any, seed: int) -> Any:
+    return A2C("MlpPolicy", DummyVecEnv([factory] * 2), **common(seed))
+
+
+def outcome(factory: Any, folder: Path, **more: Any) -> tuple[Any, str, bool]:
+    """Return exactness, strategy, and whether a resumed run really ends the same."""
+    saves = Saves(folder, env=factory)
+    expected = train(agent(factory, 1), saves, total=60, every=25, **more)
+    item = saves.made[-1][1] if more else saves.made[0][1]
+    place = saves.made[-1][0] if more else saves.made[0][0]
+    found = go_on(load(place, item, agent(factory, 5)), 60)
+    weights = [k for k in expected if k.startswith("policy")]
+    return item.exactness, item.metadata["environments"][0]["strategy"], all(found[k] == expected[k] for k in weights)
+
+
+def test_attributes_are_taken_when_nothing_had_to_be_left_out(tmp_path: Path) -> None:
+    exactness, strategy, same = outcome(Walk, tmp_path)
+    assert (exactness.grade, strategy, same) == ("exact", "attributes", True)
+
+
+def test_an_environments_own_protocol_comes_first(tmp_path: Path) -> None:
+    exactness, strategy, same = outcome(Told, tmp_path)
+    assert (exactness.grade, strategy, same) == ("exact", "protocol", True)
+
+
+def test_state_that_cannot_be_read_is_graded_not_captured_with_the_reason(tmp_path: Path) -> None:
+    exactness, strategy, same = outcome(Hidden, tmp_path)
+    assert (exactness.grade, strategy, same) == ("not-captured", "none", False)
+    assert "_box" in str(exactness.reason)
+    assert "memoryview" in str(exactness.reason)
+
+
+def test_a_protocol_that_loses_state_fails_its_self_test(tmp_path: Path) -> None:
+    exactness, _, _ = outcome(Liar, tmp_path)
+    assert exactness.grade == "not-captured"
+    assert "goes on differently" in str(exactness.reason)
+
+
+def test_hidden_state_comes_back_by_replaying_the_actions(tmp_path: Path) -> None:
+    exactness, strategy, same = outcome(checkpointable(Hidden, replay=True), tmp_path)
+    assert (exactness.grade, strategy, same) == ("exact", "replay", True)
+
+
+def test_a_log_that_grew_too_long_is_given_up_and_said(tmp_path: Path) -> None:
+    exactness, strategy, _ = outcome(checkpointable(Hidden, replay=True, longest=5), tmp_path)
+    assert (exactness.grade, strategy) == ("not-captured", "none")
+
+
+def test_a_barrier_makes_a_resume_exact_without_any_environment_state(tmp_path: Path) -> None:
+    saves = Saves(tmp_path, env=Hidden)
+    expected = train(agent(Hidden, 1), saves, total=60, every=50, barrier=7)
+    folder, item = saves.made[0]
+    assert item.exactness.grade == "exact-with-barrier"
+    found = go_on(load(folder, item, agent(Hidden, 5)), 60)
+    assert found["policy"] == expected["policy"]
+
+
+def test_an_environment_that_shares_something_with_its_copy_is_not_tested_but_put_back(tmp_path: Path) -> None:
+    made: list[Any] = []
+
+    def factory() -> Any:
+        made.append(checkpointed := WithFile())
+        return checkpointed
+
+    model = A2C("MlpPolicy", DummyVecEnv([factory]), **common(0))
+    model.learn(10)
+    item = save(model, tmp_path)
+    for env in made:
+        env.close()
+    assert item.exactness.grade == "not-captured"
+    assert "TextIOWrapper" in str(item.exactness.reason)
+
+
+def test_an_environment_without_a_way_to_build_another_is_not_tested(tmp_path: Path) -> None:
+    model = agent(Walk, 0)
+    model.learn(10)
+    item = save(model, tmp_path)
+    assert item.exactness.grade == "not-captured"
+    assert 'factories={"env": ...}' in str(item.exactness.reason)
+
+
+def test_environments_in_other_processes_need_the_wrapper(tmp_path: Path) -> None:
+    env = SubprocVecEnv([lambda: gymnasium.make("CartPole-v1")], start_method="fork")
+    try:
+        model = A2C("MlpPolicy", env, **common(0))
+        model.learn(10)
+        item = save(model, tmp_path)
+    finally:
+        env.close()
+    assert item.exactness.grade == "not-captured"
+    assert "checkpointable" in str(item.exactness.reason)
+
+
+def test_the_self_test_leaves_the_live_environment_alone(tmp_path: Path) -> None:
+    model = A2C("MlpPolicy", "CartPole-v1", **common(0))
+    model.learn(10)
+    live = without_monitor(model.env.envs[0]).unwrapped
+    before = (live.state.copy(), live.np_random.bit_generator.state)
+    digests = BACKEND.digests(model)
+    save(model, tmp_path)
+    assert np.array_equal(before[0], live.state)
+    assert before[1] == live.np_random.bit_generator.state
+    assert BACKEND.digests(model) == digests
+
+
+def test_an_agent_whose_environment_is_lost_begins_a_new_episode(tmp_path: Path) -> None:
+    model = agent(Hidden, 0)
+    model.learn(10)
+    item = save(model, tmp_path)
+    resumed = load(tmp_path, item, agent(Hidden, 3))
+    assert resumed.model._last_obs is None
+    resumed.model.learn(10, reset_num_timesteps=False, callback=resumed.callback)
+    assert resumed.model.num_timesteps == 20
+    assert "state.json" in names(tmp_path)
