@@ -109,6 +109,7 @@ def _rehearsed(
     from ckptkit.problem import Problem
     from ckptkit.resume import parse_template
     from ckptkit.store import Chosen, rehearsal
+    from ckptkit.verification.report import REHEARSED
 
     template = parse_template(command) if command else None
     results = []
@@ -117,9 +118,9 @@ def _rehearsed(
             chosen = Chosen(c.at, c.manifest)
             done = rehearsal.rehearse(store.storage, chosen, steps=steps, template=template, seconds=seconds)
             output.talk(f"{c.at.ref}: rehearsed twice; compared: {', '.join(done.compared) or 'nothing'}", quiet=quiet)
-            c = replace(c, proofs={**c.proofs, "(run)": done.proof})
+            c = replace(c, proofs={**c.proofs, REHEARSED: done.proof})
             if done.proof.verdict == "differs":
-                problem = Problem("rehearsal-differs", done.proof.reason or "differs", item="(run)")
+                problem = Problem("rehearsal-differs", done.proof.reason or "differs", item=REHEARSED)
                 c = replace(c, problems=[*c.problems, problem])
         results.append(c)
     return replace(report, checkpoints=results)

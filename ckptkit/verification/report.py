@@ -10,6 +10,8 @@ from ckptkit.problem import Problem, fails
 from ckptkit.storage import Location
 
 Level = Literal["presence", "digest", "format", "resume"]
+REHEARSED = "(run)"
+"""Name under which the verdict on a rehearsal of the whole run stands among the items' proofs."""
 LEVELS: tuple[Level, ...] = ("presence", "digest", "format", "resume")
 
 
@@ -42,7 +44,12 @@ class CheckpointReport:
 
     @property
     def unproven(self) -> Sequence[str]:
-        """Items of which the level ``resume`` could neither prove nor disprove that they resume."""
+        """Items of which the level ``resume`` could neither prove nor disprove that they resume.
+
+        A rehearsal of the whole run that was exact has proven every item with it.
+        """
+        if (rehearsed := self.proofs.get(REHEARSED)) is not None and rehearsed.verdict == "exact":
+            return []
         return [name for name, proof in self.proofs.items() if proof.verdict == "unproven"]
 
     @property
