@@ -1,0 +1,156 @@
+"""What every hook does with the store: save a run's checkpoints, prune them, find the newest one that verifies."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ckptkit.errors import CkptkitError, NotFound, NothingResumable
+from ckptkit.retention import RetentionPolicy
+from ckptkit.store import CheckpointStore, Chosen, Restored
+
+Mode = Literal["min", "max"]
+_LOG = logging.getLogger("ckptkit_hooks")
+
+
+class Keeper:
+    """The checkpoints of one run.
+
+    Args:
+        store: the store, or its path.
+        run: name of the run.
+        keep_last_n: how many of the newest that verify are kept; None keeps all (unless ``keep_best_n`` is given).
+        keep_best_n: how many of the best by ``best_metric`` are kept besides.
+        best_metric: name of the metric.
+        best_mode: whether the best is the ``min`` or the ``max``.
+        resume: argument list that goes on from a checkpoint, for ``ckptkit resume-cmd``.
+
+    Raises:
+        UsageError: an interval, count or mode makes no sense.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore | str | Path,
+        run: str,
+        *,
+        keep_last_n: int | None = None,
+        keep_best_n: int | None = None,
+        best_metric: str | None = None,
+        best_mode: Mode | None = None,
+        resume: Sequence[str] | None = None,
+    ) -> None:
+        self.store = store if isinstance(store, CheckpointStore) else CheckpointStore(store)
+        self.run = run
+        self._resume = resume
+        self._metric = best_metric
+        self._retention: RetentionPolicy | None = None
+        if keep_last_n is not None or keep_best_n is not None:
+            self._retention = RetentionPolicy(
+                keep_last=keep_last_n, keep_best=keep_best_n, metric=best_metric, mode=best_mode
+            )
+        self._parent: str | None = None
+        self._safe: int | None = None
+
+    def is_safe(self, step: int) -> bool:
+        """Return whether the step was saved by this keeper, or is the one that training resumed from."""
+        return step == self._safe
+
+    def save(
+        self,
+        step: int,
+        items: Mapping[str, Any],
+        *,
+        metrics: Mapping[str, float] | None = None,
+        counters: Mapping[str, int] | None = None,
+        boundary: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Save a checkpoint, then prune; returns its name. A step that is safe already is not saved again.
+
+        Raises:
+            CkptkitError: it could not be saved; see ``CheckpointStore.save``. Pruning that fails is only logged.
+        """
+        name = f"{self.run}@{step}"
+        if self.is_safe(step):
+            return name
+        numbers = {key: float(value) for key, value in (metrics or {}).items()}
+        if self._metric is not None and self._metric not in numbers:
+            known = ", ".join(sorted(numbers)) or "none at all"
+            _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._metric, known)
+        self.store.save(
+            self.run,
+            step,
+            items,
+            metrics=numbers,
+            counters=counters,
+            boundary=boundary,
+            resume=self._resume,
+            parent=self._parent,
+        )
+        self._safe = step
+        _LOG.info("saved %s", name)
+        self._prune()
+        return name
+
+    def _prune(self) -> None:
+        if self._retention is None:
+            return
+        try:
+            pruned = self.store.prune(self.store.plan_prune(self._retention, run=self.run))
+        except CkptkitError as error:  # it is saved: that old ones stay is no reason to end the training
+            _LOG.warning("%s: old checkpoints stay: %s", self.run, error)
+            return
+        for failure in pruned.failures:
+            _LOG.warning("%s: %s", self.run, failure)
+
+    def newest(self, ref: str | None = None) -> Chosen | None:
+        """Return the newest checkpoint that verifies, or None if the run has none at all: a fresh start.
+
+        Why newer ones were skipped is logged as warnings.
+
+        Args:
+            ref: another one to go on from: ``RUN@STEP`` or ``RUN@best``; it must exist.
+
+        Raises:
+            NothingResumable: the run has checkpoints, but none that verifies.
+            NotFound, DamagedError: the one that was named does not exist, or does not verify.
+        """
+        if ref is None and not self.store.storage.run_folder(self.run).is_dir():
+            return self._fresh()
+        try:
+            chosen = self.store.choose(ref or self.run)
+        except NothingResumable:
+            raise
+        except NotFound:
+            if ref is not None:
+                raise
+            return self._fresh()
+        for report in chosen.skipped:
+            _LOG.warning("skipped %s: %s", report.at.ref, report.reason)
+        self._resumed(chosen.at.run, chosen.manifest.step)
+        return chosen
+
+    def _fresh(self) -> None:
+        _LOG.warning("%s: no checkpoint in %s, a fresh start", self.run, self.store.storage.root)
+
+    def restore(
+        self, into: Mapping[str, Any], ref: str | None = None, *, factories: Mapping[str, Any] | None = None
+    ) -> Restored | None:
+        """Put the newest checkpoint that verifies into live objects; None and the errors as for ``newest``.
+
+        Raises:
+            BackendError: the state does not fit; nothing was changed.
+        """
+        chosen = self.newest(ref)
+        if chosen is None:
+            return None
+        restored = self.store.restore(chosen.at.ref, into, factories=factories)
+        assert restored is not None  # only with missing_ok
+        for warning in restored.warnings:
+            _LOG.warning("%s: the last bits of results may differ: %s", chosen.at.ref, warning)
+        return restored
+
+    def _resumed(self, run: str, step: int) -> None:
+        self._parent = f"{run}@{step}"
+        self._safe = step if run == self.run else None
+        _LOG.info("resuming from %s", self._parent)

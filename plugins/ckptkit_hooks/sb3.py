@@ -1,0 +1,162 @@
+"""Stable-Baselines3: a callback that saves exactly resumable checkpoints at clean boundaries, and goes on from them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ckptkit.store import CheckpointStore
+from ckptkit_hooks.keeper import Keeper, Mode
+from ckptkit_hooks.sigterm import StopRequest
+from ckptkit_sb3 import CheckpointBoundary
+from ckptkit_sb3.boundary import progress_of
+
+_ITEM = "agent"
+REWARD = "ep_rew_mean"
+"""The metric of every checkpoint: mean reward of the last episodes (SB3's ``ep_info_buffer``, 100 of them)."""
+
+
+def CheckpointCallback(  # reads as the callback class that it returns
+    store: CheckpointStore | str | Path,
+    run: str,
+    *,
+    every_steps: int | None = None,
+    every_episodes: int | None = None,
+    keep_last_n: int | None = None,
+    keep_best_n: int | None = None,
+    best_metric: str = REWARD,
+    best_mode: Mode = "max",
+    metrics: Callable[[Any], Mapping[str, float]] | None = None,
+    barrier: int | None = None,
+    sigterm: bool = True,
+    resume: Sequence[str] | None = None,
+) -> Any:
+    """Return an SB3 callback that keeps the checkpoints of one run.
+
+    A save that falls due is made at the entry of the next rollout, where nothing is in flight. So is the one after a
+    SIGTERM; then the process ends with exit code 143.
+
+    Args:
+        store: the store, or its path.
+        run: name of the run.
+        every_steps: save each time ``num_timesteps`` passes a multiple of it.
+        every_episodes: save each time the number of finished episodes passes a multiple of it.
+        keep_last_n: keep this many of the newest that verify; None keeps all.
+        keep_best_n: keep this many of the best besides.
+        best_metric: by which metric; ``ep_rew_mean`` or one of ``metrics``.
+        best_mode: ``min`` or ``max``.
+        metrics: more metrics, from the algorithm.
+        barrier: for environments whose state cannot be captured; see ``ckptkit_sb3.CheckpointBoundary``.
+        sigterm: whether SIGTERM saves first.
+        resume: argument list for ``ckptkit resume-cmd``.
+
+    Returns:
+        A ``CallbackList`` with two methods:
+        ``resume_or_start(model, total_timesteps, *, ref=None, callback=None, **learn)`` puts the newest checkpoint
+        that verifies into the model, which was built as in the training that is resumed (with none, it starts
+        afresh), and trains until ``num_timesteps`` reaches ``total_timesteps``; it returns the model.
+        ``save()`` asks for a save at the next boundary.
+
+    Raises:
+        UsageError: an interval or a count below 1.
+    """
+    keeper = Keeper(
+        store,
+        run,
+        keep_last_n=keep_last_n,
+        keep_best_n=keep_best_n,
+        best_metric=best_metric if keep_best_n is not None or best_metric != REWARD else None,
+        best_mode=best_mode if keep_best_n is not None or best_metric != REWARD else None,
+        resume=resume,
+    )
+    stop = StopRequest({"learn"}, enabled=sigterm)
+
+    def save(model: Any) -> None:
+        step = model.num_timesteps
+        requested = progress_of(model).requested_at
+        boundary = {"kind": "rollout", "requested_at": step if requested is None else requested, "saved_at": step}
+        measured = {**_reward(model), **(metrics(model) if metrics is not None else {})}
+        name = keeper.save(step, {_ITEM: model}, metrics=measured, boundary=boundary)
+        if stop.requested:
+            stop.exit(name)
+
+    boundary = CheckpointBoundary(save, every_steps=every_steps, every_episodes=every_episodes, barrier=barrier)
+    return _callback_class()(keeper, stop, boundary)
+
+
+def _reward(model: Any) -> dict[str, float]:
+    episodes = getattr(model, "ep_info_buffer", None)
+    if not episodes:
+        return {}
+    return {REWARD: sum(float(episode["r"]) for episode in episodes) / len(episodes)}
+
+
+_CLASSES: list[Any] = []
+
+
+def _callback_class() -> Any:
+    if not _CLASSES:
+        _CLASSES.append(_build_class())
+    return _CLASSES[0]
+
+
+def _build_class() -> type:
+    from stable_baselines3.common.callbacks import CallbackList
+
+    class CheckpointCallback(CallbackList):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
+        """Saves through the boundary; turns a SIGTERM into a request for a save."""
+
+        def __init__(self, keeper: Keeper, stop: StopRequest, boundary: Any) -> None:
+            super().__init__([boundary])
+            self._keeper = keeper
+            self._stop = stop
+            self._boundary = boundary
+
+        def save(self) -> None:
+            """Ask for a save at the next clean boundary."""
+            self._boundary.request()
+
+        def resume_or_start(
+            self, model: Any, total_timesteps: int, *, ref: str | None = None, callback: Any = None, **learn: Any
+        ) -> Any:
+            """Put the newest checkpoint that verifies into the model, train until ``total_timesteps``, return it.
+
+            Args:
+                model: built as in the training that is resumed.
+                total_timesteps: of the whole training, not of what is left of it.
+                ref: ``RUN@STEP`` or ``RUN@best`` to go on from another one than the newest.
+                callback: other callbacks.
+                learn: more arguments of ``learn``.
+
+            Raises:
+                NothingResumable: there are checkpoints, but none that verifies.
+                BackendError: the state does not fit the model; it is unchanged.
+            """
+            restored = self._keeper.restore({_ITEM: model}, ref)
+            callbacks = [self, *(callback if isinstance(callback, list) else [callback] if callback else [])]
+            if restored is not None:
+                callbacks.append(restored.items[_ITEM].callback)  # last: it puts the random generators back
+            left = total_timesteps - (model.num_timesteps if restored is not None else 0)
+            if left > 0:
+                model.learn(left, callback=callbacks, reset_num_timesteps=restored is None, **learn)
+            return model
+
+        def _on_training_start(self) -> None:
+            self._asked = False
+            self._stop.watch()
+            super()._on_training_start()
+
+        def _on_step(self) -> bool:
+            self._ask()
+            return bool(super()._on_step())
+
+        def _ask(self) -> None:
+            if self._stop.requested and not self._asked:
+                self._asked = True
+                self._boundary.request()
+
+        def _on_training_end(self) -> None:
+            self._ask()
+            super()._on_training_end()
+            self._stop.unwatch()
+
+    return CheckpointCallback

@@ -1,0 +1,117 @@
+"""One story for every framework hook: train; be killed; find the newest damaged; get a SIGTERM; come to the same end.
+
+A test file of a hook is the training script as well: run as a program it trains, and kills itself where it is told to.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptkit import CheckpointStore
+
+RUN = "story/run1"
+TIMEOUT = 300  # for a hanging process, not for a slow one
+
+
+@dataclass
+class Part:
+    """What one process did: its exit code, what it printed, and the steps in the store afterwards."""
+
+    code: int
+    out: str
+    err: str
+    steps: list[int]
+
+    @property
+    def digest(self) -> str:
+        return self.out.split("digest ")[1].split()[0]
+
+
+@dataclass
+class Story:
+    """The uninterrupted run, and the processes of the interrupted one."""
+
+    store: Path
+    straight: Part
+    killed: Part
+    damaged: int
+    terminated: Part
+    finished: Part
+
+
+def steps_of(store: Path) -> list[int]:
+    kept = CheckpointStore(store)
+    return [at.step or 0 for at in kept.locate(RUN)] if (store / RUN).is_dir() else []
+
+
+def play(program: str, store: Path, *arguments: str) -> Part:
+    command = [sys.executable, "-X", "faulthandler", program, str(store), *arguments]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment, check=False)
+    return Part(done.returncode, done.stdout, done.stderr, steps_of(store))
+
+
+def tell(program: str, place: Path, *, kill_at: int, term_at: int) -> Story:
+    """Run all processes; ``kill_at`` and ``term_at`` count steps of the whole training."""
+    store = place / "interrupted"
+    straight = play(program, place / "straight")
+    killed = play(program, store, "--kill-at", str(kill_at))
+    damaged = killed.steps[-1]
+    flip_a_bit(store, damaged)
+    terminated = play(program, store, "--term-at", str(term_at))
+    finished = play(program, store)
+    return Story(store, straight, killed, damaged, terminated, finished)
+
+
+def flip_a_bit(store: Path, step: int) -> None:
+    """Damage the largest file of a checkpoint, by one bit in its middle."""
+    at = next(at for at in CheckpointStore(store).locate(RUN) if at.step == step)
+    victim = max((f for f in at.folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+
+
+def main(train: Callable[[Path, Callable[[int], None]], str]) -> None:
+    """Run a training script: ``train(store, at_step)`` calls ``at_step`` with each step and returns a digest."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--kill-at", type=int, default=-1)
+    parser.add_argument("--term-at", type=int, default=-1)
+    wanted = parser.parse_args()
+
+    def at_step(step: int) -> None:
+        if step == wanted.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step == wanted.term_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    print("digest", train(wanted.store, at_step))
+
+
+def the_same_end(story: Story) -> None:
+    assert story.straight.code == 0, story.straight.err
+    assert story.finished.code == 0, story.finished.err
+    assert story.finished.digest == story.straight.digest
+
+
+def killed_without_a_word(story: Story) -> None:
+    assert story.killed.code == -signal.SIGKILL, story.killed.err
+
+
+def fell_back(story: Story, to: int) -> None:
+    assert f"skipped {RUN}@{story.damaged}: " in story.terminated.err
+    assert f"{RUN}@{to}" in story.terminated.err
+
+
+def saved_first(story: Story, at: int) -> None:
+    """The SIGTERM at a step was answered by a checkpoint, and exit code 143."""
+    assert story.terminated.code == 128 + signal.SIGTERM, story.terminated.err
+    assert "digest" not in story.terminated.out
+    assert story.terminated.steps[-1] == at
+    assert f"SIGTERM: saved {RUN}@{at}, ending" in story.terminated.err

@@ -1,0 +1,65 @@
+"""The SB3 hook, with PPO in processes of their own; this file is their training script as well."""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
+
+from tests.plugins import hooks_story
+from tests.plugins.hooks_story import RUN, Story
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+TOTAL = 512
+ROLLOUT = 32
+
+
+def make(seed: int = 3, algorithm: str = "PPO") -> Any:
+    import gymnasium
+    import stable_baselines3
+
+    env = gymnasium.make("CartPole-v1")
+    if algorithm == "PPO":
+        return stable_baselines3.PPO("MlpPolicy", env, n_steps=ROLLOUT, batch_size=16, n_epochs=2, seed=seed)
+    return stable_baselines3.DQN("MlpPolicy", env, learning_starts=20, buffer_size=200, seed=seed)
+
+
+def train(store: Path, at_step: Callable[[int], None]) -> str:
+    import torch
+    from ckptkit_hooks.sb3 import CheckpointCallback
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Tell(BaseCallback):
+        def _on_step(self) -> bool:
+            at_step(self.model.num_timesteps)
+            return True
+
+    logging.basicConfig(level=logging.INFO)
+    torch.set_num_threads(1)
+    hook = CheckpointCallback(store, RUN, every_steps=64, keep_last_n=2, keep_best_n=1)
+    model = hook.resume_or_start(make(), TOTAL, callback=Tell())
+    hasher = hashlib.sha256(str((model.num_timesteps, model._last_obs.tolist())).encode())
+    for value in model.policy.state_dict().values():
+        hasher.update(value.numpy().tobytes())
+    hasher.update(torch.rand(4).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return hooks_story.tell(__file__, tmp_path_factory.mktemp("sb3"), kill_at=270, term_at=330)
+
+
+def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
+    hooks_story.killed_without_a_word(story)
+    hooks_story.the_same_end(story)
+
+
+if __name__ == "__main__":
+    hooks_story.main(train)
