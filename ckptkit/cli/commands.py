@@ -1,6 +1,6 @@
 """Commands that other distributions add to `ckptkit`, through the entry-point group ``ckptkit.commands``.
 
-An entry point names a function with typer annotations, or a ``typer.Typer`` for a command that has commands of its own::
+An entry point names a function with typer annotations, or a ``typer.Typer`` (a command that has commands of its own)::
 
     [project.entry-points."ckptkit.commands"]
     check-data = "ckptkit_data.command:check_data"
