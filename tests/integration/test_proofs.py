@@ -1,0 +1,178 @@
+"""Read-back, observed steps, rehearsals and the numeric environment: the proofs that the store itself takes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ckptkit import CheckpointStore
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit.verification import Verifier
+
+STEPS = 3
+SCRIPT = """
+import os, sys
+import numpy as np
+from ckptkit import CheckpointStore
+
+ref, mode = sys.argv[1:3]
+store = CheckpointStore(os.environ["CKPTKIT_STORE"])
+items = {"rng": np.random.default_rng(0)}
+start = store.restore(ref, into=items).step
+observer = store.observe("toy") if mode != "unobserved" else None
+for step in range(start + 1, start + 7):
+    items["rng"].random(3 if mode != "random" else int.from_bytes(os.urandom(1)))
+    if observer:
+        observer.note(step, items)
+    if step % 3 == 0:
+        store.save("toy", step, items)
+"""
+
+
+def saved(store: CheckpointStore, **items: Any) -> None:
+    store.save("toy", 6, items, resume=[sys.executable, str(store.storage.root.parent / "train.py"), "{run}@{step}"])
+
+
+def test_read_back_names_the_part_that_was_not_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    saved(store, rng={"data": np.random.default_rng(1), "noise": np.random.default_rng(2)})
+    from ckptkit_numpy import NumpyRngBackend
+
+    load = NumpyRngBackend.load
+
+    def forgets_one(self: Any, directory: Path, *, target: Any, context: Any) -> Any:
+        noise = np.random.default_rng(9)
+        load(self, directory, target={"data": target["data"], "noise": noise}, context=context)
+        return target
+
+    monkeypatch.setattr(NumpyRngBackend, "load", forgets_one)
+    target = {"data": np.random.default_rng(1), "noise": np.random.default_rng(3)}
+    with pytest.raises(BackendError, match=r"'rng': generators.noise is not what was saved"):
+        store.restore("toy", into={"rng": target})
+    restored = store.restore("toy", into={"rng": target}, readback=False)
+    assert restored is not None
+    assert restored.step == 6
+
+
+def test_a_resumed_run_is_held_against_what_the_first_run_did_next(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    generator = np.random.default_rng(1)
+    saved(store, rng=generator)
+    first = store.observe("toy", steps=STEPS)
+    for step in range(7, 7 + STEPS):
+        generator.random()
+        assert first.note(step, {"rng": generator}) is None
+    for draws, verdict in ((1, "exact"), (2, "differs")):
+        store.restore("toy", into={"rng": generator})
+        again = store.observe("toy", steps=STEPS)
+        for step in range(7, 7 + STEPS):
+            generator.random(draws)
+            proof = again.note(step, {"rng": generator})
+        assert proof is not None
+        assert proof.verdict == verdict
+    assert proof.reason is not None
+    assert "step 7" in proof.reason
+
+
+def test_a_run_that_died_before_leaves_no_observation(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    generator = np.random.default_rng(1)
+    saved(store, rng=generator)
+    store.observe("toy", steps=STEPS).note(7, {"rng": generator})
+    assert not store.locate("toy")[0].observed.exists()
+    assert store.verify("toy").exit_code == 0
+
+
+def test_a_sealed_observation_travels_and_verifies_with_the_checkpoint(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    generator = np.random.default_rng(1)
+    saved(store, rng=generator)
+    store.observe("toy", steps=1).note(7, {"rng": generator})
+    sealed = store.locate("toy")[0].observed
+    assert sealed.parent == store.locate("toy")[0].folder
+    assert store.verify("toy").exit_code == 0
+    data = json.loads(sealed.read_text())
+    data["steps"]["7"]["rng"]["generators"] = "0" * 64
+    sealed.write_text(json.dumps(data))
+    report = store.verify("toy")
+    assert [p.code for p in report.checkpoints[0].problems] == ["observed-damaged"]
+    with pytest.raises(DamagedError, match="own digest"):
+        store.observe("toy", steps=1).note(7, {"rng": generator})
+
+
+def test_the_resume_level_proves_generators_in_a_process_of_their_own(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    saved(store, rng=np.random.default_rng(1))
+    report = Verifier("resume").verify(store.locate("toy")[0])
+    assert report.proofs["rng"].verdict == "exact"
+
+
+def test_without_its_factory_an_item_is_unproven_never_ok(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the safetensors backend needs torch; make setup installs it")
+    store = CheckpointStore(tmp_path / "store")
+    saved(store, policy=torch.nn.Linear(2, 2))
+    report = store.verify("toy", level="resume")
+    assert report.checkpoints[0].proofs["policy"].verdict == "unproven"
+    assert report.exit_code == 3
+
+
+def test_a_difference_in_another_numeric_environment_is_a_verdict_of_its_own(tmp_path: Path) -> None:
+    from ckptkit.manifest.reading import parse, sealed
+
+    store = CheckpointStore(tmp_path / "store")
+    saved(store, rng=np.random.default_rng(1))
+    at = store.locate("toy")[0]
+    fields = parse(at.manifest.read_bytes()).model_dump()
+    del fields["digest"]
+    fields["items"]["rng"]["probe"]["draws"][0][1] = "sha256:" + "0" * 64
+    fields["environment"]["packages"]["numpy"] = "1.0.0"
+    at.manifest.write_bytes(sealed(fields, "blake3")[1])
+    report = Verifier("resume").verify(at)
+    assert report.proofs["rng"].verdict == "environment-differs"
+    assert "it was saved with 1.0.0" in (report.proofs["rng"].reason or "")
+    assert report.good
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "verdict"),
+    [("observed", 0, "exact"), ("unobserved", 0, "exact"), ("random", 1, "differs")],
+)
+def test_a_rehearsal_tells_whether_the_script_itself_is_deterministic(
+    tmp_path: Path, mode: str, code: int, verdict: str
+) -> None:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    store = CheckpointStore(tmp_path / "store")
+    saved(store, rng=np.random.default_rng(1))
+    before = sorted(path for path in store.storage.root.rglob("*"))
+    command = [sys.executable, "-m", "ckptkit.cli.main", "--store", str(store.storage.root), "verify", "toy"]
+    command += ["--level", "resume", "--steps", "4", "--format", "json", "--"]
+    command += [sys.executable, str(tmp_path / "train.py"), "{run}@{step}", mode, "{store}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == code, done.stderr
+    found = json.loads(done.stdout)["checkpoints"][0]
+    assert found["proofs"]["(run)"]["verdict"] == verdict
+    assert sorted(path for path in store.storage.root.rglob("*")) == before, "the rehearsal touched the real store"
+
+
+def test_a_rehearsal_of_a_command_that_fails_is_unproven_with_its_last_words(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    saved(store, rng=np.random.default_rng(1))
+    command = [sys.executable, "-m", "ckptkit.cli.main", "--store", str(store.storage.root), "verify", "toy"]
+    command += [
+        "--level",
+        "resume",
+        "--steps",
+        "1",
+        "--",
+        sys.executable,
+        "-c",
+        "raise SystemExit('no data')",
+        "{path}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 3
+    assert "no data" in done.stdout
