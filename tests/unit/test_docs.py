@@ -1,0 +1,218 @@
+"""The documentation agrees with the code: links, problem codes, options, and every block that a person would copy."""
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))])
+_CODE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
+_BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _blocks(page: Path, *languages: str) -> list[str]:
+    return [text for language, text in _BLOCK.findall(page.read_text(encoding="utf-8")) if language in languages]
+
+
+def _anchors(page: Path) -> set[str]:
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(_BLOCK.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    seen: set[Path] = set()
+    waiting = [DOCS / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        links = _LINK.findall(_BLOCK.sub("", page.read_text(encoding="utf-8")))
+        waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links if "://" not in link]
+    assert [_name(page) for page in sorted(DOCS.rglob("*.md")) if page not in seen] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_python_blocks_compile(page: Path) -> None:
+    for block in _blocks(page, "python"):
+        ast.parse(block, filename=_name(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_blocks_of_data_parse(page: Path) -> None:
+    for block in _blocks(page, "json"):
+        json.loads(block)
+    for block in _blocks(page, "yaml"):
+        yaml.safe_load(block)
+    for block in _blocks(page, "toml"):
+        tomllib.loads(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_no_page_tells_to_install_the_stranger_on_pypi(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    told = [line for line in text.splitlines() if re.search(r"pip install ckptkit\b", line)]
+    assert [line for line in told if "never" not in line.lower()] == []
+
+
+def test_the_example_of_the_configuration_loads(tmp_path: Path) -> None:
+    from ckptkit.config import load_config
+
+    for page in (DOCS / "reference/configuration.md", DOCS / "how-to/prune-safely.md"):
+        (tmp_path / "ckptkit.yaml").write_text(_blocks(page, "yaml")[0], encoding="utf-8")
+        config = load_config(tmp_path)
+        assert config.for_run("ppo/run1").retention is not None
+
+
+def test_the_reference_names_every_key_of_the_configuration() -> None:
+    from dataclasses import fields
+
+    from ckptkit.config.schema import _File
+    from ckptkit.retention import RetentionPolicy
+
+    text = (DOCS / "reference/configuration.md").read_text(encoding="utf-8")
+    keys = [*_File.model_fields, *(field.name for field in fields(RetentionPolicy))]
+    assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+def test_the_example_manifest_is_lawful_and_its_digest_recomputes() -> None:
+    from ckptkit.manifest.reading import parse
+
+    page = (DOCS / "reference/manifest.md").read_text(encoding="utf-8")
+    example = re.search(r"<!-- example -->\n```json\n(.*?)```", page, re.DOTALL)
+    code = re.search(r"<!-- recompute -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    assert code is not None
+    names: dict[str, object] = {}
+    exec(code[1], names)
+    recompute = names["recompute"]
+    assert callable(recompute)
+    written, computed = recompute(example[1])
+    assert written == computed == parse(example[1].encode()).digest
+    assert f"`{written}`" in page
+
+
+def test_the_reference_names_every_field_of_the_manifest() -> None:
+    from ckptkit.manifest import models
+
+    text = (DOCS / "reference/manifest.md").read_text(encoding="utf-8")
+    parts = [model for model in vars(models).values() if isinstance(model, type) and issubclass(model, models.Part)]
+    missing = {field for part in parts for field in part.model_fields if f"`{field}`" not in text}
+    assert missing == set()
+
+
+def test_every_problem_code_is_explained_and_none_is_invented() -> None:
+    text = (DOCS / "reference/problems.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    guests = {target.partition(":")[0] for target in project["entry-points"]["ckptkit.backends"].values()}
+    in_code = set()
+    for folder in (ROOT / "ckptkit", *(ROOT / "plugins" / guest for guest in guests)):
+        for path in folder.rglob("*.py"):
+            in_code |= set(_codes(ast.parse(path.read_text(encoding="utf-8"))))
+    assert in_code - explained == set(), "codes that problems.md does not explain"
+    assert explained - in_code == set(), "codes that no code uses"
+
+
+def _codes(tree: ast.AST) -> Iterator[str]:
+    """Yield what becomes the code of a problem: arguments, defaults, and first parts of yielded or returned pairs."""
+    for node in ast.walk(tree):
+        places: list[ast.expr | None] = []
+        if isinstance(node, ast.Call):
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if called in ("Problem", "add", "_complain"):
+                places = list(node.args[:1])
+            elif called.endswith("Error"):
+                places = list(node.args[1:2])
+            places += [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+        elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "code" for t in node.targets):
+            places = [node.value]
+        elif isinstance(node, ast.arguments):
+            named = [*node.posonlyargs, *node.args][-len(node.defaults) :] if node.defaults else []
+            places = [value for arg, value in zip(named, node.defaults, strict=True) if arg.arg == "code"]
+        elif isinstance(node, (ast.Yield, ast.Return)) and isinstance(node.value, ast.Tuple):
+            places = list(node.value.elts[:1])
+        for place in places:
+            for part in [place.body, place.orelse] if isinstance(place, ast.IfExp) else [place]:
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and _CODE.fullmatch(part.value):
+                    yield part.value
+
+
+def test_every_option_of_every_command_is_in_the_reference() -> None:
+    import typer.main
+
+    from ckptkit.cli.main import app
+
+    sections = {}
+    for section in (DOCS / "reference/cli.md").read_text(encoding="utf-8").split("\n## ")[1:]:
+        heading, _, body = section.partition("\n")
+        sections |= dict.fromkeys(heading.split(", "), body)
+    program = typer.main.get_command(app)
+    commands = {"Options before the command": program, **program.commands}  # type: ignore[attr-defined]  # a group
+    missing = [
+        f"{name} {option}"
+        for name, command in commands.items()
+        for parameter in command.params
+        if not getattr(parameter, "hidden", False)
+        for option in parameter.opts
+        if option.startswith("--") and option not in sections.get(name, "")
+    ]
+    assert missing == []
+    assert [name for name in commands if name not in sections] == []
+
+
+def test_every_option_in_the_reference_exists() -> None:
+    import typer.main
+
+    from ckptkit.cli.main import app
+
+    program = typer.main.get_command(app)
+    commands = [program, *program.commands.values()]  # type: ignore[attr-defined]  # a group
+    known = {option for command in commands for parameter in command.params for option in parameter.opts} | {"--help"}
+    text = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"--[a-z][a-z-]+", text)) - known == set()
+
+
+def test_the_exit_codes_of_all_errors_are_in_the_reference() -> None:
+    from ckptkit import errors
+
+    text = (DOCS / "reference/exit-codes.md").read_text(encoding="utf-8")
+    tree = [value for value in vars(errors).values() if isinstance(value, type)]
+    classes = [c for c in tree if issubclass(c, errors.CkptkitError) and c is not errors.CkptkitError]
+    lines = text.splitlines()
+    for error in classes:
+        assert any(f"| {error.exit_code} |" in line and f"`{error.__name__}`" in line for line in lines), error
+
+
+def test_the_python_reference_names_every_method_of_the_store() -> None:
+    from ckptkit import CheckpointStore
+
+    text = (DOCS / "reference/python-api.md").read_text(encoding="utf-8")
+    methods = [name for name in vars(CheckpointStore) if not name.startswith("_")]
+    assert [name for name in methods if f"`{name}(" not in text and f"### {name}" not in text] == []
