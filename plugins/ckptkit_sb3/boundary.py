@@ -26,6 +26,7 @@ class Progress:
         requested_at: ``num_timesteps`` at which the save now being taken was asked for.
         cut_short: the last rollout was stopped by a callback, between a step and its storing.
         barrier: seed with which the environments were reset for the save now being taken.
+        at_boundary: a boundary callback is saving now (perhaps in another thread, whose stack would not show it).
         callbacks: the boundary callbacks of the ``learn`` that is running.
     """
 
@@ -33,6 +34,7 @@ class Progress:
     requested_at: int | None = None
     cut_short: bool = False
     barrier: int | None = None
+    at_boundary: bool = False
     callbacks: list[Any] = field(default_factory=list)
 
 
@@ -81,7 +83,7 @@ def position_of(model: Any) -> Position:
         frame = frame.f_back
     if "train" in names or ("collect_rollouts" in names and "on_rollout_start" not in names):
         raise BackendError("the agent cannot be saved in the middle of a rollout or an update", hint=_HINT)
-    inside = "learn" in names
+    inside = "learn" in names or progress_of(model).at_boundary
     if "collect_rollouts" in names and getattr(model, "use_sde", False):
         return Position(inside, "saved after the exploration noise of the rollout was drawn")
     if not inside and (progress_of(model).cut_short or _cut_short(model)):
@@ -188,10 +190,11 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             progress.requested_at, self._requested = self._requested, None
             if self._barrier is not None:
                 progress.barrier = reset_with_seed(self.model, self._barrier)
+            progress.at_boundary = True
             try:
                 self._save(self.model)
             finally:
-                progress.requested_at = progress.barrier = None
+                progress.requested_at, progress.barrier, progress.at_boundary = None, None, False
 
     return BoundaryCallback
 

@@ -146,11 +146,13 @@ def check_rng(rng: Any) -> None:
     generators.validate_legacy(rng["numpy"], "rng.numpy")
     if not isinstance(rng["torch"], list) or not rng["torch"]:
         raise DamagedError("rng.torch: not a list of states")
-    for state in rng["torch"]:
-        try:
-            bytes.fromhex(state)
-        except (TypeError, ValueError) as error:
-            raise DamagedError("rng.torch: not a state in hex") from error
+    import torch
+
+    try:
+        states = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
+        torch.Generator().set_state(states[0])  # a throw-away one: torch checks only while it sets
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DamagedError("rng.torch: not a state of torch's generator") from error
 
 
 def put_rng(rng: Mapping[str, Any]) -> None:

@@ -84,6 +84,8 @@ def plan(
     """Check that the file fits and collect the assignments that fill the buffer from it."""
     fits(description, buffer)
     path, count = directory / FILE, description["rows"]
+    if not isinstance(count, int) or not 0 <= count <= buffer.buffer_size:
+        raise DamagedError(f"{FILE}: {count} rows do not fit the capacity")
     found = headers(path)
     for name, (dtype, shape) in description["arrays"].items():
         if found.get(name) != (dtype, (count, *shape)):

@@ -75,13 +75,10 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     if state is None:
         return _load_bare(zip_path, directory, target, context)
     model = _model(zip_path, directory, target, context, state)
-    _fits(model, state["agent"])
-    arrays = structure.read_arrays(directory)
-    parameters = Parameters.read(zip_path, model)
-    parameters.fits(model, state["optimizers"])
-    decoder = capture.plan(model, state["sections"], arrays, started=False)
-    if state["replay"] is not None:
-        replay.plan(state["replay"], getattr(model, "replay_buffer", None), directory, arrays, decoder)
+    try:
+        parameters, decoder, arrays = _planned(model, zip_path, directory, state)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:  # a field of another type than save writes
+        raise DamagedError(f"{structure.STATE}: not well formed ({type(error).__name__}: {error})") from error
     parameters.put(model)
     decoder.apply()
     capture.put_rng(state["sections"]["rng"])
@@ -89,6 +86,18 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     progress.episodes, progress.cut_short = state["counters"].get("episode"), False
     differences = _differences(model, state["configuration"])
     return Resumed(model, differences, state["inside_learn"], state["sections"], arrays)
+
+
+def _planned(model: Any, zip_path: Path, directory: Path, state: Any) -> tuple[Parameters, Any, dict[str, Any]]:
+    """Check all of a state against an algorithm and return what will put it in; changes nothing."""
+    _fits(model, state["agent"])
+    arrays = structure.read_arrays(directory)
+    parameters = Parameters.read(zip_path, model)
+    parameters.fits(model, state["optimizers"])
+    decoder = capture.plan(model, state["sections"], arrays, started=False)
+    if state["replay"] is not None:
+        replay.plan(state["replay"], getattr(model, "replay_buffer", None), directory, arrays, decoder)
+    return parameters, decoder, arrays
 
 
 def _load_bare(zip_path: Path, directory: Path, target: Any, context: LoadContext) -> Resumed:

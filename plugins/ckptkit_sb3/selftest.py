@@ -26,6 +26,8 @@ from ckptkit_sb3.encoding import class_name
 
 MONITOR = "stable_baselines3.common.monitor.Monitor"
 STEPS = 24
+SECONDS = 1.0
+"""After this long the test of a slow environment ends with fewer steps."""
 TIMEOUT = 20.0
 _OUTSIDE = (io.IOBase, socket.socket, subprocess.Popen, threading.Thread)
 
@@ -77,7 +79,7 @@ class SelfTest:
         if future is None:
             _close(fresh)
             return Result(reason="not tested: the environment did not answer in a forked process")
-        found = trace(fresh)
+        found = trace(fresh, steps=int(future.partition(":")[0]))
         _close(fresh)
         if found != future:
             return Result(differs=True, reason="a fresh environment with this state goes on differently")
@@ -116,7 +118,7 @@ class Futures:
         """Return the trace of one of the environments, or None when the copy did not answer in time."""
         if self._traces is None:
             asked = [e for e in self._envs if untouchable(e) is None]
-            answer = _in_a_fork(lambda: " ".join(trace(e) for e in asked)) or ""
+            answer = _in_a_fork(lambda: " ".join(trace(e, seconds=SECONDS) for e in asked)) or ""
             self._traces = dict(zip(map(id, asked), answer.split(), strict=False))
         return self._traces.get(id(env))
 
@@ -128,24 +130,40 @@ def without_monitor(env: Any) -> Any:
     return env
 
 
-def trace(env: Any) -> str:
-    """Return the digest of what an environment does: fixed actions, resets where episodes end, one more reset."""
+def trace(env: Any, *, steps: int = STEPS, seconds: float | None = None) -> str:
+    """Return ``steps:digest`` of what an environment does: fixed actions, resets where episodes end, one more reset.
+
+    Args:
+        env: the environment; it is stepped.
+        steps: how many steps to take before the last reset.
+        seconds: take fewer when they last longer than this.
+    """
+    deadline = time.monotonic() + (float("inf") if seconds is None else seconds)
     space = copy.deepcopy(env.action_space)
     space.seed(0)
     hasher = hashlib.sha256()
-    for step in range(STEPS + 2):
-        try:
-            if step == STEPS:
-                feed(hasher, env.reset()[0])
-            observation, reward, terminated, truncated, _ = env.step(space.sample())
-            feed(hasher, [observation, float(reward), bool(terminated), bool(truncated)])
-            if terminated or truncated:
-                feed(hasher, env.reset()[0])
-        except Exception as error:  # a stranger's; both must raise it
-            feed(hasher, class_name(error))
-            if step == 0:  # before its first reset, which will come with a seed
-                feed(hasher, env.reset(seed=0)[0])
-    return hasher.hexdigest()
+    done = 0
+    while done < steps and time.monotonic() < deadline:
+        _step(env, space.sample(), hasher, first=done == 0)
+        done += 1
+    try:
+        feed(hasher, env.reset()[0])
+    except Exception as error:  # a stranger's; both must raise it
+        feed(hasher, class_name(error))
+    _step(env, space.sample(), hasher, first=False)
+    return f"{done}:{hasher.hexdigest()}"
+
+
+def _step(env: Any, action: Any, hasher: Any, *, first: bool) -> None:
+    try:
+        observation, reward, terminated, truncated, _ = env.step(action)
+        feed(hasher, [observation, float(reward), bool(terminated), bool(truncated)])
+        if terminated or truncated:
+            feed(hasher, env.reset()[0])
+    except Exception as error:  # a stranger's; both must raise it
+        feed(hasher, class_name(error))
+        if first:  # before its first reset, which will come with a seed
+            feed(hasher, env.reset(seed=0)[0])
 
 
 def feed(hasher: Any, value: Any) -> None:

@@ -55,7 +55,7 @@ def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
         if file.endswith(".pkl") and path.is_file():
             from ckptkit.formats import pickles
 
-            yield from pickles.check_pickle(path.read_bytes(), file=file, where="")
+            yield from pickles.check_pickle_file(path, file=file)
 
 
 def _check_adopted(directory: Path, name: str) -> Iterator[Problem]:
@@ -233,8 +233,11 @@ def _faults(state: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(sections, dict) or any(name not in sections for name in _SECTIONS):
         yield "a section is missing"
         return
-    for name in ("agent", "optimizers", "configuration", "counters"):
+    for name in ("agent", "optimizers", "configuration", "counters", "exactness"):
         if not isinstance(state.get(name), dict):
+            yield f"{name} is missing"
+    for name in ("replay", "not_in_zip", "inside_learn"):
+        if name not in state:
             yield f"{name} is missing"
     arrays = state.get("arrays")
     if not isinstance(arrays, list):

@@ -174,6 +174,7 @@ def test_python_objects_in_an_npz_are_refused(saved: tuple[Path, SavedItem]) -> 
         (("rng", "numpy", "state", "state", "key"), [0] * 624),
         (("rng", "python", "words"), [1, 2, 3]),
         (("rng", "torch"), ["zz"]),
+        (("rng", "torch"), ["00" * 5056]),
         (("spaces", "items", 0, "generators", 0, "state", "state", "inc"), 2),
     ],
 )
