@@ -68,7 +68,8 @@ class ExperimentManager:
 
         Args:
             num_epochs: epochs of the whole run; the configuration's when left out.
-            step: of the checkpoint.
+            step: of the checkpoint. Then the checkpoint is all that is needed, wherever it was copied to; without it
+                the experiment's folder must be whole.
 
         Returns:
             What ``run`` returns.
@@ -83,13 +84,17 @@ class ExperimentManager:
         if latest_checkpoint is None:
             raise FileNotFoundError(f"No checkpoints found in {self.checkpoint_dir}")
         state_path = self.experiment_dir / "data_state.json"
-        if not state_path.exists():
+        if step is None and not state_path.exists():
             error = FileNotFoundError(f"Data state file not found: {state_path}")
-            error.add_note(f"the checkpoint has a copy: {latest_checkpoint / 'data' / state_path.name}")
+            number = int(latest_checkpoint.name.rpartition("-")[2])
+            error.add_note(f"the checkpoint holds a copy: name its step to go on from it alone (--resume {number})")
             raise error
         self.trainer._load_checkpoint(latest_checkpoint)
         for name, path in self._state_files().items():
-            write_whole(path, (latest_checkpoint / name / path.name).read_bytes())
+            copy = latest_checkpoint / name / path.name
+            if not copy.exists():
+                raise FileNotFoundError(f"Data state file not found: {copy}")
+            write_whole(path, copy.read_bytes())
         self._make_loaders(resume=True)
         self._require_same_streams(latest_checkpoint)
         self._resumed, self._saved_at = True, self.trainer.step

@@ -77,10 +77,10 @@ class DataGenerator:
         if not isinstance(own, Mapping) or not isinstance(drawn, Mapping):
             raise DamagedError("a random_state or param_generator_state is not an object")
         streams = ((self.random_state, own), (self.param_generator.random_state, drawn))
-        built = [(stream, stream.generator_in(part)) for stream, part in streams]
+        built = [stream.generator_in(part) for stream, part in streams]
         cached = self._judged(state["cached_data"]) if "cached_data" in state else None
-        for stream, generator in built:
-            stream.rng = generator
+        for (stream, part), generator in zip(streams, built, strict=True):
+            stream.go_on(generator, part)
         if cached is not None:
             self._cached_data, self._cached_labels, self._cached_mixtures, self._cached_batch_size = cached
 

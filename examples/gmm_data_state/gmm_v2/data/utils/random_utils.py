@@ -46,10 +46,13 @@ class RandomState:
             DamagedError: a field is not what it must be.
             StateMismatchError: it is the state of another type of generator.
         """
-        self.rng = self.generator_in(state)
+        self.go_on(self.generator_in(state), state)
 
     def generator_in(self, state: Mapping[str, Any]) -> Any:
-        """Return a generator in a saved state, which this object does not take on yet; see ``set_state``."""
+        """Return a generator in a saved state, which this object does not take on yet; raises as ``set_state``."""
+        seed = state.get("seed")
+        if seed is not None and (type(seed) is not int or seed < 0):
+            raise DamagedError(f"seed: {str(seed)[:40]!r} is not a number")
         if "bit_generator_state" not in state:
             return self.rng
         saved = state["bit_generator_state"]
@@ -59,9 +62,17 @@ class RandomState:
             raise StateMismatchError(f"bit_generator: the state is of {name[:40]!r}, this generator is a {ours}")
         return _judged_and_built(saved)
 
+    def go_on(self, generator: Any, state: Mapping[str, Any]) -> None:
+        """Take on what ``generator_in`` returned for a state, and the seed that the state says it began with."""
+        self.rng = generator
+        seed = state.get("seed")
+        if seed is not None and seed != self.seed:
+            self.seed = seed
+            self._initial_state = self._copy_bit_generator_state(np.random.default_rng(seed).bit_generator)
+
     def reset(self) -> None:
         """Start again where the seed began."""
-        self.rng = self.generator_in({"bit_generator_state": self._initial_state})
+        self.rng = _judged_and_built(self._initial_state)
 
     @staticmethod
     def _copy_bit_generator_state(bits: Any) -> dict[str, Any]:
