@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import four_kinds
+import pytest
 
 
 @pytest.fixture(scope="session")

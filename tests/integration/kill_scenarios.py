@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from ckptkit_numpy import NumpyRngBackend  # noqa: F401 - imported before the fork, so that children start warm
+from ckptkit_numpy import NumpyRngBackend
 
 from ckptkit import CheckpointStore, registry
 from ckptkit.cli import main as program

@@ -9,8 +9,8 @@ import four_kinds
 import pytest
 
 HEAVY = [
-    "torch", "tensorflow", "numpy", "stable_baselines3", "safetensors", "gymnasium", "google_crc32c", "pandas",
-    "cloudpickle", "keras", "scipy", "matplotlib", "gymnasium",
+    "torch", "tensorflow", "numpy", "stable_baselines3", "safetensors", "gymnasium", "pandas",
+    "cloudpickle", "keras", "scipy", "matplotlib",  # google_crc32c is small, and used where it is there
 ]  # fmt: skip
 RUNNER = """
 import atexit, json, sys
