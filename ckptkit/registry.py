@@ -18,6 +18,7 @@ _BUILT_IN = {
     "safetensors": ("safetensors", ("safetensors", "torch")),
     "tf-data": ("tf-data", ("tensorflow",)),
     "sb3": ("sb3", ("stable_baselines3", "torch")),
+    "torch-data": ("torch-data", ("torch",)),
 }
 
 

@@ -1,0 +1,217 @@
+"""The ``torch-data`` backend: the position of a torch DataLoader written, checked, put back and proven."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ckptkit.backend import (
+    CheckContext,
+    Fingerprint,
+    LoadContext,
+    Problem,
+    Proof,
+    SaveContext,
+    SavedItem,
+)
+from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError, UnsafeContentError
+from ckptkit.formats.torch_files import check_torch_file
+from ckptkit_torchdata import definition, probe, sheet, states
+from ckptkit_torchdata.loader import Place, ResumableLoader
+from ckptkit_torchdata.sheet import FILE_NAME, FORMAT_VERSION, STATE_NAME, Sheet
+from ckptkit_torchdata.surroundings import found_in
+from ckptkit_torchdata.torch_door import is_data_loader, is_stateful, torch
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderSnapshot:
+    """The place of a loader at one moment, with its proof: saved like the loader itself, which goes on meanwhile."""
+
+    sheet: Sheet
+    states: states.States
+    digests: Mapping[str, str]
+    proof: Mapping[str, Any] | None
+
+
+class TorchDataBackend:
+    """Saves a ``ResumableLoader`` as ``loader.json`` and, where parts have a ``state_dict``, ``state.pth``."""
+
+    name: ClassVar[str] = "torch-data"
+    format_version: ClassVar[int] = FORMAT_VERSION
+
+    def can_save(self, item: object, /) -> bool:
+        """Return whether the object is a ``ResumableLoader``, or a snapshot of one."""
+        return isinstance(item, (ResumableLoader, LoaderSnapshot))
+
+    def fingerprint(self, item: Any, /) -> Fingerprint:
+        """Return the fingerprint of dataset, samplers and options, with the hazards found in them."""
+        loader = _own(item).loader
+        return Fingerprint(definition.fingerprint_of(_fields(item)), definition.hazards_of(loader))
+
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Write the place.
+
+        Raises:
+            BackendError: not a ``ResumableLoader``; a ``state_dict`` holds more than plain values and tensors.
+        """
+        captured = item if isinstance(item, LoaderSnapshot) else _captured(_own(item), proving=context.probe)
+        captured.sheet.write(directory)
+        if captured.states:
+            states.write(directory, captured.states)
+        proof = {**(captured.proof or {}), "digests": dict(captured.digests)} if context.probe else None
+        return _saved(captured.sheet, proof)
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> ResumableLoader:
+        """Note the place in the target; the first ``next`` goes there and leaves the global generators as it finds them.
+
+        Args:
+            directory: the item's folder.
+            target: the ``ResumableLoader`` to continue, or None to build one from ``context.factories["loader"]``,
+                which returns a ``ResumableLoader`` or a DataLoader.
+            context: files and factories.
+
+        Returns:
+            The target, or the new loader. Nothing more is to be called: iterate it.
+
+        Raises:
+            DamagedError: the files are damaged or disagree with each other.
+            BackendError: the loader is not the one that was saved (the message names each field that changed). The
+                target is unchanged.
+        """
+        if context.format_version > FORMAT_VERSION:
+            raise NewerFormatError(f"torch-data: format version {context.format_version} is newer than ours")
+        for problem in self.check(directory, context=context):
+            if problem.severity != "warning":
+                text = f"{problem.file or directory.name}: {problem.message}"
+                raise (UnsafeContentError if problem.severity == "unsafe" else DamagedError)(text)
+        read = sheet.read(directory)
+        kept = states.read(directory) if read.states else {}
+        if kept.keys() != set(read.states):
+            raise DamagedError(f"{STATE_NAME}: does not hold the parts that {FILE_NAME} names")
+        loader = _own(target) if target is not None else _built(context)
+        definition.refuse_changed(read.fields, _fields(loader))
+        loader.go_to(Place(read.position, kept))
+        return loader
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
+        """Yield what is wrong with the files, without torch."""
+        if not (directory / FILE_NAME).is_file():
+            yield Problem("loader-file-missing", "the file with the place in the data is missing", FILE_NAME)
+            return
+        try:
+            read = sheet.read(directory)
+        except NewerFormatError as error:
+            yield Problem("loader-format-newer", str(error).removeprefix(f"{FILE_NAME}: "), FILE_NAME)
+            return
+        except DamagedError as error:
+            yield Problem("loader-file-damaged", str(error).removeprefix(f"{FILE_NAME}: "), FILE_NAME)
+            return
+        counts = {"epoch": read.position.epoch, "batches": read.position.batches}
+        for name, value in {**counts, "fingerprint": definition.fingerprint_of(read.fields)}.items():
+            if name in context.metadata and context.metadata[name] != value:
+                yield Problem("loader-file-disagrees", f"{name} is not the manifest's", FILE_NAME)
+        if not read.states:
+            return
+        if not (directory / STATE_NAME).is_file():
+            yield Problem("loader-state-missing", f"the states of {', '.join(read.states)} are missing", STATE_NAME)
+            return
+        yield from check_torch_file(directory / STATE_NAME, file=STATE_NAME)
+
+    def prove(self, directory: Path, *, context: LoadContext) -> Proof:
+        """Build a loader with the ``loader`` factory, go to the place, and compare its next batches."""
+        if context.probe is None:
+            return Proof("unproven", "no probe was recorded")
+        if "loader" not in context.factories:
+            return Proof("unproven", "no loader factory was given")
+        try:
+            difference = probe.replay(self.load(directory, target=None, context=context), context.probe)
+        except probe.UnprovableError as error:
+            return Proof("unproven", str(error))
+        except CkptkitError as error:
+            return Proof("differs", str(error))
+        saved, now = context.probe.get("torch"), str(torch().__version__)
+        if difference is not None and saved != now:
+            return Proof("environment-differs", f"torch {saved} -> {now}: {difference}")
+        return Proof("exact") if difference is None else Proof("differs", difference)
+
+    def digests(self, item: Any, /) -> Mapping[str, str]:
+        """Return the digests of position, order, generators and definition, and of the batch that was given last."""
+        if isinstance(item, LoaderSnapshot):
+            return item.digests
+        own = _own(item)
+        return probe.digests(own, own.place(), definition.fingerprint_of(_fields(own)))
+
+    def estimate_bytes(self, item: Any, /) -> int:
+        """Return about how many bytes a save will write."""
+        place = item if isinstance(item, LoaderSnapshot) else _own(item).place()
+        return 32768 + 8 * _bytes_of(place.states)
+
+    def snapshot(self, item: Any, /) -> LoaderSnapshot:
+        """Return the place of now, to be saved later."""
+        return _captured(_own(item), proving=True)
+
+
+def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
+    place, loader = item.place(), item.loader
+    fields = _fields(item)
+    unknown = found_in(loader).unknown
+    exactness = definition.grade(loader, interleaved=place.interleaved, unknown=unknown, random_items=item.random_items)
+    hazards = definition.hazards_of(loader)
+    proof: dict[str, Any] | None = None
+    if proving:
+        try:
+            proof = probe.predict(item, place)
+        except probe.UnprovableError as error:
+            proof = {"kind": "none", "why": str(error)}
+    mode = "stateful" if is_stateful(loader) else item.skip
+    version = str(torch().__version__)
+    written = Sheet(version, mode, fields, place.position, sorted(place.states), exactness, hazards)
+    digests = probe.digests(item, place, definition.fingerprint_of(fields))
+    return LoaderSnapshot(written, place.states, digests, proof)
+
+
+def _saved(written: Sheet, proof: Mapping[str, Any] | None) -> SavedItem:
+    place = written.position
+    metadata = {
+        "epoch": place.epoch,
+        "batches": place.batches,
+        "batches_seen": place.batches_seen,
+        "mode": written.mode,
+        "fingerprint": definition.fingerprint_of(written.fields),
+        "dataset": written.fields["dataset"],
+        "torch": written.torch,
+    }
+    counters = {"batches_seen": place.batches_seen, "epoch": place.epoch}
+    return SavedItem(metadata, counters=counters, exactness=written.exactness, hazards=written.hazards, probe=proof)
+
+
+def _own(item: object) -> ResumableLoader:
+    if isinstance(item, ResumableLoader):
+        return item
+    raise BackendError(
+        f"torch-data: a {type(item).__name__} cannot be saved or resumed",
+        hint="wrap the function that builds the DataLoader: ResumableLoader(make_loader), and iterate that",
+    )
+
+
+def _built(context: LoadContext) -> ResumableLoader:
+    factory = context.factories.get("loader")
+    if factory is None:
+        raise BackendError(
+            "torch-data: nothing to load into: the file holds the place, not the data",
+            hint='pass a ResumableLoader as target, or a factory named "loader" that returns it or a DataLoader',
+        )
+    built = factory()
+    return ResumableLoader(built) if is_data_loader(built) else _own(built)
+
+
+def _fields(item: ResumableLoader) -> definition.Fields:
+    return definition.fields_of(item.loader, version=item.version)
+
+
+def _bytes_of(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(64 + _bytes_of(entry) for entry in value.values())
+    if isinstance(value, (list, tuple)):
+        return sum(16 + _bytes_of(entry) for entry in value)
+    return int(getattr(value, "nbytes", 16))

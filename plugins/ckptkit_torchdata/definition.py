@@ -1,0 +1,140 @@
+"""What a loader is made of, as plain fields: compared before any state is put back, and graded at save."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ckptkit.backend import Exactness
+from ckptkit.errors import BackendError
+from ckptkit.formats import strict_json
+from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own
+
+Fields = dict[str, Any]
+_SCALARS = (bool, int, float, str, type(None))
+_STATE = {"epoch"}  # of a DistributedSampler: it changes as training goes on
+
+
+def fields_of(loader: Any, *, version: str | None = None) -> Fields:
+    """Return what two loaders must have in common so that one can go on where the other was."""
+    fields: Fields = {
+        "loader": type(loader).__qualname__,
+        "kind": "iterable" if is_iterable(loader) else "map",
+        "dataset": type(loader.dataset).__qualname__,
+        "dataset_length": length_of(loader.dataset),
+        "batch_size": loader.batch_size,
+        "drop_last": loader.drop_last,
+        "num_workers": loader.num_workers,
+        "in_order": getattr(loader, "in_order", True),
+        "collate": _name(loader.collate_fn),
+        "worker_init": _name(loader.worker_init_fn),
+        "version": version,
+    }
+    for role in ("batch_sampler", "sampler"):
+        part = getattr(loader, role, None)
+        fields[role] = None if part is None else type(part).__qualname__
+        if part is not None and is_torchs_own(part):
+            fields |= {f"{role}.{name}": value for name, value in _scalars(part).items()}
+    if loader.num_workers and not draws_at_once(loader):
+        fields["prefetch_factor"] = loader.prefetch_factor  # then it decides how far ahead the sampler is
+    return fields
+
+
+def fingerprint_of(fields: Mapping[str, Any]) -> str:
+    """Return the digest of the fields."""
+    return f"sha256:{hashlib.sha256(strict_json.dumps(fields)).hexdigest()}"
+
+
+def refuse_changed(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise BackendError unless the fields are equal; the message names each that changed."""
+    changed = [
+        f"{name} {_shown(saved, name)} -> {_shown(now, name)}"
+        for name in sorted({*saved, *now})
+        if saved.get(name) != now.get(name) or (name in saved) != (name in now)
+    ]
+    if changed:
+        raise BackendError(
+            f"torch-data: the loader is not the one that was saved: {'; '.join(changed)}",
+            hint="build the loader exactly as it was at the save, or start the data afresh",
+        )
+
+
+def is_iterable(loader: Any) -> bool:
+    """Return whether the dataset is an ``IterableDataset``, which no sampler reaches."""
+    return any(cls.__name__ == "IterableDataset" for cls in type(loader.dataset).__mro__)
+
+
+def length_of(sized: Any) -> int | None:
+    """Return ``len`` of a dataset or loader, or None where it has none."""
+    try:
+        return len(sized)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def samplers_are_torchs(loader: Any) -> bool:
+    """Return whether the order comes from torch's own sampler classes alone, which keep no state between epochs."""
+    parts = [part for part in (loader.batch_sampler, loader.sampler) if part is not None]
+    inner = getattr(loader.batch_sampler, "sampler", None)
+    return all(map(is_torchs_own, [*parts, *([] if inner is None else [inner])]))
+
+
+def draws_at_once(loader: Any) -> bool:
+    """Return whether the samplers draw all random numbers of an epoch with its first batch."""
+    if is_iterable(loader):
+        return True
+    inner = getattr(loader.batch_sampler, "sampler", None) or loader.sampler
+    if not samplers_are_torchs(loader):
+        return False
+    if type(inner).__name__ != "RandomSampler":
+        return True
+    return not inner.replacement and inner.num_samples <= (length_of(loader.dataset) or 0)
+
+
+def grade(loader: Any, *, interleaved: bool, unknown: Sequence[str], random_items: bool) -> Exactness:
+    """Return how exactly the data goes on, and why not better."""
+    workers = loader.num_workers > 0
+    if interleaved:
+        part = "IterableDataset" if is_iterable(loader) else "sampler"
+        return Exactness(
+            "not-captured",
+            f"the {part} draws from the global generators in between of what training draws; give it its own",
+        )
+    if workers and not getattr(loader, "in_order", True):
+        return Exactness("not-captured", "in_order=False: batches come in the order in which workers finish")
+    if unknown:
+        return Exactness("not-captured", f"the state of {unknown[0]} cannot be saved")
+    if is_stateful(loader) and workers and random_items:
+        return Exactness("not-captured", "the order goes on exactly; the random generators of the workers do not")
+    return Exactness()
+
+
+def hazards_of(loader: Any) -> list[str]:
+    """Return what may make a resume differ without anything here being able to see it, one line each."""
+    found = []
+    if is_iterable(loader) and not is_stateful(loader):
+        found.append("IterableDataset: a resume passes over it again, and nothing here sees whether it gives the same")
+    elif not is_stateful(loader) and not samplers_are_torchs(loader) and not _states(loader):
+        found.append("a sampler of another class than torch's: what it keeps from one epoch to the next is not saved")
+    return found
+
+
+def _states(loader: Any) -> bool:
+    parts = (loader.sampler, loader.batch_sampler)
+    return any(hasattr(part, "state_dict") and hasattr(part, "load_state_dict") for part in parts)
+
+
+def _scalars(part: Any) -> Fields:
+    values = {name: value for name, value in vars(part).items() if isinstance(value, _SCALARS)}
+    return {name: value for name, value in values.items() if not name.startswith("_") and name not in _STATE}
+
+
+def _name(function: Any) -> str | None:
+    if function is None:
+        return None
+    # Without its module: that of a training script is another one when it is not the main program.
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def _shown(fields: Mapping[str, Any], name: str) -> str:
+    text = repr(fields[name]) if name in fields else "none"
+    return text if len(text) <= 60 else f"{text[:57]}..."

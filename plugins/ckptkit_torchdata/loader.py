@@ -1,0 +1,326 @@
+"""A torch DataLoader that a training run can put down and take up again at the very next batch."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from ckptkit.errors import BackendError, UsageError
+from ckptkit_torchdata import generators, states, surroundings
+from ckptkit_torchdata.definition import draws_at_once, is_iterable, length_of
+from ckptkit_torchdata.order import NotedOrder, iterate
+from ckptkit_torchdata.sheet import Position
+from ckptkit_torchdata.torch_door import is_data_loader, is_stateful
+
+Skip = Literal["refetch", "sampler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position, with the ``state_dict`` of the parts that have one (at the epoch's start; torchdata's: at the save).
+
+    Attributes:
+        position: where the loader is.
+        states: by part.
+        interleaved: no second pass can be the same; see ``definition.grade``.
+    """
+
+    position: Position = field(default_factory=Position)
+    states: states.States = field(default_factory=dict)
+    interleaved: bool = False
+
+
+class ResumableLoader:
+    """Iterates a ``torch.utils.data.DataLoader`` and knows how to come back to where it is.
+
+    It is its own iterator over the rest of the current epoch: a second ``for`` loop goes on where the first was left,
+    and after the end of an epoch the next loop begins the next one. Count with ``epoch`` and ``batches_seen``::
+
+        data = ResumableLoader(make_loader)
+        for epoch in range(data.epoch, 10):
+            for batch in data:
+                ...
+                store.save(run, step, {"policy": policy, "data": data, "rng": GlobalRng()})
+
+    A load only notes the place. The first ``next`` after it goes there: it puts the generators back as they were before
+    this epoch's ``iter(loader)``, starts the epoch again, fetches and drops as many batches as had been given, and
+    then leaves the global generators exactly as it found them. So it does not matter when ``GlobalRng`` is restored.
+    Batches that workers had prefetched are fetched again by it, none is lost or repeated.
+
+    Persistent workers are started afresh for each epoch: their generators would otherwise depend on all epochs before.
+    The batches are then the same with and without ``persistent_workers``.
+
+    Args:
+        loader: a function that returns a new DataLoader at each call, always of the same definition; or a DataLoader.
+            Only with a function can a save predict the next batches: it is called once for each probe.
+        skip: ``refetch`` fetches the batches that were given again and drops them: right for any loader, and as long as
+            fetching them takes. ``sampler`` only passes over their indices. It is exact without workers (what items
+            draw comes from generators that are put back), and with workers if ``random_items=False``.
+        random_items: False promises that an item depends on its index and the epoch alone, not on the generators of a
+            worker process.
+        version: text that says which data this is (a digest of the files); a load refuses another one.
+
+    Raises:
+        UsageError: the loader is no DataLoader, or ``skip`` would not be exact.
+    """
+
+    def __init__(
+        self,
+        loader: Callable[[], Any] | Any,
+        *,
+        skip: Skip = "refetch",
+        random_items: bool = True,
+        version: str | None = None,
+    ) -> None:
+        self.loader_factory = None if is_data_loader(loader) or not callable(loader) else loader
+        self.loader: Any = loader if self.loader_factory is None else self.loader_factory()
+        if not is_data_loader(self.loader):
+            raise UsageError(f"a {type(self.loader).__name__} is not a torch DataLoader", hint="hand over a DataLoader")
+        if skip not in ("refetch", "sampler"):
+            raise UsageError(f"skip is {skip!r}", hint="use 'refetch' or 'sampler'")
+        if skip == "sampler" and is_iterable(self.loader):
+            raise UsageError("skip='sampler' passes over indices, and an IterableDataset has none", hint="refetch")
+        if skip == "sampler" and self.loader.num_workers and random_items:
+            raise UsageError(
+                "skip='sampler' with workers does not bring their generators where they were",
+                hint="use skip='refetch', or promise random_items=False",
+            )
+        self.skip, self.random_items, self.version = skip, random_items, version
+        self._pending: Place | None = None
+        self._reset(Place())
+
+    def _reset(self, place: Place) -> None:
+        self._place = place
+        self._iterator: Iterator[Any] | None = None
+        self._noted: NotedOrder | None = None
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._ahead: deque[Any] = deque()
+        self.last: tuple[Any] | tuple[()] = ()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that have ended."""
+        return self._at.epoch
+
+    @property
+    def batches(self) -> int:
+        """Batches given in this epoch."""
+        return self._at.batches
+
+    @property
+    def batches_seen(self) -> int:
+        """Batches given in all epochs."""
+        return self._at.batches_seen
+
+    @property
+    def pending(self) -> bool:
+        """Whether a load is to be finished by the next ``next``."""
+        return self._pending is not None
+
+    @property
+    def _at(self) -> Position:
+        return (self._pending or self._place).position
+
+    def __len__(self) -> int:
+        """Return the batches of a whole epoch, as the DataLoader counts them."""
+        return len(self.loader)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next batch; StopIteration at the end of the epoch, after which the next one begins.
+
+        Raises:
+            BackendError: the place of a load cannot be reached, because a second pass gives another order.
+        """
+        if self._pending is not None:
+            self._take_up(self._pending)
+        if self._iterator is None and not self._ended:
+            self._begin()
+        try:
+            batch = self._fetch()
+        except StopIteration:
+            at = self._place.position
+            self._reset(Place(Position(epoch=at.epoch + 1, batches_seen=at.batches_seen)))
+            raise
+        self._count(batch)
+        return batch
+
+    def place(self) -> Place:
+        """Return where the loader is, apart from itself; changes nothing and draws nothing."""
+        if self._pending is not None:
+            return self._pending
+        at, kept = self._place.position, self._place.states
+        if at.start is None:
+            kept = states.states_of(self.loader)
+        elif is_stateful(self.loader) and self._iterator is not None:
+            kept = {"loader": self.loader.state_dict()}
+        order = self._noted.digest if self._noted is not None else at.order
+        interleaved = self._place.interleaved or (self._noted is not None and self._noted.interleaved)
+        now = surroundings.taken(self.loader)
+        counts = (at.epoch, at.batches, at.batches_seen)
+        return Place(Position(*counts, order=order, globals=at.globals, start=at.start, now=now), kept, interleaved)
+
+    def refusal(self, place: Place) -> str | None:
+        """Return why the loader could not go to a place, or None."""
+        at = place.position
+        needs = at.now if at.start is None else at.start
+        for name in place.states:
+            if not states.takes_state(self.loader if name == "loader" else getattr(self.loader, name, None)):
+                return f"{name}: the one that was saved had a state_dict, this one has none"
+        return surroundings.refusal(self.loader, needs)
+
+    def go_to(self, place: Place) -> None:
+        """Make the next ``next`` go on from a place; raises BackendError, and changes nothing, where it does not fit.
+
+        At an epoch's start there is nothing to fetch again: the loader's own generators are put there at once.
+        """
+        if (reason := self.refusal(place)) is not None:
+            raise BackendError(f"torch-data: {reason}", hint="build the loader as it was at the save")
+        if place.position.start is None:
+            states.put_states(self.loader, place.states)
+            surroundings.put_back(self.loader, place.position.now)
+            self._pending = None
+            self._reset(place)
+        else:
+            self._reset(Place())
+            self._pending = place
+
+    def go_there_now(self) -> None:
+        """Finish a load without waiting for the next ``next``; the global generators stay as they are."""
+        if self._pending is not None:
+            self._take_up(self._pending)
+
+    def twin(self) -> "ResumableLoader":
+        """Return a second loader from the factory, at the same place. Raises UsageError where there is no factory."""
+        if self.loader_factory is None:
+            raise UsageError("there is no function that builds a second loader")
+        options: dict[str, Any] = {"skip": self.skip, "random_items": self.random_items, "version": self.version}
+        return ResumableLoader(self.loader_factory, **options)
+
+    def peek(self, count: int) -> list[Any] | None:
+        """Return the batches that will be given next, fewer at the end of the epoch; None where looking would disturb.
+
+        Workers fetch in processes of their own, so fetching earlier draws nothing here; the batches are kept.
+        """
+        apart = self.loader.num_workers and not is_stateful(self.loader) and draws_at_once(self.loader)
+        if not apart or (self._iterator is None and not self._ended):
+            return None
+        while self._iterator is not None and len(self._ahead) < count and not self._ended and self._failure is None:
+            try:
+                self._ahead.append(next(self._iterator))
+            except StopIteration:
+                self._ended = True
+            except Exception as error:  # it belongs to the step that would have met it
+                self._failure = error
+        return list(self._ahead)[:count] if self._failure is None else None
+
+    def _begin(self, *, skip: int = 0) -> None:
+        at = self._place.position
+        kept = {} if is_stateful(self.loader) else states.states_of(self.loader)
+        start = Position(
+            at.epoch,
+            at.batches,
+            at.batches_seen,
+            globals=generators.globals_state(),
+            start=surroundings.taken(self.loader),
+        )
+        self._place = Place(start, kept, self._place.interleaved)
+        self._iterator, self._noted = iterate(self.loader, skip=skip)
+
+    def _fetch(self) -> Any:
+        if self._ahead:
+            return self._ahead.popleft()
+        if self._failure is not None:
+            error, self._failure = self._failure, None
+            raise error
+        if self._ended or self._iterator is None:
+            raise StopIteration
+        watched = is_iterable(self.loader) and not self.loader.num_workers and self._place.position.batches
+        before = generators.globals_mark() if watched else None
+        batch = next(self._iterator)
+        if before is not None and generators.globals_mark() != before:
+            self._place = Place(self._place.position, self._place.states, interleaved=True)
+        return batch
+
+    def _count(self, batch: Any) -> None:
+        at = self._place.position
+        if self._noted is not None:
+            self._noted.given()
+        counted = Position(at.epoch, at.batches + 1, at.batches_seen + 1, None, at.globals, at.start)
+        self._place = Place(counted, self._place.states, self._place.interleaved)
+        self.last = (batch,)
+
+    def _take_up(self, place: Place) -> None:
+        at = place.position
+        with generators.undisturbed():
+            try:
+                if is_stateful(self.loader):
+                    self._take_up_stateful(place)
+                elif _is_over(self.loader, place):
+                    self._reset(place)
+                    self._ended = True
+                    surroundings.put_back(self.loader, at.now)
+                else:
+                    self._go_again(place)
+                    surroundings.put_back(self.loader, at.now)
+            except BaseException:
+                self._reset(Place())
+                raise
+        self._pending = None
+
+    def _take_up_stateful(self, place: Place) -> None:
+        at = place.position
+        self._reset(place)
+        # Its samplers take their generators from the state, later than now; the others are put back here.
+        surroundings.put_back(self.loader, at.now, only=lambda name: not name.startswith(("sampler", "batch_sampler")))
+        states.put_states(_Holder(self.loader), place.states)
+        self._iterator = iter(self.loader)
+
+    def _go_again(self, place: Place) -> None:
+        at = place.position
+        assert at.globals is not None
+        assert at.start is not None
+        generators.put_globals(at.globals)
+        surroundings.put_back(self.loader, at.start)
+        states.put_states(self.loader, place.states)
+        self._reset(Place(Position(epoch=at.epoch, batches_seen=at.batches_seen - at.batches)))
+        self._begin(skip=at.batches if self.skip == "sampler" else 0)
+        reached = 0
+        if self.skip == "sampler" and self._noted is not None:
+            self._noted.drop()
+            reached = self._noted.skipped
+        with suppress(StopIteration):
+            while reached < at.batches:
+                self._count(self._fetch())
+                reached += 1
+        self.last = ()
+        order = None if self._noted is None else self._noted.digest
+        if reached < at.batches:
+            raise _other_pass(f"the epoch ends after {reached} of {at.batches} batches")
+        if at.order is not None and order != at.order:
+            raise _other_pass(f"the first {at.batches} batches have other indices than those that were given")
+        self._place = Place(at, place.states, place.interleaved or self._place.interleaved)
+
+
+class _Holder:
+    """Names a loader as the part ``loader`` that a state belongs to."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+
+def _is_over(loader: Any, place: Place) -> bool:
+    """Return whether all batches of the epoch were given, and the end of it has nothing left to do."""
+    kept = place.states or is_iterable(loader) or not draws_at_once(loader)
+    return not kept and place.position.batches == length_of(loader)
+
+
+def _other_pass(reason: str) -> BackendError:
+    return BackendError(
+        f"torch-data: a second pass over the epoch is not the first: {reason}",
+        hint="the sampler or dataset depends on something that no generator holds; give it a state_dict, or one",
+    )

@@ -1,0 +1,211 @@
+"""``loader.json``: where a loader is in its data, and the generators from which that place can be reached again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import GRADES, Exactness
+from ckptkit.errors import DamagedError, NewerFormatError
+from ckptkit.formats import strict_json
+from ckptkit_torchdata.rules import leaf_fault
+
+FILE_NAME = "loader.json"
+STATE_NAME = "state.pth"
+FORMAT = "ckptkit.torch-data"
+FORMAT_VERSION = 1
+MODES = ("refetch", "sampler", "stateful")
+PARTS = ("batch_sampler", "sampler", "dataset", "loader")
+_GLOBALS = ("python", "numpy", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """Random state inside a loader's parts.
+
+    Attributes:
+        generators: state of each generator, by place (``generator``, ``dataset.rng``).
+        epochs: ``epoch`` of samplers with ``set_epoch``, by place.
+    """
+
+    generators: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a loader is.
+
+    Attributes:
+        epoch: epochs that have ended.
+        batches: batches given in this epoch.
+        batches_seen: batches given in all epochs.
+        order: digest of the indices of this epoch's batches; None when there are none to note.
+        globals: the global generators right before this epoch's ``iter(loader)``; None before it.
+        start: the loader's own random state at that moment; None before it.
+        now: the loader's own random state at the save.
+    """
+
+    epoch: int = 0
+    batches: int = 0
+    batches_seen: int = 0
+    order: str | None = None
+    globals: Mapping[str, Any] | None = None
+    start: Inner | None = None
+    now: Inner = field(default_factory=Inner)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The contents of ``loader.json``.
+
+    Attributes:
+        torch: version that wrote it.
+        mode: how the place is reached again: ``refetch``, ``sampler`` or ``stateful``.
+        fields: of the loader's definition.
+        position: where it is.
+        states: parts with a ``state_dict`` in ``state.pth``.
+        exactness: grade of the item.
+        hazards: one line each.
+    """
+
+    torch: str
+    mode: str
+    fields: Mapping[str, Any]
+    position: Position
+    states: Sequence[str] = ()
+    exactness: Exactness = field(default_factory=Exactness)
+    hazards: Sequence[str] = ()
+
+    def write(self, directory: Path) -> None:
+        """Write the file into the item's folder."""
+        place = self.position
+        value = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "torch": self.torch,
+            "mode": self.mode,
+            "epoch": place.epoch,
+            "batches": place.batches,
+            "batches_seen": place.batches_seen,
+            "order": place.order,
+            "definition": dict(self.fields),
+            "epoch_start": None if place.start is None else {"globals": place.globals, **_inner(place.start)},
+            "now": _inner(place.now),
+            "states": list(self.states),
+            "grade": self.exactness.grade,
+            "reason": self.exactness.reason,
+            "hazards": list(self.hazards),
+        }
+        # No newline at the end: without the last byte it must not be JSON any more.
+        (directory / FILE_NAME).write_bytes(strict_json.dumps(value))
+
+
+def _inner(inner: Inner) -> dict[str, Any]:
+    return {"generators": dict(inner.generators), "epochs": dict(inner.epochs)}
+
+
+def read(directory: Path) -> Sheet:
+    """Return the content of a folder's ``loader.json``, every field of it judged, without torch or NumPy.
+
+    Raises:
+        DamagedError: a field is not what it must be; the message names it.
+        NewerFormatError: a newer version of this backend wrote it.
+    """
+    try:
+        value = strict_json.load(directory / FILE_NAME)
+    except OSError as error:
+        raise DamagedError(f"{FILE_NAME}: cannot be read ({error.strerror})") from error
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise DamagedError(f"{FILE_NAME}: is not of the format {FORMAT}")
+    version = value.get("format_version")
+    if type(version) is int and version > FORMAT_VERSION:
+        raise NewerFormatError(f"{FILE_NAME}: format_version {version} is newer than {FORMAT_VERSION}")
+    reason = _fault(value)
+    if reason is not None:
+        raise DamagedError(f"{FILE_NAME}: {reason}")
+    start = value["epoch_start"]
+    position = Position(
+        epoch=value["epoch"],
+        batches=value["batches"],
+        batches_seen=value["batches_seen"],
+        order=value["order"],
+        globals=None if start is None else start["globals"],
+        start=None if start is None else Inner(start["generators"], start["epochs"]),
+        now=Inner(value["now"]["generators"], value["now"]["epochs"]),
+    )
+    exactness = Exactness(value["grade"], value["reason"])
+    return Sheet(
+        value["torch"], value["mode"], value["definition"], position, value["states"], exactness, value["hazards"]
+    )
+
+
+_KEYS = {
+    "format", "format_version", "torch", "mode", "epoch", "batches", "batches_seen", "order", "definition",
+    "epoch_start", "now", "states", "grade", "reason", "hazards",
+}  # fmt: skip
+
+
+def _fault(value: Mapping[str, Any]) -> str | None:
+    if value.keys() != _KEYS:
+        return f"{ascii(min(_KEYS ^ value.keys()))[:60]} is missing or unknown"
+    faults = (*_simple_faults(value), _inner_fault(value["now"], "now", ()), _start_fault(value))
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _simple_faults(value: Mapping[str, Any]) -> list[str]:
+    right = {
+        "format_version": type(value["format_version"]) is int and value["format_version"] == FORMAT_VERSION,
+        "torch": isinstance(value["torch"], str),
+        "mode": value["mode"] in MODES,
+        "epoch": _count(value["epoch"]),
+        "batches": _count(value["batches"]),
+        "batches_seen": _count(value["batches_seen"]) and _count(value["batches"])
+        and value["batches_seen"] >= value["batches"],
+        "order": value["order"] is None or isinstance(value["order"], str),
+        "definition": isinstance(value["definition"], dict),
+        "states": _texts(value["states"]) and set(value["states"]) <= set(PARTS),
+        "grade": value["grade"] in GRADES,
+        "reason": value["reason"] is None or isinstance(value["reason"], str),
+        "hazards": _texts(value["hazards"]),
+    }  # fmt: skip
+    return [f"{name} is not what it must be" for name, fine in right.items() if not fine]
+
+
+def _start_fault(value: Mapping[str, Any]) -> str | None:
+    start = value["epoch_start"]
+    if start is None:
+        return "batches were given, but epoch_start is missing" if value["batches"] else None
+    fault = _inner_fault(start, "epoch_start", ("globals",))
+    if fault is not None:
+        return fault
+    states = start["globals"]
+    if not isinstance(states, dict) or not {"python", "torch"} <= states.keys() <= set(_GLOBALS):
+        return "epoch_start.globals does not hold the generators of python and torch"
+    kinds = {"python": "python", "torch": "torch", "numpy": "numpy-random-state"}
+    for name, leaf in states.items():
+        where = f"epoch_start.globals.{name}"
+        if (fault := leaf_fault(leaf, where)) is not None:
+            return fault
+        if leaf["kind"] != kinds[name]:
+            return f"{where}: is a {leaf['kind']}"
+    return None
+
+
+def _inner_fault(value: Any, where: str, more: Sequence[str]) -> str | None:
+    if not isinstance(value, dict) or value.keys() != {"generators", "epochs", *more}:
+        return f"{where} does not hold generators and epochs"
+    if not isinstance(value["generators"], dict) or not isinstance(value["epochs"], dict):
+        return f"{where} does not hold generators and epochs"
+    if not all(map(_count, value["epochs"].values())):
+        return f"{where}.epochs holds something else than counts"
+    faults = (leaf_fault(leaf, f"{where}.{ascii(name)[1:-1][:60]}") for name, leaf in value["generators"].items())
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
