@@ -16,7 +16,8 @@ from ckptkit.backend import (
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats.torch_files import check_torch_file
-from ckptkit_torchdata import definition, probe, sheet, states
+from ckptkit_torchdata import definition, probe, sheet
+from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.loader import Place, ResumableLoader
 from ckptkit_torchdata.sheet import FILE_NAME, FORMAT_VERSION, STATE_NAME, Sheet
 from ckptkit_torchdata.surroundings import found_in
@@ -28,7 +29,7 @@ class LoaderSnapshot:
     """The place of a loader at one moment, with its proof: saved like the loader itself, which goes on meanwhile."""
 
     sheet: Sheet
-    states: states.States
+    states: part_states.States
     digests: Mapping[str, str]
     proof: Mapping[str, Any] | None
 
@@ -57,12 +58,12 @@ class TorchDataBackend:
         captured = item if isinstance(item, LoaderSnapshot) else _captured(_own(item), proving=context.probe)
         captured.sheet.write(directory)
         if captured.states:
-            states.write(directory, captured.states)
+            part_states.write(directory, captured.states)
         proof = {**(captured.proof or {}), "digests": dict(captured.digests)} if context.probe else None
         return _saved(captured.sheet, proof)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> ResumableLoader:
-        """Note the place in the target; the first ``next`` goes there and leaves the global generators as it finds them.
+        """Note the place in the target; the first ``next`` goes there and leaves the global generators as they are.
 
         Args:
             directory: the item's folder.
@@ -85,7 +86,7 @@ class TorchDataBackend:
                 text = f"{problem.file or directory.name}: {problem.message}"
                 raise (UnsafeContentError if problem.severity == "unsafe" else DamagedError)(text)
         read = sheet.read(directory)
-        kept = states.read(directory) if read.states else {}
+        kept = part_states.read(directory) if read.states else {}
         if kept.keys() != set(read.states):
             raise DamagedError(f"{STATE_NAME}: does not hold the parts that {FILE_NAME} names")
         loader = _own(target) if target is not None else _built(context)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from ckptkit.errors import BackendError, UsageError
-from ckptkit_torchdata import generators, states, surroundings
+from ckptkit_torchdata import generators, surroundings
+from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.definition import draws_at_once, is_iterable, length_of
 from ckptkit_torchdata.order import NotedOrder, iterate
 from ckptkit_torchdata.sheet import Position
@@ -27,7 +28,7 @@ class Place:
     """
 
     position: Position = field(default_factory=Position)
-    states: states.States = field(default_factory=dict)
+    states: part_states.States = field(default_factory=dict)
     interleaved: bool = False
 
 
@@ -67,14 +68,15 @@ class ResumableLoader:
 
     def __init__(
         self,
-        loader: Callable[[], Any] | Any,
+        loader: Any,
         *,
         skip: Skip = "refetch",
         random_items: bool = True,
         version: str | None = None,
     ) -> None:
-        self.loader_factory = None if is_data_loader(loader) or not callable(loader) else loader
-        self.loader: Any = loader if self.loader_factory is None else self.loader_factory()
+        made = not is_data_loader(loader) and callable(loader)
+        self.loader_factory: Callable[[], Any] | None = loader if made else None
+        self.loader: Any = loader() if made else loader
         if not is_data_loader(self.loader):
             raise UsageError(f"a {type(self.loader).__name__} is not a torch DataLoader", hint="hand over a DataLoader")
         if skip not in ("refetch", "sampler"):
@@ -155,7 +157,7 @@ class ResumableLoader:
             return self._pending
         at, kept = self._place.position, self._place.states
         if at.start is None:
-            kept = states.states_of(self.loader)
+            kept = part_states.states_of(self.loader)
         elif is_stateful(self.loader) and self._iterator is not None:
             kept = {"loader": self.loader.state_dict()}
         order = self._noted.digest if self._noted is not None else at.order
@@ -169,7 +171,7 @@ class ResumableLoader:
         at = place.position
         needs = at.now if at.start is None else at.start
         for name in place.states:
-            if not states.takes_state(self.loader if name == "loader" else getattr(self.loader, name, None)):
+            if not part_states.takes_state(self.loader if name == "loader" else getattr(self.loader, name, None)):
                 return f"{name}: the one that was saved had a state_dict, this one has none"
         return surroundings.refusal(self.loader, needs)
 
@@ -181,7 +183,7 @@ class ResumableLoader:
         if (reason := self.refusal(place)) is not None:
             raise BackendError(f"torch-data: {reason}", hint="build the loader as it was at the save")
         if place.position.start is None:
-            states.put_states(self.loader, place.states)
+            part_states.put_states(self.loader, place.states)
             surroundings.put_back(self.loader, place.position.now)
             self._pending = None
             self._reset(place)
@@ -220,7 +222,7 @@ class ResumableLoader:
 
     def _begin(self, *, skip: int = 0) -> None:
         at = self._place.position
-        kept = {} if is_stateful(self.loader) else states.states_of(self.loader)
+        kept = {} if is_stateful(self.loader) else part_states.states_of(self.loader)
         start = Position(
             at.epoch,
             at.batches,
@@ -277,7 +279,7 @@ class ResumableLoader:
         self._reset(place)
         # Its samplers take their generators from the state, later than now; the others are put back here.
         surroundings.put_back(self.loader, at.now, only=lambda name: not name.startswith(("sampler", "batch_sampler")))
-        states.put_states(_Holder(self.loader), place.states)
+        part_states.put_states(_Holder(self.loader), place.states)
         self._iterator = iter(self.loader)
 
     def _go_again(self, place: Place) -> None:
@@ -286,7 +288,7 @@ class ResumableLoader:
         assert at.start is not None
         generators.put_globals(at.globals)
         surroundings.put_back(self.loader, at.start)
-        states.put_states(self.loader, place.states)
+        part_states.put_states(self.loader, place.states)
         self._reset(Place(Position(epoch=at.epoch, batches_seen=at.batches_seen - at.batches)))
         self._begin(skip=at.batches if self.skip == "sampler" else 0)
         reached = 0
