@@ -2,10 +2,14 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -130,8 +134,7 @@ def test_the_reference_names_every_field_of_the_manifest() -> None:
 def test_every_problem_code_is_explained_and_none_is_invented() -> None:
     text = (DOCS / "reference/problems.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    guests = {target.partition(":")[0] for target in project["entry-points"]["ckptkit.backends"].values()}
+    guests = {target.partition(":")[0] for target in _entry_points("ckptkit.backends").values()}
     in_code = set()
     for folder in (ROOT / "ckptkit", *(ROOT / "plugins" / guest for guest in guests)):
         for path in folder.rglob("*.py"):
@@ -164,39 +167,44 @@ def _codes(tree: ast.AST) -> Iterator[str]:
                     yield part.value
 
 
-def test_every_option_of_every_command_is_in_the_reference() -> None:
+def _commands() -> dict[str, Any]:
+    """Return the program and all commands that this project brings, by the heading of their section."""
     import typer.main
 
     from ckptkit.cli.main import app
 
-    sections = {}
+    program: Any = typer.main.get_command(app)
+    brought = {name: program.get_command(None, name) for name in _entry_points("ckptkit.commands")}
+    return {"Options before the command": program, **program.commands, **brought}
+
+
+def _entry_points(group: str) -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found: dict[str, str] = project["entry-points"].get(group, {})
+    return found
+
+
+def test_every_option_of_every_command_is_in_the_reference() -> None:
+    sections: dict[str, str] = {}
     for section in (DOCS / "reference/cli.md").read_text(encoding="utf-8").split("\n## ")[1:]:
         heading, _, body = section.partition("\n")
         sections |= dict.fromkeys(heading.split(", "), body)
-    program = typer.main.get_command(app)
-    commands = {"Options before the command": program, **program.commands}  # type: ignore[attr-defined]  # a group
     missing = [
         f"{name} {option}"
-        for name, command in commands.items()
+        for name, command in _commands().items()
         for parameter in command.params
         if not getattr(parameter, "hidden", False)
         for option in parameter.opts
         if option.startswith("--") and option not in sections.get(name, "")
     ]
     assert missing == []
-    assert [name for name in commands if name not in sections] == []
+    assert [name for name in _commands() if name not in sections] == []
 
 
 def test_every_option_in_the_reference_exists() -> None:
-    import typer.main
-
-    from ckptkit.cli.main import app
-
-    program = typer.main.get_command(app)
-    commands = [program, *program.commands.values()]  # type: ignore[attr-defined]  # a group
-    known = {option for command in commands for parameter in command.params for option in parameter.opts} | {"--help"}
+    options = {option for command in _commands().values() for parameter in command.params for option in parameter.opts}
     text = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"--[a-z][a-z-]+", text)) - known == set()
+    assert set(re.findall(r"--[a-z][a-z-]+", text)) - options - {"--help"} == set()
 
 
 def test_the_exit_codes_of_all_errors_are_in_the_reference() -> None:
@@ -216,3 +224,41 @@ def test_the_python_reference_names_every_method_of_the_store() -> None:
     text = (DOCS / "reference/python-api.md").read_text(encoding="utf-8")
     methods = [name for name in vars(CheckpointStore) if not name.startswith("_")]
     assert [name for name in methods if f"`{name}(" not in text and f"### {name}" not in text] == []
+
+
+_STEP = re.compile(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+_NOT_TALK = re.compile(r"\S  +\S|blake3:|^ |\.\.\.$")  # tables are for terminals; digests and losses are of one machine
+
+
+@pytest.mark.slow
+def test_the_tutorial_goes_as_it_says(tmp_path: Path) -> None:
+    """Its program, its commands and its damage, in an empty folder; every line of talk that it shows must come."""
+    page = DOCS / "tutorial/first-checkpoint.md"
+    (tmp_path / "train.py").write_text(_blocks(page, "python")[0], encoding="utf-8")
+    code, commands = 0, 0
+    for language, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "sh" and "python -c" in text:
+            assert _bash(text, tmp_path)[0] == 0
+        for command, shown in _STEP.findall(text) if language == "console" else ():
+            if command == "echo $?":
+                assert code == int(shown)
+                continue
+            code, output = _bash(command, tmp_path)
+            told = [line for line in shown.splitlines() if not _NOT_TALK.search(line)]
+            assert [line for line in told if line not in output.splitlines()] == [], f"{command}\n{output}"
+            commands += 1
+    assert commands == 9
+
+
+def _bash(command: str, folder: Path) -> tuple[int, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CKPTKIT")} | {"PATH": path}
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    return done.returncode, done.stdout
