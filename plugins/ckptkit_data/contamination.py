@@ -1,5 +1,6 @@
 """Checks of content: duplicate observations and actions, and frames that one episode took over from another."""
 
+from ckptkit.problem import Severity
 from ckptkit_data.findings import Findings
 from ckptkit_data.frames import Frames
 from ckptkit_data.segments import Segments
@@ -74,7 +75,16 @@ def _observations_only(frames: Frames, segments: Segments, least: int, known: li
     return news
 
 
-def report(found: Findings, code: str, frames: Frames, segments: Segments, run: Run, what: str) -> None:
+def report(
+    found: Findings,
+    code: str,
+    frames: Frames,
+    segments: Segments,
+    run: Run,
+    what: str,
+    *,
+    severity: Severity = "error",
+) -> None:
     """Add the finding for a run."""
     frame, other_frame = (
         run.start - int(segments.start[run.segment]),
@@ -91,6 +101,7 @@ def report(found: Findings, code: str, frames: Frames, segments: Segments, run: 
     found.add(
         code,
         message,
+        severity=severity,
         file=frames.files[frames.file[run.start]],
         episode=episode,
         frame=frame,

@@ -144,7 +144,7 @@ def timestamps(frames: Frames, segments: Segments, fps: float) -> Findings:
         found.add(
             "data-timestamp",
             f"episode {segments.episode[number]}: timestamp {frames.timestamp[position]:.6g} s at offset {offset}, "
-            f"{expected[position]:.6g} s is frame {frames.frame_index[position]} at {fps:g} fps ({count} frames are off)",
+            f"{expected[position]:.6g} s is frame {frames.frame_index[position]} at {fps:g} fps ({count} are off)",
             file=frames.files[frames.file[position]],
             episode=int(segments.episode[number]),
             frame=offset,

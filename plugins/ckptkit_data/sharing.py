@@ -137,6 +137,12 @@ def _different(keys: Any) -> int:
     return len(np.unique(keys))
 
 
+def shorter(run: Run, segments: Segments) -> int:
+    """Return the length of the shorter of the two episodes, in frames."""
+    lengths = segments.stop - segments.start
+    return int(min(lengths[run.segment], lengths[run.other_segment]))
+
+
 def repeats(keys: Any, segments: Segments) -> tuple[float, float]:
     """Return which share of the frames was there before anywhere, and which share is in more than one episode."""
     import numpy as np

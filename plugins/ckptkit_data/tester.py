@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ckptkit.errors import BackendUnavailableError, DamagedError, UnsafeContentError, UsageError
+from ckptkit.problem import Severity
 from ckptkit_data import text
 from ckptkit_data.agreement import agreement
 from ckptkit_data.columns import wanted_columns
@@ -17,9 +18,12 @@ from ckptkit_data.layout import INFO, Info, inside, parquet_files, read_info
 from ckptkit_data.near import near_runs
 from ckptkit_data.numbering import continuous_frames, global_indices, timestamps, unique_episodes
 from ckptkit_data.segments import Segments, segments_of
-from ckptkit_data.sharing import Run, overlapping
+from ckptkit_data.sharing import Run, overlapping, shorter
 from ckptkit_data.splits import split_leaks
 
+NEAR_RUN = 2  # near is said sooner than equal, so it takes a run twice as long
+# Two runs of one controller come to rest along the same path: short near runs are worth a look, no more.
+NEAR_SHARE = 0.1
 TITLES = {
     "episode_index_uniqueness": "Episode Index Uniqueness",
     "frame_index_continuity": "Frame Index Continuity",
@@ -119,7 +123,7 @@ class DatasetLeakageTester:
         unread = set(files) - set(frames.files)
         copies, measures = duplicates(frames, segments, self.max_duplicates)
         shared, runs = contamination(frames, segments, self.min_run)
-        if self.near is not None:
+        if self.near is not None and len(frames):
             runs += self._near(self.near, info, frames, segments, runs, shared)
         found = {
             "episode_index_uniqueness": unique_episodes(frames, segments, listed),
@@ -154,20 +158,22 @@ class DatasetLeakageTester:
     ) -> list[Run]:
         wanted = wanted_columns(info)
         runs, unseen = near_runs(
-            self.root, [*wanted.observations, *wanted.actions], frames, segments, tolerance, self.min_run
+            self.root, [*wanted.observations, *wanted.actions], frames, segments, tolerance, NEAR_RUN * self.min_run
         )
         by_pair: dict[tuple[int, int], list[Run]] = {}
         for run in exact:
             by_pair.setdefault((run.segment, run.other_segment), []).append(run)
         news = [r for r in runs if not overlapping(r, by_pair.get((r.segment, r.other_segment), ()))]
         for run in news:
-            report(found, "data-near-frames", frames, segments, run, f"is within {tolerance:g} of")
+            what = f"is within {tolerance:g} of"
+            severity: Severity = "error" if run.length >= NEAR_SHARE * shorter(run, segments) else "warning"
+            report(found, "data-near-frames", frames, segments, run, what, severity=severity)
         if unseen:
             message = (
                 f"{unseen} more pairs of episodes with near frames were not compared; a smaller tolerance finds fewer"
             )
             found.add("data-near-cut", message, severity="warning")
-        return news
+        return [r for r in news if r.length >= NEAR_SHARE * shorter(r, segments)]
 
     def total_bytes(self) -> int:
         """Return the size of all data files, for a progress bar; 0 when the folder cannot be read."""

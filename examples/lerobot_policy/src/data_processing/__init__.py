@@ -1,0 +1,1 @@
+"""Looks at training data before they are trained on."""
