@@ -229,6 +229,13 @@ def test_a_checkpoint_of_another_config_is_refused_field_by_field(trained: Path)
     )
 
 
+def test_a_damaged_newest_checkpoint_is_told(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert manager(trained).resume_training(num_epochs=2)["step"] == 4
+    (trained / "checkpoints/step-00000004/rng/rng.json").write_bytes(b"")
+    assert manager(trained).resume_training()["step"] == 2
+    assert caplog.messages[0].startswith("first/checkpoints@4 is not resumed from: rng/rng.json")
+
+
 def test_nothing_that_verifies_is_an_error_and_not_a_fresh_start(trained: Path) -> None:
     (trained / "checkpoints/step-00000002/policy/policy.safetensors").write_bytes(b"")
     for start in (manager(trained).resume_training, manager(trained).run):

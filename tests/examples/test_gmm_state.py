@@ -1,11 +1,13 @@
 """State of the GMM example's generators and loader: what the document promises, to the last bit."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gmm_example  # noqa: F401 - puts the example on the path
+import gmm_example
 import numpy as np
 import pytest
 import torch
@@ -267,6 +269,14 @@ def test_an_experiment_resumes_exactly_in_both_modes(tmp_path: Path, fixed: bool
     )
 
 
+def test_a_checkpoint_that_was_copied_elsewhere_is_all_that_is_needed(tmp_path: Path) -> None:
+    config = ExperimentConfig.model_validate({"data_config": CONFIG, "training_config": {"samples_per_epoch": 20}})
+    resumed = interrupted(tmp_path / "first", config)
+    shutil.copytree(tmp_path / "first/checkpoints/step-00000002", tmp_path / "away/checkpoints/step-00000002")
+    away = ExperimentManager(config, tmp_path / "away", say=lambda line: None)
+    assert away.resume_training(2, step=2) == resumed.resume_training(2)
+
+
 def test_the_documented_training_loop_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -309,3 +319,10 @@ def test_state_saved_at_the_end_of_an_epoch_begins_the_next(tmp_path: Path) -> N
         first.save_state()
     resumed = loader(state_path=tmp_path / "state.json", resume=True)
     assert (resumed.current_epoch, resumed.current_batch, len(list(resumed))) == (2, 0, 4)
+
+
+def test_every_test_that_the_coverage_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (gmm_example.EXAMPLE / "COVERAGE.md").read_text()))
+    sources = "".join(path.read_text() for path in Path(__file__).parent.glob("test_gmm_*.py"))
+    assert len(named) > 40
+    assert not {name for name in named if f"def {name}(" not in sources}
