@@ -111,7 +111,8 @@ class SavedItem:
         exactness: how exactly training goes on from it.
         hazards: one line each: what may make a resume differ (an unseeded shuffle, a stateful op).
         probe: proof of resume for ``SupportsProbe.prove``.
-        ambient: the item is state of the whole process (global random generators): captured first and last at save,
+        ambient: the item is state of the whole process (global random generators; the live object has an attribute
+            ``ambient = True`` as well, so that the store knows beforehand): captured first and last at save,
             put back after every other item at restore.
     """
 

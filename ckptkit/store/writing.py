@@ -131,7 +131,7 @@ def write(
         prefix = f"{source.name}/"
         files = _files(item_folder, prefix, algorithm, on_bytes)
         entries[source.name] = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
-    for source in (s for s in ordered if s.ambient):
+    for source in (s for s in ordered if s.files is None and entries[s.name]["ambient"]):
         again = folder.parent / f"again-{source.name}"
         _write_one(source, again, step, probe)
         if _files(again, "", algorithm) != _files(folder / source.name, "", algorithm):

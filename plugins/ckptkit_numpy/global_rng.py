@@ -4,7 +4,7 @@ import random
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ckptkit.errors import BackendError, BackendUnavailableError, DamagedError
 from ckptkit_numpy import document, live, live_trees
@@ -27,6 +27,9 @@ class GlobalRng:
             where there is a device.
         named: the same as ``generators``, as keywords: ``GlobalRng(aug=rng)``.
     """
+
+    ambient: ClassVar[bool] = True
+    """State of the whole process: the store captures it first and last, and refuses the save if that differs."""
 
     def __init__(self, generators: Mapping[str, Any] | None = None, /, *, cuda: bool = True, **named: Any) -> None:
         self.generators: dict[str, Any] = {**(generators or {}), **named}

@@ -1,4 +1,4 @@
-"""What is killed by ``kill_points``: how the store looks before, the operation, and the laws that hold at every point."""
+"""What ``kill_points`` kills: how the store looks before, the operation, and the laws that hold at every point."""
 
 import sys
 from pathlib import Path
@@ -89,16 +89,15 @@ class SaveFiles(Save):
         arguments = [f"weights={files / 'model.safetensors'}", f"rng={files / 'rng.json'}"]
         sys.argv = ["ckptkit", "-q", "--store", str(root), "save", RUN, "--step", "3", *arguments]
         with open("/dev/null", "w") as sys.stdout:
-            try:
-                program.run()
-            except SystemExit as end:
-                if end.code == 6:
-                    raise ConflictError("exit 6") from end
-                assert end.code == 0, end.code
+            code = program._run(debug=True)
+        if code == ConflictError.exit_code:
+            raise ConflictError("it is there already")
+        if code != 0:
+            raise AssertionError(f"exit {code}")
 
 
 class SaveOverDamaged(Save):
-    """The step exists, but does not verify: it makes room, and is in the trash or in place until the new one is there."""
+    """The step exists, but does not verify: it makes room."""
 
     def prepare(self, root: Path) -> None:
         super().prepare(root)

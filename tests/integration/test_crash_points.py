@@ -1,4 +1,4 @@
-"""SIGKILL at every point where an operation touches the disk: nothing is lost, nothing half is listed, a rerun works."""
+"""SIGKILL wherever an operation touches the disk: nothing is lost, nothing half is listed, and a rerun works."""
 
 import json
 import subprocess
