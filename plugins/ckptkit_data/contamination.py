@@ -4,7 +4,7 @@ from ckptkit.problem import Severity
 from ckptkit_data.findings import Findings
 from ckptkit_data.frames import Frames
 from ckptkit_data.segments import Segments
-from ckptkit_data.sharing import Run, identical, overlapping, repeats, shared_runs
+from ckptkit_data.sharing import Run, covered, identical, repeats, shared_runs
 
 NOTABLE = 0.1  # a share of repeated frames that is worth a warning
 
@@ -68,7 +68,7 @@ def _observations_only(frames: Frames, segments: Segments, least: int, known: li
     for run in known:
         by_pair.setdefault((run.segment, run.other_segment), []).append(run)
     candidates = [*identical(keys, segments), *copied]
-    news = [r for r in candidates if not overlapping(r, by_pair.get((r.segment, r.other_segment), ()))]
+    news = [r for r in candidates if not covered(r, by_pair.get((r.segment, r.other_segment), ()))]
     for run in news:
         what = "repeats, with other actions, the observations of"
         report(found, "data-shared-observations", frames, segments, run, what)

@@ -161,10 +161,20 @@ def repeats(keys: Any, segments: Segments) -> tuple[float, float]:
 
 
 def overlapping(run: Run, others: Sequence[Run]) -> bool:
-    """Return whether the run says the same as one of the others: same pair, same offset between them, common frames."""
+    """Return whether one of the others compares the same two episodes at the same offset, and shares frames with it."""
     return any(
-        (run.segment, run.other_segment, run.start - run.other) == (o.segment, o.other_segment, o.start - o.other)
-        and run.start < o.start + o.length
-        and o.start < run.start + run.length
+        _diagonal(run) == _diagonal(o) and run.start < o.start + o.length and o.start < run.start + run.length
         for o in others
     )
+
+
+def covered(run: Run, others: Sequence[Run]) -> bool:
+    """Return whether one of the others compares the same two episodes at the same offset, over all frames of it."""
+    return any(
+        _diagonal(run) == _diagonal(o) and o.start <= run.start and run.start + run.length <= o.start + o.length
+        for o in others
+    )
+
+
+def _diagonal(run: Run) -> tuple[int, int, int]:
+    return run.segment, run.other_segment, run.start - run.other
