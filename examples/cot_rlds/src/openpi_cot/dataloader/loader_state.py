@@ -1,0 +1,74 @@
+"""A loader's position alone, in a folder of its own: a ckptkit store with one run for each host.
+
+``DIR/rank0/step-00000003/`` is the third save of host 0. Steps count saves, not batches: the newest save is the newest,
+also after a run that began anew. Two are kept, so that a damaged one has a predecessor.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ckptkit_tfdata import PersistentIterator
+
+from ckptkit import CheckpointStore
+from ckptkit.errors import CkptkitError, NotFound, RefusedError
+from ckptkit.retention import RetentionPolicy
+from ckptkit.storage import Location
+
+_LOG = logging.getLogger(__name__)
+_ITEM = "data"
+_KEEP = 2
+
+
+def save_loader(directory: str, rank: int, iterator: PersistentIterator, definition: Mapping[str, Any]) -> Path:
+    """Save and return the path of the manifest; older positions but one are removed after that."""
+    store = CheckpointStore(directory)
+    run = f"rank{rank}"
+    step = max((at.step or 0 for at in _saved(store, run)), default=0) + 1
+    saved = store.save(run, step, {_ITEM: iterator}, config=definition)
+    try:
+        # What is removed goes to the trash, and out of it at the next save.
+        store.prune(store.plan_prune(RetentionPolicy(keep_last=_KEEP), run=run, grace=timedelta(0)))
+    except CkptkitError as error:
+        _LOG.warning("saved, but older states were not removed: %s", error)
+    return saved.at.manifest
+
+
+def load_loader(directory: str, rank: int, iterator: PersistentIterator, definition: Mapping[str, Any]) -> None:
+    """Verify the newest position, compare its definition field by field, and put it back."""
+    store = CheckpointStore(directory)
+    run = f"rank{rank}"
+    if not _saved(store, run):
+        for other in _saved(store, None):  # of another number of hosts, perhaps
+            refuse_other(str(directory), store.choose(f"{other.run}@{other.step}").manifest.config, definition)
+        raise ValueError(f"No checkpoint found in {directory}")
+    chosen = store.choose(run)
+    for report in chosen.skipped:
+        _LOG.warning("%s is damaged (%s); going on from %s", report.at.ref, report.reason, chosen.at.ref)
+    refuse_other(f"{directory}: {chosen.at.ref}", chosen.manifest.config, definition)
+    store.restore(chosen.at.ref, into={_ITEM: iterator})
+
+
+def refuse_other(where: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise RefusedError unless both definitions are equal; the message names every field that differs."""
+    found = [
+        f"{name} {saved.get(name, 'unset')!r} -> {now.get(name, 'unset')!r}"
+        for name in sorted({*saved, *now})
+        if saved.get(name) != now.get(name)
+    ]
+    if found:
+        raise RefusedError(
+            f"{where}: the state is of another definition: {'; '.join(found)}",
+            hint="use the config of the save, or begin afresh in another folder",
+        )
+
+
+def _saved(store: CheckpointStore, run: str | None) -> Sequence[Location]:
+    if not store.storage.root.is_dir():
+        return []
+    try:
+        return store.locate(run)
+    except NotFound:
+        return []

@@ -1,0 +1,1 @@
+"""Configuration, policy and checkpoints of the training program."""

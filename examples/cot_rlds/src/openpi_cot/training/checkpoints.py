@@ -1,0 +1,148 @@
+"""Model and data loader in one atomic checkpoint: saved together, verified together, restored together."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ckptkit_numpy import GlobalRng
+from ckptkit_safetensors import Policy
+
+from ckptkit import CheckpointStore
+from ckptkit.errors import ConflictError
+from ckptkit.retention import RetentionPolicy
+from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader
+from openpi_cot.dataloader.loader_state import refuse_other
+from openpi_cot.training.config import TrainConfig
+from openpi_cot.training.policy import TrainState
+
+Loaders = CoTRLDSDataLoader | Sequence[CoTRLDSDataLoader]
+# What may change between two sittings of one run: how long, how often, how many, where.
+_FREE = {"name", "num_train_steps", "save_interval", "keep_last"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointManager:
+    """Where the checkpoints of a run go, and what each of them says beside its items.
+
+    Attributes:
+        store: of all runs.
+        run: name of this run.
+        config: of the run; a resume with another one is refused field by field.
+        resume: template of the command that goes on.
+    """
+
+    store: CheckpointStore
+    run: str
+    config: TrainConfig
+    resume: Sequence[str] = field(default_factory=tuple)
+
+
+def initialize_checkpoint_dir(
+    checkpoint_dir: str | Path,
+    run: str,
+    config: TrainConfig,
+    *,
+    resume_command: Sequence[str] = (),
+    overwrite: bool = False,
+    resume: bool = False,
+) -> tuple[CheckpointManager, bool]:
+    """Return the manager and whether there is something to resume.
+
+    Raises:
+        ConflictError: the run has checkpoints, and neither ``resume`` nor ``overwrite`` was asked for.
+    """
+    manager = CheckpointManager(CheckpointStore(checkpoint_dir), run, config, resume_command)
+    folder = Path(checkpoint_dir) / run
+    saved = folder.is_dir() and any(manager.store.storage.scan(run))
+    if saved and overwrite:
+        shutil.rmtree(folder)
+    elif saved and not resume:
+        raise ConflictError(f"{folder}: has checkpoints already", hint="add --resume, --overwrite, or name a new run")
+    return manager, bool(saved and resume)
+
+
+def save_state(
+    checkpoint_manager: CheckpointManager,
+    train_state: TrainState,
+    data_loader: Loaders,
+    step: int,
+    metrics: Mapping[str, float] | None = None,
+) -> CheckpointManager:
+    """Save model, optimizer, generators and data loader (or those of all hosts) as the checkpoint of a step.
+
+    Raises:
+        ValueError: a loader was created with ``persistent_iterator=False``; nothing was saved.
+        CkptkitError: see ``CheckpointStore.save``; all older checkpoints are as they were.
+    """
+    manager = checkpoint_manager
+    manager.store.save(
+        manager.run,
+        step,
+        items(train_state, data_loader),
+        metrics=metrics,
+        config=_config(manager.config, data_loader),
+        resume=manager.resume or None,
+    )
+    policy = RetentionPolicy(keep_last=manager.config.keep_last)
+    manager.store.prune(manager.store.plan_prune(policy, run=manager.run, grace=timedelta(minutes=10)))
+    return manager
+
+
+def restore_state(
+    checkpoint_manager: CheckpointManager, train_state: TrainState, data_loader: Loaders, step: int | None = None
+) -> TrainState:
+    """Put the newest checkpoint that verifies (or just that of a step) back into the live objects.
+
+    Returns:
+        The train state, its ``step`` that of the checkpoint.
+
+    Raises:
+        ValueError: a loader was created with ``persistent_iterator=False``.
+        RefusedError: it is of another config or loader; the message names every field. Nothing was changed.
+        NothingResumable, DamagedError: nothing, or not that step, verifies.
+    """
+    manager = checkpoint_manager
+    live = items(train_state, data_loader)
+    chosen = manager.store.choose(manager.run if step is None else f"{manager.run}@{step}")
+    for report in chosen.skipped:
+        print(f"skipped {report.at.ref}: {report.reason}", flush=True)
+    refuse_other(chosen.at.ref, chosen.manifest.config, _config(manager.config, data_loader))
+    # The loaders first: what else could refuse its state is compared before anything of the model is changed.
+    ordered = dict(sorted(live.items(), key=lambda pair: pair[0] == "policy"))
+    restored = manager.store.restore(chosen.at.ref, into=ordered)
+    for warning in restored.warnings if restored else ():
+        print(f"note: {warning}")
+    train_state.step = chosen.manifest.step
+    return train_state
+
+
+def items(train_state: TrainState, data_loader: Loaders) -> dict[str, Any]:
+    """Return the live objects of one checkpoint by item name; each host's loader is an item of its own."""
+    policy = Policy(train_state.model, train_state.optimizer, train_state.scheduler)
+    data = {f"data-rank{loader.sharding.process_index}": loader.iterator for loader in _all(data_loader)}
+    return {"policy": policy, "rng": GlobalRng(), **data}
+
+
+def _config(config: TrainConfig, data_loader: Loaders) -> dict[str, Any]:
+    """Return what must be equal to go on, flat, so that a difference has a name."""
+    values = config.model_dump(mode="json", exclude={*_FREE, "data"})
+    for loader in _all(data_loader):
+        values[f"data-rank{loader.sharding.process_index}"] = loader.definition
+    return _flat(values)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _all(data_loader: Loaders) -> Sequence[CoTRLDSDataLoader]:
+    return [data_loader] if isinstance(data_loader, CoTRLDSDataLoader) else data_loader
