@@ -24,8 +24,8 @@ def list_checkpoints(
     ] = "step",
     format_: FormatOption = None,
     store: StoreOption = None,
-) -> None:
-    """List checkpoints, by run and step. Listed does not mean whole: `verify` tells."""
+) -> int:
+    """List checkpoints, by run and step. Listed does not mean whole: `verify` tells. Exit 4: no such run."""
     # Right from its room: the whole store would take longer to import than the listing takes.
     from ckptkit.storage import open_storage
     from ckptkit.store.listing import listing
@@ -42,6 +42,7 @@ def list_checkpoints(
         output.talk(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=asked.quiet)
     format_chosen = output.chosen(format_)
     output.rows(format_chosen, "checkpoints", COLUMNS, _records(found, exact=format_chosen != "table"))
+    return 4 if run is not None and not found and tag is None else 0
 
 
 def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:

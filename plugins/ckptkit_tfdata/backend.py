@@ -25,7 +25,7 @@ from ckptkit_tfdata.sheet import FILE_NAME, FORMAT_VERSION, Sheet
 from ckptkit_tfdata.tensorflow_door import tensorflow
 
 _PREFIX = "iterator"
-_NO_COUNTER = "the bundle holds no batch counter: the order of the data goes on exactly, batches_seen starts at 0"
+_NO_COUNTER = "the bundle holds no batch counter: the data goes on exactly, but batches_seen starts at 0"
 
 
 class TfDataBackend:
@@ -159,13 +159,12 @@ class TfDataBackend:
             return _item(sheet, None)
         layout = layout_of(bundle)
         count = counter_of(bundle) if layout.counter else None
+        exactness = Exactness()
         if not layout.loadable:
             exactness = Exactness("not-captured", "only the tf.train.Checkpoint that wrote it can put it back")
-        elif count is None:
-            exactness = Exactness("not-captured", _NO_COUNTER)
-        else:
-            exactness = Exactness()
         hazards = ["no fingerprint of the dataset is recorded: a changed dataset cannot be found before it is read"]
+        if layout.loadable and count is None:
+            hazards.append(_NO_COUNTER)
         counters = {} if count is None else {"batches_seen": count}
         return SavedItem({"tensors": len(bundle.tensors)}, counters=counters, exactness=exactness, hazards=hazards)
 
