@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from ckptkit_data import DatasetLeakageTester, Finding
 
 EXAMPLE = Path(__file__).parents[2] / "examples/lerobot_policy"
-FRAMES = 200  # of each pendulum episode
+FRAMES = 120  # of each pendulum episode
 
 
 def module(path: Path) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Bad input: what is no dataset is refused in one line with a hint; what is damaged is a finding that names the file."""
+"""Bad input: what is no dataset is refused with a hint; what is damaged is a finding that names the file."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from ckptkit.errors import NotFound, StoreError, UsageError
 from ckptkit_data import DatasetLeakageTester
 from ckptkit_data.writing import Recording, write_dataset
 from data_planting import codes, findings, one
+
+from ckptkit.errors import NotFound, StoreError, UsageError
 
 LAYOUTS = ("v3.0", "v2.1")
 

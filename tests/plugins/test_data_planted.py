@@ -18,7 +18,7 @@ make_dataset = module(EXAMPLE / "make_dataset.py").make_dataset
 @pytest.fixture(scope="module", params=LAYOUTS)
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recorded") / "clean"
-    return Path(make_dataset(root, "Pendulum-v1", 12, request.param, validation=3))
+    return Path(make_dataset(root, "Pendulum-v1", 12, request.param, validation=3, max_steps=FRAMES))
 
 
 @pytest.fixture
