@@ -59,7 +59,9 @@ class TorchDataBackend:
         captured.sheet.write(directory)
         if captured.states:
             part_states.write(directory, captured.states)
-        proof = {**(captured.proof or {}), "digests": dict(captured.digests)} if context.probe else None
+        # A loader that was just loaded has given no batch yet: only an observation can hold the last batch.
+        parts = {part: value for part, value in captured.digests.items() if part != probe.LAST_BATCH}
+        proof = {**(captured.proof or {}), "digests": parts} if context.probe else None
         return _saved(captured.sheet, proof)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> ResumableLoader:
@@ -91,7 +93,7 @@ class TorchDataBackend:
             raise DamagedError(f"{STATE_NAME}: does not hold the parts that {FILE_NAME} names")
         loader = _own(target) if target is not None else _built(context)
         definition.refuse_changed(read.fields, _fields(loader))
-        loader.go_to(Place(read.position, kept))
+        loader.go_to(Place(read.position, kept, read.interleaved))
         return loader
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
@@ -164,9 +166,16 @@ def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
             proof = probe.predict(item, place)
         except probe.UnprovableError as error:
             proof = {"kind": "none", "why": str(error)}
-    mode = "stateful" if is_stateful(loader) else item.skip
-    version = str(torch().__version__)
-    written = Sheet(version, mode, fields, place.position, sorted(place.states), exactness, hazards)
+    written = Sheet(
+        torch=str(torch().__version__),
+        mode="stateful" if is_stateful(loader) else item.skip,
+        fields=fields,
+        position=place.position,
+        interleaved=place.interleaved,
+        states=sorted(place.states),
+        exactness=exactness,
+        hazards=hazards,
+    )
     digests = probe.digests(item, place, definition.fingerprint_of(fields))
     return LoaderSnapshot(written, place.states, digests, proof)
 

@@ -14,6 +14,7 @@ from ckptkit_torchdata.torch_door import is_stateful, torch
 BATCHES = 2
 MOST_REFETCHED = 64
 """A prediction on a second loader that must fetch more batches than this first is left out: saving would take long."""
+LAST_BATCH = "last_batch"
 _KIND = "next-batches"
 _SEED = 0
 
@@ -99,7 +100,7 @@ def digests(item: ResumableLoader, place: Place, fingerprint: str) -> dict[str, 
         "generators": _text({"own": at.now.generators, "epochs": at.now.epochs}),
     }
     try:
-        return said | ({"batch": _digest(*item.last)} if item.last else {})
+        return said | ({LAST_BATCH: _digest(*item.last)} if item.last else {})
     except UnprovableError:
         return said
 

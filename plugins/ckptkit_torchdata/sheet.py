@@ -64,6 +64,7 @@ class Sheet:
         mode: how the place is reached again: ``refetch``, ``sampler`` or ``stateful``.
         fields: of the loader's definition.
         position: where it is.
+        interleaved: no second pass can be the same; see ``definition.grade``.
         states: parts with a ``state_dict`` in ``state.pth``.
         exactness: grade of the item.
         hazards: one line each.
@@ -73,6 +74,7 @@ class Sheet:
     mode: str
     fields: Mapping[str, Any]
     position: Position
+    interleaved: bool = False
     states: Sequence[str] = ()
     exactness: Exactness = field(default_factory=Exactness)
     hazards: Sequence[str] = ()
@@ -92,6 +94,7 @@ class Sheet:
             "definition": dict(self.fields),
             "epoch_start": None if place.start is None else {"globals": place.globals, **_inner(place.start)},
             "now": _inner(place.now),
+            "interleaved": self.interleaved,
             "states": list(self.states),
             "grade": self.exactness.grade,
             "reason": self.exactness.reason,
@@ -136,13 +139,20 @@ def read(directory: Path) -> Sheet:
     )
     exactness = Exactness(value["grade"], value["reason"])
     return Sheet(
-        value["torch"], value["mode"], value["definition"], position, value["states"], exactness, value["hazards"]
+        torch=value["torch"],
+        mode=value["mode"],
+        fields=value["definition"],
+        position=position,
+        interleaved=value["interleaved"],
+        states=value["states"],
+        exactness=exactness,
+        hazards=value["hazards"],
     )
 
 
 _KEYS = {
     "format", "format_version", "torch", "mode", "epoch", "batches", "batches_seen", "order", "definition",
-    "epoch_start", "now", "states", "grade", "reason", "hazards",
+    "epoch_start", "now", "interleaved", "states", "grade", "reason", "hazards",
 }  # fmt: skip
 
 
@@ -164,6 +174,7 @@ def _simple_faults(value: Mapping[str, Any]) -> list[str]:
         and value["batches_seen"] >= value["batches"],
         "order": value["order"] is None or isinstance(value["order"], str),
         "definition": isinstance(value["definition"], dict),
+        "interleaved": isinstance(value["interleaved"], bool),
         "states": _texts(value["states"]) and set(value["states"]) <= set(PARTS),
         "grade": value["grade"] in GRADES,
         "reason": value["reason"] is None or isinstance(value["reason"], str),

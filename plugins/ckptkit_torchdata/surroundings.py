@@ -7,6 +7,8 @@ from ckptkit.errors import BackendError
 from ckptkit_torchdata.generators import Found, capture, find, misfit, put
 from ckptkit_torchdata.sheet import Inner
 
+_MADE_LATE = ("dataset", "collate")  # these may make their generators when they are first used
+
 
 def found_in(loader: Any) -> Found:
     """Return the generators in the loader's parts."""
@@ -29,6 +31,9 @@ def refusal(loader: Any, inner: Inner) -> str | None:
             return f"{place}: the loader that was saved had a generator there, this one has none"
         if (reason := misfit(here[place], leaf)) is not None:
             return f"{place}: {reason}"
+    for place in here:
+        if place not in inner.generators and not place.startswith(_MADE_LATE):
+            return f"{place}: this loader has a generator there, the one that was saved had none"
     samplers = _samplers(loader)
     missing = [place for place in inner.epochs if not _has_epoch(samplers.get(place))]
     return f"{missing[0]}: has no epoch to set, the one that was saved had" if missing else None
