@@ -17,6 +17,7 @@ from ckptkit.manifest.names import (
     check_run,
     step_of_name,
 )
+from ckptkit.storage.durable import storage_errors
 from ckptkit.storage.location import Location
 
 _HINT = "choose another run name; nothing was changed"
@@ -45,12 +46,13 @@ class LocalStorage:
     def require_reachable(self, run: str) -> None:
         """Raise RefusedError if what is saved in the run would never be listed: behind a link, or in a checkpoint."""
         path = self.root
-        for part in () if check_run(run) == "." else run.split("/"):
-            path = path / part
-            if path.is_symlink():
-                raise RefusedError(f"{path}: is a symbolic link, which is never followed", hint=_HINT)
-            if os.path.lexists(path / MANIFEST_NAME):
-                raise RefusedError(f"{path}: is a checkpoint, no run can be inside it", hint=_HINT)
+        with storage_errors(str(self.root)):
+            for part in () if check_run(run) == "." else run.split("/"):
+                path = path / part
+                if path.is_symlink():
+                    raise RefusedError(f"{path}: is a symbolic link, which is never followed", hint=_HINT)
+                if os.path.lexists(path / MANIFEST_NAME):
+                    raise RefusedError(f"{path}: is a checkpoint, no run can be inside it", hint=_HINT)
 
     def run_folder(self, run: str) -> Path:
         """Return the folder of a run; raises RunNameError for an unsafe name."""
@@ -67,7 +69,9 @@ class LocalStorage:
             yield from self._walk(self.root, ".", 0)
             return
         folder = self.run_folder(run)
-        if folder.is_dir() and not self._crosses_link(run):
+        with storage_errors(str(folder)):
+            readable = folder.is_dir() and not self._crosses_link(run)
+        if readable:
             yield from self._here(folder, run)[0]
 
     def _crosses_link(self, run: str) -> bool:

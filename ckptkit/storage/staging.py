@@ -23,18 +23,20 @@ def staged(state_folder: Path) -> Iterator[Path]:
 
     A process that dies inside leaves the folder behind; its lock dies with it, so that ``leftovers`` can tell.
     """
-    with storage_errors("staging"):
-        holder = state_folder / "staging" / uuid.uuid4().hex
-        make_folders(holder)
-        descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try_lock(descriptor)
-        folder = holder / "checkpoint"
-        folder.mkdir()
+    holder = state_folder / "staging" / uuid.uuid4().hex
+    folder = holder / "checkpoint"
+    descriptor = -1
     try:
+        with storage_errors("staging"):
+            make_folders(holder)
+            descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try_lock(descriptor)
+            folder.mkdir()
         yield folder
     finally:
         shutil.rmtree(holder, ignore_errors=True)
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def seal(staging: Path, manifest: bytes) -> None:

@@ -314,7 +314,7 @@ class TestSignals:
         )
         (folder / "rng.json").write_text(
             json.dumps({"bit_generator": "PCG64", "state": {"state": 1, "inc": 1}, "has_uint32": 0, "uinteger": 0})
-        )  # noqa: E501
+        )
         arguments = ["--store", str(store), "save", "a/run", "--step", "9", f"rng={folder / 'rng.json'}"]
         child = subprocess.Popen(
             [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
