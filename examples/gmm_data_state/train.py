@@ -32,8 +32,8 @@ def train(args: argparse.Namespace) -> None:
     """Run or resume the experiment."""
     torch.set_num_threads(1)  # the same order of additions everywhere
     folder = args.experiment_dir.absolute()
-    command = [sys.executable, str(HERE), "--config", str(args.config.absolute())]
-    command += ["--experiment-dir", f"{{store}}/{folder.name}", "--resume", "{step}"]
+    command = [_literal(word) for word in (sys.executable, str(HERE), "--config", str(args.config.absolute()))]
+    command += ["--experiment-dir", f"{{store}}/{_literal(folder.name)}", "--resume", "{step}"]
     if args.num_epochs is not None:
         command += ["--num-epochs", str(args.num_epochs)]
     manager = ExperimentManager(load_config(args.config), folder, command, say=lambda line: print(line, flush=True))
@@ -45,6 +45,10 @@ def train(args: argparse.Namespace) -> None:
     print(f"digest {done['digest']}")
 
 
+def _literal(word: str) -> str:
+    return word.replace("{", "{{").replace("}", "}}")  # braces would be fields of the command's template
+
+
 def main() -> int:
     """Return the exit code; an error is told in a line, with what to do about it."""
     logging.basicConfig(format="note: %(message)s")
@@ -53,6 +57,9 @@ def main() -> int:
     except CkptkitError as error:
         print(f"error: {error}\n  {error.hint}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; --resume goes on from the newest checkpoint", file=sys.stderr)
+        return 130
     except (FileNotFoundError, StateMismatchError) as error:
         print("\n  ".join([f"error: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 4 if isinstance(error, FileNotFoundError) else 5

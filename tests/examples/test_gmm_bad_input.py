@@ -243,6 +243,18 @@ def test_nothing_that_verifies_is_an_error_and_not_a_fresh_start(trained: Path) 
             start()
 
 
+def test_a_folder_that_cannot_be_a_run_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        manager(tmp_path / "a@b")
+
+
+def test_a_state_too_large_to_be_read_back_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckptkit.formats.strict_json.MAX_BYTES", 4000)
+    with pytest.raises(UsageError, match=r"the state has \d+ bytes, a state file at most 4000"):
+        loader(fixed_data=True).save_state(tmp_path / "state.json")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_latest_checkpoint_of_nothing_is_none(tmp_path: Path) -> None:
     assert get_latest_checkpoint(tmp_path / "first" / "checkpoints") is None
     (tmp_path / "first" / "checkpoints").mkdir(parents=True)

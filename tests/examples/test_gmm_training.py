@@ -1,6 +1,7 @@
 """The GMM example is killed, resumed by the printed command, and ends where an uninterrupted run ends."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def test_a_run_killed_three_times_and_resumed_as_printed_ends_as_if_nothing_had_
     # Killed when a save was written, but not committed.
     line = resume_command()
     assert line.endswith("--resume 16")
-    killed_at("os.rename", "step-00000032", 1, line.split()[1:])
+    killed_at("os.rename", "step-00000032", 1, shlex.split(line)[1:])
     assert (steps_of(folder), position_in(folder)) == ([8, 16, 24], (3, 2))
 
     # Killed while it trained; and then its newest checkpoint is damaged.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import ConflictError, DamagedError, UsageError
-from ckptkit.store import Files
+from ckptkit.store import Files, Ref
 from gmm_v2.config import ExperimentConfig
 from gmm_v2.data.loaders import GMMDataLoader
 from gmm_v2.data.loaders.factory import write_whole
@@ -27,6 +27,9 @@ class ExperimentManager:
         experiment_dir: its folder.
         resume_command: argument list that resumes it, for ``ckptkit resume-cmd``; fields such as ``{step}``.
         say: takes one line of progress at a time.
+
+    Raises:
+        UsageError: the folder's name cannot be that of a run.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class ExperimentManager:
     ) -> None:
         self.config = config
         self.experiment_dir = experiment_dir.absolute()
+        Ref.parse(run_of(self.checkpoint_dir))  # a folder whose name cannot be a run's is refused before any work
         self.resume_command = resume_command
         self.trainer = Trainer(config)
         self.train_loader: GMMDataLoader | None = None

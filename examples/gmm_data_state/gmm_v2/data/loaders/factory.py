@@ -10,7 +10,7 @@ import numpy as np
 from ckptkit_numpy import NumpyRngBackend
 
 from ckptkit.backend import CheckContext
-from ckptkit.errors import DamagedError
+from ckptkit.errors import DamagedError, UsageError
 from ckptkit.formats import strict_json
 from gmm_v2.config import MixtureConfig
 from gmm_v2.data.core import DataGenerator, ParameterGenerator
@@ -55,7 +55,7 @@ def save_generator_state(
         The state that was written; ``load_generator_state`` returns an equal one.
 
     Raises:
-        ValueError: it is larger than a state file that is read back may be.
+        UsageError: it is larger than a state file that is read back may be.
     """
     data_state = data_generator.get_state()
     if data_generator.param_generator is param_generator:
@@ -66,7 +66,7 @@ def save_generator_state(
     data = json.dumps(state, cls=NumpyEncoder, allow_nan=False).encode()
     if len(data) > strict_json.MAX_BYTES:
         message = f"{file_path}: the state has {len(data)} bytes, a state file at most {strict_json.MAX_BYTES}"
-        raise ValueError(f"{message}; keep fewer samples, or use dynamic data")
+        raise UsageError(message, hint="keep fewer samples, or use dynamic data")
     write_whole(Path(file_path), data)
     return state
 
