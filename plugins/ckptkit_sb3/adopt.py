@@ -9,14 +9,11 @@ from typing import Any
 
 from ckptkit.backend import CheckContext, Exactness, SavedItem
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit.formats import strict_json
-from ckptkit_sb3 import structure
+from ckptkit_sb3 import layout
 
 _VERSION = "_stable_baselines3_version"
 _STEPS_NAME = re.compile(r"^(?P<prefix>.*)_(?P<steps>\d+)_steps$")
 
-_EPISODE_NAME = re.compile(r"(?:^|[_-])ep(?:isode)?[_-]?(\d+)$")
-_METADATA = "_metadata.json"
 _LOST = "replay buffer, RNG and environment state are not in the zip"
 
 
@@ -26,8 +23,8 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     Beside ``ep000050.zip`` that is ``ep000050_metadata.json``; beside ``rl_model_1000_steps.zip`` (CheckpointCallback)
     ``rl_model_replay_buffer_1000_steps.pkl`` and ``rl_model_vecnormalize_1000_steps.pkl``.
     """
-    if (path / structure.STATE).is_file() and (path / structure.MODEL).is_file():
-        own = (structure.MODEL, structure.STATE, structure.ARRAYS, structure.REPLAY)
+    if (path / layout.STATE).is_file() and (path / layout.MODEL).is_file():
+        own = (layout.MODEL, layout.STATE, layout.ARRAYS, layout.REPLAY)
         return {name: path / name for name in own if (path / name).is_file()}
     if not path.is_file() or not zipfile.is_zipfile(path):
         return None
@@ -39,7 +36,7 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     if _VERSION not in names and not {"data", "policy.pth"} <= names:
         return None
     files = {path.name: path}
-    beside = [f"{path.stem}{_METADATA}"]
+    beside = [f"{path.stem}{layout.METADATA}"]
     if match := _STEPS_NAME.match(path.stem):
         for kind in ("replay_buffer", "vecnormalize"):
             beside.append(f"{match['prefix']}_{kind}_{match['steps']}_steps.pkl")
@@ -55,24 +52,24 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     Raises:
         BackendError: it cannot be read, or the metadata beside it belongs to another episode.
     """
-    name = structure.zip_name(directory, context)
+    name = layout.zip_name(directory, context)
     path = directory / name
-    state = structure.read_state(directory)
+    state = layout.read_state(directory)
     if state is not None:
         return _describe_own(state)
     try:
-        data = structure.plain_data(path)
+        data = layout.plain_data(path)
     except (DamagedError, OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
         raise BackendError(
             f"{name}: not a readable SB3 zip ({error})", hint="write it again with model.save"
         ) from error
-    counters = {"num_timesteps": data["num_timesteps"]} if _is_count(data.get("num_timesteps")) else {}
+    counters = {"num_timesteps": data["num_timesteps"]} if layout.is_count(data.get("num_timesteps")) else {}
     metadata: dict[str, Any] = {"captured": False, "zip": name}
-    noted = _metadata(directory, f"{path.stem}{_METADATA}")
+    noted = layout.noted_beside(directory, f"{path.stem}{layout.METADATA}")
     episode: Any = noted.get("episode", data.get("_episode_num") or None)
-    if _is_count(episode):
+    if layout.is_count(episode):
         counters["episode"] = int(episode)
-    mismatch = episode_mismatch(directory, name)
+    mismatch = layout.episode_mismatch(directory, name)
     if mismatch is not None:
         raise BackendError(mismatch, hint="the metadata belongs to another zip: rename or remove it")
     for key in ("run_id", "timestamp", "config"):
@@ -87,37 +84,11 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     )
 
 
-def episode_mismatch(directory: Path, name: str) -> str | None:
-    """Return what is wrong when the metadata beside ``ep000050.zip`` speaks of another episode."""
-    stem = Path(name).stem
-    named, noted = _EPISODE_NAME.search(stem), _metadata(directory, f"{stem}{_METADATA}").get("episode")
-    if named is None or not _is_count(noted) or int(named[1]) == noted:
-        return None
-    return f"{stem}{_METADATA} says episode {noted}, the file name {int(named[1])}"
-
-
 def _describe_own(state: Mapping[str, Any]) -> SavedItem:
     try:
         grade, reason = state["exactness"]["grade"], state["exactness"]["reason"]
         counters = {str(k): int(v) for k, v in state["counters"].items()}
-        metadata = {"captured": True, "zip": structure.MODEL, "algorithm": state["agent"]["algorithm"]}
+        metadata = {"captured": True, "zip": layout.MODEL, "algorithm": state["agent"]["algorithm"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BackendError(f"{structure.STATE}: does not describe an agent ({error})") from error
+        raise BackendError(f"{layout.STATE}: does not describe an agent ({error})") from error
     return SavedItem(metadata=metadata, counters=counters, exactness=Exactness(grade, reason))
-
-
-def _metadata(directory: Path, name: str) -> dict[str, Any]:
-    path = directory / name
-    if not path.is_file():
-        return {}
-    try:
-        found = strict_json.load(path)
-    except DamagedError as error:
-        raise BackendError(error.message, hint="repair or remove the metadata file") from error
-    if not isinstance(found, dict):
-        raise BackendError(f"{name}: is not a table", hint="repair or remove the metadata file")
-    return found
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from ckptkit.backend import CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit_sb3 import adopt, structure
+from ckptkit_sb3.agent import ALGORITHM
 from ckptkit_sb3.encoding import is_kind
-
-ALGORITHM = "stable_baselines3.common.base_class.BaseAlgorithm"
 
 
 class Sb3Backend:

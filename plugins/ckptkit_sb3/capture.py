@@ -4,7 +4,6 @@
 assignments that put it there. Both walk the same sections, so that a section cannot be saved but not restored.
 """
 
-import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import environments, generators
+from ckptkit_sb3.agent import constructor_arguments
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import STATIC, Encoder, class_name, decode_python_random, encode_python_random, is_kind
 
@@ -191,18 +191,9 @@ def action_noise_of(model: Any) -> Any:
     return VectorizedActionNoise(noise, count)
 
 
-def configuration(model: Any) -> frozenset[str]:
-    """Return the names of the constructor's arguments: they are the user's, not state."""
-    names: set[str] = set()
-    for base in type(model).__mro__[:-1]:
-        if "__init__" in vars(base):
-            names.update(inspect.signature(vars(base)["__init__"]).parameters)
-    return frozenset(names | {f"_{n}" for n in names})
-
-
 def _configuration(model: Any) -> frozenset[str]:
     torch_names = {n.partition(".")[0] for group in model._get_torch_save_params() for n in group}
-    return configuration(model) | _OWN_SECTION | torch_names
+    return constructor_arguments(model) | _OWN_SECTION | torch_names
 
 
 def _parts(model: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:

@@ -68,10 +68,10 @@ def record(model: Any) -> dict[str, Any]:
 
 def prove(directory: Path, context: LoadContext) -> Proof:
     """Load into a fresh agent and compare with the probe, part by part."""
-    from ckptkit_sb3 import resume, structure
+    from ckptkit_sb3 import layout, resume
 
     recorded = context.probe
-    state = structure.read_state(directory)
+    state = layout.read_state(directory)
     if not recorded or state is None:
         return Proof("unproven", "no proof was recorded with it")
     if not {"env", "model"} & set(context.factories):

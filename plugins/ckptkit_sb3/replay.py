@@ -8,8 +8,8 @@ from typing import Any
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder, class_name
+from ckptkit_sb3.layout import REPLAY as FILE
 
-FILE = "replay_buffer.npz"
 _SKIP = frozenset({"observation_space", "action_space", "device", "env", "replay_buffer"})
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_sb3 import capture, replay, structure
+from ckptkit_sb3 import capture, layout, replay, structure
+from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.boundary import progress_of
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import Parameters
 
-ALGORITHM = "stable_baselines3.common.base_class.BaseAlgorithm"
 _ENVIRONMENTS = ("gymnasium.core.Env", "stable_baselines3.common.vec_env.base_vec_env.VecEnv")
 _TRUSTED_HOMES = ("stable_baselines3", "sb3_contrib")
 
@@ -70,15 +70,15 @@ class Resumed:
 def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     """Load an item; see ``Sb3Backend.load`` for the arguments and errors."""
     structure.refuse(directory, context)
-    state = structure.read_state(directory)
-    zip_path = directory / structure.zip_name(directory, context)
+    state = layout.read_state(directory)
+    zip_path = directory / layout.zip_name(directory, context)
     if state is None:
         return _load_bare(zip_path, directory, target, context)
     model = _model(zip_path, directory, target, context, state)
     try:
         parameters, decoder, arrays = _planned(model, zip_path, directory, state)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # a field of another type than save writes
-        raise DamagedError(f"{structure.STATE}: not well formed ({type(error).__name__}: {error})") from error
+        raise DamagedError(f"{layout.STATE}: not well formed ({type(error).__name__}: {error})") from error
     parameters.put(model)
     decoder.apply()
     capture.put_rng(state["sections"]["rng"])
@@ -91,7 +91,7 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
 def _planned(model: Any, zip_path: Path, directory: Path, state: Any) -> tuple[Parameters, Any, dict[str, Any]]:
     """Check all of a state against an algorithm and return what will put it in; changes nothing."""
     _fits(model, state["agent"])
-    arrays = structure.read_arrays(directory)
+    arrays = layout.read_arrays(directory)
     parameters = Parameters.read(zip_path, model)
     parameters.fits(model, state["optimizers"])
     decoder = capture.plan(model, state["sections"], arrays, started=False)
@@ -105,7 +105,7 @@ def _load_bare(zip_path: Path, directory: Path, target: Any, context: LoadContex
     model = _model(zip_path, directory, target, context, None)
     parameters = Parameters.read(zip_path, model)
     parameters.fits(model, {})
-    counters = {k: v for k, v in structure.plain_data(zip_path).items() if k in structure.COUNTERS}
+    counters = {k: v for k, v in layout.plain_data(zip_path).items() if k in layout.COUNTERS}
     parameters.put(model)
     vars(model).update(counters)
     return Resumed(model)
@@ -164,7 +164,7 @@ def _built_from_zip(zip_path: Path, directory: Path, env: Any, context: LoadCont
     algorithm: Any = getattr(importlib.import_module(module), qualname, None)
     bases = algorithm.__mro__ if isinstance(algorithm, type) else ()
     if not any(f"{c.__module__}.{c.__qualname__}" == ALGORITHM for c in bases):
-        raise DamagedError(f"{structure.STATE}: {name} is not an SB3 algorithm")
+        raise DamagedError(f"{layout.STATE}: {name} is not an SB3 algorithm")
     model = algorithm.load(zip_path, env=env)
     if model.env is not None:  # as in an algorithm that was never saved: one space, one generator, shared with the env
         model.action_space = model.env.action_space
@@ -188,42 +188,6 @@ def _fits(model: Any, saved: Mapping[str, Any]) -> None:
             )
     if model.env is None:
         raise BackendError("the agent has no environment", hint="build it with its env, or give the env as the target")
-
-
-def describe_agent(model: Any) -> dict[str, Any]:
-    """Return what must be equal for a state to fit: classes, spaces, number of environments."""
-    return {
-        "algorithm": class_name(model),
-        "policy": class_name(model.policy),
-        "observation_space": space_text(model.observation_space),
-        "action_space": space_text(model.action_space),
-        "n_envs": model.n_envs,
-    }
-
-
-def space_text(space: Any) -> str:
-    """Return a text that is equal for equal spaces: the repr, and a digest of all bounds."""
-    import hashlib
-
-    import numpy as np
-
-    hasher = hashlib.sha256()
-    stack = [space]
-    while stack:
-        part = stack.pop()
-        for name in ("low", "high", "nvec", "n", "start"):
-            if hasattr(part, name):
-                hasher.update(name.encode() + np.asarray(getattr(part, name)).tobytes())
-        inner = getattr(part, "spaces", None) or ()
-        stack.extend(inner.values() if isinstance(inner, Mapping) else inner)
-    return f"{space!r} #{hasher.hexdigest()[:12]}"
-
-
-def configuration_of(model: Any) -> dict[str, Any]:
-    """Return the constructor arguments that are plain JSON values."""
-    names = capture.configuration(model)
-    values = {k: v for k, v in vars(model).items() if k in names and not k.startswith("_")}
-    return {k: v for k, v in sorted(values.items()) if v is None or type(v) in (bool, int, float, str)}
 
 
 def _differences(model: Any, saved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

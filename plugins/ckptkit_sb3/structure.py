@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,38 +9,18 @@ from typing import Any
 
 from ckptkit.backend import CheckContext
 from ckptkit.errors import CkptkitError, DamagedError, UnsafeContentError
-from ckptkit.formats import strict_json
 from ckptkit.problem import Problem, fails
-from ckptkit_sb3 import generators
+from ckptkit_sb3 import generators, layout
 from ckptkit_sb3.encoding import decode_python_random
 
-MODEL = "model.zip"
-STATE = "state.json"
-ARRAYS = "state.npz"
-REPLAY = "replay_buffer.npz"
-COUNTERS = ("num_timesteps", "_episode_num", "_n_updates", "_n_calls")
-MEMBERS = ("data", "policy.pth")
-"""Members that an SB3 zip always has."""
-MAX_DATA = 64 << 20
 MAX_PTH = 8 << 30
-MAX_DEPTH = 400
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
-
-
-def zip_name(directory: Path, context: CheckContext) -> str:
-    """Return the name of the item's zip: ``model.zip``, or the adopted one."""
-    named = context.metadata.get("zip")
-    if isinstance(named, str):
-        return named
-    files = context.files or sorted(p.name for p in directory.iterdir())
-    found = [f for f in files if f.endswith(".zip")]
-    return MODEL if MODEL in found or not found else found[0]
 
 
 def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
     """Yield everything that is wrong with the files of an item."""
-    name = zip_name(directory, context)
-    native = context.metadata.get("captured", (directory / STATE).is_file())
+    name = layout.zip_name(directory, context)
+    native = context.metadata.get("captured", (directory / layout.STATE).is_file())
     if not (directory / name).is_file():
         yield Problem("missing-file", "the agent's zip is missing", file=name)
     else:
@@ -59,14 +38,12 @@ def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
 
 
 def _check_adopted(directory: Path, name: str) -> Iterator[Problem]:
-    from ckptkit_sb3 import adopt
-
     try:
-        mismatch = adopt.episode_mismatch(directory, name)
+        mismatch = layout.episode_mismatch(directory, name)
     except CkptkitError as error:
         mismatch = error.message
     if mismatch is not None:
-        yield Problem("sb3-metadata", mismatch, file=f"{Path(name).stem}_metadata.json")
+        yield Problem("sb3-metadata", mismatch, file=f"{Path(name).stem}{layout.METADATA}")
 
 
 def refuse(directory: Path, context: CheckContext) -> None:
@@ -88,7 +65,7 @@ def check_model_zip(path: Path, file: str) -> Iterator[Problem]:
         return
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-    for member in MEMBERS:
+    for member in layout.MEMBERS:
         if member not in names:
             yield Problem("sb3-member-missing", f"{member} is not in it", file=file)
     if "data" in names:
@@ -99,48 +76,12 @@ def check_model_zip(path: Path, file: str) -> Iterator[Problem]:
             yield from torch_files.check_torch_file(data, file=file, where=name)
 
 
-def plain_data(path: Path) -> dict[str, Any]:
-    """Return the values of a zip's ``data`` that are plain JSON; the pickled ones are left out.
-
-    Raises:
-        DamagedError: there is no readable ``data`` in it.
-    """
-    from ckptkit.formats import zips
-
-    data = _parse(zips.read_member(path, "data", max_bytes=MAX_DATA))
-    if not isinstance(data, dict):
-        raise DamagedError(f"{path.name}: data is not a table")
-    return {k: v for k, v in data.items() if not (isinstance(v, dict) and ":serialized:" in v)}
-
-
-def read_state(directory: Path) -> dict[str, Any] | None:
-    """Return ``state.json``, or None for an adopted zip; raises DamagedError when it cannot be read."""
-    path = directory / STATE
-    if not path.is_file():
-        return None
-    state = strict_json.load(path, max_depth=MAX_DEPTH)
-    if not isinstance(state, dict):
-        raise DamagedError(f"{STATE}: is not a table")
-    return state
-
-
-def read_arrays(directory: Path) -> dict[str, Any]:
-    """Return the arrays of ``state.npz`` by name, empty without the file."""
-    import numpy as np
-
-    path = directory / ARRAYS
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
 def _check_data(path: Path, file: str) -> Iterator[Problem]:
     from ckptkit.formats import zips
 
-    raw = zips.read_member(path, "data", max_bytes=MAX_DATA)
+    raw = zips.read_member(path, "data", max_bytes=layout.MAX_DATA)
     try:
-        data = _parse(raw)
+        data = layout.parse_data(raw)
     except DamagedError as error:
         yield Problem("sb3-data", f"data {error.message}", file=file)
         return
@@ -170,34 +111,18 @@ def _check_serialized(value: Any, where: str, file: str) -> Iterator[Problem]:
             yield from pickles.check_pickle(content, file=file, where=where)
 
 
-def _parse(data: bytes) -> Any:
-    try:
-        return strict_json.loads(data)
-    except strict_json.StrictJsonError as error:
-        if "literal" not in error.message:
-            raise
-    # SB3 writes infinities as python's json does; all other rules were or are checked: parse once more without them.
-    return json.loads(data, object_pairs_hook=_no_duplicates)
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({k for k, _ in pairs}) != len(pairs):
-        raise DamagedError("has a key twice in one object")
-    return dict(pairs)
-
-
 def _check_state(directory: Path) -> Iterator[Problem]:
     try:
-        state = read_state(directory)
+        state = layout.read_state(directory)
     except (DamagedError, OSError) as error:
-        yield Problem("sb3-state", str(error).removeprefix(f"{STATE}: "), file=STATE)
+        yield Problem("sb3-state", str(error).removeprefix(f"{layout.STATE}: "), file=layout.STATE)
         return
     if state is None:
-        yield Problem("missing-file", "the state beside the zip is missing", file=STATE)
+        yield Problem("missing-file", "the state beside the zip is missing", file=layout.STATE)
         return
-    yield from (Problem("sb3-state", text, file=STATE) for text in _faults(state))
+    yield from (Problem("sb3-state", text, file=layout.STATE) for text in _faults(state))
     members: set[str] = set()
-    for name, wanted in ((ARRAYS, bool(state.get("arrays"))), (REPLAY, state.get("replay") is not None)):
+    for name, wanted in ((layout.ARRAYS, bool(state.get("arrays"))), (layout.REPLAY, state.get("replay") is not None)):
         path = directory / name
         if not wanted:
             continue
@@ -219,7 +144,7 @@ def _check_npz(path: Path, name: str) -> Iterable[Problem]:
 
 
 def _members_missing(state: Mapping[str, Any], name: str, members: set[str]) -> Iterator[Problem]:
-    wanted = state["arrays"] if name == ARRAYS else state["replay"].get("arrays", ())
+    wanted = state["arrays"] if name == layout.ARRAYS else state["replay"].get("arrays", ())
     for array in wanted:
         if f"{name}:{array}" not in members:
             yield Problem("sb3-member-missing", f"array {array} is not in it", file=name)
@@ -269,7 +194,7 @@ def _check_node(node: Mapping[str, Any], where: str, arrays: frozenset[str]) -> 
     elif kind == "random":
         decode_python_random(node.get("state"), where)
     elif kind in ("array", "scalar") and "member" in node and node["member"] not in arrays:
-        raise DamagedError(f"{where}: array {str(node['member'])[:40]} is not in {ARRAYS}")
+        raise DamagedError(f"{where}: array {str(node['member'])[:40]} is not in {layout.ARRAYS}")
     elif where == "rng":
         generators.validate_legacy(node.get("numpy"), "rng.numpy")
         decode_python_random(node.get("python"), "rng.python")

@@ -8,12 +8,12 @@ from typing import Any
 from ckptkit.backend import Exactness, SaveContext, SavedItem
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import capture, replay, structure
+from ckptkit_sb3 import capture, layout, replay
+from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.boundary import Position, episodes_of, position_of, progress_of
 from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
-from ckptkit_sb3.resume import ALGORITHM, configuration_of, describe_agent
 
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
@@ -24,7 +24,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
     position = position_of(model)
     started = time.perf_counter()
-    replaced = _write_zip(model, directory / structure.MODEL)
+    replaced = _write_zip(model, directory / layout.MODEL)
     zipped = time.perf_counter()
     captured = capture.take(model, context.factories.get("env"), barrier=progress_of(model).barrier)
     buffer = getattr(model, "replay_buffer", None)
@@ -51,9 +51,9 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         "arrays": sorted(captured.arrays),
         "sections": captured.sections,
     }
-    (directory / structure.STATE).write_bytes(strict_json.dumps(state))
+    (directory / layout.STATE).write_bytes(strict_json.dumps(state))
     if captured.arrays:
-        with (directory / structure.ARRAYS).open("wb") as stream:
+        with (directory / layout.ARRAYS).open("wb") as stream:
             np.savez(stream, **captured.arrays)
     recorded = None
     if context.probe:
@@ -108,7 +108,7 @@ def _metadata(model: Any, directory: Path, sections: Mapping[str, Any], seconds:
     sizes = {p.name: p.stat().st_size for p in directory.iterdir()}
     return {
         "captured": True,
-        "zip": structure.MODEL,
+        "zip": layout.MODEL,
         "algorithm": agent["algorithm"],
         "policy": agent["policy"],
         "n_envs": agent["n_envs"],
@@ -120,8 +120,8 @@ def _metadata(model: Any, directory: Path, sections: Mapping[str, Any], seconds:
         "environments": environments,
         "versions": {"stable_baselines3": stable_baselines3.__version__},
         "cost": {
-            "zip_bytes": sizes[structure.MODEL],
-            "other_bytes": sum(sizes.values()) - sizes[structure.MODEL],
+            "zip_bytes": sizes[layout.MODEL],
+            "other_bytes": sum(sizes.values()) - sizes[layout.MODEL],
             "zip_ms": round(seconds[0] * 1000, 1),
             "other_ms": round(seconds[1] * 1000, 1),
         },

@@ -1,0 +1,119 @@
+"""The files of an item by name, and what can be read of them without SB3 or torch and without unpickling."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import CheckContext
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit.formats import strict_json
+
+MODEL = "model.zip"
+STATE = "state.json"
+ARRAYS = "state.npz"
+REPLAY = "replay_buffer.npz"
+ROLLOUT = "rollout_buffer.npz"
+COUNTERS = ("num_timesteps", "_episode_num", "_n_updates", "_n_calls")
+MEMBERS = ("data", "policy.pth")
+"""Members that an SB3 zip always has."""
+METADATA = "_metadata.json"
+"""End of the name of what trainers write beside ``ep000050.zip``."""
+MAX_DATA = 64 << 20
+MAX_DEPTH = 400
+_EPISODE_NAME = re.compile(r"(?:^|[_-])ep(?:isode)?[_-]?(\d+)$")
+
+
+def zip_name(directory: Path, context: CheckContext) -> str:
+    """Return the name of the item's zip: ``model.zip``, or the adopted one."""
+    named = context.metadata.get("zip")
+    if isinstance(named, str):
+        return named
+    files = context.files or sorted(p.name for p in directory.iterdir())
+    found = [f for f in files if f.endswith(".zip")]
+    return MODEL if MODEL in found or not found else found[0]
+
+
+def plain_data(path: Path) -> dict[str, Any]:
+    """Return the values of a zip's ``data`` that are plain JSON; the pickled ones are left out.
+
+    Raises:
+        DamagedError: there is no readable ``data`` in it.
+    """
+    from ckptkit.formats import zips
+
+    data = parse_data(zips.read_member(path, "data", max_bytes=MAX_DATA))
+    if not isinstance(data, dict):
+        raise DamagedError(f"{path.name}: data is not a table")
+    return {k: v for k, v in data.items() if not (isinstance(v, dict) and ":serialized:" in v)}
+
+
+def read_state(directory: Path) -> dict[str, Any] | None:
+    """Return ``state.json``, or None for an adopted zip; raises DamagedError when it cannot be read."""
+    path = directory / STATE
+    if not path.is_file():
+        return None
+    state = strict_json.load(path, max_depth=MAX_DEPTH)
+    if not isinstance(state, dict):
+        raise DamagedError(f"{STATE}: is not a table")
+    return state
+
+
+def read_arrays(directory: Path) -> dict[str, Any]:
+    """Return the arrays of ``state.npz`` by name, empty without the file."""
+    import numpy as np
+
+    path = directory / ARRAYS
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def parse_data(data: bytes) -> Any:
+    """Return the JSON of a zip's ``data``, in which SB3 writes infinities as python does."""
+    try:
+        return strict_json.loads(data)
+    except strict_json.StrictJsonError as error:
+        if "literal" not in error.message:
+            raise
+    # SB3 writes infinities as python's json does; all other rules were or are checked: parse once more without them.
+    return json.loads(data, object_pairs_hook=_no_duplicates)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({k for k, _ in pairs}) != len(pairs):
+        raise DamagedError("has a key twice in one object")
+    return dict(pairs)
+
+
+def episode_mismatch(directory: Path, name: str) -> str | None:
+    """Return what is wrong when the metadata beside ``ep000050.zip`` speaks of another episode."""
+    stem = Path(name).stem
+    named, noted = _EPISODE_NAME.search(stem), noted_beside(directory, f"{stem}{METADATA}").get("episode")
+    if named is None or not is_count(noted) or int(named[1]) == noted:
+        return None
+    return f"{stem}{METADATA} says episode {noted}, the file name {int(named[1])}"
+
+
+def noted_beside(directory: Path, name: str) -> dict[str, Any]:
+    """Return the metadata that a trainer wrote beside its zip, empty without the file.
+
+    Raises:
+        BackendError: it is no JSON table.
+    """
+    path = directory / name
+    if not path.is_file():
+        return {}
+    try:
+        found = strict_json.load(path)
+    except DamagedError as error:
+        raise BackendError(error.message, hint="repair or remove the metadata file") from error
+    if not isinstance(found, dict):
+        raise BackendError(f"{name}: is not a table", hint="repair or remove the metadata file")
+    return found
+
+
+def is_count(value: object) -> bool:
+    """Return whether a JSON value is a count."""
+    return type(value) is int and value >= 0
