@@ -114,6 +114,9 @@ class SavedItem:
         ambient: the item is state of the whole process (global random generators; the live object has an attribute
             ``ambient = True`` as well, so that the store knows beforehand): captured first and last at save,
             put back after every other item at restore.
+        boundary: ``{"kind", "requested_at", "saved_at"}`` where the item knows at which boundary of the training it was
+            taken (``kind``: ``step``, ``rollout``, ``episode``, ``epoch``, ``accumulation``); the checkpoint's own where
+            the caller of the store gave none.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class SavedItem:
     hazards: Sequence[str] = ()
     probe: Mapping[str, Any] | None = None
     ambient: bool = False
+    boundary: Mapping[str, Any] | None = None
 
 
 @runtime_checkable

@@ -188,8 +188,9 @@ def _last_size(storage: LocalStorage, run: str) -> int:
 
 
 def _fields(
-    storage: LocalStorage, run: str, step: int, items: Mapping[str, Mapping[str, Any]], details: Details
+    storage: LocalStorage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details
 ) -> dict[str, Any]:
+    boundary = writing.lift_boundary(items, details.boundary)
     resume = None
     if details.resume is not None:
         cwd = None if details.cwd is None else redact_text(details.cwd)
@@ -206,7 +207,7 @@ def _fields(
         "config": redact_value(dict(details.config)),
         "resume": resume,
         "environment": environment.capture(),
-        "boundary": None if details.boundary is None else dict(details.boundary),
+        "boundary": None if boundary is None else dict(boundary),
         "items": dict(items),
     }
 

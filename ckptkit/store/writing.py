@@ -21,12 +21,17 @@ from ckptkit.errors import (
     InconsistentSetError,
     NotFound,
     UnsafeContentError,
+    UsageError,
 )
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
 from ckptkit.verification.presence import set_problems
+
+
+BOUNDARY = "boundary"
+"""Field of an item's entry that is the checkpoint's: ``lift_boundary`` takes it out."""
 
 
 class FileFields(TypedDict):
@@ -237,7 +242,28 @@ def entry(
         "metadata": dict(saved.metadata),
         "probe": None if saved.probe is None else dict(saved.probe),
         "files": list(files),
+        BOUNDARY: None if saved.boundary is None else dict(saved.boundary),
     }
+
+
+def lift_boundary(entries: Mapping[str, dict[str, Any]], given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Take the items' boundaries out of their entries and return the checkpoint's: the one given, or theirs.
+
+    Raises:
+        UsageError: none was given, and two items name different ones.
+    """
+    named = {name: found for name, fields in entries.items() if (found := fields.pop(BOUNDARY)) is not None}
+    if given is not None or not named:
+        return given
+    first, *others = named
+    for other in others:
+        if named[other] != named[first]:
+            raise UsageError(
+                f"items {first!r} and {other!r} were taken at different boundaries: {named[first]} and {named[other]}",
+                hint="say which is the checkpoint's: save(..., boundary=...)",
+            )
+    boundary: Mapping[str, Any] = named[first]
+    return boundary
 
 
 def _refuse(name: str, problems: Sequence[Problem]) -> None:
