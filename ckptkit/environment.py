@@ -33,10 +33,15 @@ def capture(directory: Path | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
         "packages": _versions(),
-        "threads": int(torch.get_num_threads()) if torch else len(os.sched_getaffinity(0)),
+        "threads": int(torch.get_num_threads()) if torch else _cores(),
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()) if torch else None,
         "git": _git(directory or Path.cwd()),
     }
+
+
+def _cores() -> int:
+    # The cores that this process may use; macOS cannot tell, and has no cgroups that would limit them.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _versions() -> dict[str, str]:

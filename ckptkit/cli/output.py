@@ -63,6 +63,11 @@ def chosen(format_: str | None) -> str:
     return format_ or ("table" if sys.stdout.isatty() else "tsv")
 
 
+def count(number: int, noun: str) -> str:
+    """Return ``1 file``, ``2 files``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def size(count: int) -> str:
     """Return bytes for a person, in powers of ten."""
     value = float(count)

@@ -73,7 +73,8 @@ def prune(
         verifier = Verifier(level, on_bytes=advance)
         planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
     extra = {"plan": planned.plan.digest, "applied": apply, "notes": list(planned.plan.notes)}
-    output.rows(output.chosen(format_), "checkpoints", COLUMNS, _records(planned, exact=format_ != "table"), extra)
+    chosen = output.chosen(format_)
+    output.rows(chosen, "checkpoints", COLUMNS, _records(planned, exact=chosen != "table"), extra)
     return _finish(asked, opened, planned, apply=apply, reviewed=plan)
 
 

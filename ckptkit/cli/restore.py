@@ -6,18 +6,20 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import StoreOption, session
+from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session
 
 
 def restore(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP or RUN@latest.")],
+    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP, RUN@latest or RUN@best.")],
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A new folder.")],
+    metric: MetricOption = None,
+    mode: ModeOption = None,
     store: StoreOption = None,
 ) -> None:
     """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one."""
     asked = session(context)
-    chosen = asked.open(store).copy_out(ref, destination)
+    chosen = asked.open(store).copy_out(ref, destination, ranking=asked.ranking(ref, metric, mode))
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     output.talk(f"restored {chosen.at.ref}", quiet=asked.quiet)

@@ -10,7 +10,7 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import LevelOption, StoreOption, session
+from ckptkit.cli.session import LevelOption, MetricOption, ModeOption, StoreOption, session
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
@@ -30,10 +30,10 @@ def resume_cmd(
     template: Annotated[
         str | None, typer.Option("--template", help="Use this instead of the one that was saved.")
     ] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")] = None,
-    mode: Annotated[Literal["min", "max"], typer.Option("--mode", help="For @best: what is better.")] = "max",
+    metric: MetricOption = None,
+    mode: ModeOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to an older one.")] = False,
-    level: LevelOption = "format",
+    level: LevelOption = None,
     store: StoreOption = None,
 ) -> None:
     """Print the command that resumes a run; the checkpoint is verified first, older ones are fallen back to.
@@ -42,19 +42,21 @@ def resume_cmd(
     """
     from ckptkit.errors import NothingResumable
     from ckptkit.resume import format_command, parse_template, redacted_arguments
-    from ckptkit.store import Ranking, resuming
+    from ckptkit.store import Ref, resuming
     from ckptkit.verification import Verifier
 
     asked = session(context)
     opened = asked.open(store)
     with bytes_progress(f"verify {ref}", None, quiet=asked.quiet) as advance:
-        chosen = opened.choose(ref, verifier=Verifier(level, on_bytes=advance), ranking=Ranking(metric, mode))
+        verifier = Verifier(asked.level(Ref.parse(ref).run, level), on_bytes=advance)
+        chosen = opened.choose(ref, verifier=verifier, ranking=asked.ranking(ref, metric, mode))
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     if strict and chosen.skipped:
         raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
     configured = parse_template(template) if template is not None else _configured(asked, chosen)
-    command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or ())
+    again = (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
+    command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or (), again=again)
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
     for index in redacted_arguments(command.argv):

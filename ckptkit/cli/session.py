@@ -12,7 +12,8 @@ from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
     from ckptkit.config import Config
-    from ckptkit.store import CheckpointStore
+    from ckptkit.store import CheckpointStore, Ranking
+    from ckptkit.verification import Level
 
 DEFAULT_STORE = "checkpoints"
 
@@ -27,8 +28,12 @@ FormatOption = Annotated[
     typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
 ]
 LevelOption = Annotated[
-    Literal["presence", "digest", "format", "resume"],
-    typer.Option("--level", help="How far to look."),
+    Literal["presence", "digest", "format", "resume"] | None,
+    typer.Option("--level", help="How far to look; else `level` in ckptkit.yaml, else format.", show_default=False),
+]
+MetricOption = Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")]
+ModeOption = Annotated[
+    Literal["min", "max"] | None, typer.Option("--mode", help="For @best: what is better.", show_default=False)
 ]
 
 
@@ -47,6 +52,19 @@ class Session:
 
             self._config = load_config(Path.cwd())
         return self._config
+
+    def level(self, run: str, asked: "Level | None") -> "Level":
+        """Return how far to look into a run's checkpoints."""
+        return asked or self.config().for_run(run).level or "format"
+
+    def ranking(self, ref: str, metric: str | None, mode: Literal["min", "max"] | None) -> "Ranking":
+        """Return how ``RUN@best`` ranks: by the options, else as the run's retention in ckptkit.yaml does."""
+        from ckptkit.store import Ranking
+
+        policy = self.config().for_run(ref.partition("@")[0]).retention
+        if policy is not None and metric in (None, policy.metric):
+            metric, mode = metric or policy.metric, mode or policy.mode
+        return Ranking(metric, mode)
 
     def url(self, store: str | None = None) -> str:
         """Return the store that the command line, the environment or the configuration names."""

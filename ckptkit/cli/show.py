@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import FormatOption, StoreOption, session
+from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, StoreOption, session
 
 
 def show(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(help="RUN@STEP, RUN@latest or RUN@best; RUN means its newest step.")],
+    metric: MetricOption = None,
+    mode: ModeOption = None,
     format_: FormatOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -19,8 +21,10 @@ def show(
     from ckptkit.errors import ManifestError
     from ckptkit.verification.presence import read_manifest
 
-    opened = session(context).open(store)
-    at = opened.choose(ref).at if ref.endswith("@best") else opened.locate(ref)[-1]
+    asked = session(context)
+    opened = asked.open(store)
+    best = ref.endswith("@best")
+    at = opened.choose(ref, ranking=asked.ranking(ref, metric, mode)).at if best else opened.locate(ref)[-1]
     manifest, problem = read_manifest(at)
     if manifest is None:
         raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")

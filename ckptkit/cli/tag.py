@@ -6,7 +6,7 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.pin import RefArgument
-from ckptkit.cli.session import StoreOption, session
+from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session
 
 
 def tag(
@@ -14,9 +14,11 @@ def tag(
     ref: RefArgument,
     word: Annotated[str, typer.Argument(metavar="TAG", help="A short word, for example release-1.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    metric: MetricOption = None,
+    mode: ModeOption = None,
     store: StoreOption = None,
 ) -> None:
     """Give a checkpoint a tag, or take it away."""
     asked = session(context)
-    at = asked.open(store).tag(ref, word, remove=remove)
+    at = asked.open(store).tag(ref, word, remove=remove, ranking=asked.ranking(ref, metric, mode))
     output.talk(f"{'untagged' if remove else 'tagged'} {at.ref} {output.safe(word)}", quiet=asked.quiet)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -26,7 +26,7 @@ COMMAND = "ckptkit.command"
 class CommandAfterDashes(typer.core.TyperCommand):
     """A command that keeps what stands after ``--`` apart from its own arguments."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Split the words at ``--`` first."""
         if "--" in args:
             at = args.index("--")
@@ -38,7 +38,7 @@ class CommandAfterDashes(typer.core.TyperCommand):
 def verify(
     context: typer.Context,
     refs: Annotated[list[str] | None, typer.Argument(metavar="[REF]...", help="All of the store if left out.")] = None,
-    level: LevelOption = "format",
+    level: LevelOption = None,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest step of each run.")] = False,
     sample: Annotated[
         str | None, typer.Option("--sample", metavar="5%|3/7", help="A random share, or one of N parts in turn.")
@@ -68,16 +68,18 @@ def verify(
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
-    from ckptkit.verification import Report, Verifier
+    from ckptkit.verification import LEVELS, Report, Verifier
 
     asked = session(context)
     places = _places(asked.open(store), refs or (), latest=latest, sample=sample)
     factories = _factories(factory or ())
-    if steps is not None and level != "resume":
+    levels = [asked.level(at.run, level) for at in places]
+    if steps is not None and any(one != "resume" for one in levels):
         raise UsageError("--steps belongs to --level resume")
     with bytes_progress("verify", None, quiet=asked.quiet) as advance:
-        verifier = Verifier(level, on_bytes=advance, factories=factories)
-        report = Report(level, [verifier.verify(at) for at in places])
+        verifiers = {one: Verifier(one, on_bytes=advance, factories=factories) for one in set(levels)}
+        reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
+        report = Report(min(levels, key=LEVELS.index, default=level or "format"), reports)
     if steps is not None:
         command = context.meta.get(COMMAND)
         report = _rehearsed(asked.open(store), report, steps, command, seconds, quiet=asked.quiet)

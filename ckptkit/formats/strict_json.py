@@ -48,7 +48,7 @@ def loads(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         raise StrictJsonError("is empty")
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_literal)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_literal, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise StrictJsonError(f"is not UTF-8 (byte {error.start})") from error
     except RecursionError as error:
@@ -137,6 +137,13 @@ def _tagged(pairs: dict[str, Any]) -> int | float:
 
 def _refuse_literal(literal: str) -> Any:
     raise StrictJsonError(f"holds the literal {literal}, which is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise StrictJsonError(f"holds the number {text[:40]}, which no reader can hold")
+    return value
 
 
 def _check(value: Any, max_depth: int, *, surrogates: bool) -> None:

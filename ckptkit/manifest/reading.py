@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ckptkit.digest import algorithm_of, digest_bytes
-from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError
+from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError, UsageError
 from ckptkit.formats import strict_json
 from ckptkit.manifest import names
 from ckptkit.manifest.limits import MAX_BYTES
@@ -95,8 +95,11 @@ def _unknown_field(part: BaseModel, where: str = "") -> str | None:
 
 
 def _check_digest(fields: dict[str, Any]) -> None:
-    content = {k: v for k, v in fields.items() if k != "digest"}
-    if digest_bytes(strict_json.dumps(content), algorithm_of(fields["digest"])) != fields["digest"]:
+    try:
+        content = strict_json.dumps({k: v for k, v in fields.items() if k != "digest"})
+    except UsageError as error:  # a key that begins with "$"
+        raise ManifestError(error.message) from error
+    if digest_bytes(content, algorithm_of(fields["digest"])) != fields["digest"]:
         raise ManifestError("does not match its own digest: it was changed or damaged after it was written")
 
 

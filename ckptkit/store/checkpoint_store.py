@@ -254,9 +254,9 @@ class CheckpointStore:
         parsed = Ref.parse(ref)
         return pruning.undelete(self.storage, parsed.run, parsed.step)
 
-    def pin(self, ref: str, *, pinned: bool = True) -> Location:
+    def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Location:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
-        at = self._one(ref)
+        at = self._one(ref, ranking)
         with marks.changed(self.storage.state_folder(at.run)) as changed:
             if pinned:
                 changed.pins.add(at.step or 0)
@@ -264,10 +264,10 @@ class CheckpointStore:
                 changed.pins.discard(at.step or 0)
         return at
 
-    def tag(self, ref: str, tag: str, *, remove: bool = False) -> Location:
+    def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Location:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         check_tag(tag)
-        at = self._one(ref)
+        at = self._one(ref, ranking)
         with marks.changed(self.storage.state_folder(at.run)) as changed:
             tags = changed.tags.setdefault(at.step or 0, set())
             if remove and tag not in tags:
@@ -275,10 +275,10 @@ class CheckpointStore:
             (tags.discard if remove else tags.add)(tag)
         return at
 
-    def _one(self, ref: str) -> Location:
+    def _one(self, ref: str, ranking: choosing.Ranking | None) -> Location:
         parsed = Ref.parse(ref)
         if parsed.step is None and parsed.word is None:
             parsed = replace(parsed, word="latest")
         if parsed.word == "best":
-            return self.choose(ref).at
+            return self.choose(ref, ranking=ranking).at
         return choosing.found(self.storage, parsed)[-1]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ckptkit.errors import DamagedError, NotFound, NothingResumable, UnsafeContentError, UsageError
 from ckptkit.manifest.models import Manifest
@@ -26,7 +27,7 @@ class Ranking:
     """How ``RUN@best`` ranks: by which metric, and whether more or less of it is better."""
 
     metric: str | None = None
-    mode: str = "max"
+    mode: Literal["min", "max"] | None = None
 
 
 def choose(storage: LocalStorage, ref: Ref, verifier: Verifier, ranking: Ranking | None = None) -> Chosen:
@@ -85,6 +86,11 @@ def _damaged(ref: Ref, report: CheckpointReport) -> DamagedError | UnsafeContent
 def _ranked(candidates: Sequence[Location], ref: Ref, ranking: Ranking) -> Iterator[Location]:
     manifests = [(at, manifest) for at in candidates if (manifest := read_manifest(at)[0]) is not None]
     metric = ranking.metric or _only_metric(ref, [m for _, m in manifests])
+    if ranking.mode is None:
+        raise UsageError(
+            f"{ref}: is more or less of {metric!r} better?",
+            hint="add --mode min|max, or give the run's retention a metric and mode in ckptkit.yaml",
+        )
     sign = -1 if ranking.mode == "min" else 1
     rank: Callable[[tuple[Location, Manifest]], tuple[float, int]] = lambda pair: (  # noqa: E731 - a key, typed
         sign * pair[1].metrics[metric],

@@ -16,6 +16,7 @@ def command(
     *,
     template: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
+    again: Sequence[str] = (),
 ) -> Command:
     """Return the command that resumes from a verified checkpoint; paths in it are absolute.
 
@@ -24,6 +25,7 @@ def command(
         chosen: the checkpoint.
         template: used instead of the one in the manifest.
         overrides: arguments that are appended, so that they win.
+        again: what a job that is started again must ask `ckptkit resume-cmd` for beside the run.
 
     Raises:
         UsageError: there is no template, or it has a field that this checkpoint cannot fill.
@@ -51,7 +53,7 @@ def command(
         cwd=manifest.resume.cwd if manifest.resume else None,
         env=manifest.resume.env if manifest.resume else (),
         run=chosen.at.run,
-        refresh=["ckptkit", "--store", str(root), "resume-cmd", chosen.at.run, "--format", "argv0"],
+        refresh=["ckptkit", "--store", str(root), "resume-cmd", chosen.at.run, "--format", "argv0", *again],
     )
 
 

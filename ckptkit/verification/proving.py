@@ -18,7 +18,7 @@ from typing import Any
 
 from ckptkit import registry
 from ckptkit.backend import LoadContext, Proof, SupportsProbe
-from ckptkit.errors import CkptkitError
+from ckptkit.errors import BackendUnavailableError, CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.models import Environment, Manifest
 from ckptkit.verification import numeric
@@ -120,12 +120,15 @@ def _factory(target: str) -> Callable[[], Any]:
 
 def _main() -> None:
     seconds, memory = int(sys.argv[1]), int(sys.argv[2])
+    del sys.argv[1:]  # a training script that is imported for its factories must not take them for its own
     resource.setrlimit(resource.RLIMIT_CPU, (seconds * 4, seconds * 4))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     sys.path.insert(0, os.getcwd())  # factories are named relative to where the training is started
     try:
         proof = _in_child(strict_json.loads(sys.stdin.buffer.read()))
+    except BackendUnavailableError as error:
+        proof = Proof("unproven", error.message)
     except CkptkitError as error:
         proof = Proof("differs", error.message)
     except ImportError as error:

@@ -29,10 +29,10 @@ def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
             regular = stat.S_ISREG(path.lstat().st_mode)
             start = _start(path) if regular else b""
         except OSError as error:
-            yield Problem("missing-file", f"cannot be read ({error.strerror})", file=name)
+            yield Problem("file-missing", f"cannot be read ({error.strerror})", file=name)
             continue
         if not regular:
-            yield Problem("missing-file", "is not a regular file", file=name)
+            yield Problem("file-missing", "is not a regular file", file=name)
         else:
             yield from _by_kind(path, name, start)
 

@@ -38,7 +38,7 @@ def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
     for name in files:
         problem = _not_regular(directory / name)
         if problem is not None:
-            yield Problem("missing-file", problem, file=name)
+            yield Problem("file-missing", problem, file=name)
         elif name.endswith(".safetensors"):
             yield from _safetensors(directory / name, name, headers)
         elif name.endswith(".json"):
@@ -65,7 +65,7 @@ def _safetensors(path: Path, name: str, headers: dict[str, Header]) -> Iterator[
     except DamagedError as error:
         yield Problem("safetensors-record", error.message, file=name)
     except OSError as error:
-        yield Problem("unreadable-file", f"cannot be read ({error.strerror})", file=name)
+        yield Problem("file-unreadable", f"cannot be read ({error.strerror})", file=name)
     else:
         headers[name] = header
         for alias, holder in record.get("aliases", {}).items():
@@ -98,7 +98,7 @@ def _json(path: Path, name: str) -> Iterator[Problem]:
         severe = name in layouts.FILES.values() or not _python_reads(path)
         yield Problem("bad-json", reason, file=name, severity="error" if severe else "warning")
     except OSError as error:
-        yield Problem("unreadable-file", f"cannot be read ({error.strerror})", file=name)
+        yield Problem("file-unreadable", f"cannot be read ({error.strerror})", file=name)
     else:
         if name in layouts.FILES.values() and not isinstance(content, dict):
             yield Problem("bad-json", "is not a JSON object", file=name)
@@ -122,14 +122,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _belong_together(directory: Path, files: Sequence[str], headers: dict[str, Header]) -> Iterable[Problem]:
     model = layouts.model_file(files)
     if model is None:
-        yield Problem("missing-file", f"there is no {layouts.MODEL} or other model among the files")
+        yield Problem("file-missing", f"there is no {layouts.MODEL} or other model among the files")
         return
     if model == layouts.INDEX:
         yield from _shards(directory, files, headers)
     elif model in headers:
         for part, name in read_record(headers[model].metadata).get("components", {}).items():
             if name not in files:
-                yield Problem("missing-file", f"the {part} file, which {model} speaks of, is not there", file=str(name))
+                yield Problem("file-missing", f"the {part} file, which {model} speaks of, is not there", file=str(name))
 
 
 def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -> Iterator[Problem]:
@@ -141,7 +141,7 @@ def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -
     for shard in sorted(set(index.values())):
         expected = {tensor for tensor, name in index.items() if name == shard}
         if shard not in files:
-            yield Problem("missing-file", "a shard of the model is not there", file=shard)
+            yield Problem("file-missing", "a shard of the model is not there", file=shard)
         elif shard in headers and expected != set(headers[shard].tensors):
             count = len(expected ^ set(headers[shard].tensors))
             yield Problem("bad-shard-index", f"{count} tensors are not where the index says", file=shard)

@@ -150,7 +150,7 @@ def test_a_missing_or_exchanged_shard_is_found(tmp_path: Path) -> None:
     assert len(list(BACKEND.check(folder, context=CheckContext(files=files)))) == 2
     second.unlink()
     rest = tuple(file for file in files if file != second.name)
-    assert any(p.code == "missing-file" for p in BACKEND.check(folder, context=CheckContext(files=rest)))
+    assert any(p.code == "file-missing" for p in BACKEND.check(folder, context=CheckContext(files=rest)))
 
 
 def test_a_step_in_the_name_and_in_the_trainer_state_must_agree(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def github(report: Report) -> str:
                 where, text = _property(path_of(c, p)), _data(f"{c.at.ref}: {p.message} [{p.code}]")
                 result.append(f"::{kind} file={where},title=ckptkit::{text}")
     covered = lines.coverage(report)
-    count = f"{covered['checkpoints']} checkpoints, {covered['files']} files, {shown['error']} errors"
+    counts = ((covered["checkpoints"], "checkpoint"), (covered["files"], "file"), (shown["error"], "error"))
+    count = ", ".join(output.count(number, noun) for number, noun in counts)
     kind = "error" if report.exit_code else "notice"
     result.append(f"::{kind} title=ckptkit verify::{_data(count if report.checkpoints else 'nothing to check')}")
     return "\n".join(result) + "\n"

@@ -86,8 +86,8 @@ def talk(report: Report) -> Iterator[str]:
     unproven = sum(bool(c.unproven) for c in report.checkpoints)
     verdict += f", {unproven} not proven to resume" if unproven else ""
     yield (
-        f"verified {covered['checkpoints']} checkpoints on level {report.level}: {verdict} "
-        f"({covered['files']} files, {output.size(covered['bytes'])} read)"
+        f"verified {output.count(covered['checkpoints'], 'checkpoint')} on level {report.level}: {verdict} "
+        f"({output.count(covered['files'], 'file')}, {output.size(covered['bytes'])} read)"
     )
     for run in sorted({c.at.run for c in bad}):
         good = [c.at.step for c in report.checkpoints if c.at.run == run and c.good]

@@ -4,6 +4,7 @@ Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 """
 
 import hashlib
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +28,10 @@ def render(report: Report) -> str:
 
 def path_of(c: CheckpointReport, p: Problem) -> str:
     """Return the file that a problem is about; the manifest when it is about no file."""
-    return str(c.at.folder / p.file) if p.file else str(c.at.manifest)
+    path = c.at.folder / p.file if p.file else c.at.manifest
+    # Code hosts attach a finding to a file of the repository only by its relative path.
+    here = Path.cwd()
+    return str(path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path)
 
 
 def fingerprint(c: CheckpointReport, p: Problem) -> str:
