@@ -115,8 +115,8 @@ class SavedItem:
             ``ambient = True`` as well, so that the store knows beforehand): captured first and last at save,
             put back after every other item at restore.
         boundary: ``{"kind", "requested_at", "saved_at"}`` where the item knows at which boundary of the training it was
-            taken (``kind``: ``step``, ``rollout``, ``episode``, ``epoch``, ``accumulation``); the checkpoint's own where
-            the caller of the store gave none.
+            taken (``kind``: ``step``, ``rollout``, ``episode``, ``epoch``, ``accumulation``); the checkpoint's own
+            where the caller of the store gave none.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)

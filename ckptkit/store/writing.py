@@ -29,7 +29,6 @@ from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
 from ckptkit.verification.presence import set_problems
 
-
 BOUNDARY = "boundary"
 """Field of an item's entry that is the checkpoint's: ``lift_boundary`` takes it out."""
 
