@@ -149,7 +149,7 @@ def _stats(values: Any) -> dict[str, list[float]]:
 
 @contextmanager
 def _files(root: Path, layout: Layout, episodes_per_file: int) -> Iterator[Any]:
-    """Yield ``write(episode, table)``; v3.0 gives each episode a row group of its own."""
+    """Yield ``write(episode, table)``; v3.0 gives each episode a row group of its own. Pages carry checksums."""
     import pyarrow.parquet as pq
 
     writer: Any = None
@@ -159,7 +159,7 @@ def _files(root: Path, layout: Layout, episodes_per_file: int) -> Iterator[Any]:
         if layout == "v2.1":
             path = root / _V2_PATH.format(episode_chunk=episode // _CHUNK, episode_index=episode)
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table, path)
+            pq.write_table(table, path, write_page_checksum=True)
             return
         if episode % episodes_per_file == 0:
             if writer is not None:
@@ -167,7 +167,7 @@ def _files(root: Path, layout: Layout, episodes_per_file: int) -> Iterator[Any]:
             chunk, file = _v3_place(episode, episodes_per_file)
             path = root / _V3_PATH.format(chunk_index=chunk, file_index=file)
             path.parent.mkdir(parents=True, exist_ok=True)
-            writer = pq.ParquetWriter(path, table.schema)
+            writer = pq.ParquetWriter(path, table.schema, write_page_checksum=True)
         writer.write_table(table)
 
     try:

@@ -150,6 +150,15 @@ def test_a_damaged_file_is_found_and_the_others_are_read(root: Path, damage: str
     assert tester.report.files == len(files(root)) - 1
 
 
+def test_a_flipped_bit_is_found_where_pages_have_checksums(root: Path) -> None:
+    file = files(root)[1]
+    data = bytearray(file.read_bytes())
+    place = pq.read_metadata(file).row_group(0).column(0)
+    data[place.data_page_offset + place.total_compressed_size - 1] ^= 1
+    file.write_bytes(data)
+    assert one(root, "data-file-damaged").file == file.relative_to(root).as_posix()
+
+
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(root: Path) -> None:
     file = files(root)[0]
     file.unlink()
