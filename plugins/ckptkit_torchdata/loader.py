@@ -209,7 +209,7 @@ class ResumableLoader:
         Workers fetch in processes of their own, so fetching earlier draws nothing here; the batches are kept.
         """
         apart = self.loader.num_workers and not is_stateful(self.loader) and draws_at_once(self.loader)
-        if not apart or (self._iterator is None and not self._ended):
+        if not apart or (self._iterator is None and not self._ended) or self._ends_early(count):
             return None
         while self._iterator is not None and len(self._ahead) < count and not self._ended and self._failure is None:
             try:
@@ -219,6 +219,13 @@ class ResumableLoader:
             except Exception as error:  # it belongs to the step that would have met it
                 self._failure = error
         return list(self._ahead)[:count] if self._failure is None else None
+
+    def _ends_early(self, count: int) -> bool:
+        """Return whether looking ahead would end the sampler sooner, and so its last draw from its generator."""
+        if not surroundings.of_samplers(self._place.position.start):
+            return False
+        asked, length = self.batches + self.loader.num_workers * self.loader.prefetch_factor, length_of(self.loader)
+        return length is None or asked <= length < asked + count
 
     def _begin(self, *, skip: int = 0) -> None:
         at = self._place.position
@@ -316,9 +323,10 @@ class _Holder:
 
 
 def _is_over(loader: Any, place: Place) -> bool:
-    """Return whether all batches of the epoch were given, and the end of it has nothing left to do."""
-    kept = place.states or is_iterable(loader) or not draws_at_once(loader)
-    return not kept and place.position.batches == length_of(loader)
+    """Return whether all batches of the epoch were given, and the end of it has nothing left to do or to draw."""
+    at = place.position
+    busy = place.states or is_iterable(loader) or not draws_at_once(loader) or surroundings.of_samplers(at.start)
+    return not busy and at.batches == length_of(loader)
 
 
 def _other_pass(reason: str) -> BackendError:

@@ -53,6 +53,11 @@ def put_back(loader: Any, inner: Inner, *, only: Callable[[str], bool] = lambda 
         _samplers(loader)[place].set_epoch(epoch)
 
 
+def of_samplers(inner: Inner | None) -> list[str]:
+    """Return the places of generators that samplers draw from; torch's RandomSampler does so at its end, too."""
+    return [place for place in (inner.generators if inner else ()) if not place.startswith(_MADE_LATE)]
+
+
 def _samplers(loader: Any) -> dict[str, Any]:
     batch_sampler = loader.batch_sampler
     inner = getattr(batch_sampler, "sampler", None)
