@@ -6,14 +6,17 @@ The mixing step is that of SplitMix64 (Steele, Lea, Flood 2014), done on whole c
 import hashlib
 from typing import Any
 
+_ODD = 0xD6E8FEB86659FD93
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def mixed(numbers: Any, further: Any) -> Any:
-    """Return uint64 of shape (n,) that depends on both inputs, each uint64 of shape (n,)."""
+    """Return uint64 of shape (n,) that depends on both inputs and on which is which, each uint64 of shape (n,)."""
     import numpy as np
 
-    x = (numbers ^ further) + np.uint64(_GOLDEN)
+    x = numbers * np.uint64(_ODD)  # or two frames in the other order would give the same
+    x ^= further
+    x += np.uint64(_GOLDEN)
     x ^= x >> np.uint64(30)
     x *= np.uint64(_FIRST)
     x ^= x >> np.uint64(27)
