@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import NotFound, UsageError
@@ -74,6 +74,8 @@ class CheckpointStore:
         tags: Sequence[str] = (),
         probe: bool = True,
         replace: bool = False,
+        folder: str | None = None,
+        flat: bool = False,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Committed:
         """Save all items as one checkpoint, or nothing.
@@ -95,6 +97,10 @@ class CheckpointStore:
             probe: record proofs of resume, where backends can.
             replace: move a checkpoint of this step that verifies to the trash first. One that does not verify always
                 makes room.
+            folder: name of the checkpoint's folder, ending in the step, where a trainer's layout asks for one
+                (``checkpoint-5000``); ``step-00005000`` when left out.
+            flat: put the files of all items right into that folder, as such layouts draw them, not each item's into
+                one of its own.
             on_bytes: progress of digesting.
 
         Raises:
@@ -127,6 +133,8 @@ class CheckpointStore:
             algorithm=self._digest,
             probe=probe,
             replace=replace,
+            name=folder,
+            flat=flat,
             on_bytes=on_bytes,
         )
         self._anchors[run] = Anchor(at, manifest)
@@ -152,6 +160,32 @@ class CheckpointStore:
             self.storage, run, stem, items, details or Details(), algorithm=self._digest
         )
         return Committed(at, manifest)
+
+    @overload
+    def restore(
+        self,
+        ref: str,
+        into: Mapping[str, Any],
+        *,
+        factories: Factories | None = ...,
+        level: Level = ...,
+        ranking: choosing.Ranking | None = ...,
+        missing_ok: Literal[False] = ...,
+        readback: bool = ...,
+    ) -> Restored: ...
+
+    @overload
+    def restore(
+        self,
+        ref: str,
+        into: Mapping[str, Any],
+        *,
+        factories: Factories | None = ...,
+        level: Level = ...,
+        ranking: choosing.Ranking | None = ...,
+        missing_ok: bool,
+        readback: bool = ...,
+    ) -> Restored | None: ...
 
     def restore(
         self,

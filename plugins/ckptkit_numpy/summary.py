@@ -28,7 +28,7 @@ def library_versions() -> dict[str, str]:
 def foreign_hazards(tree: Any) -> Iterator[str]:
     """Yield what a file that another program wrote cannot say about its generators."""
     found = leaves(tree)
-    if any(leaf_kind(leaf) == "generator" for leaf in found.values()):
+    if any(leaf_kind(leaf) == "generator" and leaf.get("seed_seq") is None for leaf in found.values()):
         yield "no seed sequence in the file: a generator's spawn() cannot go on from it"
     states: list[tuple[str, Any]] = []
     for path, leaf in found.items():
