@@ -316,14 +316,13 @@ class TestSignals:
             json.dumps({"bit_generator": "PCG64", "state": {"state": 1, "inc": 1}, "has_uint32": 0, "uinteger": 0})
         )
         arguments = ["--store", str(store), "save", "a/run", "--step", "9", f"rng={folder / 'rng.json'}"]
-        child = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "saving\n"
-        time.sleep(0.1)
-        child.send_signal(number)
-        _, stderr = child.communicate(timeout=60)
+        command = [sys.executable, "-c", program, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "saving\n"
+            time.sleep(0.1)
+            child.send_signal(number)
+            _, stderr = child.communicate(timeout=60)
         assert child.returncode == code
         assert "Traceback" not in stderr
         assert list((store / "a" / "run" / ".ckptkit" / "staging").iterdir()) == []
