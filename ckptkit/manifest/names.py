@@ -111,6 +111,18 @@ def is_flat(path: str) -> bool:
     return "/" not in path and path not in (STATE_FOLDER, MANIFEST_NAME) and not path.endswith(SIDECAR_SUFFIX)
 
 
+def check_folder(name: str, step: int) -> str:
+    """Return the folder name of a checkpoint; raises UsageError unless it is one plain name that ends in the step."""
+    reason = unsafe_reason(name) or ("has more than one part" if "/" in name else None)
+    if reason is None and (name[0] in ".-" or name.endswith(SIDECAR_SUFFIX)):
+        reason = "is a name that ckptkit needs for itself"
+    if reason is None and step_of_name(name) != step:
+        reason = f"does not end in the step {step}"
+    if reason is not None:
+        raise UsageError(f"folder name {name[:80]!r} {reason}", hint=f"for example checkpoint-{step}")
+    return name
+
+
 def step_folder(step: int) -> str:
     """Return the folder name of a step, for example ``step-00005000``; names sort as numbers do up to 10**8."""
     return f"step-{step:08d}"

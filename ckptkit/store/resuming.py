@@ -8,6 +8,7 @@ from ckptkit.manifest.models import ItemEntry
 from ckptkit.resume import Command, Value, expand
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store.choosing import Chosen
+from ckptkit.verification.levels import item_folder
 
 
 def command(
@@ -59,7 +60,6 @@ def command(
 
 def _item_path(at: Location, name: str, item: ItemEntry) -> Path:
     """Return an item's only file, or its folder when it has several (of a sidecar checkpoint: its main file)."""
-    folder = at.folder.resolve()
     if at.sidecar or len(item.files) == 1:
-        return folder / item.files[0].path
-    return folder / name
+        return at.folder.resolve() / item.files[0].path
+    return item_folder(at, name, item)[0].resolve()

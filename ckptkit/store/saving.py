@@ -14,6 +14,7 @@ from ckptkit.errors import BackendError, ConflictError, ManifestError, UnsafeCon
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
 from ckptkit.manifest.names import (
     SIDECAR_SUFFIX,
+    check_folder,
     check_item_name,
     check_run,
     check_step,
@@ -25,7 +26,7 @@ from ckptkit.manifest.reading import sealed
 from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, staging, trash
-from ckptkit.store import writing
+from ckptkit.store import flattening, writing
 from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
 
@@ -68,10 +69,13 @@ def save(
     algorithm: str = DEFAULT_ALGORITHM,
     probe: bool = True,
     replace: bool = False,
+    name: str | None = None,
+    flat: bool = False,
     on_bytes: Callable[[int], None] | None = None,
 ) -> tuple[Location, Manifest]:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     check_run(run), check_step(step)
+    name = step_folder(step) if name is None else check_folder(name, step)
     for tag in tags:
         check_tag(tag)
     if not items:
@@ -87,9 +91,11 @@ def save(
     durable.require_space(folder, estimate + _SPARE)
     with durable.storage_errors(str(storage.root)), locks.saving(state), staging.staged(state) as staged:
         entries = writing.write(sources, staged, step, probe=probe, algorithm=algorithm, on_bytes=on_bytes)
+        if flat:
+            entries = flattening.flattened(entries, staged)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
-        final = folder / step_folder(step)
+        final = folder / name
         staging.seal(staged, data)  # whatever can fail has happened before an old one makes room
         for old in _require_free(storage, run, step, replace):
             trash.remove(old, state, _payload(old))

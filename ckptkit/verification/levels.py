@@ -115,7 +115,7 @@ def _verdict(name: str, proof: Proof) -> Problem | None:
 
 def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[str]]:
     """Return the folder of an item and its files relative to it."""
-    if at.sidecar:
+    if at.sidecar or presence.lies_flat(item):
         return at.folder, [f.path for f in item.files]
     return at.folder / name, [f.path.removeprefix(f"{name}/") for f in item.files]
 
@@ -133,7 +133,7 @@ def check_item(at: Location, name: str, item: ItemEntry, step: int) -> list[Prob
         return [Problem("backend-missing", message, item=name)]
     folder, files = item_folder(at, name, item)
     context = CheckContext(files, item.metadata, item.format_version, step)
-    prefix = "" if at.sidecar else f"{name}/"
+    prefix = "" if folder == at.folder else f"{name}/"
     try:
         return [p.located(item=name, prefix=prefix) for p in backend.check(folder, context=context)]
     except Exception as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ckptkit.errors import CkptkitError, NewerFormatError, RefusedError
-from ckptkit.manifest.models import FileEntry, Manifest
+from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
 from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, is_flat
 from ckptkit.manifest.reading import parse
 from ckptkit.problem import Problem
@@ -49,9 +49,10 @@ def file_problems(at: Location, manifest: Manifest) -> Iterator[Problem]:
     """Yield missing, extra, wrong-size and irregular files."""
     listed: set[str] = set()
     for name, item in manifest.items.items():
+        flat = lies_flat(item)
         for entry in item.files:
             listed.add(entry.path)
-            if not at.sidecar and not entry.path.startswith(f"{name}/"):
+            if not at.sidecar and not entry.path.startswith(f"{name}/") and not flat:
                 message = f"lies outside the folder of its item {name!r}"
                 yield Problem("path-unsafe", message, entry.path, name, "unsafe")
             elif at.sidecar and not is_flat(entry.path):
@@ -62,6 +63,11 @@ def file_problems(at: Location, manifest: Manifest) -> Iterator[Problem]:
         for path in _walk(at.folder):
             if path not in listed and path not in (MANIFEST_NAME, OBSERVED_NAME):
                 yield Problem("file-extra", "is not in the manifest", path)
+
+
+def lies_flat(item: ItemEntry) -> bool:
+    """Return whether all files of an item lie right beside the manifest, as a trainer draws them."""
+    return all(is_flat(entry.path) and entry.path != OBSERVED_NAME for entry in item.files)
 
 
 def _file_problem(folder: Path, entry: FileEntry, item: str) -> Problem | None:
