@@ -24,7 +24,7 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     ``rl_model_replay_buffer_1000_steps.pkl`` and ``rl_model_vecnormalize_1000_steps.pkl``.
     """
     if (path / layout.STATE).is_file() and (path / layout.MODEL).is_file():
-        own = (layout.MODEL, layout.STATE, layout.ARRAYS, layout.REPLAY)
+        own = (layout.MODEL, layout.STATE, layout.ARRAYS, layout.REPLAY, layout.ROLLOUT)
         return {name: path / name for name in own if (path / name).is_file()}
     if not path.is_file() or not zipfile.is_zipfile(path):
         return None

@@ -1,94 +1,20 @@
-"""Clean boundaries: when SB3 is between two rollouts, so that nothing is in flight, and saving exactly there.
+"""Clean boundaries: when SB3 has nothing in flight, and saving exactly there.
 
 Inside ``_on_step`` (where SB3's own CheckpointCallback saves) the environment has made its step but the transition is
-not stored yet: a run resumed from there differs. The entry of ``collect_rollouts`` is clean for every algorithm.
+not stored yet: a run resumed from there differs. The entry of ``collect_rollouts`` is clean for every algorithm; for
+on-policy ones, whose rollouts are long, so is the head of each step (``rollout``).
 """
 
-import sys
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from ckptkit.errors import BackendError, UsageError
+from ckptkit_sb3 import rollout
+from ckptkit_sb3.progress import Kind, Progress, episodes_of, progress_of
 
-_IN_TRAINING = ("learn", "collect_rollouts", "train")
-_HINT = "save from ckptkit_sb3.CheckpointBoundary, before learn(), or after it"
+__all__ = ["CheckpointBoundary", "install", "progress_of", "reset_with_seed", "uninstall"]
 
-
-@dataclass(slots=True)
-class Progress:
-    """What is known of a live algorithm beside its own attributes.
-
-    Attributes:
-        episodes: finished episodes over all environments (SB3's on-policy algorithms do not count them).
-        requested_at: ``num_timesteps`` at which the save now being taken was asked for.
-        cut_short: the last rollout was stopped by a callback, between a step and its storing.
-        barrier: seed with which the environments were reset for the save now being taken.
-        at_boundary: a boundary callback is saving now (perhaps in another thread, whose stack would not show it).
-        callbacks: the boundary callbacks of the ``learn`` that is running.
-    """
-
-    episodes: int | None = None
-    requested_at: int | None = None
-    cut_short: bool = False
-    barrier: int | None = None
-    at_boundary: bool = False
-    callbacks: list[Any] = field(default_factory=list)
-
-
-_PROGRESS: "weakref.WeakKeyDictionary[Any, Progress]" = weakref.WeakKeyDictionary()
-
-
-def progress_of(model: Any) -> Progress:
-    """Return (and begin, if new) what is known of a live algorithm."""
-    return _PROGRESS.setdefault(model, Progress())
-
-
-def episodes_of(model: Any) -> int | None:
-    """Return the number of finished episodes, or None where nobody counted them."""
-    counted = progress_of(model).episodes
-    if counted is not None:
-        return counted
-    own = int(getattr(model, "_episode_num", 0))
-    return own if own or not model.num_timesteps else None
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a save stands.
-
-    Attributes:
-        inside_learn: ``learn`` is running, so that a resume calls it again (which resets the action noise).
-        reason: why the place is not clean although saving is allowed; None when it is clean.
-    """
-
-    inside_learn: bool
-    reason: str | None = None
-
-
-def position_of(model: Any) -> Position:
-    """Find out from the call stack where in its training an algorithm is.
-
-    Raises:
-        BackendError: inside a rollout or an update, where state is in flight.
-    """
-    names = set()
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        name = frame.f_code.co_name
-        if name == "on_rollout_start" or (name in _IN_TRAINING and frame.f_locals.get("self") is model):
-            names.add(name)
-        frame = frame.f_back
-    if "train" in names or ("collect_rollouts" in names and "on_rollout_start" not in names):
-        raise BackendError("the agent cannot be saved in the middle of a rollout or an update", hint=_HINT)
-    inside = "learn" in names or progress_of(model).at_boundary
-    if "collect_rollouts" in names and getattr(model, "use_sde", False):
-        return Position(inside, "saved after the exploration noise of the rollout was drawn")
-    if not inside and (progress_of(model).cut_short or _cut_short(model)):
-        return Position(inside, "learn() was stopped by a callback between a step and its storing")
-    return Position(inside)
+MidRollout = bool | Literal["auto"]
 
 
 def CheckpointBoundary(  # reads as the callback class that it returns
@@ -97,8 +23,13 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     every_steps: int | None = None,
     every_episodes: int | None = None,
     barrier: int | None = None,
+    mid_rollout: MidRollout = "auto",
 ) -> Any:
     """Return an SB3 callback that saves at the next clean boundary after an interval has passed.
+
+    The item says where that was (``SavedItem.boundary``, in the manifest's ``boundary``): ``kind`` is ``step`` or
+    ``episode`` where the rollout was still going on, ``rollout`` where the save had to wait for its end;
+    ``requested_at`` and ``saved_at`` are ``num_timesteps``.
 
     Args:
         save: called with the algorithm when its state is clean, for example
@@ -108,17 +39,23 @@ def CheckpointBoundary(  # reads as the callback class that it returns
         barrier: for environments whose state cannot be captured: reset all of them before each save, with a seed
             derived from this one and ``num_timesteps``. The run then differs from one without checkpoints, but a
             resumed run equals an uninterrupted one.
+        mid_rollout: whether on-policy algorithms are saved inside a rollout, right after the step or episode that asked
+            for it, or at its end (``False``). ``"auto"``: inside where that is exact, else at its end. ``True``: refuse
+            to train where it never is; such a save may also lie past ``total_timesteps``, in the last rollout: finish
+            it with ``Resumed.learn``.
 
     Returns:
         A ``BaseCallback`` with the method ``request()``, which asks for a save at the next boundary.
 
     Raises:
-        UsageError: an interval below 1.
+        UsageError: an interval below 1, or ``mid_rollout=True`` with a barrier.
     """
+    if mid_rollout is True and barrier is not None:
+        raise UsageError("a barrier resets the environments, inside a rollout too", hint="leave mid_rollout out")
     for interval in (every_steps, every_episodes):
         if interval is not None and interval < 1:
             raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
-    return _callback_class()(save, every_steps, every_episodes, barrier)
+    return _callback_class()(save, every_steps, every_episodes, barrier, False if barrier is not None else mid_rollout)
 
 
 _CLASSES: list[type] = []
@@ -136,17 +73,21 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
     class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
         """Asks for saves while steps go by; saves at the entry of ``collect_rollouts`` and at the end of training."""
 
-        def __init__(self, save: Any, every_steps: int | None, every_episodes: int | None, barrier: int | None) -> None:
+        def __init__(self, save: Any, steps: int | None, episodes: int | None, barrier: int | None, mid: Any) -> None:
             super().__init__()
-            self._barrier = barrier
             self._save = save
-            self._every_steps = every_steps
-            self._every_episodes = every_episodes
+            self._every_steps = steps
+            self._every_episodes = episodes
+            self._barrier = barrier
+            self._mid = mid
             self._requested: int | None = None
+            self._kind: Kind = "step"
+            self._hook: Any = None
 
         def request(self) -> None:
             """Ask for a save at the next clean boundary."""
-            self._requested = self.model.num_timesteps
+            if self._requested is None:
+                self._requested, self._kind = self.model.num_timesteps, "step"
 
         def _init_callback(self) -> None:
             if not hasattr(self.model, "collect_rollouts"):
@@ -154,6 +95,10 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
                     f"{type(self.model).__name__} has no collect_rollouts, at whose entry its state would be clean",
                     hint="save before or after learn()",
                 )
+            hindrance = rollout.obstacle(self.model)
+            if self._mid is True and hindrance is not None:
+                raise BackendError(f"mid_rollout=True: {hindrance}", hint='mid_rollout="auto" saves at its end')
+            self._splits = bool(self._mid) and hindrance is None
             progress_of(self.model).callbacks.clear()  # those of an earlier learn() that was interrupted
 
         def _on_training_start(self) -> None:
@@ -163,31 +108,49 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
                 progress.episodes = episodes_of(self.model) or 0
             self._steps, self._episodes = self.model.num_timesteps, progress.episodes
             progress.callbacks.append(self)
-            _install(self.model, progress)
+            install(self.model)
 
         def _on_step(self) -> bool:
             progress, now = progress_of(self.model), self.model.num_timesteps
             if progress.callbacks[0] is self:  # one of them counts for all
                 progress.episodes = (progress.episodes or 0) + sum(map(bool, self.locals["dones"]))
             done = progress.episodes or 0
-            due = _passed(self._every_steps, self._steps, now)
-            due |= _passed(self._every_episodes, self._episodes, done)
+            by_episodes = _passed(self._every_episodes, self._episodes, done)
+            due = by_episodes or _passed(self._every_steps, self._steps, now)
             self._steps, self._episodes = now, done
             if due and self._requested is None:
-                self._requested = now
+                self._requested, self._kind = now, "episode" if by_episodes else "step"
+            # Past the end of training the rollout's own end comes soon, and needs no learn() to finish it.
+            here = self._splits and (self._mid is True or now < self.model._total_timesteps)
+            if self._requested is not None and here and self._hook is None:
+                self._hook = self.model.policy.register_forward_pre_hook(self._at_policy)
             return True
 
+        def _at_policy(self, *_: Any) -> None:
+            if not rollout.at_head_of_step(self.model):
+                return
+            progress, buffer = progress_of(self.model), self.model.rollout_buffer
+            progress.partial = (buffer.pos, self.model.num_timesteps)
+            try:
+                self._save_now(self._kind)
+            finally:
+                progress.partial = None
+
         def _on_training_end(self) -> None:
-            _uninstall(self.model)
+            uninstall(self.model)
             if not progress_of(self.model).cut_short:
                 self.save_if_requested()
+            self._disarm()
 
         def save_if_requested(self) -> None:
             """Save now if a save was asked for; the state must be clean."""
-            if self._requested is None:
-                return
+            if self._requested is not None and progress_of(self.model).rest is None:
+                self._save_now("rollout")
+
+        def _save_now(self, kind: Kind) -> None:
+            self._disarm()
             progress = progress_of(self.model)
-            progress.requested_at, self._requested = self._requested, None
+            progress.requested_at, progress.kind, self._requested = self._requested, kind, None
             if self._barrier is not None:
                 progress.barrier = reset_with_seed(self.model, self._barrier)
             progress.at_boundary = True
@@ -195,6 +158,12 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
                 self._save(self.model)
             finally:
                 progress.requested_at, progress.barrier, progress.at_boundary = None, None, False
+                progress.kind = "rollout"
+
+        def _disarm(self) -> None:
+            if self._hook is not None:
+                self._hook.remove()
+                self._hook = None
 
     return BoundaryCallback
 
@@ -221,15 +190,18 @@ def _passed(interval: int | None, before: int, now: int) -> bool:
     return interval is not None and now // interval > before // interval
 
 
-def _install(model: Any, progress: Progress) -> None:
-    """Let saves happen at the entry of ``collect_rollouts``, on this instance only."""
-    _uninstall(model)
+def install(model: Any) -> None:
+    """Let saves happen at the entry of ``collect_rollouts``, and a rollout be finished, on this instance only."""
+    uninstall(model)
+    progress = progress_of(model)
     collect = model.collect_rollouts
     excluded = model._excluded_save_params
 
     def collect_rollouts(*args: Any, **kwargs: Any) -> Any:
         for callback in progress.callbacks:
             callback.save_if_requested()
+        if progress.rest is not None:
+            args, kwargs = _rest_only(progress, args, kwargs)
         result = collect(*args, **kwargs)
         progress.cut_short = not getattr(result, "continue_training", result)
         return result
@@ -239,16 +211,14 @@ def _install(model: Any, progress: Progress) -> None:
     model._excluded_save_params = lambda: [*excluded(), "collect_rollouts", "_excluded_save_params"]
 
 
-def _uninstall(model: Any) -> None:
+def uninstall(model: Any) -> None:
+    """Take away what ``install`` put on the instance."""
     for name in ("collect_rollouts", "_excluded_save_params"):
         vars(model).pop(name, None)
 
 
-def _cut_short(model: Any) -> bool:
-    rollout = getattr(model, "rollout_buffer", None)
-    if rollout is not None:
-        return bool(0 < rollout.pos < rollout.buffer_size)
-    replay = getattr(model, "replay_buffer", None)
-    if replay is None or not model.num_timesteps:
-        return False
-    return bool((model.num_timesteps // model.n_envs - replay.pos) % replay.buffer_size == 1)
+def _rest_only(progress: Progress, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the arguments of ``collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)`` for the rest."""
+    if "n_rollout_steps" in kwargs:
+        return args, {**kwargs, "n_rollout_steps": progress.rest(kwargs["n_rollout_steps"])}
+    return (*args[:3], progress.rest(args[3]), *args[4:]), kwargs

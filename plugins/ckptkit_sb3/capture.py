@@ -5,6 +5,7 @@ assignments that put it there. Both walk the same sections, so that a section ca
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,11 +33,12 @@ _VEC_SKIP = frozenset(f"{_PROCESSES} {_OVERWRITTEN} {_DEFINITION}".split())
 
 @dataclass(slots=True)
 class Capture:
-    """The sections as JSON, their large arrays, and what could not be said."""
+    """The sections as JSON, their large arrays, what could not be said, and how long the environments took."""
 
     sections: dict[str, Any]
     arrays: dict[str, Any] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    environments_seconds: float = 0.0
 
 
 def take(
@@ -65,9 +67,11 @@ def take(
             else:
                 captured.sections[name] = encoder.encode(value, name)
             captured.left_out += encoder.left_out
+        started = time.perf_counter()
         captured.sections["environments"] = environments.take(
             model.env, captured.arrays, fresh_env, barrier, tested=tested
         )
+        captured.environments_seconds = time.perf_counter() - started
     finally:
         if take_rng() != rng:  # building an environment for a self-test may draw numbers
             put_rng(rng)
@@ -117,10 +121,12 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
             elif name == "observations":
                 decoder.later(partial(vars(model).update, dict(zip(OBSERVATIONS, found, strict=True))))
     put = environments.plan(model.env, described, arrays)
-    if not anew:
-        decoder.later(put)
-    elif not started:
-        decoder.later(partial(vars(model).update, {"_last_obs": None}))
+    if anew:
+        if not started:
+            decoder.later(partial(vars(model).update, {"_last_obs": None}))
+    else:
+        # First of all: they are the only ones that run a stranger's code, which may fail.
+        decoder.first(partial(environments.put_or_roll_back, model.env, put))
     check_rng(sections.get("rng"))
     return decoder
 

@@ -37,6 +37,10 @@ class Decoder:
         """Collect one more assignment."""
         self._assignments.append(assign)
 
+    def first(self, assign: Callable[[], object]) -> None:
+        """Collect an assignment that comes before the others: one that may fail."""
+        self._assignments.insert(0, assign)
+
     def decode(self, node: Any, existing: Any = None, where: str = "$") -> Any:
         """Return the value of a node; ``existing`` is what stands in its place now.
 

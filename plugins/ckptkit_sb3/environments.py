@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ckptkit.errors import BackendError, DamagedError
+from ckptkit.errors import BackendError, CkptkitError, DamagedError
 from ckptkit_sb3 import single_env
 from ckptkit_sb3.selftest import Futures
 
@@ -77,9 +77,36 @@ def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], No
     def put_all() -> None:
         for i in wanted:
             own = {k: v for k, v in arrays.items() if k.startswith(f"env{i}/")}
-            base.env_method("ckptkit_put", described[i], own, indices=[i])
+            [failure] = base.env_method("ckptkit_put", described[i], own, indices=[i])
+            if failure is not None:
+                raise BackendError(f"environment {i}: {failure}")
 
     return put_all
+
+
+def put_or_roll_back(env: Any, put: Callable[[], None]) -> None:
+    """Put states back; where an environment does not take its own, put all of them back as they were before.
+
+    Args:
+        env: the vector environment.
+        put: what ``plan`` returned for it.
+
+    Raises:
+        BackendError: an environment failed; the message says whether all are as they were.
+    """
+    arrays: dict[str, Any] = {}
+    before = take(env, arrays, tested=False)
+    try:
+        put()
+    except Exception as error:  # a stranger's set_state
+        message = error.message if isinstance(error, CkptkitError) else f"{type(error).__name__}: {error}"
+        lost = [i for i, described in enumerate(before) if described["strategy"] == "none"]
+        try:
+            plan(env, before, arrays)()
+        except Exception:  # the same stranger's
+            lost = list(range(len(before)))
+        changed = f"; environment {', '.join(map(str, lost))} may be changed" if lost else "; nothing was changed"
+        raise BackendError(f"{message}{changed}", hint="repair the environment's set_state") from error
 
 
 def _all(puts: list[Callable[[], None]]) -> None:

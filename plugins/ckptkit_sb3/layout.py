@@ -61,11 +61,14 @@ def read_state(directory: Path) -> dict[str, Any] | None:
 
 def read_arrays(directory: Path) -> dict[str, Any]:
     """Return the arrays of ``state.npz`` by name, empty without the file."""
+    path = directory / ARRAYS
+    return read_npz(path) if path.is_file() else {}
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """Return the arrays of an npz by name."""
     import numpy as np
 
-    path = directory / ARRAYS
-    if not path.is_file():
-        return {}
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 

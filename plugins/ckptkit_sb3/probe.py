@@ -9,6 +9,7 @@ from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, replay
 from ckptkit_sb3.parameters import part_of
+from ckptkit_sb3.progress import in_rollout
 from ckptkit_sb3.selftest import feed
 
 _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
@@ -28,6 +29,8 @@ def digests(model: Any) -> dict[str, str]:
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
         found["replay_buffer"] = _rows_digest(buffer)
+    if in_rollout(model):
+        found["rollout_buffer"] = _rows_digest(model.rollout_buffer)
     for name, section in captured.sections.items():
         if name != "environments":
             found[name] = _digest(_without_wall_time(section), captured.arrays)

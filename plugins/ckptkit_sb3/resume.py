@@ -12,11 +12,11 @@ from typing import Any
 
 from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_sb3 import capture, layout, replay, structure
+from ckptkit_sb3 import boundary, capture, layout, replay, rollout, structure
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
-from ckptkit_sb3.boundary import progress_of
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import Parameters
+from ckptkit_sb3.progress import progress_of
 
 _ENVIRONMENTS = ("gymnasium.core.Env", "stable_baselines3.common.vec_env.base_vec_env.VecEnv")
 _TRUSTED_HOMES = ("stable_baselines3", "sb3_contrib")
@@ -24,18 +24,19 @@ _TRUSTED_HOMES = ("stable_baselines3", "sb3_contrib")
 
 @dataclass(slots=True)
 class Resumed:
-    """A loaded agent. Everything is back in place already; pass ``callback`` to the first ``learn``.
+    """A loaded agent. Everything is back in place already; go on with ``learn``, which takes the whole total.
 
-    ``learn`` itself resets the action noise (and, unless ``reset_num_timesteps=False``, counters and environment)
-    before it starts, so what it touched is put back once more from ``on_training_start``::
+    SB3's own ``learn`` resets the action noise (and, unless ``reset_num_timesteps=False``, counters and environment)
+    before it starts, so ``callback`` puts back once more what it touched, from ``on_training_start``; a rollout that
+    was going on is finished. ``resumed.learn(total)`` is::
 
-        resumed = backend.load(...)
         resumed.model.learn(total - resumed.model.num_timesteps, reset_num_timesteps=False, callback=resumed.callback)
 
     Attributes:
         model: the algorithm.
         differences: constructor arguments that differ from the saved ones: ``{name: (saved, now)}``.
         inside_learn: the state was saved while ``learn`` was running.
+        inside_rollout: it was saved between two steps of a rollout; the next ``learn`` finishes it first.
     """
 
     model: Any
@@ -43,7 +44,13 @@ class Resumed:
     inside_learn: bool = False
     _sections: Mapping[str, Any] | None = None
     _arrays: Mapping[str, Any] = field(default_factory=dict)
+    _rest: rollout.Rest | None = None
     _callback: Any = None
+
+    @property
+    def inside_rollout(self) -> bool:
+        """Whether it was saved between two steps of a rollout; the next ``learn`` finishes it first."""
+        return self._rest is not None
 
     @property
     def callback(self) -> Any:
@@ -51,6 +58,20 @@ class Resumed:
         if self._callback is None:
             self._callback = _callback(self)
         return self._callback
+
+    def learn(self, total_timesteps: int, callback: Any = None, **more: Any) -> Any:
+        """Train until ``num_timesteps`` reaches the total, counted from the very beginning; return the algorithm.
+
+        Args:
+            total_timesteps: of the whole training, as the interrupted ``learn`` had it.
+            callback: other callbacks.
+            more: more arguments of SB3's ``learn``.
+        """
+        others = callback if isinstance(callback, list) else [] if callback is None else [callback]
+        left = total_timesteps - self.model.num_timesteps
+        if left <= 0 and not self.inside_rollout:
+            return self.model
+        return self.model.learn(left, callback=[*others, self.callback], reset_num_timesteps=False, **more)
 
     def put_back(self, *, started: bool) -> None:
         """Put everything beside parameters and replay rows in place, random generators last.
@@ -64,7 +85,12 @@ class Resumed:
         if self._sections is None:
             return
         capture.plan(self.model, self._sections, self._arrays, started=started).apply()
-        capture.put_rng(self._sections["rng"])
+        self.put_generators()
+
+    def put_generators(self) -> None:
+        """Put the global random generators into the saved states."""
+        if self._sections is not None:
+            capture.put_rng(self._sections["rng"])
 
 
 def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
@@ -76,19 +102,31 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
         return _load_bare(zip_path, directory, target, context)
     model = _model(zip_path, directory, target, context, state)
     try:
-        parameters, decoder, arrays = _planned(model, zip_path, directory, state)
+        parameters, decoder, arrays, rest = _planned(model, zip_path, directory, state)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # a field of another type than save writes
         raise DamagedError(f"{layout.STATE}: not well formed ({type(error).__name__}: {error})") from error
+    generators = capture.take_rng()
+    try:
+        decoder.apply()  # environments first, then what cannot fail
+    except BackendError:
+        capture.put_rng(generators)
+        raise
     parameters.put(model)
-    decoder.apply()
-    capture.put_rng(state["sections"]["rng"])
     progress = progress_of(model)
     progress.episodes, progress.cut_short = state["counters"].get("episode"), False
+    progress.partial = progress.rest = None
+    progress.callbacks.clear()
+    if rest is not None:
+        rest.put(model)
+        progress.partial = (rest.count, model.num_timesteps)
+    capture.put_rng(state["sections"]["rng"])
     differences = _differences(model, state["configuration"])
-    return Resumed(model, differences, state["inside_learn"], state["sections"], arrays)
+    return Resumed(model, differences, state["inside_learn"], state["sections"], arrays, rest)
 
 
-def _planned(model: Any, zip_path: Path, directory: Path, state: Any) -> tuple[Parameters, Any, dict[str, Any]]:
+def _planned(
+    model: Any, zip_path: Path, directory: Path, state: Any
+) -> tuple[Parameters, Any, dict[str, Any], rollout.Rest | None]:
     """Check all of a state against an algorithm and return what will put it in; changes nothing."""
     _fits(model, state["agent"])
     arrays = layout.read_arrays(directory)
@@ -97,7 +135,9 @@ def _planned(model: Any, zip_path: Path, directory: Path, state: Any) -> tuple[P
     decoder = capture.plan(model, state["sections"], arrays, started=False)
     if state["replay"] is not None:
         replay.plan(state["replay"], getattr(model, "replay_buffer", None), directory, arrays, decoder)
-    return parameters, decoder, arrays
+    halfway = state.get("rollout")
+    rest = None if halfway is None else rollout.Rest.read(halfway, model, directory)
+    return parameters, decoder, arrays, rest
 
 
 def _load_bare(zip_path: Path, directory: Path, target: Any, context: LoadContext) -> Resumed:
@@ -222,7 +262,13 @@ def _callback(resumed: Resumed) -> Any:
                     hint="call learn(..., reset_num_timesteps=False)",
                 )
             resumed.put_back(started=True)
+            if resumed._rest is not None:
+                boundary.install(self.model)
+                rollout.finish(self.model, progress_of(self.model), resumed._rest, resumed.put_generators)
             self.done = True
+
+        def _on_training_end(self) -> None:
+            boundary.uninstall(self.model)
 
         def _on_step(self) -> bool:
             return True

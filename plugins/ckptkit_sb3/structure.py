@@ -22,7 +22,7 @@ def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
     name = layout.zip_name(directory, context)
     native = context.metadata.get("captured", (directory / layout.STATE).is_file())
     if not (directory / name).is_file():
-        yield Problem("missing-file", "the agent's zip is missing", file=name)
+        yield Problem("file-missing", "the agent's zip is missing", file=name)
     else:
         yield from check_model_zip(directory / name, name)
     if native:
@@ -118,16 +118,21 @@ def _check_state(directory: Path) -> Iterator[Problem]:
         yield Problem("sb3-state", str(error).removeprefix(f"{layout.STATE}: "), file=layout.STATE)
         return
     if state is None:
-        yield Problem("missing-file", "the state beside the zip is missing", file=layout.STATE)
+        yield Problem("file-missing", "the state beside the zip is missing", file=layout.STATE)
         return
     yield from (Problem("sb3-state", text, file=layout.STATE) for text in _faults(state))
     members: set[str] = set()
-    for name, wanted in ((layout.ARRAYS, bool(state.get("arrays"))), (layout.REPLAY, state.get("replay") is not None)):
+    wanted_files = {
+        layout.ARRAYS: bool(state.get("arrays")),
+        layout.REPLAY: state.get("replay") is not None,
+        layout.ROLLOUT: state.get("rollout") is not None,
+    }
+    for name, wanted in wanted_files.items():
         path = directory / name
         if not wanted:
             continue
         if not path.is_file():
-            yield Problem("missing-file", "arrays of the agent's state are missing", file=name)
+            yield Problem("file-missing", "arrays of the agent's state are missing", file=name)
             continue
         problems = list(_check_npz(path, name))
         yield from problems
@@ -144,10 +149,16 @@ def _check_npz(path: Path, name: str) -> Iterable[Problem]:
 
 
 def _members_missing(state: Mapping[str, Any], name: str, members: set[str]) -> Iterator[Problem]:
-    wanted = state["arrays"] if name == layout.ARRAYS else state["replay"].get("arrays", ())
+    described = state["replay"] if name == layout.REPLAY else state.get("rollout")
+    wanted = state["arrays"] if name == layout.ARRAYS else _keys(described)
     for array in wanted:
         if f"{name}:{array}" not in members:
             yield Problem("sb3-member-missing", f"array {array} is not in it", file=name)
+
+
+def _keys(described: Any) -> list[str]:
+    tables = [described.get(key) for key in ("arrays", "noise")] if isinstance(described, dict) else []
+    return [str(name) for table in tables if isinstance(table, dict) for name in table]
 
 
 def _faults(state: Mapping[str, Any]) -> Iterator[str]:

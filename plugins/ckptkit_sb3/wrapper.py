@@ -113,8 +113,12 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: gymnasium ma
             except Exception as error:  # raised in a worker process, it would end the training
                 return single_env.missing(f"{type(error).__name__}: {error}"), {}
 
-        def ckptkit_put(self, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-            """Put a state back."""
-            single_env.plan(self, description, arrays)()
+        def ckptkit_put(self, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> str | None:
+            """Put a state back; return why that failed."""
+            try:
+                single_env.plan(self, description, arrays)()
+            except Exception as error:  # raised in a worker process, it would end the training
+                return f"{type(error).__name__}: {error}"
+            return None
 
     return Checkpointable

@@ -8,12 +8,12 @@ from typing import Any
 from ckptkit.backend import Exactness, SaveContext, SavedItem
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import capture, layout, replay
+from ckptkit_sb3 import capture, layout, replay, rollout
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
-from ckptkit_sb3.boundary import Position, episodes_of, position_of, progress_of
 from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
+from ckptkit_sb3.progress import Position, episodes_of, in_rollout, position_of, progress_of
 
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
@@ -32,6 +32,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     if buffer is not None:
         rows, missing = replay.save(buffer, directory, captured.arrays)
         left_out += missing
+    halfway = rollout.save(model, directory) if in_rollout(model) else None
     counters = {"num_timesteps": int(model.num_timesteps)}
     episodes = episodes_of(model)
     if episodes is not None:
@@ -48,6 +49,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         "not_in_zip": replaced,
         "barrier": progress_of(model).barrier,
         "replay": rows,
+        "rollout": halfway,
         "arrays": sorted(captured.arrays),
         "sections": captured.sections,
     }
@@ -55,19 +57,20 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     if captured.arrays:
         with (directory / layout.ARRAYS).open("wb") as stream:
             np.savez(stream, **captured.arrays)
-    recorded = None
+    written, recorded = time.perf_counter(), None
     if context.probe:
         from ckptkit_sb3 import probe
 
         recorded = probe.record(model)
-    finished = time.perf_counter()
-    metadata = _metadata(model, directory, captured.sections, (zipped - started, finished - zipped))
+    seconds = {"zip": zipped - started, "beside": written - zipped, "probe": time.perf_counter() - written}
+    metadata = _metadata(model, directory, captured, seconds)
     return SavedItem(
         metadata=metadata,
         counters=counters,
         exactness=exactness,
         hazards=_hazards(model, replaced),
         probe=recorded,
+        boundary=_boundary(model),
     )
 
 
@@ -97,14 +100,15 @@ def _write_zip(model: Any, path: Path) -> list[str]:
     return replaced
 
 
-def _metadata(model: Any, directory: Path, sections: Mapping[str, Any], seconds: tuple[float, float]) -> dict[str, Any]:
+def _metadata(model: Any, directory: Path, captured: capture.Capture, seconds: Mapping[str, float]) -> dict[str, Any]:
     import stable_baselines3
 
     agent = describe_agent(model)
-    requested = progress_of(model).requested_at
     environments = [
-        {k: e.get(k) for k in ("strategy", "grade", "reason", "milliseconds")} for e in sections["environments"]
+        {key: described.get(key) for key in ("strategy", "grade", "reason")}
+        for described in captured.sections["environments"]
     ]
+    seconds = {**seconds, "environments": captured.environments_seconds}
     sizes = {p.name: p.stat().st_size for p in directory.iterdir()}
     return {
         "captured": True,
@@ -112,20 +116,24 @@ def _metadata(model: Any, directory: Path, sections: Mapping[str, Any], seconds:
         "algorithm": agent["algorithm"],
         "policy": agent["policy"],
         "n_envs": agent["n_envs"],
-        "boundary": {
-            "kind": "rollout",
-            "requested_at": model.num_timesteps if requested is None else requested,
-            "saved_at": int(model.num_timesteps),
-        },
         "environments": environments,
         "versions": {"stable_baselines3": stable_baselines3.__version__},
-        "cost": {
-            "zip_bytes": sizes[layout.MODEL],
-            "other_bytes": sum(sizes.values()) - sizes[layout.MODEL],
-            "zip_ms": round(seconds[0] * 1000, 1),
-            "other_ms": round(seconds[1] * 1000, 1),
-        },
+        "zip_bytes": sizes[layout.MODEL],
+        "beside_bytes": sum(sizes.values()) - sizes[layout.MODEL],
+        **{f"{part}_ms": _milliseconds(taken) for part, taken in seconds.items()},
     }
+
+
+def _milliseconds(seconds: float) -> str:
+    """Return a text of fixed width: the length of a manifest must not depend on the clock."""
+    return f"{min(seconds * 1000, 999999.9):08.1f}"
+
+
+def _boundary(model: Any) -> dict[str, Any] | None:
+    progress = progress_of(model)
+    if progress.requested_at is None:  # nobody waited for a boundary
+        return None
+    return {"kind": progress.kind, "requested_at": progress.requested_at, "saved_at": int(model.num_timesteps)}
 
 
 def _exactness(sections: Mapping[str, Any], position: Position, left_out: list[str]) -> Exactness:
