@@ -1,0 +1,29 @@
+"""The words of the command line are a promise: a change of them shows here, and belongs into the changelog."""
+
+from pathlib import Path
+
+import typer.main
+
+from ckptkit.cli import main
+
+SURFACE = Path(__file__).with_name("surface.txt")
+
+
+def surface() -> str:
+    lines = []
+    group = typer.main.get_command(main.app)
+    own = {command.name for command in main.app.registered_commands}
+    commands = {"ckptkit": group, **{name: c for name, c in getattr(group, "commands", {}).items() if name in own}}
+    for name, command in commands.items():
+        words = []
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                words.append((parameter.name or "").upper())
+            else:
+                words += [o for o in parameter.opts if o not in ("--install-completion", "--show-completion")]
+        lines.append(" ".join([name, *sorted(words)]))
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def test_the_commands_and_options_are_those_that_were_promised() -> None:
+    assert surface() == SURFACE.read_text(), f"if this is meant: write the new surface to {SURFACE.name}"
