@@ -1,6 +1,5 @@
 """Hugging Face Trainer: a callback that adopts each checkpoint the Trainer wrote, and names the one to resume from."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_mode=best_mode,
         resume=resume,
     )
-    return _callback_class()(keeper, StopRequest({"train"}, enabled=sigterm))
+    return _callback_class()(keeper, StopRequest({"Trainer.train"}, enabled=sigterm))
 
 
 _CLASSES: list[Any] = []
@@ -135,7 +134,7 @@ def _logged(state: Any) -> dict[str, float]:
         if entry.get("step") != state.global_step:
             break
         metrics = {**{k: float(v) for k, v in entry.items() if type(v) in (int, float)}, **metrics}
-    return {k: v for k, v in metrics.items() if k != "step" and not k.endswith(_TIMES) and not math.isnan(v)}
+    return {k: v for k, v in metrics.items() if k != "step" and not k.endswith(_TIMES)}
 
 
 _TIMES = ("_runtime", "_per_second")

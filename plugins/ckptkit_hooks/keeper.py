@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ckptkit.errors import CkptkitError, NotFound, NothingResumable
 from ckptkit.retention import RetentionPolicy
-from ckptkit.store import CheckpointStore, Chosen, Restored
+from ckptkit.store import CheckpointStore, Chosen, Ranking, Restored
 
 Mode = Literal["min", "max"]
 _LOG = logging.getLogger("ckptkit_hooks")
@@ -44,6 +44,7 @@ class Keeper:
         self.run = run
         self._resume = resume
         self._metric = best_metric
+        self._ranking = Ranking(best_metric, best_mode or "max")
         self._retention: RetentionPolicy | None = None
         if keep_last_n is not None or keep_best_n is not None:
             self._retention = RetentionPolicy(
@@ -51,6 +52,7 @@ class Keeper:
             )
         self._parent: str | None = None
         self._safe: int | None = None
+        self._warned = False
 
     def is_safe(self, step: int) -> bool:
         """Return whether the step was saved by this keeper, or is the one that training resumed from."""
@@ -74,7 +76,8 @@ class Keeper:
         if self.is_safe(step):
             return name
         numbers = {key: float(value) for key, value in (metrics or {}).items()}
-        if self._metric is not None and self._metric not in numbers:
+        if self._metric is not None and self._metric not in numbers and not self._warned:
+            self._warned = True
             known = ", ".join(sorted(numbers)) or "none at all"
             _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._metric, known)
         self.store.save(
@@ -118,7 +121,7 @@ class Keeper:
         if ref is None and not self.store.storage.run_folder(self.run).is_dir():
             return self._fresh()
         try:
-            chosen = self.store.choose(ref or self.run)
+            chosen = self.store.choose(ref or self.run, ranking=self._ranking)
         except NothingResumable:
             raise
         except NotFound:

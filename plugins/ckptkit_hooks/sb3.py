@@ -68,7 +68,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_mode=best_mode if keep_best_n is not None or best_metric != REWARD else None,
         resume=resume,
     )
-    stop = StopRequest({"learn"}, enabled=sigterm)
+    stop = StopRequest(_LOOPS, enabled=sigterm)
 
     def save(model: Any) -> None:
         step = model.num_timesteps
@@ -90,6 +90,7 @@ def _reward(model: Any) -> dict[str, float]:
     return {REWARD: sum(float(episode["r"]) for episode in episodes) / len(episodes)}
 
 
+_LOOPS = {f"{kind}Algorithm.learn" for kind in ("Base", "OnPolicy", "OffPolicy")}
 _CLASSES: list[Any] = []
 
 

@@ -14,7 +14,7 @@ _TOGETHER = 1.0
 """Seconds within which a second SIGTERM is the same request: `timeout` and job schedulers signal the process and then
 its group."""
 
-_Handler = Callable[[int, FrameType | None], Any] | int | None
+_Handler = Callable[[int, FrameType | None], Any] | int
 
 
 class StopRequest:
@@ -24,14 +24,15 @@ class StopRequest:
     loop is gone without having said so (it raised an error), the handler that was there before gets the signal.
 
     Args:
-        loops: names of the functions of the training loop; one of them is on the stack while it runs.
+        loops: qualified names of the methods that are the training loop (``Trainer.train``); one of them is on the
+            stack while it runs.
         enabled: False watches for nothing.
     """
 
     def __init__(self, loops: Collection[str], *, enabled: bool = True) -> None:
         self._loops = frozenset(loops)
         self._enabled = enabled
-        self._previous: _Handler = None
+        self._previous: _Handler | None = None
         self._asked_at: float | None = None
         self._watching = False
 
@@ -54,8 +55,11 @@ class StopRequest:
     def unwatch(self) -> None:
         """Put the previous handler back; the flag stays. Without effect when not watching."""
         if self._watching and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._previous is None else self._previous)
+            signal.signal(signal.SIGTERM, self._before())
             self._watching = False
+
+    def _before(self) -> _Handler:
+        return signal.SIG_DFL if self._previous is None else self._previous
 
     def exit(self, saved: str) -> NoReturn:
         """End the process as a SIGTERM would, now that all is saved.
@@ -70,7 +74,8 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if not self._is_training(frame):
-            self.unwatch()
+            signal.signal(number, self._before())
+            self._watching = False
             os.kill(os.getpid(), number)
         elif self._asked_at is None:
             self._asked_at = now
@@ -81,7 +86,7 @@ class StopRequest:
 
     def _is_training(self, frame: FrameType | None) -> bool:
         while frame is not None:
-            if frame.f_code.co_name in self._loops:
+            if frame.f_code.co_qualname in self._loops:
                 return True
             frame = frame.f_back
         return False

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +60,18 @@ def play(program: str, store: Path, *arguments: str) -> Part:
 def tell(program: str, place: Path, *, kill_at: int, term_at: int) -> Story:
     """Run all processes; ``kill_at`` and ``term_at`` count steps of the whole training."""
     store = place / "interrupted"
-    straight = play(program, place / "straight")
+    with ThreadPoolExecutor(1) as beside:
+        straight = beside.submit(play, program, place / "straight")
+        return _interrupted(program, store, straight, kill_at, term_at)
+
+
+def _interrupted(program: str, store: Path, straight: "Future[Part]", kill_at: int, term_at: int) -> Story:
     killed = play(program, store, "--kill-at", str(kill_at))
     damaged = killed.steps[-1]
     flip_a_bit(store, damaged)
     terminated = play(program, store, "--term-at", str(term_at))
     finished = play(program, store)
-    return Story(store, straight, killed, damaged, terminated, finished)
+    return Story(store, straight.result(), killed, damaged, terminated, finished)
 
 
 def flip_a_bit(store: Path, step: int) -> None:

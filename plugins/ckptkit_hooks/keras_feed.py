@@ -1,0 +1,59 @@
+"""Batches of a persistent iterator for ``model.fit``, which asks for them as it likes: none is lost, none comes twice."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from ckptkit.errors import BackendError
+
+
+class Feed:
+    """Gives ``fit`` a ``tf.data.Dataset`` over a persistent iterator.
+
+    ``fit`` may look at a first batch and begin again. What it took and did not train on is therefore kept, and given
+    again to the next that asks.
+
+    Args:
+        batches: a ``ckptkit_tfdata.PersistentIterator``.
+    """
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+        self._waiting: deque[Any] = deque()
+        self._first = 0
+
+    def trained(self, count: int) -> None:
+        """Note that the next ``count`` batches were trained on."""
+        for _ in range(count):
+            self._waiting.popleft()
+        self._first += count
+
+    @property
+    def ahead(self) -> int:
+        """How many batches were taken that nobody has trained on yet: the iterator's position is clean at 0."""
+        return len(self._waiting)
+
+    def dataset(self) -> Any:
+        """Return the dataset; it looks no batch ahead."""
+        import tensorflow as tf
+
+        spec = self.batches.dataset_factory().element_spec
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=spec)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.experimental_optimization.inject_prefetch = False
+        return dataset.with_options(options)
+
+    def _generate(self) -> Iterator[Any]:
+        position = self._first
+        while True:
+            place = position - self._first
+            if place < 0:
+                raise BackendError("two loops take batches of one iterator", hint="give each fit its own")
+            if place == len(self._waiting):
+                try:
+                    self._waiting.append(next(self.batches))
+                except StopIteration:
+                    return
+            yield self._waiting[place]
+            position += 1

@@ -1,0 +1,255 @@
+"""Lightning: a callback that keeps Lightning's own ``.ckpt`` files, with what they lack for an exact resume inside."""
+
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import Exactness
+from ckptkit.errors import BackendError, UsageError
+from ckptkit.store import CheckpointStore
+from ckptkit_files import Written
+from ckptkit_hooks.keeper import Keeper, Mode
+from ckptkit_hooks.sigterm import StopRequest
+from ckptkit_numpy import GlobalRng
+
+_ITEM = "trainer"
+_FILE = "trainer.ckpt"
+
+
+def CheckpointCallback(  # reads as the callback class that it returns
+    store: CheckpointStore | str | Path,
+    run: str,
+    *,
+    every_steps: int | None = None,
+    every_epochs: int | None = None,
+    keep_last_n: int | None = None,
+    keep_best_n: int | None = None,
+    best_metric: str | None = None,
+    best_mode: Mode | None = None,
+    sigterm: bool = True,
+    resume: Sequence[str] | None = None,
+) -> Any:
+    """Return a Lightning ``Callback`` that keeps the checkpoints of one run.
+
+    It saves what ``trainer.save_checkpoint`` writes: module, optimizers, schedulers, loops, callbacks, datamodule. Into
+    it goes what Lightning leaves out: the random generators, as they are now and as they were when the epoch's
+    iterator was made. A run that resumes in the middle of an epoch makes that iterator again, takes the batches that
+    were used already, and goes on.
+
+    Args:
+        store: the store, or its path.
+        run: name of the run.
+        every_steps: save each time ``trainer.global_step`` passes a multiple of it, after that optimizer step.
+        every_epochs: save at the end of every so many training epochs; 1 if neither is given.
+        keep_last_n: keep this many of the newest that verify; None keeps all.
+        keep_best_n: keep this many of the best by ``best_metric`` besides.
+        best_metric: a metric that the module logs.
+        best_mode: whether the best is the ``min`` or the ``max``.
+        sigterm: whether SIGTERM saves first, after the optimizer step that it falls into.
+        resume: argument list for ``ckptkit resume-cmd``.
+
+    Returns:
+        The callback, with the method ``latest(ref=None)``: the path of the newest checkpoint that verifies, for
+        ``trainer.fit(module, ckpt_path=hook.latest())``, or None for a fresh start; ``ref`` names another one.
+
+    Raises:
+        UsageError: an interval or a count below 1, or a metric without mode.
+    """
+    for interval in (every_steps, every_epochs):
+        if interval is not None and interval < 1:
+            raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
+    keeper = Keeper(
+        store,
+        run,
+        keep_last_n=keep_last_n,
+        keep_best_n=keep_best_n,
+        best_metric=best_metric,
+        best_mode=best_mode,
+        resume=resume,
+    )
+    if every_steps is None and every_epochs is None:
+        every_epochs = 1
+    stop = StopRequest({"_call_and_handle_interrupt"}, enabled=sigterm)
+    return _callback_class()(keeper, stop, every_steps, every_epochs)
+
+
+_CLASSES: dict[str, Any] = {}
+
+
+def _callback_class() -> Any:
+    """Build the class for the package whose Trainer is in use: ``lightning`` and ``pytorch_lightning`` are two."""
+    name = "lightning.pytorch"
+    if "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:
+        name = "pytorch_lightning"
+    if name not in _CLASSES:
+        _CLASSES[name] = _build_class(name)
+    return _CLASSES[name]
+
+
+def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: Lightning may not be imported outside
+    import importlib
+
+    base: Any = importlib.import_module(f"{package}.callbacks").Checkpoint
+
+    class CheckpointCallback(base):  # type: ignore[misc]  # Lightning is optional: its classes are Any for mypy
+        """Saves after optimizer steps and epochs; Lightning calls it after all other callbacks."""
+
+        def __init__(
+            self, keeper: Keeper, stop: StopRequest, every_steps: int | None, every_epochs: int | None
+        ) -> None:
+            self._keeper = keeper
+            self._stop = stop
+            self._every_steps = every_steps
+            self._every_epochs = every_epochs
+            self._epoch_began: Mapping[str, Any] | None = None
+            self._fetch_began: Mapping[str, Any] | None = None
+            self._batches = 0
+            self._step = 0
+            self._requested: int | None = None
+            self._iterator_made = False
+            self._resumed: Mapping[str, Any] | None = None
+
+        @property
+        def state_key(self) -> str:
+            """Name of this callback's state in Lightning's checkpoint."""
+            return "ckptkit"
+
+        def latest(self, ref: str | None = None) -> str | None:
+            """Return the ``.ckpt`` of the newest checkpoint that verifies, None if there is no checkpoint at all.
+
+            Args:
+                ref: ``RUN@STEP`` or ``RUN@best`` for another one than the newest.
+
+            Raises:
+                NothingResumable: there are checkpoints, but none that verifies.
+            """
+            chosen = self._keeper.newest(ref)
+            return None if chosen is None else str(chosen.at.folder.absolute() / _ITEM / _FILE)
+
+        def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+            """Refuse what could not be saved.
+
+            Raises:
+                BackendError: several processes train, or files are written in the background.
+            """
+            if trainer.world_size > 1:
+                raise BackendError(
+                    f"{trainer.world_size} processes train: this hook saves training of one process only",
+                    hint="leave the hook out, or train with devices=1",
+                )
+            if "Async" in type(trainer.strategy.checkpoint_io).__name__:
+                raise BackendError(
+                    f"{type(trainer.strategy.checkpoint_io).__name__} returns before a checkpoint is written",
+                    hint="leave the plugin out",
+                )
+
+        def state_dict(self) -> dict[str, Any]:
+            """Return what Lightning's checkpoint lacks, as plain values."""
+            return {
+                "batches": self._batches,
+                "rng": json.dumps(GlobalRng().capture()),
+                "epoch_rng": json.dumps(self._epoch_began),
+                "fetch_rng": json.dumps(self._fetch_began),
+            }
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            """Remember it until training starts."""
+            self._resumed = state_dict
+
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            """Put the generators where they were when the iterator of the epoch was made."""
+            if self._resumed is not None:
+                middle = self._resumed["batches"] > 0
+                GlobalRng().restore(json.loads(self._resumed["epoch_rng" if middle else "rng"]))
+            self._epoch_began = GlobalRng().capture()
+            self._iterator_made = True  # right after this hook
+
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            """In the middle of an epoch, take the batches that were used already; then put the generators back."""
+            self._stop.watch()
+            self._step = trainer.global_step
+            if self._resumed is None:
+                return
+            self._batches = self._resumed["batches"]
+            if self._batches:
+                warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+                fit = trainer.fit_loop
+                if not fit._combined_loader._state_dicts():  # else the loader itself has been put back by Lightning
+                    self._skip(fit._data_fetcher, json.loads(self._resumed["fetch_rng"]))
+                rng = json.loads(self._resumed["rng"])
+                GlobalRng().restore(rng)
+                self._fetch_began = rng if fit._data_fetcher.length is None else None
+            self._resumed = None
+
+        def _skip(self, fetcher: Any, fetch_rng: Mapping[str, Any] | None) -> None:
+            if not hasattr(fetcher, "batches"):
+                raise BackendError(
+                    "training_step takes dataloader_iter: the batches used before cannot be taken again",
+                    hint="resume from the end of an epoch: latest('RUN@STEP')",
+                )
+            for number in range(self._batches):
+                if number == self._batches - 1 and fetch_rng is not None:
+                    GlobalRng().restore(fetch_rng)
+                next(fetcher)
+            fetcher.fetched -= self._batches  # Lightning adds them itself
+
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            """Note the generators before the iterator of the epoch is made; that of the first one exists already."""
+            self._batches = 0
+            self._fetch_began = None
+            if not self._iterator_made:
+                self._epoch_began = GlobalRng().capture()
+
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            """Save if it is time and the state is clean: the optimizer has stepped, and no validation follows."""
+            self._iterator_made = False
+            self._batches = batch_idx + 1
+            before, self._step = self._step, trainer.global_step
+            due = self._every_steps is not None and self._step // self._every_steps > before // self._every_steps
+            self._request(trainer, due)
+            # Lightning does not run again, after a resume, the validation that follows a batch.
+            clean = self._step > before and not trainer.is_last_batch and (batch_idx + 1) % trainer.val_check_batch
+            if self._requested is not None and clean:
+                self._save(trainer, "step")
+            if trainer.fit_loop._data_fetcher.length is None:  # then Lightning fetches the batch after the next one now
+                self._fetch_began = GlobalRng().capture()
+
+        def _request(self, trainer: Any, due: bool) -> None:
+            if self._requested is None and (due or self._stop.requested):
+                self._requested = trainer.global_step
+
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            """Save if it is time, or if a SIGTERM came during validation."""
+            self._batches = 0
+            due = self._every_epochs is not None and (trainer.current_epoch + 1) % self._every_epochs == 0
+            self._request(trainer, due)
+            if self._requested is not None:
+                self._save(trainer, "epoch")
+
+        def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+            """Put the previous handler back."""
+            self._stop.unwatch()
+
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            """Put the previous handler back."""
+            self._stop.unwatch()
+
+        def _save(self, trainer: Any, kind: str) -> None:
+            step = trainer.global_step
+            with tempfile.TemporaryDirectory(prefix="ckptkit-") as folder:
+                file = Path(folder, _FILE)
+                trainer.save_checkpoint(file)
+                counters = {"epoch": trainer.current_epoch, "batches_in_epoch": self._batches}
+                written = Written({_FILE: file}, Exactness(), step=step, counters=counters)
+                boundary = {"kind": kind, "requested_at": self._requested, "saved_at": step}
+                self._requested = None
+                metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+                name = self._keeper.save(step, {_ITEM: written}, metrics=metrics, counters=counters, boundary=boundary)
+            if self._stop.requested:
+                self._stop.exit(name)
+
+    return CheckpointCallback

@@ -1,0 +1,80 @@
+"""The hook of the Hugging Face Trainer, with a tiny GPT-2 in processes of their own; also their training script."""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
+
+from tests.plugins import hooks_story
+from tests.plugins.hooks_story import RUN, Story
+
+pytestmark = pytest.mark.slow
+
+STEPS = 24
+
+
+def model() -> Any:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    size = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 32, "n_positions": 16}
+    return GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=0))
+
+
+def train(store: Path, at_step: Callable[[int], None]) -> str:
+    import torch
+    from ckptkit_hooks.hf import CheckpointCallback
+    from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+
+    class Tell(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            at_step(state.global_step)
+
+    logging.basicConfig(level=logging.INFO)
+    torch.set_num_threads(1)
+    set_seed(0)
+    rows = [{"input_ids": r, "labels": r} for r in torch.randint(0, 32, (40, 8), generator=torch.manual_seed(1))]
+    arguments = TrainingArguments(
+        output_dir=str(store.with_name(f"{store.name}-trainer")),
+        max_steps=STEPS,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-2,
+        save_steps=4,
+        save_total_limit=1,
+        eval_strategy="steps",
+        eval_steps=4,
+        logging_steps=4,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    hook = CheckpointCallback(store, RUN, keep_last_n=2, keep_best_n=1, best_metric="eval_loss", best_mode="min")
+    trainer = Trainer(model(), arguments, train_dataset=rows, eval_dataset=rows[:4], callbacks=[Tell(), hook])
+    trainer.train(resume_from_checkpoint=hook.latest())
+    hasher = hashlib.sha256(str(trainer.state.global_step).encode())
+    for value in trainer.model.state_dict().values():
+        hasher.update(value.numpy().tobytes())
+    for state in trainer.optimizer.state_dict()["state"].values():
+        hasher.update(state["exp_avg_sq"].numpy().tobytes())
+    hasher.update(torch.rand(4).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return hooks_story.tell(__file__, tmp_path_factory.mktemp("hf"), kill_at=14, term_at=15)
+
+
+def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
+    hooks_story.killed_without_a_word(story)
+    hooks_story.the_same_end(story)
+
+
+if __name__ == "__main__":
+    hooks_story.main(train)

@@ -1,0 +1,81 @@
+"""The Keras hook, with a small net in processes of their own; this file is their training script as well."""
+
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
+
+from tests.plugins import hooks_story
+from tests.plugins.hooks_story import RUN, Story
+
+pytestmark = pytest.mark.slow
+
+EPOCHS, STEPS = 4, 6
+
+
+def make_model() -> Any:
+    import keras
+
+    layers = keras.layers
+    net = [keras.Input((4,)), layers.Dense(16), layers.BatchNormalization(), layers.Dropout(0.2), layers.Dense(1)]
+    model = keras.Sequential(net)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 100)), "mse")
+    return model
+
+
+def dataset() -> Any:
+    import numpy as np
+    import tensorflow as tf
+
+    rows = np.random.default_rng(1).normal(size=(40, 4)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices((rows, rows.sum(1, keepdims=True))).shuffle(40, seed=2).repeat().batch(4)
+
+
+def train(store: Path, at_step: Callable[[int], None]) -> str:
+    import keras
+    import tensorflow as tf
+    from ckptkit_hooks.keras_ import CheckpointCallback
+    from ckptkit_tfdata import PersistentIterator
+
+    class Tell(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            at_step(int(self.model.optimizer.iterations))
+
+    logging.basicConfig(level=logging.INFO)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    keras.utils.set_random_seed(0)
+    model = make_model()
+    hook = CheckpointCallback(store, RUN, every_steps=4, every_epochs=1, keep_last_n=2)
+    slower = keras.callbacks.EarlyStopping("loss", patience=50)
+    if os.environ.get("STORY_DATA") == "arrays":
+        x, y = next(iter(dataset().unbatch().batch(24)))
+        hook = CheckpointCallback(store, RUN, keep_last_n=2)
+        hook.fit(model, x.numpy(), y.numpy(), epochs=EPOCHS, batch_size=4, callbacks=[Tell(), slower], verbose=0)
+    else:
+        batches = PersistentIterator(dataset)
+        hook.fit(model, batches, epochs=EPOCHS, steps_per_epoch=STEPS, callbacks=[Tell(), slower], verbose=0)
+    hasher = hashlib.sha256(f"{int(model.optimizer.iterations)} {slower.wait} {slower.best}".encode())
+    for value in [*model.variables, *model.optimizer.variables]:
+        hasher.update(keras.ops.convert_to_numpy(value).tobytes())
+    return hasher.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return hooks_story.tell(__file__, tmp_path_factory.mktemp("keras"), kill_at=9, term_at=11)
+
+
+def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
+    hooks_story.killed_without_a_word(story)
+    hooks_story.the_same_end(story)
+
+
+if __name__ == "__main__":
+    hooks_story.main(train)

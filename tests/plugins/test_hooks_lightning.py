@@ -1,0 +1,110 @@
+"""The Lightning hook, with a small net and random augmentation, in processes of their own; also their script."""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
+
+from tests.plugins import hooks_story
+from tests.plugins.hooks_story import RUN, Story
+
+pytestmark = pytest.mark.slow
+
+EPOCHS, BATCHES = 4, 12
+
+
+def make_module() -> Any:
+    import torch
+    from lightning.pytorch import LightningModule
+    from torch import nn
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = (self.net(batch) - batch.sum(1, keepdim=True)).square().mean()
+            self.log("loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("val_loss", (self.net(batch) - batch.sum(1, keepdim=True)).square().mean())
+
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.AdamW(self.parameters(), lr=1e-2)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=100)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    return Module()
+
+
+def loaders(workers: int = 0) -> tuple[Any, Any]:
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    rows = torch.randn(48, 4, generator=torch.Generator().manual_seed(1))
+
+    class Augmented(Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return len(rows)
+
+        def __getitem__(self, index: int) -> Any:
+            return rows[index] + 0.1 * torch.randn(4)
+
+    return DataLoader(Augmented(), batch_size=4, shuffle=True, num_workers=workers), DataLoader(rows[:8], batch_size=4)
+
+
+def train(store: Path, at_step: Callable[[int], None]) -> str:
+    import torch
+    from ckptkit_hooks.lightning_ import CheckpointCallback
+    from lightning.pytorch import Callback, Trainer, seed_everything
+
+    class Tell(Callback):
+        def on_train_batch_end(self, trainer: Any, *others: Any) -> None:
+            at_step(trainer.global_step)
+
+    logging.basicConfig(level=logging.INFO)
+    torch.set_num_threads(1)
+    seed_everything(0)
+    module = make_module()
+    hook = CheckpointCallback(
+        store, RUN, every_steps=5, every_epochs=1, keep_last_n=2, keep_best_n=1, best_metric="val_loss", best_mode="min"
+    )
+    trainer = Trainer(
+        max_epochs=EPOCHS,
+        accumulate_grad_batches=2,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        callbacks=[hook, Tell()],
+        num_sanity_val_steps=0,
+    )
+    train_loader, val_loader = loaders()
+    trainer.fit(module, train_loader, val_loader, ckpt_path=hook.latest())
+    hasher = hashlib.sha256(str((trainer.global_step, trainer.current_epoch)).encode())
+    for value in module.state_dict().values():
+        hasher.update(value.numpy().tobytes())
+    hasher.update(torch.rand(4).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return hooks_story.tell(__file__, tmp_path_factory.mktemp("lightning"), kill_at=11, term_at=9)
+
+
+def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
+    hooks_story.killed_without_a_word(story)
+    hooks_story.the_same_end(story)
+
+
+if __name__ == "__main__":
+    hooks_story.main(train)
