@@ -43,6 +43,13 @@ def shuffled_indices(count: int, *, seed: int | None, epochs: int | None = None)
     return numbers.map(place)
 
 
+def without_read_ahead(dataset: Any) -> Any:
+    """Return the dataset without the prefetch that TensorFlow adds by itself: its batches are in every checkpoint."""
+    options = tensorflow().data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    return dataset.with_options(options)
+
+
 class IndexedRecords:
     """The records of uncompressed TFRecord files, each to be had by its number, inside a tf.data pipeline.
 
@@ -57,7 +64,8 @@ class IndexedRecords:
 
     Example:
         >>> records = IndexedRecords(paths)
-        >>> dataset = shuffled_indices(len(records), seed=1).flat_map(records.at).map(parse).batch(32)
+        >>> frames = shuffled_indices(len(records), seed=1).flat_map(records.at).map(parse)
+        >>> dataset = without_read_ahead(frames.batch(32))
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:

@@ -1,6 +1,9 @@
 """All that the simple test does, several cycles, batch identifiers, several hosts: add --config-name=gemma3."""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from openpi_cot.dataloader.cot_data_loader import Batch, Sharding, create_data_loader
 from openpi_cot.training.config import TrainConfig

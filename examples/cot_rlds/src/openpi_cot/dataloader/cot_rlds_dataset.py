@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 from ckptkit_tfdata import PersistentIterator
-from ckptkit_tfdata.indexed import IndexedRecords, shuffled_indices
+from ckptkit_tfdata.indexed import IndexedRecords, shuffled_indices, without_read_ahead
 from ckptkit_tfdata.tfrecord import record_offsets
 
 from ckptkit.errors import DamagedError
@@ -64,7 +64,8 @@ class _SingleCoTDataset:
         is the episode's number and the step in it.
         """
         frames = self._by_indices() if self.config.shuffle_by == "indices" else self._by_frames()
-        return frames.batch(self._batch_size, drop_remainder=True).prefetch(2)
+        batches = frames.batch(self._batch_size, drop_remainder=True)
+        return batches.prefetch(self.config.prefetch) if self.config.prefetch else without_read_ahead(batches)
 
     def check_records(self) -> None:
         """Read all shards and raise DamagedError for the first record that does not match its checksum."""

@@ -22,6 +22,7 @@ class DataConfig(_Strict):
         shuffle_by: ``indices`` shuffles the numbers of frames and reads them after that (small checkpoints);
             ``frames`` shuffles a window of frames.
         shuffle_buffer_size: frames in that window.
+        prefetch: batches to read ahead; they are in every saved position.
         action_horizon: actions in the chunk that belongs to a frame; the last one is repeated at the episode's end.
         max_token_len: bytes of a language action; the rest is cut off.
     """
@@ -29,6 +30,7 @@ class DataConfig(_Strict):
     data_dir: Path = Path("data")
     shuffle_by: Literal["indices", "frames"] = "indices"
     shuffle_buffer_size: PositiveInt = 4096
+    prefetch: NonNegativeInt = 0
     action_horizon: PositiveInt = 16
     max_token_len: PositiveInt = 24
 
