@@ -83,11 +83,11 @@ class TorchDataBackend:
         """
         if context.format_version > FORMAT_VERSION:
             raise NewerFormatError(f"torch-data: format version {context.format_version} is newer than ours")
+        read = sheet.read(directory)
         for problem in self.check(directory, context=context):
             if problem.severity != "warning":
                 text = f"{problem.file or directory.name}: {problem.message}"
                 raise (UnsafeContentError if problem.severity == "unsafe" else DamagedError)(text)
-        read = sheet.read(directory)
         kept = part_states.read(directory) if read.states else {}
         if kept.keys() != set(read.states):
             raise DamagedError(f"{STATE_NAME}: does not hold the parts that {FILE_NAME} names")

@@ -11,7 +11,7 @@ from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own
 
 Fields = dict[str, Any]
 _SCALARS = (bool, int, float, str, type(None))
-_STATE = {"epoch"}  # of a DistributedSampler: it changes as training goes on
+_STATE = {"epoch", "generator"}  # they change as training goes on, or are compared elsewhere
 
 
 def fields_of(loader: Any, *, version: str | None = None) -> Fields:

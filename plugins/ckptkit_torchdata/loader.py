@@ -284,10 +284,9 @@ class ResumableLoader:
     def _take_up_stateful(self, place: Place) -> None:
         at = place.position
         self._reset(place)
-        # Its samplers take their generators from the state, later than now; the others are put back here.
-        surroundings.put_back(self.loader, at.now, only=lambda name: not name.startswith(("sampler", "batch_sampler")))
         part_states.put_states(_Holder(self.loader), place.states)
         self._iterator = iter(self.loader)
+        surroundings.put_back(self.loader, at.now)  # iter() drew a seed that the run had drawn before
 
     def _go_again(self, place: Place) -> None:
         at = place.position

@@ -6,10 +6,11 @@ from typing import Any
 
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit_torchdata import generators
+from ckptkit_torchdata import generators, surroundings
 from ckptkit_torchdata.definition import is_iterable
 from ckptkit_torchdata.loader import Place, ResumableLoader
-from ckptkit_torchdata.torch_door import is_stateful, torch
+from ckptkit_torchdata.states import takes_state
+from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own, torch
 
 BATCHES = 2
 MOST_REFETCHED = 64
@@ -41,9 +42,10 @@ def predict(item: ResumableLoader, place: Place) -> dict[str, Any]:
     again = 0 if is_stateful(item.loader) or only_indices else place.position.batches
     if again > MOST_REFETCHED:
         raise UnprovableError(f"a second loader would have to fetch {again} batches first")
-    with generators.undisturbed():
+    with generators.undisturbed(), surroundings.undisturbed(item.loader):
         try:
             twin = item.twin()
+            _refuse_shared(item.loader, twin.loader)
             if only_indices and not is_stateful(item.loader):
                 twin.skip = "sampler"
             generators.seed_globals(_SEED)
@@ -56,6 +58,18 @@ def predict(item: ResumableLoader, place: Place) -> dict[str, Any]:
         except Exception as error:  # the factory and the dataset are the user's: the save must not die of them
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise UnprovableError(f"a second loader failed: {reason}") from error
+
+
+def _refuse_shared(live: Any, second: Any) -> None:
+    """Raise UnprovableError where using the second loader would move the first one's parts on.
+
+    Sharing a dataset that is only indexed is well; its generators, as those of all parts, are put back.
+    """
+    for role in ("batch_sampler", "sampler", "dataset"):
+        part = getattr(live, role)
+        moves = takes_state(part) or (is_iterable(live) if role == "dataset" else not is_torchs_own(part))
+        if part is not None and part is getattr(second, role) and moves:
+            raise UnprovableError(f"the second loader from the function has the {role} of the first; build a new one")
 
 
 def next_digests(item: ResumableLoader, count: int) -> list[str]:

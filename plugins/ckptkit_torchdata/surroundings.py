@@ -1,6 +1,7 @@
 """The random state inside a loader's parts (own generators, the epoch of a distributed sampler), taken and put back."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ckptkit.errors import BackendError
@@ -39,7 +40,7 @@ def refusal(loader: Any, inner: Inner) -> str | None:
     return f"{missing[0]}: has no epoch to set, the one that was saved had" if missing else None
 
 
-def put_back(loader: Any, inner: Inner, *, only: Callable[[str], bool] = lambda place: True) -> None:
+def put_back(loader: Any, inner: Inner) -> None:
     """Put the state into the loader's parts. Raises BackendError, and changes nothing, where it does not fit."""
     if (reason := refusal(loader, inner)) is not None:
         raise BackendError(
@@ -47,10 +48,21 @@ def put_back(loader: Any, inner: Inner, *, only: Callable[[str], bool] = lambda 
         )
     here = found_in(loader).generators
     for place, leaf in inner.generators.items():
-        if only(place):
-            put(here[place], leaf)
+        put(here[place], leaf)
+    samplers = _samplers(loader)
     for place, epoch in inner.epochs.items():
-        _samplers(loader)[place].set_epoch(epoch)
+        if samplers[place].epoch != epoch:
+            samplers[place].set_epoch(epoch)
+
+
+@contextmanager
+def undisturbed(loader: Any) -> Iterator[None]:
+    """Run a block and put the random state inside a loader's parts back as it was."""
+    before = taken(loader)
+    try:
+        yield
+    finally:
+        put_back(loader, before)
 
 
 def of_samplers(inner: Inner | None) -> list[str]:

@@ -184,6 +184,45 @@ def test_saving_before_every_batch_changes_no_save(tmp_path: Path) -> None:
         assert drive(live, 1) == [expected[done]]
 
 
+SHARED: dict[str, Callable[[], dict[str, Any]]] = {
+    "generator": lambda: {"generator": seeded(), "shuffle": True},
+    "sampler": lambda: {"sampler": tud.RandomSampler(Numbers(), generator=seeded())},
+    "sampler with a state": lambda: {"batch_size": None, "sampler": Buckets()},
+    "sampler of another class": lambda: {"sampler": Counted()},
+    "dataset": lambda: {"dataset": Holding(np.random.default_rng(1)), "shuffle": True},
+    "stream": lambda: {"dataset": Stream(random.Random(3))},
+}
+
+
+class Counted(tud.Sampler[int]):
+    """Keeps count of its passes and says nothing about it."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def __len__(self) -> int:
+        return SIZE
+
+    def __iter__(self) -> Iterator[int]:
+        self.passes += 1
+        return iter([(index * 7 + self.passes) % SIZE for index in range(SIZE)])
+
+
+@pytest.mark.parametrize("shared", list(SHARED))
+def test_a_proof_does_not_disturb_what_a_factory_shares(tmp_path: Path, shared: str) -> None:
+    def run(*, saving: bool) -> list[list[int]]:
+        torch.manual_seed(0)
+        options = SHARED[shared]()
+        live, taken = ResumableLoader(lambda: loader(**options)), []
+        for step in range(9):
+            if saving:
+                save(live, tmp_path / str(step))
+            taken += drive(live, 1)
+        return taken
+
+    assert run(saving=True) == run(saving=False)
+
+
 @pytest.mark.parametrize(
     ("kind", "factory", "word"),
     [
