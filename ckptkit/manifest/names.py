@@ -58,6 +58,15 @@ def check_run(run: str) -> str:
     return run
 
 
+def is_run(name: str) -> bool:
+    """Return whether the name can be a run's; a folder found in a store may have any name."""
+    try:
+        check_run(name)
+    except RunNameError:
+        return False
+    return True
+
+
 def check_step(step: int) -> int:
     """Return the step; raises UsageError unless it is a whole number from 0 to 10**12."""
     if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MAX_STEP:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SIDECAR_SUFFIX, step_of_name
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SIDECAR_SUFFIX, STATE_FOLDER, step_of_name
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Location:
     def ref(self) -> str:
         """``RUN@STEP``."""
         return f"{self.run}@{self.step}"
+
+    @property
+    def state_folder(self) -> Path:
+        """The ``.ckptkit`` of its run, by place: a stranger's folder may have a name that no run can have."""
+        return (self.folder if self.sidecar else self.folder.parent) / STATE_FOLDER
 
     @property
     def observed(self) -> Path:

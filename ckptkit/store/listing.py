@@ -24,7 +24,7 @@ def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
     known: dict[str, refs.Refs] = {}
     for at in storage.scan(run):
         if at.run not in known:
-            known[at.run] = refs.read(storage.state_folder(at.run))
+            known[at.run] = refs.read(at.state_folder)
         marks = known[at.run]
         pinned, tags = at.step in marks.pins, tuple(sorted(marks.tags.get(at.step or 0, ())))
         try:

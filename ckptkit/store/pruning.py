@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckptkit.errors import CkptkitError, ConflictError, NotFound
 from ckptkit.manifest.models import Manifest
-from ckptkit.manifest.names import is_flat
+from ckptkit.manifest.names import is_flat, is_run
 from ckptkit.retention import Candidate, PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import LocalStorage, Location, locks, refs, staging, trash
 from ckptkit.verification import CheckpointReport, Verifier
@@ -66,7 +66,7 @@ def survey(
     wanted = None if run is None else {run}
     if isinstance(policies, Mapping):
         wanted = set(policies) if wanted is None else wanted & set(policies)
-    places = [at for at in storage.scan() if at.step is not None]
+    places = [at for at in storage.scan() if at.step is not None and is_run(at.run)]  # others can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
         raise NotFound(f"{run or storage.root}: there is no checkpoint to prune")
     marks = {name: refs.read(storage.state_folder(name)) for name in {at.run for at in places}}

@@ -298,3 +298,17 @@ def test_numbers_survive_that_json_cannot_carry(tmp_path: Path) -> None:
         assert inside("list", "--format", format_, store=tmp_path).returncode == 0
         assert inside("show", "r@1", "--format", format_, store=tmp_path).returncode == 0
     assert strict_json.loads((tmp_path / "r" / "step-00000001" / "manifest.json").read_bytes())
+
+
+@pytest.mark.parametrize("name", [b"a@b", b"con", b"trailing ", b"\xff\xfe", b"esc\x1b[31m", "a\u202eb".encode()])
+def test_a_folder_that_no_run_can_be_called_hides_nothing(name: bytes, store: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(store) + b"/" + name))
+    shutil.copytree(store / RUN / "step-00000001", folder / "step-00000001")
+    for format_ in ("table", "tsv", "json"):
+        done = inside("list", "--format", format_, store=store)
+        assert done.returncode == 0, done.stderr
+        assert RUN in done.stdout
+        assert "\x1b" not in done.stdout
+    assert inside("verify", store=store).returncode == 0
+    assert inside("prune", "--keep-last", "1", "--apply", store=store).returncode == 0
+    assert (folder / "step-00000001" / "manifest.json").exists()
