@@ -68,6 +68,7 @@ def _callback_class() -> Any:
 
 
 def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not be imported at module level
+    import torch
     from stable_baselines3.common.callbacks import BaseCallback
 
     class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
@@ -132,7 +133,8 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             progress, buffer = progress_of(self.model), self.model.rollout_buffer
             progress.partial = (buffer.pos, self.model.num_timesteps)
             try:
-                self._save_now(self._kind)
+                with torch.enable_grad():  # SB3 calls the policy without
+                    self._save_now(self._kind)
             finally:
                 progress.partial = None
 

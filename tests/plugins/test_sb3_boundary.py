@@ -9,6 +9,7 @@ from sb3_agents import AGENTS, TOTAL, Saves, save
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
+from ckptkit.backend import SavedItem
 from ckptkit.errors import BackendError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -24,6 +25,10 @@ class InStep(BaseCallback):
     def _on_step(self) -> bool:
         save(self.model, self.folder)
         return True
+
+
+def boundary_of(item: SavedItem) -> dict[str, Any]:
+    return dict(item.boundary or {})
 
 
 class StopAt(BaseCallback):
@@ -44,8 +49,8 @@ def test_a_save_in_the_middle_of_a_rollout_is_refused(name: str, tmp_path: Path)
 
 def test_a_save_is_put_off_to_the_next_boundary_and_says_so(tmp_path: Path) -> None:
     saves = Saves(tmp_path)
-    AGENTS["ppo"](0).learn(96, callback=CheckpointBoundary(saves, every_steps=20))
-    boundaries = [item.metadata["boundary"] for _, item in saves.made]
+    AGENTS["ppo"](0).learn(96, callback=CheckpointBoundary(saves, every_steps=20, mid_rollout=False))
+    boundaries = [boundary_of(item) for _, item in saves.made]
     assert boundaries[0] == {"kind": "rollout", "requested_at": 20, "saved_at": 32}
     assert [b["saved_at"] for b in boundaries] == [32, 64, 96]
 
@@ -80,7 +85,7 @@ def test_a_request_is_served_at_the_next_boundary(tmp_path: Path) -> None:
             return True
 
     AGENTS["sac"](0).learn(15, callback=[boundary, Ask()])
-    assert [item.metadata["boundary"]["saved_at"] for _, item in saves.made] == [10]
+    assert [boundary_of(item)["saved_at"] for _, item in saves.made] == [10]
 
 
 def test_other_callbacks_still_write_clean_zips(tmp_path: Path) -> None:
