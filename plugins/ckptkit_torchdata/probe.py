@@ -1,5 +1,6 @@
 """Proof of resume: digests of the next batches, looked up ahead or predicted on a second loader, and replayed."""
 
+import ctypes
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -150,9 +151,12 @@ def _pieces(value: Any) -> Iterator[bytes]:
         for entry in value:
             yield from _pieces(entry)
     elif isinstance(value, torch().Tensor):
+        if value.layout != torch().strided or value.is_quantized:
+            raise UnprovableError("a batch holds a sparse or quantized tensor, which has no digest")
         plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
         yield f"{plain.dtype} {tuple(plain.shape)}".encode()
-        yield plain.reshape(-1).view(torch().uint8).numpy().tobytes() if plain.numel() else b""
+        # Not by way of NumPy, which torch does not need and which has no bfloat16.
+        yield ctypes.string_at(plain.data_ptr(), plain.nbytes) if plain.nbytes else b""
     elif hasattr(value, "dtype") and callable(getattr(value, "tobytes", None)) and value.dtype != object:
         yield f"{value.dtype} {getattr(value, 'shape', ())}".encode()
         yield value.tobytes()

@@ -310,6 +310,28 @@ def test_a_proof_without_a_factory_at_save_says_what_is_missing(tmp_path: Path, 
     assert workers or "second loader" in (proof.reason or "")
 
 
+class Mixed(Numbers):
+    def __init__(self, offset: float) -> None:
+        self.offset = offset
+
+    def __getitem__(self, index: int) -> Any:
+        value = torch.tensor(index + self.offset)
+        kinds = {"half": value.bfloat16(), "complex": value.to(torch.complex64).conj(), "none": torch.empty(0)}
+        return {**kinds, "text": f"item {index}", "pair": (index, value > 3)}
+
+
+def test_batches_of_every_structure_are_told_apart_in_the_proof(tmp_path: Path) -> None:
+    live = ResumableLoader(lambda: loader(Mixed(0.5)))
+    next(live)
+    said = save(live, tmp_path / "item")
+    verdicts = [
+        BACKEND.prove(tmp_path / "item", context=context(tmp_path / "item", said, lambda o=o: loader(Mixed(o)))).verdict
+        for o in (0.5, 0.75)
+    ]
+    assert verdicts == ["exact", "differs"]
+    assert "last_batch" in BACKEND.digests(live)
+
+
 def test_an_error_in_a_worker_comes_where_training_would_have_met_it(tmp_path: Path) -> None:
     live = ResumableLoader(loader(Broken(), num_workers=1))
     next(live)
