@@ -7,7 +7,7 @@ from typing import Any
 from ckptkit.backend import LoadContext, Proof
 from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import capture, replay
+from ckptkit_sb3 import capture, layout, replay, resume
 from ckptkit_sb3.parameters import part_of
 from ckptkit_sb3.progress import in_rollout
 from ckptkit_sb3.selftest import feed
@@ -71,8 +71,6 @@ def record(model: Any) -> dict[str, Any]:
 
 def prove(directory: Path, context: LoadContext) -> Proof:
     """Load into a fresh agent and compare with the probe, part by part."""
-    from ckptkit_sb3 import layout, resume
-
     recorded = context.probe
     state = layout.read_state(directory)
     if not recorded or state is None:

@@ -5,7 +5,7 @@ unpickled at all: parameters come through ``torch.load(weights_only=True)``, the
 SB3 builds it from the zip, which unpickles; that is done only when every pickle in it passed the gate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
 from ckptkit_sb3 import boundary, capture, layout, replay, rollout, structure
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
+from ckptkit_sb3.built_env import built_env
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import Parameters
 from ckptkit_sb3.progress import progress_of
@@ -165,18 +166,8 @@ def _model(zip_path: Path, directory: Path, target: Any, context: LoadContext, s
         )
     env = target
     if env is None and "env" in context.factories:
-        env = _vectorized(context.factories["env"], 1 if state is None else state["agent"]["n_envs"])
+        env = built_env(context.factories["env"], state)
     return _built_from_zip(zip_path, directory, env, context, state)
-
-
-def _vectorized(factory: Callable[[], Any], count: Any) -> Any:
-    """Return what the factory builds, as many as were saved if it builds single environments."""
-    env = factory()
-    if not is_kind(env, "gymnasium.core.Env") or count == 1:
-        return env
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
-    return DummyVecEnv([lambda: env, *[factory] * (int(count) - 1)])
 
 
 def _built_from_zip(zip_path: Path, directory: Path, env: Any, context: LoadContext, state: Any) -> Any:

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import torch
 from ckptkit_sb3 import CheckpointBoundary, Sb3Backend
+from gymnasium import spaces
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
@@ -64,6 +65,53 @@ AGENTS: dict[str, Maker] = {
     "ddpg": lambda s: DDPG("MlpPolicy", "Pendulum-v1", **off(s)),
 }
 TOTAL = 130
+
+
+class Walk(gymnasium.Env[Any, Any]):
+    """A random walk whose state stands in an attribute, or is hidden from ``vars``."""
+
+    observation_space = spaces.Box(-100, 100, (2,))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.place: Any = np.zeros(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.place = self.np_random.normal(size=2)
+        return self.seen(), {}
+
+    def step(self, action: Any) -> Any:
+        self.place = self.place + self.np_random.normal(size=2) * (1 + action)
+        return self.seen(), float(action), bool(np.abs(self.place).max() > 6), False, {}
+
+    def seen(self) -> Any:
+        return self.place.astype(np.float32)
+
+
+class Hidden(Walk):
+    """Its place is in a slot-like object that cannot be read."""
+
+    def __init__(self) -> None:
+        self._box = memoryview(bytearray(16))
+
+    @property
+    def place(self) -> Any:
+        return np.frombuffer(self._box, np.float64).copy()
+
+    @place.setter
+    def place(self, value: Any) -> None:
+        self._box[:] = np.asarray(value, np.float64).tobytes()
+
+
+class Told(Hidden):
+    """Tells its state itself."""
+
+    def get_state(self) -> Any:
+        return {"place": self.place}
+
+    def set_state(self, state: Any) -> None:
+        self.place = state["place"]
 
 
 class Saves:

@@ -5,10 +5,12 @@ from typing import Any
 
 import gymnasium
 import pytest
-from sb3_agents import AGENTS, BACKEND, common, envs, load, off, save
-from stable_baselines3 import DQN, PPO, SAC, TD3
+from sb3_agents import AGENTS, BACKEND, Told, common, envs, load, load_context, off, on, save
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from ckptkit.backend import SavedItem
+from ckptkit.backend import Proof, SavedItem
 from ckptkit.errors import BackendError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -90,3 +92,41 @@ def test_an_attribute_that_cannot_be_said_lowers_the_grade(tmp_path: Path) -> No
     item = save(agent, tmp_path)
     assert item.exactness.grade == "not-captured"
     assert "attributes.counter" in str(item.exactness.reason)
+
+
+class Fragile(Told):
+    """Breaks half-way where it takes its state back, as often as it was told to."""
+
+    failures = 0
+
+    def set_state(self, state: Any) -> None:
+        super().set_state(state)
+        if self.failures:
+            self.failures -= 1
+            raise ArithmeticError("it broke half-way")
+
+
+@pytest.mark.parametrize(("failures", "outcome"), [(1, "nothing was changed"), (9, "may be changed")])
+def test_a_target_is_unchanged_when_one_of_its_environments_does_not_take_its_state(
+    failures: int, outcome: str, tmp_path: Path
+) -> None:
+    agents = [A2C("MlpPolicy", DummyVecEnv([Fragile] * 2), **common(seed)) for seed in (0, 1)]
+    for agent in agents:
+        agent.learn(15)
+    saved_agent, target = agents
+    item = save(saved_agent, tmp_path, env=Fragile)
+    assert item.exactness.grade == "exact"
+    target.env.envs[1].failures = failures
+    before = BACKEND.digests(target)
+    with pytest.raises(BackendError, match=f"it broke half-way.*{outcome}"):
+        load(tmp_path, item, target)
+    changed = [part for part, digest in BACKEND.digests(target).items() if digest != before[part]]
+    assert changed == []  # also where it broke again, it had taken its old place by then
+
+
+def test_an_env_factory_needs_to_know_nothing_of_normalization_and_monitors(tmp_path: Path) -> None:
+    agent = PPO("MlpPolicy", VecNormalize(make_vec_env("Pendulum-v1", 2)), **on(0))
+    agent.learn(64)
+    item = save(agent, tmp_path)
+    context = load_context(tmp_path, item, env=lambda: gymnasium.make("Pendulum-v1"))
+    assert BACKEND.prove(tmp_path, context=context) == Proof("exact")
