@@ -55,9 +55,12 @@ def test_list_limits_sorts_and_filters(store: Path) -> None:
         (["list", "--sort", "created"], [1, 2, 3]),
         (["list", "--tag", "keep"], [2]),
         (["list", "a/run"], [1, 2, 3]),
-        (["list", "other"], []),
     ):
         assert [one["step"] for one in document(*arguments, store=store)["checkpoints"]] == steps  # type: ignore[attr-defined]
+
+
+def test_list_of_a_run_that_is_not_there_exits_4(store: Path) -> None:
+    assert ckptkit("list", "other", store=store).returncode == 4
 
 
 def test_list_ndjson_has_a_line_per_checkpoint(store: Path) -> None:
@@ -73,8 +76,21 @@ def test_show_tells_what_the_manifest_says(store: Path) -> None:
     assert document("show", "a/run@3", store=store)["checkpoint"]["step"] == 3  # type: ignore[index]
 
 
-def test_show_best_ranks_more_as_better(store: Path) -> None:
-    assert "step\t1\n" in ok("show", "a/run@best", store=store)
+@pytest.mark.parametrize(("mode", "step"), [("max", 1), ("min", 3)])
+def test_show_best_ranks_as_it_is_told(store: Path, mode: str, step: int) -> None:
+    assert f"step\t{step}\n" in ok("show", "a/run@best", "--mode", mode, store=store)
+
+
+def test_what_is_better_is_never_guessed(store: Path) -> None:
+    done = ckptkit("show", "a/run@best", store=store)
+    assert done.returncode == 2
+    assert "is more or less of 'loss' better?" in done.stderr
+
+
+def test_what_is_better_may_stand_in_the_configuration(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "ckptkit.yaml").write_text("retention: {keep_best: 1, metric: loss, mode: min}\n")
+    done = ckptkit("show", "a/run@best", store=store, cwd=tmp_path)
+    assert "step\t3\n" in done.stdout
 
 
 def test_verify_takes_references_and_latest_and_samples(store: Path) -> None:
