@@ -42,7 +42,8 @@ walls:
 	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 tests:
-	$(PY) -m pytest -q
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile
+	cd examples/third_party_backend && ../../$(PY) -m pytest -q
 
 bench: .venv/.ready
 	$(PY) benchmarks/startup.py
