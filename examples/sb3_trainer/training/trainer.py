@@ -1,0 +1,136 @@
+"""Train an agent, or go on from a checkpoint: python training/trainer.py --mode quick."""
+
+import argparse
+import logging
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # started as a file: `training` is the folder that it lies in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ckptkit.errors import CkptkitError, ConflictError, UsageError
+from training.config import TrainingConfig, combined, read_yaml
+from training.run import Listener, TrainingRun
+
+
+def train(
+    chosen: Mapping[str, Any],
+    file: Mapping[str, Any] | None = None,
+    *,
+    resume_episode: int | None = None,
+    listeners: Sequence[Listener] = (),
+) -> tuple[TrainingRun, Any]:
+    """Train from the start, or from ``resume_from_checkpoint``, until ``total_timesteps`` are done.
+
+    Args:
+        chosen: fields of the configuration that win over all others.
+        file: fields that win over those of the checkpoint.
+        resume_episode: count episodes on from here, whatever the checkpoint's metadata says.
+        listeners: called with an ``Event`` after each commit and each removal; what they raise is logged.
+
+    Returns:
+        The run, and the trained agent.
+
+    Raises:
+        FileNotFoundError: Checkpoint not found.
+        RuntimeError: Failed to load model from checkpoint.
+        CkptkitError: the configuration is off, or a checkpoint could not be saved.
+    """
+    from ckptkit_sb3 import CheckpointBoundary
+
+    from training.agent import build_model, make_env
+    from training.checkpoints import find_checkpoint, load_agent
+    from training.writing import CheckpointWriter
+
+    named = {**(file or {}), **chosen}.get("resume_from_checkpoint")
+    found = None if named is None else find_checkpoint(named, episode=resume_episode)
+    config = combined({} if found is None else found.config, file or {}, chosen)
+    run = _new_run(config, found)
+    env = make_env(config)
+    resumed = None if found is None else load_agent(found, config, env)
+    model = build_model(config, env) if resumed is None else resumed.model
+    if found is not None and not found.exact:
+        logging.warning("%s: beside it lies no state: weights and counters go on, nothing else", found.path.name)
+    writer = CheckpointWriter(run, config, listeners)
+    boundary = CheckpointBoundary(writer.save, every_episodes=config.checkpoint_interval_episodes or None)
+    if resumed is None:
+        model.learn(config.total_timesteps, callback=boundary)
+    else:
+        resumed.learn(config.total_timesteps, callback=boundary)
+    writer.save(model)
+    writer.save_final(model)
+    return run, model
+
+
+def _new_run(config: TrainingConfig, found: Any) -> TrainingRun:
+    run = TrainingRun(
+        agent_id=config.agent_id or "",
+        run_id=config.run_id or str(uuid.uuid4()),
+        checkpoint_dir=Path(config.checkpoint_dir),
+        parent=None if found is None else found.parent,
+        resumed_from=None if found is None else found.path,
+    )
+    if run.folder.is_dir() and any(run.folder.glob("*.manifest.json")):
+        raise ConflictError(f"{run.folder}: has checkpoints already", hint="leave --run-id out, or choose another")
+    return run
+
+
+def arguments(words: Sequence[str] | None = None) -> dict[str, Any]:
+    """Parse the command line; only what was said is in the result."""
+    parser = argparse.ArgumentParser(description=__doc__, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="fields of the configuration; see config.yaml")
+    parser.add_argument("--mode", choices=("quick", "full"), help="how long to train (default: quick)")
+    parser.add_argument("--total-timesteps", type=int, help="of the whole training, those before a resume included")
+    parser.add_argument("--checkpoint-interval-episodes", type=int, help="0 saves only at the end (default: 50)")
+    parser.add_argument("--keep-last-n-checkpoints", type=int, help="older ones are removed (default: 3)")
+    parser.add_argument("--trash-hours", type=float, help="how long they can be taken back (default: 24)")
+    parser.add_argument("--checkpoint-dir", help="default: checkpoints")
+    parser.add_argument("--resume-from-checkpoint", metavar="ZIP", help="go on from here, as a new run")
+    parser.add_argument("--resume-episode", type=int, help="count on from this episode, whatever the metadata says")
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--algorithm", choices=("ppo", "a2c", "dqn", "sac"), help="default: ppo")
+    parser.add_argument("--env-id", help="default: CartPole-v1")
+    parser.add_argument("--n-envs", type=int, help="default: 1")
+    parser.add_argument("--seed", type=int, help="default: 0")
+    parser.add_argument("--agent-id", help="default: ppo_agent")
+    parser.add_argument("--run-id", help="default: a new UUID")
+    return vars(parser.parse_args(words))
+
+
+def main(listeners: Sequence[Listener] = ()) -> int:
+    """Return the exit code; an error is told in a line, with what to do about it."""
+    logging.basicConfig(format="note: %(message)s")
+    chosen = arguments()
+    path, episode = chosen.pop("config", None), chosen.pop("resume_episode", None)
+    try:
+        if episode is not None and episode < 0:
+            raise UsageError(f"--resume-episode {episode}: is no count of episodes")
+        file = {} if path is None else read_yaml(path)
+        import torch
+
+        torch.set_num_threads(1)  # the same order of additions everywhere
+        from training.agent import digest
+
+        run, model = train(chosen, file, resume_episode=episode, listeners=[_say, *listeners])
+    except CkptkitError as error:
+        print(f"error: {error}\n  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except (FileNotFoundError, RuntimeError) as error:
+        print("\n  ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        return 4 if isinstance(error, FileNotFoundError) else 1
+    except KeyboardInterrupt:
+        print("interrupted; `ckptkit resume-cmd` prints how to go on from the newest checkpoint", file=sys.stderr)
+        return 130
+    print(f"{run.name}: {model.num_timesteps} timesteps; final_model.zip is the agent\ndigest {digest(model)}")
+    return 0
+
+
+def _say(event: Any) -> None:
+    print(f"{event.kind} {event.path}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
