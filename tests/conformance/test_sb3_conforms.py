@@ -1,6 +1,8 @@
-"""The laws for ``sb3``: an on-policy and an off-policy agent on CartPole, a few steps each."""
+"""The laws for ``sb3``: on-policy and off-policy agents, discrete and continuous, a few steps each."""
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,58 @@ def zeros(digits: str) -> str:
     return "0" * len(digits)
 
 
+def swapped(digits: str) -> str:
+    """Change one word of a Mersenne Twister in torch's layout (header of 24 bytes, then the words)."""
+    return digits[:64] + ("1" if digits[64] != "1" else "2") + digits[65:]
+
+
+def other(number: Mapping[str, str]) -> dict[str, str]:
+    """Change an integer of 128 bits, as our JSON tags it."""
+    return {"$number": str(int(number["$number"]) ^ 2)}
+
+
+def edit_rows(folder: Path, name: str) -> None:
+    """Lose the content of one array of the replay buffer."""
+    import numpy as np
+
+    with np.load(folder / "replay_buffer.npz") as file:
+        rows = {key: file[key] for key in file.files}
+    rows[name] = np.zeros_like(rows[name])
+    np.savez(folder / "replay_buffer.npz", **rows)
+
+
+def edit_tensors(folder: Path, member: str, change: Callable[[Any], None]) -> None:
+    """Change what torch saved in one member of the zip."""
+    import torch
+
+    path = folder / "model.zip"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    state = torch.load(io.BytesIO(members[member]), weights_only=True)
+    change(state)
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    members[member] = stream.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def forget_moments(state: Any) -> None:
+    for moments in state["state"].values():
+        moments["exp_avg"].zero_()
+
+
+def forget_weights(state: Any) -> None:
+    next(iter(state.values())).zero_()
+
+
 class TestPpo(BackendTests):
     backend = Sb3Backend
     steps = 3
     rollout = 16
+    inner = ("environments", 0, "attributes", 0)
+    optimizer = "policy.optimizer.pth"
 
     def make_item(self) -> Any:
         return self._build(width=8)
@@ -65,8 +115,24 @@ class TestPpo(BackendTests):
     def ablations(self) -> Mapping[str, Callable[[Path], None]]:
         return {
             "python's random state": lambda folder: edit(folder, ["rng", "python", "words", 1], lambda word: word ^ 1),
+            "numpy's random state": lambda folder: edit(
+                folder, ["rng", "numpy", "state", "state", "key", 7], lambda word: word ^ 1
+            ),
+            "torch's random state": lambda folder: edit(folder, ["rng", "torch", 0], swapped),
+            "the generator of the action space": lambda folder: edit(
+                folder, ["spaces", "items", 0, "generators", 0, "state", "state", "state"], other
+            ),
             "the last observation": lambda folder: edit(folder, ["observations", "items", 0, "hex"], zeros),
             "the update counter": lambda folder: edit(folder, ["attributes", "_n_updates"], lambda count: count + 1),
+            "the state of the environment": lambda folder: edit(folder, [*self.inner, "state", "hex"], zeros),
+            "the generator of the environment": lambda folder: edit(
+                folder, [*self.inner, "_np_random", "state", "state", "state"], other
+            ),
+            "the steps of the time limit": lambda folder: edit(
+                folder, ["environments", 0, "attributes", 3, "_elapsed_steps"], lambda count: count + 1
+            ),
+            "the weights": lambda folder: edit_tensors(folder, "policy.pth", forget_weights),
+            "the optimizer's moments": lambda folder: edit_tensors(folder, self.optimizer, forget_moments),
         }
 
     def _build(self, width: int) -> Any:
@@ -86,4 +152,46 @@ class TestDqn(TestPpo):
         return DQN(
             "MlpPolicy", cart_pole(), learning_starts=8, buffer_size=200, batch_size=8, train_freq=4,
             target_update_interval=8, seed=0, policy_kwargs=shape,
+        )  # fmt: skip
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        rows = {
+            f"the {name} in the replay buffer": lambda folder, name=name: edit_rows(folder, name)
+            for name in ("observations", "actions", "rewards")
+        }
+        return {**super().ablations(), **rows}
+
+
+class TestTd3(TestDqn):
+    """With what stands around an agent: action noise with a memory, and a VecNormalize."""
+
+    optimizer = "critic.optimizer.pth"
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        normalize: list[Any] = ["wrappers", 0, "attributes"]
+        return {
+            **super().ablations(),
+            "the memory of the action noise": lambda folder: edit(
+                folder, ["noise", "attributes", "noise_prev", "hex"], zeros
+            ),
+            "the returns of VecNormalize": lambda folder: edit(folder, [*normalize, "returns", "hex"], zeros),
+            "the mean of VecNormalize": lambda folder: edit(
+                folder, [*normalize, "obs_rms", "attributes", "mean", "hex"], zeros
+            ),
+            "the original observation": lambda folder: edit(folder, ["observations", "items", 2, "hex"], zeros),
+        }
+
+    def _build(self, width: int) -> Any:
+        import gymnasium
+        import numpy as np
+        from stable_baselines3 import TD3
+        from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
+        from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+        env = VecNormalize(DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")]))
+        noise = OrnsteinUhlenbeckActionNoise(np.zeros(1), 0.3 * np.ones(1))
+        shape = {"net_arch": [width]}
+        return TD3(
+            "MlpPolicy", env, learning_starts=8, buffer_size=200, batch_size=8, train_freq=4, action_noise=noise,
+            seed=0, policy_kwargs=shape,
         )  # fmt: skip
