@@ -1,4 +1,4 @@
-"""What each command does when all is well, through the real program."""
+"""What each command does when all is well."""
 
 import json
 import shlex
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ckptkit
+from command_line import inside as ckptkit
 
 from ckptkit import CheckpointStore
 

@@ -1,8 +1,8 @@
 """Kill one operation with SIGKILL at every point where it touches the disk, and look at what is left each time.
 
-``python kill_points.py SCENARIO FOLDER`` prints one JSON document. It is a process of its own because it forks: a warm
-child per point, which counts what it does to the disk (audit events, wrapped fsync, the middle of every write) and
-kills itself at the k-th. Every point is followed by the same operation once more, uninterrupted.
+``python kill_points.py SCENARIO FOLDER STRIDE`` prints one JSON document. It is a process of its own because it forks:
+a warm child per point, which counts what it does to the disk (audit events, wrapped fsync, the middle of every write)
+and kills itself at the k-th. Every point is followed by the same operation once more, uninterrupted.
 """
 
 import builtins
@@ -88,12 +88,12 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run(scenario: Any, folder: Path) -> dict[str, Any]:
-    """Return the number of points, and one line for each law that was broken."""
+def run(scenario: Any, folder: Path, stride: int) -> dict[str, Any]:
+    """Return the number of points that were tried, and one line for each law that was broken."""
     pristine, root = folder / "pristine", folder / "work"
     assert in_child(lambda: scenario.prepare(pristine)) == 0, "the scenario could not be prepared"
     broken: list[str] = []
-    for point in range(1, MOST_POINTS + 1):
+    for point in range(1, MOST_POINTS + 1, stride):
         shutil.rmtree(root, ignore_errors=True)
         if pristine.exists():
             shutil.copytree(pristine, root, symlinks=True)
@@ -113,7 +113,7 @@ def run(scenario: Any, folder: Path) -> dict[str, Any]:
         if in_child(judge) != 0:
             broken.append(f"point {point}: the traceback on stderr says which law")
         if status == 0:
-            return {"points": point - 1, "broken": broken}
+            return {"points": (point - 1) // stride, "broken": broken}
     broken.append(f"did not end within {MOST_POINTS} points")
     return {"points": MOST_POINTS, "broken": broken}
 
@@ -123,4 +123,4 @@ if __name__ == "__main__":
     os.environ["PATH"] = ""  # no git: it would be asked for the commit of the code in every single save
     import kill_scenarios
 
-    print(json.dumps(run(kill_scenarios.SCENARIOS[sys.argv[1]](), Path(sys.argv[2]).resolve())))
+    print(json.dumps(run(kill_scenarios.SCENARIOS[sys.argv[1]](), Path(sys.argv[2]).resolve(), int(sys.argv[3]))))
