@@ -1,9 +1,15 @@
 """Hugging Face Trainer: a callback that adopts each checkpoint the Trainer wrote, and names the one to resume from."""
 
+import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ckptkit_files import Written
+from ckptkit_numpy import GlobalRng
+
+from ckptkit.backend import Exactness
 from ckptkit.errors import BackendError
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks.keeper import Keeper, Mode
@@ -27,7 +33,12 @@ def CheckpointCallback(  # reads as the callback class that it returns
 
     When and what is saved is up to the ``TrainingArguments`` (``save_strategy``, ``save_steps``). Each ``checkpoint-N``
     folder is adopted once the Trainer has written all of it: checked, copied into the store and committed. The
-    Trainer's own folders stay under its ``save_total_limit``. A SIGTERM makes the Trainer save after the optimizer step
+    Trainer's own folders stay under its ``save_total_limit``.
+
+    The Trainer resumes exactly on one CPU, but for one case, which the grade tells: in the middle of an epoch, when
+    dataset or collator draw random numbers (masking, augmentation). At the end of an epoch that is exact as well.
+
+    A SIGTERM makes the Trainer save after the optimizer step
     it is in; then the process ends with exit code 143.
 
     Args:
@@ -77,6 +88,7 @@ def _build_class() -> type:
         def __init__(self, keeper: Keeper, stop: StopRequest) -> None:
             self._keeper = keeper
             self._stop = stop
+            self._doubt: str | None = None
 
         def latest(self, ref: str | None = None) -> str | None:
             """Return the folder of the newest checkpoint that verifies, None if there is no checkpoint at all.
@@ -101,6 +113,7 @@ def _build_class() -> type:
                     f"{args.world_size} processes train: this hook adopts checkpoints of one process only",
                     hint="leave the hook out and adopt finished folders with `ckptkit save`",
                 )
+            self._doubt = _doubt(args, others.get("train_dataloader"))
             self._stop.watch()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
@@ -116,7 +129,13 @@ def _build_class() -> type:
                 CkptkitError: it cannot be adopted; see ``CheckpointStore.save``.
             """
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            name = self._keeper.save(state.global_step, {_ITEM: folder}, metrics=_logged(state))
+            middle = not float(state.epoch).is_integer()
+            grade = Exactness("not-captured", self._doubt) if middle and self._doubt else Exactness()
+            with tempfile.TemporaryDirectory(prefix="ckptkit-") as place:
+                note = Path(place, "position.json")
+                note.write_text(json.dumps({"epoch": state.epoch, "global_step": state.global_step}))
+                items = {_ITEM: folder, "data": Written({note.name: note}, grade, state.global_step)}
+                name = self._keeper.save(state.global_step, items, metrics=_logged(state))
             if self._stop.requested:
                 self._stop.exit(name)
 
@@ -125,6 +144,24 @@ def _build_class() -> type:
             self._stop.unwatch()
 
     return CheckpointCallback
+
+
+def _doubt(args: Any, loader: Any) -> str | None:
+    """Return why the data of an epoch that was begun cannot be taken up again exactly, or None where it can.
+
+    The Trainer skips the batches that were used without fetching them, and puts the random generators back only after
+    it has fetched the next ones.
+    """
+    if args.ignore_data_skip:
+        return "ignore_data_skip: a resume begins the epoch's data again"
+    try:
+        with GlobalRng():
+            before = GlobalRng().capture()
+            loader.collate_fn([loader.dataset[0]])
+            drew = GlobalRng().capture() != before
+    except Exception:  # a stream, or a dataset that does not like to be asked for one row
+        return "whether fetching a batch draws random numbers is not known of this dataset"
+    return "fetching a batch draws random numbers, and the Trainer does not repeat them in mid-epoch" if drew else None
 
 
 def _logged(state: Any) -> dict[str, float]:

@@ -119,7 +119,8 @@ class Keeper:
             NotFound, DamagedError: the one that was named does not exist, or does not verify.
         """
         if ref is None and not self.store.storage.run_folder(self.run).is_dir():
-            return self._fresh()
+            self._fresh()
+            return None
         try:
             chosen = self.store.choose(ref or self.run, ranking=self._ranking)
         except NothingResumable:
@@ -127,7 +128,8 @@ class Keeper:
         except NotFound:
             if ref is not None:
                 raise
-            return self._fresh()
+            self._fresh()
+            return None
         for report in chosen.skipped:
             _LOG.warning("skipped %s: %s", report.at.ref, report.reason)
         self._resumed(chosen.at.run, chosen.manifest.step)

@@ -1,4 +1,4 @@
-"""Keras: a callback that saves weights, optimizer, seed generators and the position in the data, and goes on from them."""
+"""Keras: a callback that saves weights, optimizer, seeds and the position in the data, and goes on from them."""
 
 import json
 import tempfile
@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ckptkit_files import Written
+from ckptkit_numpy import GlobalRng
+
 from ckptkit.backend import Exactness
 from ckptkit.errors import UsageError
 from ckptkit.store import CheckpointStore
-from ckptkit_files import Written
 from ckptkit_hooks import keras_state
 from ckptkit_hooks.keeper import Keeper, Mode
 from ckptkit_hooks.keras_feed import Feed
 from ckptkit_hooks.sigterm import StopRequest
-from ckptkit_numpy import GlobalRng
 
 _PROGRESS = "progress.json"
 _LOOPS = {f"{kind}Trainer.fit" for kind in ("", "TensorFlow", "Torch", "JAX")}

@@ -1,4 +1,4 @@
-"""Batches of a persistent iterator for ``model.fit``, which asks for them as it likes: none is lost, none comes twice."""
+"""Batches of a persistent iterator for ``model.fit``, which asks as it likes: none is lost, none comes twice."""
 
 from collections import deque
 from collections.abc import Iterator

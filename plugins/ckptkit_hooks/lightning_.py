@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ckptkit_files import Written
+from ckptkit_numpy import GlobalRng
+
 from ckptkit.backend import Exactness
 from ckptkit.errors import BackendError, UsageError
 from ckptkit.store import CheckpointStore
-from ckptkit_files import Written
 from ckptkit_hooks.keeper import Keeper, Mode
 from ckptkit_hooks.sigterm import StopRequest
-from ckptkit_numpy import GlobalRng
 
 _ITEM = "trainer"
 _FILE = "trainer.ckpt"

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ckptkit_sb3 import CheckpointBoundary
+
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks.keeper import Keeper, Mode
 from ckptkit_hooks.sigterm import StopRequest
-from ckptkit_sb3 import CheckpointBoundary
-from ckptkit_sb3.boundary import progress_of
 
 _ITEM = "agent"
 REWARD = "ep_rew_mean"
@@ -32,8 +32,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
 ) -> Any:
     """Return an SB3 callback that keeps the checkpoints of one run.
 
-    A save that falls due is made at the entry of the next rollout, where nothing is in flight. So is the one after a
-    SIGTERM; then the process ends with exit code 143.
+    A save that falls due is made at the next boundary where nothing is in flight: after the step, or at the end of the
+    rollout; see ``ckptkit_sb3.CheckpointBoundary``. So is the one after a SIGTERM; then the process ends with exit code
+    143.
 
     Args:
         store: the store, or its path.
@@ -71,11 +72,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
     stop = StopRequest(_LOOPS, enabled=sigterm)
 
     def save(model: Any) -> None:
-        step = model.num_timesteps
-        requested = progress_of(model).requested_at
-        boundary = {"kind": "rollout", "requested_at": step if requested is None else requested, "saved_at": step}
         measured = {**_reward(model), **(metrics(model) if metrics is not None else {})}
-        name = keeper.save(step, {_ITEM: model}, metrics=measured, boundary=boundary)
+        name = keeper.save(model.num_timesteps, {_ITEM: model}, metrics=measured)
         if stop.requested:
             stop.exit(name)
 
@@ -132,17 +130,13 @@ def _build_class() -> type:
                 NothingResumable: there are checkpoints, but none that verifies.
                 BackendError: the state does not fit the model; it is unchanged.
             """
-            restored = self._keeper.restore({_ITEM: model}, ref)
             callbacks = [self, *(callback if isinstance(callback, list) else [callback] if callback else [])]
-            if restored is not None:
-                callbacks.append(restored.items[_ITEM].callback)  # last: it puts the random generators back
-            left = total_timesteps - (model.num_timesteps if restored is not None else 0)
-            if left > 0:
-                model.learn(left, callback=callbacks, reset_num_timesteps=restored is None, **learn)
-            return model
+            restored = self._keeper.restore({_ITEM: model}, ref)
+            if restored is None:
+                return model.learn(total_timesteps, callback=callbacks, **learn)
+            return restored.items[_ITEM].learn(total_timesteps, callback=callbacks, **learn)
 
         def _on_training_start(self) -> None:
-            self._asked = False
             self._stop.watch()
             super()._on_training_start()
 
@@ -151,8 +145,7 @@ def _build_class() -> type:
             return bool(super()._on_step())
 
         def _ask(self) -> None:
-            if self._stop.requested and not self._asked:
-                self._asked = True
+            if self._stop.requested:
                 self._boundary.request()
 
         def _on_training_end(self) -> None:

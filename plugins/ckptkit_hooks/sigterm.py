@@ -1,4 +1,4 @@
-"""SIGTERM as a request: a flag that a training loop reads at its next clean point, saves, and ends with exit code 143."""
+"""SIGTERM as a request: a training loop sees it at its next clean point, saves, and ends with exit code 143."""
 
 import logging
 import os

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
+from ckptkit import CheckpointStore
 from tests.plugins import hooks_story
 from tests.plugins.hooks_story import RUN, Story
 
@@ -104,6 +105,25 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
     hooks_story.killed_without_a_word(story)
     hooks_story.the_same_end(story)
+
+
+def test_a_damaged_newest_checkpoint_is_skipped_with_the_reason(story: Story) -> None:
+    hooks_story.fell_back(story, to=6)
+
+
+def test_sigterm_saves_first_and_ends_with_143(story: Story) -> None:
+    hooks_story.saved_first(story, at=9)
+
+
+def test_only_the_last_and_the_best_are_kept(story: Story) -> None:
+    assert len(story.finished.steps) in (2, 3)
+    assert story.finished.steps[-1] == 24
+
+
+def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) -> None:
+    store = CheckpointStore(story.store)
+    assert store.verify().exit_code == 0
+    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,114 @@
+"""What all hooks do with the store, with generators of NumPy as items."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ckptkit_hooks.keeper import Keeper
+
+from ckptkit import CheckpointStore
+from ckptkit.errors import ConflictError, NothingResumable, UsageError
+
+RUN = "keeper/run1"
+
+
+def saved(store: Path, *steps: int, **options: int) -> Keeper:
+    keeper = Keeper(store, RUN, keep_last_n=options.get("keep_last_n"))
+    for step in steps:
+        keeper.save(step, {"rng": np.random.default_rng(step)}, metrics={"loss": float(step)})
+    return keeper
+
+
+def steps(store: Path) -> list[int | None]:
+    return [at.step for at in CheckpointStore(store).locate(RUN)]
+
+
+def damage(store: Path, step: int) -> None:
+    (store / RUN / f"step-{step:08d}" / "rng" / "rng.json").write_text("{}")
+
+
+def test_without_any_checkpoint_training_starts_afresh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert Keeper(tmp_path / "store", RUN).newest() is None
+    assert "a fresh start" in caplog.text
+
+
+def test_when_all_are_damaged_training_does_not_silently_start_afresh(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    damage(tmp_path, 1)
+    with pytest.raises(NothingResumable, match=f"{RUN}@1"):
+        Keeper(tmp_path, RUN).newest()
+
+
+def test_the_newest_that_verifies_is_chosen_and_the_reason_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path, 1, 2)
+    damage(tmp_path, 2)
+    chosen = Keeper(tmp_path, RUN).newest()
+    assert chosen is not None
+    assert chosen.manifest.step == 1
+    assert f"skipped {RUN}@2: " in caplog.text
+
+
+def test_the_state_is_restored_and_the_parent_recorded(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    keeper, generator = Keeper(tmp_path, RUN), np.random.default_rng(7)
+    restored = keeper.restore({"rng": generator})
+    assert restored is not None
+    assert generator.random() == np.random.default_rng(1).random()
+    keeper.save(2, {"rng": generator})
+    parent = CheckpointStore(tmp_path).choose(RUN).manifest.parent
+    assert parent is not None
+    assert (parent.run, parent.step) == (RUN, 1)
+
+
+def test_a_damaged_checkpoint_makes_room_when_its_step_is_reached_again(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2)
+    damage(tmp_path, 2)
+    keeper = Keeper(tmp_path, RUN)
+    keeper.newest()
+    keeper.save(2, {"rng": np.random.default_rng(2)})
+    assert CheckpointStore(tmp_path).verify(RUN).exit_code == 0
+
+
+def test_the_step_that_training_resumed_from_is_not_saved_again(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    keeper = Keeper(tmp_path, RUN)
+    keeper.newest()
+    assert keeper.save(1, {"rng": np.random.default_rng(9)}) == f"{RUN}@1"
+
+
+def test_a_fresh_run_does_not_overwrite_an_older_one(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    with pytest.raises(ConflictError):
+        saved(tmp_path, 1)
+
+
+def test_old_checkpoints_go_and_a_damaged_one_fills_no_slot(tmp_path: Path) -> None:
+    keeper = saved(tmp_path, 1, 2, 3, keep_last_n=2)
+    assert steps(tmp_path) == [2, 3]
+    damage(tmp_path, 3)
+    keeper.save(4, {"rng": np.random.default_rng(4)})
+    assert 2 in steps(tmp_path)
+
+
+def test_pruning_that_fails_does_not_end_the_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keeper = Keeper(tmp_path, RUN, keep_last_n=1, keep_best_n=1, best_metric="acuracy", best_mode="max")
+    with caplog.at_level(logging.WARNING):
+        keeper.save(1, {"rng": np.random.default_rng(1)}, metrics={"accuracy": 0.5})
+    assert "has no metric 'acuracy'" in caplog.text
+    assert "old checkpoints stay" in caplog.text
+
+
+def test_the_best_one_can_be_resumed_from(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2, 3)
+    chosen = Keeper(tmp_path, RUN, best_metric="loss", best_mode="min").newest(f"{RUN}@best")
+    assert chosen is not None
+    assert chosen.manifest.step == 1
+
+
+@pytest.mark.parametrize("options", [{"keep_last_n": 0}, {"keep_best_n": 1}, {"keep_best_n": 1, "best_metric": "loss"}])
+def test_absurd_options_are_refused_before_training(tmp_path: Path, options: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        Keeper(tmp_path, RUN, **options)
