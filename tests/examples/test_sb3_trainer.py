@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shlex
 import signal
 import subprocess
@@ -11,25 +10,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 import yaml
+from stable_baselines3 import PPO
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "sb3_trainer"
 sys.path.insert(0, str(EXAMPLE))
 
-from training.agent import build_model, digest, make_env  # noqa: E402  # the example is no installed package
+from training.agent import digest  # noqa: E402  # the example is no installed package
 from training.checkpoints import list_checkpoints, load_checkpoint  # noqa: E402
 from training.config import MODES, ConfigMismatchError, combined, read_yaml  # noqa: E402
 from training.run import Event  # noqa: E402
 from training.trainer import arguments, train  # noqa: E402
 
 from ckptkit import CheckpointStore  # noqa: E402
-from ckptkit.errors import ConflictError, DiskFullError, InconsistentSetError, UsageError  # noqa: E402
+from ckptkit.errors import ConflictError, InconsistentSetError, UsageError  # noqa: E402
 
 CKPTKIT = Path(sys.executable).with_name("ckptkit")
 SMALL: dict[str, Any] = {
-    "total_timesteps": 1200,
+    "total_timesteps": 900,
     "checkpoint_interval_episodes": 10,
     "agent_kwargs": {"n_steps": 256, "n_epochs": 2},
 }
@@ -106,18 +107,18 @@ def test_a_run_killed_twice_in_a_save_and_resumed_as_printed_ends_as_if_nothing_
     config.write_text(yaml.safe_dump({**SMALL, "checkpoint_dir": str(store)}))
 
     # Killed when all files of a save but the zip were in place.
-    killed_at("os.rename", "ep000030.zip", ["training/trainer.py", "--config", str(config), "--run-id", "run123"])
+    killed_at("os.rename", "ep000020.zip", ["training/trainer.py", "--config", str(config), "--run-id", "run123"])
     folder = store / "ppo_agent/run123"
-    assert (folder / "ep000030_metadata.json").exists()
-    assert episodes(store, "run123") == [10, 20]
+    assert (folder / "ep000020_metadata.json").exists()
+    assert episodes(store, "run123") == [10]
     assert ckptkit(store, "verify", "ppo_agent/run123").returncode == 0
 
     # Killed when the zip was in place too, but nothing was committed.
     line = ckptkit(store, "resume-cmd", "ppo_agent/run123", "--", "--run-id", "second").stdout.strip()
-    assert f"training/trainer.py --resume-from-checkpoint {folder / 'ep000020.zip'}" in line
-    killed_at("os.link", "ep000040.manifest.json", shlex.split(line.rpartition("&& ")[2])[1:])
-    assert (store / "ppo_agent/second/ep000040.zip").exists()
-    assert episodes(store, "second") == [30]
+    assert f"training/trainer.py --resume-from-checkpoint {folder / 'ep000010.zip'}" in line
+    killed_at("os.link", "ep000030.manifest.json", shlex.split(line.rpartition("&& ")[2])[1:])
+    assert (store / "ppo_agent/second/ep000030.zip").exists()
+    assert episodes(store, "second") == [20]
     assert ckptkit(store, "verify").returncode == 0
 
     line = ckptkit(store, "resume-cmd", "ppo_agent/second").stdout.strip()
@@ -126,11 +127,288 @@ def test_a_run_killed_twice_in_a_save_and_resumed_as_printed_ends_as_if_nothing_
     assert done.stdout.splitlines()[-1] == f"digest {whole[1]}"
     third = next(p for p in (store / "ppo_agent").iterdir() if p.name not in ("run123", "second"))
     manifest = json.loads(next(third.glob("*.manifest.json")).read_text())
-    assert manifest["parent"] == {"run": "ppo_agent/second", "step": 30}
+    assert manifest["parent"] == {"run": "ppo_agent/second", "step": 20}
 
 
-def test_resuming_from_every_checkpoint_ends_the_same(whole: tuple[Path, str], tmp_path: Path) -> None:
+def test_resuming_from_any_checkpoint_ends_the_same(whole: tuple[Path, str], tmp_path: Path) -> None:
     store, expected = whole
-    for path in list_checkpoints(store, "whole", "ppo_agent"):
-        fields = {"checkpoint_dir": str(tmp_path), "run_id": path.stem, "resume_from_checkpoint": str(path)}
-        assert digest(train(fields)[1]) == expected, path
+    for path in list_checkpoints(store, "whole", "ppo_agent")[::2]:
+        assert run(tmp_path, path.stem, {"resume_from_checkpoint": str(path)}) == expected, path
+
+
+def test_an_agent_with_a_replay_buffer_goes_on_exactly(tmp_path: Path) -> None:
+    expected = run(tmp_path, "whole", DQN)
+    path = list_checkpoints(tmp_path, "whole", "dqn_agent")[0]
+    assert path.with_name(f"{path.stem}_replay_buffer.npz").exists()
+    assert run(tmp_path, "resumed", {"resume_from_checkpoint": str(path)}) == expected
+
+
+def test_several_environments_go_on_exactly(tmp_path: Path) -> None:
+    fields = {**SMALL, "n_envs": 3, "agent_kwargs": {"n_steps": 64, "n_epochs": 2}}
+    expected = run(tmp_path, "whole", fields)
+    path = list_checkpoints(tmp_path, "whole", "ppo_agent")[0]
+    assert run(tmp_path, "resumed", {"resume_from_checkpoint": str(path)}) == expected
+
+
+def test_the_files_are_as_drawn_and_the_zip_is_an_ordinary_one(whole: tuple[Path, str]) -> None:
+    folder = whole[0] / "ppo_agent/whole"
+    assert {p.name for p in folder.glob("ep000010*")} == {
+        "ep000010.zip",
+        "ep000010_metadata.json",
+        "ep000010_state.json",
+        "ep000010_rollout_buffer.npz",
+        "ep000010.manifest.json",
+    }
+    metadata = json.loads((folder / "ep000010_metadata.json").read_text())
+    assert list(metadata) == ["episode", "run_id", "config", "timestamp", "extra_state"]
+    assert (metadata["episode"], metadata["run_id"]) == (10, "whole")
+    assert metadata["config"]["learning_rate"] == 0.0003
+    assert PPO.load(folder / "ep000010.zip").num_timesteps == metadata["extra_state"]["num_timesteps"]
+
+
+def test_a_checkpoint_is_taken_when_its_episode_ends_inside_the_rollout(whole: tuple[Path, str]) -> None:
+    listed = next(iter(CheckpointStore(whole[0]).verify("ppo_agent/whole@10").checkpoints))
+    manifest = listed.manifest
+    assert manifest is not None
+    assert manifest.boundary is not None
+    assert (manifest.boundary.kind, manifest.boundary.requested_at) == ("episode", manifest.boundary.saved_at)
+    assert manifest.items["agent"].counters == {"episode": 10, "num_timesteps": manifest.boundary.saved_at}
+
+
+def test_checkpoints_are_listed_by_episode(whole: tuple[Path, str]) -> None:
+    found = list_checkpoints(checkpoint_dir=str(whole[0]), run_id="whole", agent_id="ppo_agent")
+    assert [p.name for p in found][:3] == ["ep000010.zip", "ep000020.zip", "ep000030.zip"]
+    assert all(p.is_file() for p in found)
+    assert list_checkpoints(whole[0], run_id="nobody", agent_id="ppo_agent") == []
+
+
+def test_a_checkpoint_loads_with_its_configuration_and_the_given_environment(whole: tuple[Path, str]) -> None:
+    env = gymnasium.make("CartPole-v1")
+    path = list_checkpoints(whole[0], "whole", "ppo_agent")[1]
+    model, config, extra = load_checkpoint(str(path), env=env)
+    assert model.num_timesteps == extra["num_timesteps"]
+    assert model.env.envs[0].unwrapped is env.unwrapped
+    assert (config.total_timesteps, extra["episode"], extra["run_id"]) == (900, 20, "whole")
+
+
+def test_the_command_line_manages_the_folder_in_place(copied: Path) -> None:
+    assert "ppo_agent/whole\t10\t" in ckptkit(copied, "list").stdout
+    assert "boundary" in ckptkit(copied, "show", "ppo_agent/whole@10").stdout
+    assert ckptkit(copied, "prune", "ppo_agent/whole", "--keep-last", "1", "--apply").returncode == 0
+    assert len(episodes(copied, "whole")) == 1
+    assert not (copied / "ppo_agent/whole/ep000010_state.json").exists()
+    assert ckptkit(copied, "undelete", "ppo_agent/whole@10").returncode == 0
+    assert episodes(copied, "whole")[0] == 10
+    assert ckptkit(copied, "verify", "ppo_agent/whole").returncode == 0
+
+
+def test_the_last_n_are_kept_and_listeners_hear_of_each_save_and_removal(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    run(tmp_path, "run1", {**SMALL, "keep_last_n_checkpoints": 2}, listeners=[heard.append])
+    saved = [e.episode for e in heard if e.kind == "saved"]
+    assert episodes(tmp_path, "run1") == saved[-2:]
+    assert [e.episode for e in heard if e.kind == "pruned"] == saved[:-2]
+    assert [e.kind for e in heard[:4]] == ["saved", "saved", "saved", "pruned"]
+    assert (heard[0].run.name, heard[0].path) == ("ppo_agent/run1", tmp_path / "ppo_agent/run1/ep000010.zip")
+
+
+def test_the_trash_is_emptied_after_its_hours(tmp_path: Path) -> None:
+    run(tmp_path, "run1", {**SMALL, "keep_last_n_checkpoints": 1, "trash_hours": 0})
+    assert len(list((tmp_path / "ppo_agent/run1/.ckptkit/trash").iterdir())) == 1  # of the last removal
+
+
+def test_damaged_checkpoints_do_not_count_among_the_last_n(tmp_path: Path) -> None:
+    def damage(event: Event) -> None:
+        if event.kind == "saved" and event.episode > 10:
+            event.path.write_bytes(event.path.read_bytes()[:-100])
+
+    run(tmp_path, "run1", {**SMALL, "keep_last_n_checkpoints": 1}, listeners=[damage])
+    assert 10 in episodes(tmp_path, "run1")
+
+
+def test_a_listener_that_fails_does_not_stop_the_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(event: Event) -> None:
+        raise ConnectionError("no database")
+
+    run(tmp_path, "run1", {**SMALL, "total_timesteps": 256}, listeners=[fails])
+    assert "a listener failed at saved ep0000" in caplog.text
+
+
+def test_an_interval_of_zero_saves_only_at_the_end(tmp_path: Path, whole: tuple[Path, str]) -> None:
+    assert run(tmp_path, "run1", {**SMALL, "checkpoint_interval_episodes": 0}) == whole[1]
+    assert len(episodes(tmp_path, "run1")) == 1
+    folder = tmp_path / "ppo_agent/run1"
+    assert PPO.load(folder / "final_model.zip").num_timesteps == 1024
+    path = list_checkpoints(tmp_path, "run1", "ppo_agent")[0]
+    fields = {"resume_from_checkpoint": str(path), "total_timesteps": 1200, "learning_rate": 0.0001}
+    _, model = train({"checkpoint_dir": str(tmp_path), "run_id": "longer", **fields})
+    assert (model.num_timesteps, model.policy.optimizer.param_groups[0]["lr"]) == (1280, 0.0001)
+
+
+def test_a_resumed_training_is_a_new_run_that_names_its_origin(whole: tuple[Path, str], tmp_path: Path) -> None:
+    path = list_checkpoints(whole[0], "whole", "ppo_agent")[-2]
+    config = tmp_path / "config_resume.yaml"
+    config.write_text(f"resume_from_checkpoint: {path}\ncheckpoint_interval_episodes: 50\n")
+    done, _ = train({"checkpoint_dir": str(tmp_path)}, read_yaml(config))
+    assert done.run_id != "whole"
+    assert (done.parent, done.resumed_from) == (("ppo_agent/whole", int(path.stem[2:])), path)
+    newest = list_checkpoints(tmp_path, done.run_id, "ppo_agent")[-1]
+    metadata = json.loads(newest.with_name(f"{newest.stem}_metadata.json").read_text())
+    assert metadata["episode"] > int(path.stem[2:])
+    assert metadata["extra_state"]["resumed_from"] == str(path)
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "config_resume.yaml"
+    path.write_text("mode: full\nkeep_last_n_checkpoints: 5\nlearning_rate: 0.0001\n")
+    chosen = arguments(["--learning-rate", "0.01"])
+    saved = combined({}, {"checkpoint_interval_episodes": 7, "keep_last_n_checkpoints": 9}).saved()
+    config = combined(saved, read_yaml(path), chosen)
+    assert (config.checkpoint_interval_episodes, config.keep_last_n_checkpoints) == (7, 5)
+    assert (config.learning_rate, config.total_timesteps) == (0.01, MODES["full"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--checkpoint-interval-episodes 100",
+        "--keep-last-n-checkpoints 10",
+        "--checkpoint-dir checkpoints",
+        "--resume-from-checkpoint checkpoints/ppo_agent/run123/ep000100.zip --total-timesteps 2000000 "
+        "--learning-rate 0.0001",
+        "--mode full --total-timesteps 1000000 --checkpoint-interval-episodes 50 --keep-last-n-checkpoints 3",
+    ],
+)
+def test_the_documented_words_mean_what_they_say(line: str) -> None:
+    words = line.split()
+    config = combined({}, arguments(words)).model_dump()
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        assert config[name[2:].replace("-", "_")] == type(config[name[2:].replace("-", "_")])(value)
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    config = combined({}, arguments([]))
+    assert (config.checkpoint_interval_episodes, config.keep_last_n_checkpoints) == (50, 3)
+    assert (config.checkpoint_dir, config.agent_id) == ("checkpoints", "ppo_agent")
+    assert combined({}, read_yaml(EXAMPLE / "config.yaml")).saved() == config.saved()
+
+
+def test_a_missing_checkpoint_is_the_documented_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^Checkpoint not found: .*ep000100\.zip$"):
+        load_checkpoint(tmp_path / "ep000100.zip")
+
+
+@pytest.mark.parametrize("suffix", [".zip", "_state.json", "_rollout_buffer.npz"])
+@pytest.mark.parametrize("vouched", [True, False])
+def test_a_truncated_file_is_the_documented_error(copied: Path, suffix: str, vouched: bool) -> None:
+    path = list_checkpoints(copied, "whole", "ppo_agent")[0]
+    damaged = path.with_name(path.stem + suffix)
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    if not vouched:
+        path.with_name(f"{path.stem}.manifest.json").unlink()
+    with pytest.raises(RuntimeError, match="Failed to load model") as caught:
+        load_checkpoint(path)
+    assert str(caught.value) == "Failed to load model from checkpoint"
+    assert len(caught.value.__notes__) > 1
+    assert not vouched or damaged.name in caught.value.__notes__[1]
+
+
+def test_another_environment_is_the_documented_error(whole: tuple[Path, str]) -> None:
+    path = list_checkpoints(whole[0], "whole", "ppo_agent")[0]
+    with pytest.raises(RuntimeError, match="Failed to load model from checkpoint") as caught:
+        load_checkpoint(path, env=gymnasium.make("Acrobot-v1"))
+    assert "space" in caught.value.__notes__[1]
+
+
+def test_metadata_of_another_episode_is_refused_unless_a_person_says_which(copied: Path) -> None:
+    path = list_checkpoints(copied, "whole", "ppo_agent")[0]
+    beside = path.with_name(f"{path.stem}_metadata.json")
+    beside.write_text(beside.read_text().replace('"episode": 10', '"episode": 90'))
+    with pytest.raises(InconsistentSetError, match="says episode 90, the file name 10"):
+        load_checkpoint(path)
+    assert ckptkit(copied, "verify", "ppo_agent/whole@10").returncode == 1
+    path.with_name("ep000010.manifest.json").unlink()
+    assert load_checkpoint(path, episode=10)[2]["episode"] == 10
+
+
+def test_a_checkpoint_without_metadata_is_not_guessed_at(copied: Path) -> None:
+    path = list_checkpoints(copied, "whole", "ppo_agent")[0]
+    path.with_name("ep000010.manifest.json").unlink()
+    path.with_name("ep000010_metadata.json").unlink()
+    with pytest.raises(RuntimeError) as caught:
+        load_checkpoint(path)
+    assert "its _metadata.json is missing" in caught.value.__notes__
+
+
+def test_a_bare_zip_with_metadata_goes_on_from_its_weights(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = list_checkpoints(copied, "whole", "ppo_agent")[0]
+    for name in (".manifest.json", "_state.json", "_rollout_buffer.npz"):
+        path.with_name(path.stem + name).unlink()
+    done, model = train({"checkpoint_dir": str(copied), "resume_from_checkpoint": str(path), "total_timesteps": 500})
+    assert (done.parent, model.num_timesteps >= 500) == (None, True)
+    assert "weights and counters go on, nothing else" in caplog.text
+
+
+def test_a_checkpoint_of_another_training_is_refused_field_by_field(whole: tuple[Path, str]) -> None:
+    path = list_checkpoints(whole[0], "whole", "ppo_agent")[0]
+    with pytest.raises(ConfigMismatchError) as caught:
+        train({"resume_from_checkpoint": str(path), "env_id": "Acrobot-v1", "seed": 3})
+    assert "env_id: 'CartPole-v1' there, 'Acrobot-v1' here; seed: 0 there, 3 here" in str(caught.value)
+
+
+def test_a_wrong_field_is_named() -> None:
+    with pytest.raises(UsageError, match="keep_last_n_checkpoints: Input should be greater than or equal to 1"):
+        combined({}, {"keep_last_n_checkpoints": 0})
+    with pytest.raises(UsageError, match="keep_last: Extra inputs are not permitted"):
+        combined({}, {"keep_last": 3})
+
+
+def test_a_run_is_not_written_into_twice(copied: Path) -> None:
+    with pytest.raises(ConflictError, match="has checkpoints already"):
+        run(copied, "whole")
+
+
+FULL = """\
+import resource, sys
+from training.trainer import main
+def fill(event):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main([fill]))
+"""
+"""Fills the disk after the first save: beyond the limit writes fail with EFBIG, as with ENOSPC on a full one."""
+
+
+def test_a_full_disk_stops_with_advice_and_leaves_what_was_there(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({**SMALL, "checkpoint_dir": str(tmp_path / "checkpoints")}))
+    words = [sys.executable, "-c", FULL, "--config", str(config), "--run-id", "run1"]
+    done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
+    assert done.returncode == 10
+    assert "no room for another checkpoint\n  reduce keep_last_n_checkpoints" in done.stderr
+    folder = tmp_path / "checkpoints/ppo_agent/run1"
+    assert [p.name for p in folder.glob("ep*.zip")] == ["ep000010.zip"]
+    assert not list((folder / ".ckptkit/staging").iterdir())
+    assert CheckpointStore(tmp_path / "checkpoints").verify("ppo_agent/run1").exit_code == 0
+
+
+def test_a_save_that_fails_at_any_file_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for count in range(1, 5):
+        calls = iter(range(1, 100))
+
+        def failing(source: Path, target: Path, calls: Iterator[int] = calls, count: int = count) -> None:
+            if next(calls) == count:
+                raise OSError(5, "Input/output error")
+            os.rename(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("training.writing.os.replace", failing)
+            with pytest.raises(OSError, match="Input/output error"):
+                run(tmp_path, f"run{count}", {**SMALL, "total_timesteps": 300})
+        assert not list((tmp_path / f"ppo_agent/run{count}").glob("ep*"))
+
+
+def test_the_program_tells_an_error_in_a_line(tmp_path: Path) -> None:
+    words = [sys.executable, "training/trainer.py", "--resume-from-checkpoint", str(tmp_path / "ep000001.zip")]
+    done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == f"FileNotFoundError: Checkpoint not found: {tmp_path / 'ep000001.zip'}\n"
