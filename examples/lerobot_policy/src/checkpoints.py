@@ -1,0 +1,219 @@
+"""Checkpoints as the document draws them: ``checkpoint-N/`` in the output folder, with ckptkit's manifest inside."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ckptkit_safetensors import Policy, SafetensorsBackend
+from config import differences
+
+from ckptkit import CheckpointStore
+from ckptkit.backend import CheckContext, LoadContext
+from ckptkit.errors import (
+    CkptkitError,
+    ConflictError,
+    DamagedError,
+    InconsistentSetError,
+    NotFound,
+    RefusedError,
+    UnsafeContentError,
+    UsageError,
+)
+from ckptkit.formats import strict_json
+from ckptkit.store import Committed
+
+MODEL, OPTIMIZER = "policy.safetensors", "optimizer_state.pth"
+PROCESSORS = {"preprocessor": "preprocessor_config.json", "postprocessor": "postprocessor_config.json"}
+FINAL = (MODEL, *PROCESSORS.values())
+_NAME = re.compile(r"checkpoint-(\d{1,12})")
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that was named on the command line.
+
+    Attributes:
+        path: its folder, absolute.
+        step: the number in its name.
+        committed: whether it has a manifest; an older trainer wrote none.
+    """
+
+    path: Path
+    step: int
+    committed: bool
+
+
+def find(path: str | Path) -> Found:
+    """Return the checkpoint at a path.
+
+    Raises:
+        NotFound: it is not there; the hint names those that are.
+        UsageError: its name gives no step.
+    """
+    folder = Path(path).resolve()
+    if not folder.is_dir():
+        there = ", ".join(f"{found.path.name}" for found in _all(folder.parent)) or "there is none"
+        raise NotFound(f"{path}: is not there, or no folder", hint=f"in {folder.parent}: {there}")
+    match = _NAME.fullmatch(folder.name)
+    if match is None:
+        raise UsageError(f"{path}: its name does not give the step", hint="checkpoints are called checkpoint-5000")
+    return Found(folder, int(match[1]), (folder / _MANIFEST).exists())
+
+
+def _all(folder: Path) -> list[Found]:
+    names = (
+        [path for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    )
+    return sorted(map(find, names), key=lambda found: found.step)
+
+
+class OutputFolder:
+    """The output folder of a training: a run of the ckptkit store around it.
+
+    Args:
+        path: the folder; created by the first save.
+        command: arguments that go on from a checkpoint, see ``CheckpointStore.save``.
+        config: what a resume must have in common, beside what else is worth keeping.
+    """
+
+    def __init__(self, path: Path, command: Sequence[str], config: Mapping[str, Any]) -> None:
+        self.path = path.resolve()
+        self.store, self.run = CheckpointStore(self.path.parent), self.path.name
+        self._command, self._config = command, config
+        self._parent: str | None = None
+        self.observer = self.store.observe(self.run)
+
+    def save(self, step: int, items: Mapping[str, Any], loss: float) -> Committed:
+        """Save everything as ``checkpoint-STEP``, in one rename."""
+        return self.store.save(
+            self.run,
+            step,
+            items,
+            metrics={"loss": loss},
+            config=self._config,
+            resume=self._command,
+            parent=self._parent,
+            folder=f"checkpoint-{step}",
+            flat=True,
+        )
+
+    def require_free(self, after: int = -1) -> None:
+        """Raise ConflictError if a checkpoint beyond a step is there already and would be in the way.
+
+        Damaged ones make room by themselves when their step is reached; those of an older trainer cannot be judged.
+        """
+        for found in _all(self.path):
+            if found.step <= after:
+                continue
+            if not found.committed:
+                hint = "move it away, or give another --output_dir"
+                raise ConflictError(f"{found.path}: is there already, and has no manifest", hint=hint)
+            if self.store.verify(f"{self.run}@{found.step}").checkpoints[0].good:
+                hint = f"--resume_from_checkpoint {found.path}, or another --output_dir"
+                raise ConflictError(f"{found.path}: is there already, and verifies", hint=hint)
+
+    def resume(self, found: Found, items: Mapping[str, Any]) -> list[str]:
+        """Put a committed checkpoint back, all of it, and return what is worth telling.
+
+        Raises:
+            RefusedError: it was trained with another configuration; the message names each field.
+            CkptkitError: it does not verify, or does not fit.
+        """
+        origin = self.store if found.path.parent == self.path else CheckpointStore(found.path.parent.parent)
+        ref = f"{found.path.parent.name}@{found.step}"
+        chosen = origin.choose(ref)
+        if chosen.at.folder.resolve() != found.path:
+            raise ConflictError(f"{found.path}: {chosen.at.folder} claims the same step", hint="move one of them away")
+        if lines := differences(chosen.manifest.config, self._config):
+            hint = "give it the configuration it was made with; --fine_tune takes its weights into another one"
+            raise RefusedError(f"{found.path.name}: was trained otherwise: {'; '.join(lines)}", hint=hint)
+        restored = origin.restore(ref, into=items)
+        assert restored is not None  # only with missing_ok
+        if origin.storage.root.resolve() == self.path.parent:
+            self._parent = ref
+        return list(restored.warnings)
+
+    def write_final(self, last: Path, describe: Mapping[str, Any]) -> None:
+        """Copy weights and processors of the last checkpoint into the output folder, each file in one rename."""
+        for name in FINAL:
+            _replace(self.path / name, lambda target, name=name: shutil.copyfile(last / name, target))
+        text = strict_json.dumps(dict(describe), indent=2)
+        _replace(self.path / "config.json", lambda target: target.write_bytes(text))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    new = path.with_name(f".{path.name}.new")
+    write(new)
+    with new.open("rb") as stream:
+        os.fsync(stream.fileno())
+    new.replace(path)
+
+
+def load_older(found: Found, policy: Policy) -> list[str]:
+    """Put a checkpoint without manifest back, as older trainers wrote them; returns which processors it had.
+
+    Args:
+        found: the checkpoint.
+        policy: model and optimizer; its processors are filled in.
+
+    Raises:
+        NotFound: weights or optimizer are missing.
+        InconsistentSetError: the number in its name is not the number of steps that its optimizer made.
+        DamagedError, UnsafeContentError, BackendError: a file is not what it should be, or does not fit.
+    """
+    for name in (MODEL, *([OPTIMIZER] if policy.optimizer is not None else [])):
+        if not (found.path / name).is_file():
+            hint = "--fine_tune takes the weights alone" if name == OPTIMIZER else "resume from another checkpoint"
+            raise NotFound(f"{found.path.name}: {name} is missing", hint=hint)
+    if not found.committed and (found.path / "rng.json").exists():
+        raise DamagedError(f"{found.path.name}: lost its manifest", hint="resume from another checkpoint")
+    wanted = [MODEL, *PROCESSORS.values(), *([OPTIMIZER] if policy.optimizer is not None else [])]
+    files = [name for name in wanted if (found.path / name).is_file()]
+    backend = SafetensorsBackend()
+    try:
+        for problem in backend.check(found.path, context=CheckContext(files)):
+            kind = UnsafeContentError if problem.severity == "unsafe" else DamagedError
+            if problem.severity != "warning":
+                raise kind(f"{problem.file}: {problem.message}")
+        backend.describe(found.path, context=CheckContext(files, source=found.path))
+        if OPTIMIZER in files:
+            _require_step(found)
+        backend.load(found.path, target=policy, context=LoadContext(files))
+    except CkptkitError as error:
+        error.message = f"{found.path.name}: {error.message}"
+        raise
+    return [part for part, name in PROCESSORS.items() if name in files]
+
+
+def _require_step(found: Found) -> None:
+    import torch
+
+    state = torch.load(found.path / OPTIMIZER, map_location="cpu", weights_only=True)
+    steps = {int(entry["step"]) for entry in state.get("state", {}).values() if "step" in entry}
+    if steps and steps != {found.step}:
+        made = ", ".join(map(str, sorted(steps)))
+        raise InconsistentSetError(
+            f"its name says step {found.step}, its optimizer made {made}", hint="was the folder renamed?"
+        )
+
+
+def load_weights(found: Found, model: Any) -> dict[str, Any]:
+    """Put the weights alone into a model, and return the checkpoint's processors that are there.
+
+    Raises:
+        CkptkitError: the checkpoint does not verify, or the weights do not fit.
+    """
+    if found.committed:
+        CheckpointStore(found.path.parent.parent).choose(f"{found.path.parent.name}@{found.step}")
+    policy = Policy(model, gradients=False)
+    if found.committed:
+        SafetensorsBackend().load(found.path, target=model, context=LoadContext([MODEL]))
+    else:
+        load_older(found, policy)
+    there = {part: found.path / name for part, name in PROCESSORS.items()}
+    return {part: strict_json.load(path) for part, path in there.items() if path.is_file()}
