@@ -38,23 +38,39 @@ def saving(state_folder: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(state_folder: Path, *, wait: float = 5.0) -> Iterator[None]:
-    """Hold the run for changes to what is committed; raises LockedError after ``wait`` seconds."""
-    with _opened(state_folder) as descriptor:
+    """Hold the run for changes to what is committed; raises LockedError after ``wait`` seconds.
+
+    Pins and tags are held as well: what is pinned must not change while others are removed.
+    """
+    with _held(state_folder, "lock", wait, "saving or pruning"), marking(state_folder, wait=wait):
+        yield
+
+
+@contextmanager
+def marking(state_folder: Path, *, wait: float = 5.0) -> Iterator[None]:
+    """Hold the run's pins and tags; a save that is under way does not keep anybody from marking."""
+    with _held(state_folder, "refs.lock", wait, "pinning, tagging or pruning"):
+        yield
+
+
+@contextmanager
+def _held(state_folder: Path, name: str, wait: float, doing: str) -> Iterator[None]:
+    with _opened(state_folder, name) as descriptor:
         deadline = time.monotonic() + wait
         while not try_lock(descriptor):
             if time.monotonic() > deadline:
-                raise LockedError(f"{state_folder.parent}: another ckptkit is saving or pruning here")
+                raise LockedError(f"{state_folder.parent}: another ckptkit is {doing} here")
             time.sleep(0.05)
         yield
 
 
 @contextmanager
-def _opened(state_folder: Path) -> Iterator[int]:
+def _opened(state_folder: Path, name: str = "lock") -> Iterator[int]:
     with storage_errors(str(state_folder)):
         if state_folder.is_symlink():
             raise StoreError(f"{state_folder}: is a symbolic link, which is never followed")
         make_folders(state_folder)
-        descriptor = os.open(state_folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(state_folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         yield descriptor
     finally:

@@ -10,7 +10,7 @@ from ckptkit.digest import open_regular
 from ckptkit.errors import DamagedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.storage.durable import replace_file, storage_errors
-from ckptkit.storage.locks import alone
+from ckptkit.storage.locks import marking
 
 _NAME = "refs.json"
 _VERSION = "1.0"
@@ -63,7 +63,7 @@ def _parsed(value: Any, path: Path) -> Refs:
 @contextmanager
 def changed(state_folder: Path) -> Iterator[Refs]:
     """Yield the pins and tags to be changed by the block; they are written atomically when it ends well."""
-    with alone(state_folder):
+    with marking(state_folder):
         refs = read(state_folder)
         yield refs
         value = {

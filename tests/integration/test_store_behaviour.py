@@ -17,6 +17,7 @@ from command_line import inside, refused
 from ckptkit import CheckpointStore
 from ckptkit.errors import ConflictError, DamagedError, InconsistentSetError, NothingResumable, RefusedError, UsageError
 from ckptkit.retention import RetentionPolicy
+from ckptkit.storage import locks
 from ckptkit.store import Details
 
 LAST = RetentionPolicy(keep_last=1)
@@ -379,3 +380,12 @@ class TestFlatFiles:
         with pytest.raises(DamagedError, match="symbolic link"):
             store.adopt_in_place("r", "ep000001", {"weights": link})
         assert list(store.list()) == []
+
+
+def test_a_checkpoint_can_be_pinned_while_a_save_is_under_way(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save("r", 1, {"rng": np.random.default_rng(1)})
+    with locks.saving(store.storage.state_folder("r")):
+        store.pin("r@1")
+    [one] = store.list("r")
+    assert one.pinned
