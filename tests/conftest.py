@@ -22,3 +22,8 @@ def written_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def four_kinds_store(written_once: Path, tmp_path: Path) -> Path:
     """A store of its own with ``ppo/run1`` at the steps 10 and 20."""
     return Path(shutil.copytree(written_once, tmp_path / "store"))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by its argument, not by bytes: those of a zip hold the time, and workers must agree on the names."""
+    return argname if isinstance(val, bytes) else None
