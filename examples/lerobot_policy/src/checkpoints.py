@@ -3,13 +3,17 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from ckptkit_safetensors import Policy, SafetensorsBackend
 from config import differences
+from safetensors.torch import load_file, save_file
 
 from ckptkit import CheckpointStore
 from ckptkit.backend import CheckContext, LoadContext
@@ -154,12 +158,12 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     new.replace(path)
 
 
-def load_older(found: Found, policy: Policy) -> list[str]:
-    """Put a checkpoint without manifest back, as older trainers wrote them; returns which processors it had.
+def load_older(found: Found, policy: Policy) -> dict[str, Any]:
+    """Put a checkpoint without manifest back, as older trainers wrote them; returns the processors that it has.
 
     Args:
         found: the checkpoint.
-        policy: model and optimizer; its processors are filled in.
+        policy: model and, unless only the weights are wanted, optimizer.
 
     Raises:
         NotFound: weights or optimizer are missing.
@@ -178,21 +182,31 @@ def load_older(found: Found, policy: Policy) -> list[str]:
     try:
         for problem in backend.check(found.path, context=CheckContext(files)):
             kind = UnsafeContentError if problem.severity == "unsafe" else DamagedError
-            if problem.severity != "warning":
+            if problem.severity != "warning" and problem.file in files:
                 raise kind(f"{problem.file}: {problem.message}")
         backend.describe(found.path, context=CheckContext(files, source=found.path))
         if OPTIMIZER in files:
             _require_step(found)
-        backend.load(found.path, target=policy, context=LoadContext(files))
+        with _alone(found.path, files) as folder:
+            backend.load(folder, target=policy, context=LoadContext(files))
     except CkptkitError as error:
         error.message = f"{found.path.name}: {error.message}"
         raise
-    return [part for part, name in PROCESSORS.items() if name in files]
+    return _processors(found)
+
+
+@contextmanager
+def _alone(source: Path, files: Sequence[str]) -> Iterator[Path]:
+    """Yield a copy of the files in which the weights do not speak of others: four files of ours may stand alone too."""
+    with TemporaryDirectory() as folder:
+        for name in files:
+            if name != MODEL:
+                shutil.copyfile(source / name, Path(folder, name))
+        save_file(load_file(source / MODEL), Path(folder, MODEL))
+        yield Path(folder)
 
 
 def _require_step(found: Found) -> None:
-    import torch
-
     state = torch.load(found.path / OPTIMIZER, map_location="cpu", weights_only=True)
     steps = {int(entry["step"]) for entry in state.get("state", {}).values() if "step" in entry}
     if steps and steps != {found.step}:
@@ -209,11 +223,12 @@ def load_weights(found: Found, model: Any) -> dict[str, Any]:
         CkptkitError: the checkpoint does not verify, or the weights do not fit.
     """
     if found.committed:
-        CheckpointStore(found.path.parent.parent).choose(f"{found.path.parent.name}@{found.step}")
-    policy = Policy(model, gradients=False)
-    if found.committed:
-        SafetensorsBackend().load(found.path, target=model, context=LoadContext([MODEL]))
-    else:
-        load_older(found, policy)
+        store = CheckpointStore(found.path.parent.parent)
+        store.restore(f"{found.path.parent.name}@{found.step}", into={"policy": model})
+        return _processors(found)
+    return load_older(found, Policy(model, gradients=False))
+
+
+def _processors(found: Found) -> dict[str, Any]:
     there = {part: found.path / name for part, name in PROCESSORS.items()}
     return {part: strict_json.load(path) for part, path in there.items() if path.is_file()}

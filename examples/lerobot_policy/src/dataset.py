@@ -1,4 +1,4 @@
-"""A LeRobot dataset (v2.1 or v3.0) in memory: frames, statistics, and batches of states with the actions that follow."""
+"""A LeRobot dataset (v2.1 or v3.0) in memory: frames, statistics, batches of states with the actions that follow."""
 
 import hashlib
 import json

@@ -62,7 +62,7 @@ class DiffusionPolicy(nn.Module):
 
     @torch.no_grad()
     def act(self, state: Tensor) -> Tensor:
-        """Return actions (batch, horizon, action values), normalized, for normalized states; starts from fresh noise."""
+        """Return actions (batch, horizon, action values), normalized, for normalized states, from fresh noise."""
         actions = torch.randn(len(state), self.horizon, self.action_values)
         for step in reversed(range(self.steps)):
             kept = self.kept[step]
@@ -125,7 +125,7 @@ class Processors:
 def processor_configs(
     state: Mapping[str, list[float]], action: Mapping[str, list[float]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the contents of both files for the statistics of a dataset; a value that never changes is left as it is."""
+    """Return the contents of both files for the statistics of a dataset; a value that never changes stays as it is."""
 
     def scaled(numbers: Mapping[str, list[float]]) -> dict[str, list[float]]:
         return {"mean": numbers["mean"], "std": [v if v > 1e-8 else 1.0 for v in numbers["std"]]}

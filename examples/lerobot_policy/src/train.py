@@ -1,159 +1,32 @@
-"""Trains a diffusion policy on a LeRobot dataset, and goes on from a checkpoint exactly where it was made.
+r"""Trains a diffusion policy on a LeRobot dataset, and goes on from a checkpoint exactly where it was made.
+
+Run it as::
 
     python src/train.py --output_dir ./outputs/my_training_run --dataset_id ISdept/piper_arm
-    python src/train.py --output_dir ./outputs/my_training_run --dataset_id ISdept/piper_arm \\
+    python src/train.py --output_dir ./outputs/my_training_run --dataset_id ISdept/piper_arm \
         --resume_from_checkpoint ./outputs/my_training_run/checkpoint-5000
 """
 
 import argparse
-import hashlib
-import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
-from checkpoints import PROCESSORS, OutputFolder, find, load_older, load_weights
-from ckptkit_numpy import GlobalRng
+from checkpoints import PROCESSORS, Found, OutputFolder, find, load_older, load_weights
 from ckptkit_safetensors import Policy
-from ckptkit_torchdata import ResumableLoader
-from config import Config, load_config
-from dataset import Frames, make_loader, read_frames, resolve, statistics
-from policy import DiffusionPolicy, Processors, processor_configs
+from config import load_config
+from dataset import read_frames, resolve
+from training import Training
 
 from ckptkit.errors import CkptkitError, UsageError
 
 HERE = Path(__file__).resolve()
 CONFIG = HERE.parents[1] / "config.yaml"
 DATA_ROOT = "./data"
-
-
-class Training:
-    """All the state there is, and one step of it."""
-
-    def __init__(self, config: Config, frames: Frames) -> None:
-        self.config, self.frames = config, frames
-        self.seed(config.seed)
-        self.policy = DiffusionPolicy(config.policy, frames.states.shape[1], frames.actions.shape[1])
-        self.optimizer = self.new_optimizer()
-        self.schedule = self._schedule(0)
-        self.before, self.behind = processor_configs(statistics(frames.states), statistics(frames.actions))
-        self.data = ResumableLoader(
-            lambda: make_loader(frames, config.policy.horizon, config.data.batch_size),
-            skip="sampler",
-            random_items=False,
-            version=frames.digest,
-        )
-        self.use_processors()
-
-    @staticmethod
-    def seed(*numbers: int) -> None:
-        """Seed the generators of the process."""
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
-        np.random.seed(numbers)
-
-    def new_optimizer(self) -> torch.optim.Optimizer:
-        """Return an optimizer that has made no step."""
-        options = self.config.optimizer
-        return torch.optim.AdamW(
-            self.policy.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-        )
-
-    def _schedule(self, step: int) -> torch.optim.lr_scheduler.LRScheduler:
-        """Return the schedule as it is after so many steps of the optimizer."""
-        options = self.config.optimizer
-
-        def factor(done: int) -> float:
-            return min(1.0, (done + 1) / options.warmup) * options.decay ** max(0, done - options.warmup)
-
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = options.learning_rate
-        return torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor, last_epoch=step - 1)
-
-    def use_processors(self) -> None:
-        """Build the processors from their configurations; to be called whenever those have changed."""
-        values = (self.frames.states.shape[1], self.frames.actions.shape[1])
-        self.processors = Processors(self.before, self.behind, *values)
-
-    def items(self) -> dict[str, Any]:
-        """Return what one checkpoint holds."""
-        policy = Policy(
-            self.policy,
-            self.optimizer,
-            self.schedule,
-            preprocessor=self.before,
-            postprocessor=self.behind,
-            gradients=False,
-        )
-        return {"policy": policy, "data": self.data, "rng": GlobalRng()}
-
-    def go_on_from_older(self, policy: Policy, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """Take over what a checkpoint of an older trainer held; what it did not hold starts anew."""
-        self.optimizer = optimizer
-        self.schedule = self._schedule(step)
-        self.before = dict(policy.preprocessor or self.before)
-        self.behind = dict(policy.postprocessor or self.behind)
-        self.use_processors()
-        self.seed(self.config.seed, step)  # the first seed would repeat the order of the first epochs
-
-    def batches(self) -> Iterator[Mapping[str, torch.Tensor]]:
-        """Yield batches, epoch after epoch."""
-        while True:
-            yield from self.data
-
-    def step(self, batch: Mapping[str, torch.Tensor]) -> float:
-        """Do one step of training and return the loss."""
-        state = self.processors.state(batch["state"])
-        state = state + self.config.data.state_noise * torch.randn_like(state)
-        loss = self.policy.loss(state, self.processors.actions(batch["actions"]), batch["inside"])
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.schedule.step()
-        return loss.item()
-
-    def digest(self) -> str:
-        """Return a digest of everything: weights, optimizer, schedule, processors, place in the data, generators."""
-        hasher = hashlib.sha256()
-        for name, tensor in self.policy.state_dict().items():
-            hasher.update(name.encode() + tensor.numpy().tobytes())
-        for state in self.optimizer.state.values():
-            for value in state.values():
-                hasher.update(torch.as_tensor(value).numpy().tobytes())
-        counts = [self.schedule.last_epoch, self.schedule.get_last_lr(), self.data.epoch, self.data.batches]
-        hasher.update(json.dumps([counts, self.before, self.behind], sort_keys=True).encode())
-        for _, batch in zip(range(3), self.batches(), strict=False):
-            hasher.update(batch["state"].numpy().tobytes() + batch["actions"].numpy().tobytes())
-        hasher.update(torch.rand(8).numpy().tobytes() + np.random.rand(8).tobytes())
-        return hasher.hexdigest()
-
-    def mean_return(self) -> float | None:
-        """Return the mean return of the policy in the environment that was recorded, or None where there is none."""
-        if self.config.eval_episodes == 0 or self.frames.robot not in gymnasium.registry:
-            return None
-        env = gymnasium.make(self.frames.robot)
-        self.policy.eval()
-        total = 0.0
-        for episode in range(self.config.eval_episodes):
-            observation, _ = env.reset(seed=1_000_000 + episode)
-            done, planned = False, list[Any]()
-            while not done:
-                if not planned:
-                    state = self.processors.state(torch.as_tensor(observation, dtype=torch.float32)[None])
-                    actions = self.processors.back(self.policy.act(state))[0]
-                    planned = list(actions[: self.config.policy.execute].numpy())
-                observation, reward, terminated, truncated, _ = env.step(planned.pop(0))
-                total += float(reward)
-                done = terminated or truncated
-        env.close()
-        self.policy.train()
-        return total / self.config.eval_episodes
 
 
 def train(
@@ -201,28 +74,37 @@ def train(
     output = OutputFolder(Path(output_dir), _command(dataset_id, extra), noted)
     output.require_free(after=start if found and not fine_tune else -1)
     if found is not None and fine_tune:
-        processors = load_weights(found, training.policy)
-        training.before = processors.get("preprocessor", training.before)
-        training.behind = processors.get("postprocessor", training.behind)
-        training.use_processors()
-        _say(f"fine-tuning the weights of {resume_from_checkpoint}; everything else starts anew")
+        _take_weights(training, found)
     elif found is not None and found.committed:
-        warnings = output.resume(found, training.items())
-        training.use_processors()
-        _say(f"resumed from {resume_from_checkpoint} at step {start}")
-        for warning in warnings:
-            _say(f"note: {warning}")
+        _take_all(training, output, found)
     elif found is not None:
-        optimizer = training.new_optimizer()
-        older = Policy(training.policy, optimizer, gradients=False)
-        had = load_older(found, older)
-        training.go_on_from_older(older, optimizer, start)
-        _say(f"resumed from {resume_from_checkpoint} at step {start}: policy, {', '.join([*had, 'optimizer'])}")
-        _say("note: it has no manifest, so nothing in it could be verified, and it does not hold all that is needed")
-        missing = [f"the {part} (from the dataset's statistics)" for part in PROCESSORS if part not in had]
-        _say(f"note: these start anew: {', '.join([*missing, 'data order', 'random generators'])}")
-        _say(f"note: the learning rate is that of step {start} of the configured schedule")
+        _take_what_is_there(training, found)
     return _run(training, output, start)
+
+
+def _take_weights(training: Training, found: Found) -> None:
+    training.use_processors(load_weights(found, training.policy))
+    _say(f"fine-tuning the weights of {found.path}; everything else starts anew")
+
+
+def _take_all(training: Training, output: OutputFolder, found: Found) -> None:
+    warnings = output.resume(found, training.items())
+    training.use_processors()
+    _say(f"resumed from {found.path} at step {found.step}")
+    for warning in warnings:
+        _say(f"note: {warning}")
+
+
+def _take_what_is_there(training: Training, found: Found) -> None:
+    optimizer = training.new_optimizer()
+    policy = Policy(training.policy, optimizer, gradients=False)
+    there = load_older(found, policy)
+    training.go_on_from_older(optimizer, there, found.step)
+    _say(f"resumed from {found.path} at step {found.step}: policy, {', '.join([*there, 'optimizer'])}")
+    _say("note: it has no manifest, so nothing in it could be verified, and it does not hold all that is needed")
+    missing = [f"the {part} (from the dataset's statistics)" for part in PROCESSORS if part not in there]
+    _say(f"note: these start anew: {', '.join([*missing, 'data order', 'random generators'])}")
+    _say(f"note: the learning rate is that of step {found.step} of the configured schedule")
 
 
 def _run(training: Training, output: OutputFolder, start: int) -> dict[str, Any]:
