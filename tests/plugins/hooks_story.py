@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from ckptkit import CheckpointStore
 
@@ -35,7 +37,11 @@ class Part:
 
 @dataclass
 class Story:
-    """The uninterrupted run, and the processes of the interrupted one."""
+    """The uninterrupted run, and the processes of the interrupted one.
+
+    ``variants``: of other trainings, each stopped by a SIGTERM and resumed in one process: whether that ended like one
+    never stopped, and the grade of the checkpoint that it resumed from.
+    """
 
     store: Path
     straight: Part
@@ -43,6 +49,7 @@ class Story:
     damaged: int
     terminated: Part
     finished: Part
+    variants: dict[str, tuple[str, ...]]
 
 
 def steps_of(store: Path) -> list[int]:
@@ -57,21 +64,20 @@ def play(program: str, store: Path, *arguments: str) -> Part:
     return Part(done.returncode, done.stdout, done.stderr, steps_of(store))
 
 
-def tell(program: str, place: Path, *, kill_at: int, term_at: int) -> Story:
-    """Run all processes; ``kill_at`` and ``term_at`` count steps of the whole training."""
+def tell(program: str, place: Path, *, kill_at: int, term_at: int, variants: Mapping[str, int]) -> Story:
+    """Run all processes; ``kill_at``, ``term_at`` and the values of ``variants`` count steps of the whole training."""
     store = place / "interrupted"
+    words = [word for name, step in variants.items() for word in ("--variant", name, str(step))]
     with ThreadPoolExecutor(1) as beside:
-        straight = beside.submit(play, program, place / "straight")
-        return _interrupted(program, store, straight, kill_at, term_at)
-
-
-def _interrupted(program: str, store: Path, straight: "Future[Part]", kill_at: int, term_at: int) -> Story:
-    killed = play(program, store, "--kill-at", str(kill_at))
-    damaged = killed.steps[-1]
-    flip_a_bit(store, damaged)
-    terminated = play(program, store, "--term-at", str(term_at))
-    finished = play(program, store)
-    return Story(store, straight.result(), killed, damaged, terminated, finished)
+        future = beside.submit(play, program, place / "straight", *words)
+        killed = play(program, store, "--kill-at", str(kill_at))
+        damaged = killed.steps[-1]
+        flip_a_bit(store, damaged)
+        terminated = play(program, store, "--term-at", str(term_at))
+        finished = play(program, store)
+        straight = future.result()
+    ends = [line.split() for line in straight.out.splitlines() if line.partition(" ")[0] in variants]
+    return Story(store, straight, killed, damaged, terminated, finished, {end[0]: tuple(end[1:]) for end in ends})
 
 
 def flip_a_bit(store: Path, step: int) -> None:
@@ -83,21 +89,41 @@ def flip_a_bit(store: Path, step: int) -> None:
     victim.write_bytes(data)
 
 
-def main(train: Callable[[Path, Callable[[int], None]], str]) -> None:
-    """Run a training script: ``train(store, at_step)`` calls ``at_step`` with each step and returns a digest."""
+Train = Callable[[Path, Callable[[int], None], str], str]
+
+
+def main(train: Train) -> None:
+    """Run a training script: ``train(store, at_step, variant)`` calls ``at_step`` with each step, returns a digest."""
     parser = argparse.ArgumentParser()
     parser.add_argument("store", type=Path)
     parser.add_argument("--kill-at", type=int, default=-1)
     parser.add_argument("--term-at", type=int, default=-1)
+    parser.add_argument("--variant", action="append", nargs=2, default=[])
     wanted = parser.parse_args()
+    print("digest", train(wanted.store, _fate(wanted.kill_at, wanted.term_at), ""))
+    for variant, step in wanted.variant:
+        print(variant, *_stopped_and_resumed(train, wanted.store.with_name(variant), variant, int(step)))
 
+
+def _fate(kill_at: int, term_at: int) -> Callable[[int], None]:
     def at_step(step: int) -> None:
-        if step == wanted.kill_at:
+        if step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if step == wanted.term_at:
+        if step == term_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    print("digest", train(wanted.store, at_step))
+    return at_step
+
+
+def _stopped_and_resumed(train: Train, place: Path, variant: str, term_at: int) -> tuple[str, str]:
+    """Return whether a training that was stopped and resumed with new objects ended alike, and the promised grade."""
+    straight = train(place / "straight", _fate(-1, -1), variant)
+    store = place / "stopped"
+    with pytest.raises(SystemExit) as stopped:
+        train(store, _fate(-1, term_at), variant)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    grade = CheckpointStore(store).choose(RUN).manifest.grade
+    return "same" if train(store, _fate(-1, -1), variant) == straight else "differs", grade
 
 
 def the_same_end(story: Story) -> None:

@@ -18,6 +18,7 @@ from tests.plugins.hooks_story import RUN, Story
 pytestmark = pytest.mark.slow
 
 STEPS = 24
+VARIANTS = {"mid-epoch": 15, "epoch-end": 20}
 
 
 def model() -> Any:
@@ -27,7 +28,17 @@ def model() -> Any:
     return GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=0))
 
 
-def train(store: Path, at_step: Callable[[int], None]) -> str:
+def masked(rows: Any) -> Any:
+    """A collator that draws random numbers, as those for masked language models do."""
+    import torch
+    from transformers import default_data_collator
+
+    batch = default_data_collator(rows)
+    batch["input_ids"] = batch["input_ids"].masked_fill(torch.rand(batch["input_ids"].shape) < 0.2, 1)
+    return batch
+
+
+def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     import torch
     from ckptkit_hooks.hf import CheckpointCallback
     from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -36,6 +47,7 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
         def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             at_step(state.global_step)
 
+    collator = None
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     set_seed(0)
@@ -55,8 +67,12 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
         disable_tqdm=True,
         use_cpu=True,
     )
+    if variant:
+        collator = masked
     hook = CheckpointCallback(store, RUN, keep_last_n=2, keep_best_n=1, best_metric="eval_loss", best_mode="min")
-    trainer = Trainer(model(), arguments, train_dataset=rows, eval_dataset=rows[:4], callbacks=[Tell(), hook])
+    trainer = Trainer(
+        model(), arguments, train_dataset=rows, eval_dataset=rows[:4], data_collator=collator, callbacks=[Tell(), hook]
+    )
     trainer.train(resume_from_checkpoint=hook.latest())
     hasher = hashlib.sha256(str(trainer.state.global_step).encode())
     for value in trainer.model.state_dict().values():
@@ -69,7 +85,8 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    return hooks_story.tell(__file__, tmp_path_factory.mktemp("hf"), kill_at=14, term_at=15)
+    place = tmp_path_factory.mktemp("hf")
+    return hooks_story.tell(__file__, place, kill_at=14, term_at=15, variants=VARIANTS)
 
 
 def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
@@ -94,6 +111,10 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
+
+
+def test_where_fetching_draws_random_numbers_the_grade_says_when_the_trainer_is_exact(story: Story) -> None:
+    assert story.variants == {"mid-epoch": ("differs", "not-captured"), "epoch-end": ("same", "exact")}
 
 
 if __name__ == "__main__":

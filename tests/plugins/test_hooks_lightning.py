@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.plugins.hooks_story import RUN, Story
 pytestmark = pytest.mark.slow
 
 EPOCHS, BATCHES = 4, 12
+VARIANTS = {"workers": 10, "stream": 10, "validation-in-mid-epoch": 3}
 
 
 def make_module() -> Any:
@@ -46,9 +47,9 @@ def make_module() -> Any:
     return Module()
 
 
-def loaders(workers: int = 0) -> tuple[Any, Any]:
+def loaders(variant: str) -> tuple[Any, Any]:
     import torch
-    from torch.utils.data import DataLoader, Dataset
+    from torch.utils.data import DataLoader, Dataset, IterableDataset
 
     rows = torch.randn(48, 4, generator=torch.Generator().manual_seed(1))
 
@@ -59,10 +60,18 @@ def loaders(workers: int = 0) -> tuple[Any, Any]:
         def __getitem__(self, index: int) -> Any:
             return rows[index] + 0.1 * torch.randn(4)
 
-    return DataLoader(Augmented(), batch_size=4, shuffle=True, num_workers=workers), DataLoader(rows[:8], batch_size=4)
+    class Stream(IterableDataset):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[Any]:
+            return (rows[index] + 0.1 * torch.randn(4) for index in torch.randperm(len(rows)))
+
+    validation = DataLoader(rows[:8], batch_size=4)
+    if variant == "stream":
+        return DataLoader(Stream(), batch_size=4), validation
+    workers = 2 if variant == "workers" else 0
+    return DataLoader(Augmented(), batch_size=4, shuffle=True, num_workers=workers), validation
 
 
-def train(store: Path, at_step: Callable[[int], None]) -> str:
+def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     import torch
     from ckptkit_hooks.lightning_ import CheckpointCallback
     from lightning.pytorch import Callback, Trainer, seed_everything
@@ -87,8 +96,9 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
         accelerator="cpu",
         callbacks=[hook, Tell()],
         num_sanity_val_steps=0,
+        val_check_interval=0.5 if variant == "validation-in-mid-epoch" else None,
     )
-    train_loader, val_loader = loaders()
+    train_loader, val_loader = loaders(variant)
     trainer.fit(module, train_loader, val_loader, ckpt_path=hook.latest())
     hasher = hashlib.sha256(str((trainer.global_step, trainer.current_epoch)).encode())
     for value in module.state_dict().values():
@@ -99,7 +109,8 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    return hooks_story.tell(__file__, tmp_path_factory.mktemp("lightning"), kill_at=11, term_at=9)
+    place = tmp_path_factory.mktemp("lightning")
+    return hooks_story.tell(__file__, place, kill_at=11, term_at=9, variants=VARIANTS)
 
 
 def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
@@ -124,6 +135,10 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
+
+
+def test_workers_streams_and_validation_in_mid_epoch_resume_exactly(story: Story) -> None:
+    assert story.variants == dict.fromkeys(VARIANTS, ("same", "exact"))
 
 
 if __name__ == "__main__":

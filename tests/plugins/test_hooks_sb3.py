@@ -17,8 +17,9 @@ from tests.plugins.hooks_story import RUN, Story
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
-TOTAL = 512
+TOTAL = 256
 ROLLOUT = 32
+VARIANTS = {"DQN": 201}
 
 
 def make(seed: int = 3, algorithm: str = "PPO") -> Any:
@@ -31,7 +32,7 @@ def make(seed: int = 3, algorithm: str = "PPO") -> Any:
     return stable_baselines3.DQN("MlpPolicy", env, learning_starts=20, buffer_size=200, seed=seed)
 
 
-def train(store: Path, at_step: Callable[[int], None]) -> str:
+def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     import torch
     from ckptkit_hooks.sb3 import CheckpointCallback
     from stable_baselines3.common.callbacks import BaseCallback
@@ -43,8 +44,10 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
 
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
-    hook = CheckpointCallback(store, RUN, every_steps=64, keep_last_n=2, keep_best_n=1)
-    model = hook.resume_or_start(make(), TOTAL, callback=Tell())
+    hook = CheckpointCallback(
+        store, RUN, every_steps=64, every_episodes=6 if variant else None, keep_last_n=2, keep_best_n=1
+    )
+    model = hook.resume_or_start(make(algorithm=variant or "PPO"), TOTAL, callback=Tell())
     hasher = hashlib.sha256(str((model.num_timesteps, model._last_obs.tolist())).encode())
     for value in model.policy.state_dict().values():
         hasher.update(value.numpy().tobytes())
@@ -54,7 +57,8 @@ def train(store: Path, at_step: Callable[[int], None]) -> str:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    return hooks_story.tell(__file__, tmp_path_factory.mktemp("sb3"), kill_at=270, term_at=330)
+    place = tmp_path_factory.mktemp("sb3")
+    return hooks_story.tell(__file__, place, kill_at=150, term_at=170, variants=VARIANTS)
 
 
 def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story: Story) -> None:
@@ -63,22 +67,26 @@ def test_a_killed_and_resumed_run_ends_like_one_that_was_never_interrupted(story
 
 
 def test_a_damaged_newest_checkpoint_is_skipped_with_the_reason(story: Story) -> None:
-    hooks_story.fell_back(story, to=192)
+    hooks_story.fell_back(story, to=64)
 
 
 def test_sigterm_saves_first_and_ends_with_143(story: Story) -> None:
-    hooks_story.saved_first(story, at=331)
+    hooks_story.saved_first(story, at=171)
 
 
 def test_only_the_last_and_the_best_are_kept(story: Story) -> None:
     assert len(story.finished.steps) in (2, 3)
-    assert story.finished.steps[-1] == 512
+    assert story.finished.steps[-1] == 256
 
 
 def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) -> None:
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
+
+
+def test_off_policy_training_is_stopped_and_resumed_alike(story: Story) -> None:
+    assert story.variants == {"DQN": ("same", "exact")}
 
 
 if __name__ == "__main__":
