@@ -130,6 +130,56 @@ def test_a_run_killed_twice_in_a_save_and_resumed_as_printed_ends_as_if_nothing_
     assert manifest["parent"] == {"run": "ppo_agent/second", "step": 20}
 
 
+ANYWHERE = """\
+import os, shutil, signal, sys, torch
+from pathlib import Path
+from ckptkit import CheckpointStore
+from ckptkit_sb3 import CheckpointBoundary
+from training.trainer import train
+from training.config import combined
+from training.writing import CheckpointWriter
+
+torch.set_num_threads(1)
+base, store = Path(sys.argv[1], "base"), Path(sys.argv[1], "store")
+small = {"total_timesteps": 64, "agent_kwargs": {"n_steps": 64, "n_epochs": 1}, "keep_last_n_checkpoints": 1}
+fields = {**small, "checkpoint_dir": str(base), "run_id": "run1"}
+run, model = train(fields)
+model.learn(64, reset_num_timesteps=False, callback=CheckpointBoundary(lambda model: None))
+kinds = {"os.rename", "os.link", "os.mkdir", "os.remove", "shutil.rmtree", "open"}
+for count in range(1, 1000):
+    shutil.rmtree(store, ignore_errors=True)
+    shutil.copytree(base, store)
+    pid = os.fork()
+    if pid == 0:
+        here = CheckpointWriter(type(run)("ppo_agent", "run1", store), combined({}, fields), [])
+        def hook(name, args):
+            global count
+            reads = name == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR)
+            if name in kinds and str(store) in str(args) and not reads:
+                count -= 1
+                if count == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(hook)
+        here.save(model)
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    report = CheckpointStore(store).verify()
+    print("killed", *(f"{c.at.step}{'' if c.good else 'DAMAGED'}" for c in report.checkpoints))
+    if not os.WIFSIGNALED(status):
+        sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Kills a save, and the removal of the older checkpoint after it, at every file that is written, moved or removed."""
+
+
+def test_killed_anywhere_in_a_save_what_is_listed_verifies(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ANYWHERE, tmp_path], cwd=EXAMPLE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("killed")]
+    assert len(lines) > 20
+    old, new = lines[0][0], lines[-1][-1]
+    assert {tuple(steps) for steps in lines} == {(old,), (old, new), (new,)}
+
+
 def test_resuming_from_any_checkpoint_ends_the_same(whole: tuple[Path, str], tmp_path: Path) -> None:
     store, expected = whole
     for path in list_checkpoints(store, "whole", "ppo_agent")[::2]:
