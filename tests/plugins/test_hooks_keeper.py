@@ -1,6 +1,8 @@
 """What all hooks do with the store, with generators of NumPy as items."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,11 @@ def test_the_best_one_can_be_resumed_from(tmp_path: Path) -> None:
 def test_absurd_options_are_refused_before_training(tmp_path: Path, options: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         Keeper(tmp_path, RUN, **options)
+
+
+@pytest.mark.parametrize("hook", ["sb3", "hf", "lightning_", "keras_"])
+def test_importing_a_hook_imports_no_framework(hook: str) -> None:
+    heavy = "torch tensorflow stable_baselines3 transformers accelerate lightning keras numpy gymnasium h5py"
+    program = f"import sys, ckptkit_hooks.{hook}; print(sorted(set('{heavy}'.split()) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
