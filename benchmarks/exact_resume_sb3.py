@@ -1,6 +1,6 @@
 """Table of exact resume for Stable-Baselines3: algorithm x environment x save point, bytes, milliseconds, probe share.
 
-    python benchmarks/exact_resume_sb3.py [--only TEXT]
+    python benchmarks/exact_resume_sb3.py [--only PATTERN]
 
 For each pair of algorithm and environment, each in a process of its own: (1) trains without any checkpoint, then trains
 some more, then plays one episode; (2) trains the same, saves at three points, and is killed by SIGKILL; (3..5) load one
@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -247,7 +248,7 @@ HEAD = ["algorithm", "environment", "its state by", "save point", "exact", "zip"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="pairs whose 'algorithm / environment' contains this")
+    parser.add_argument("--only", default="", help="regular expression for 'algorithm / environment'")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     gymnasium.logger.min_level = gymnasium.logger.ERROR
@@ -260,7 +261,7 @@ def main() -> int:
         (name, build, where, env)
         for name, (build, places) in algorithms().items()
         for where, env in places.items()
-        if options.only in f"{name} / {where}"
+        if re.search(options.only, f"{name} / {where}")
     ]
     print("| " + " | ".join(HEAD) + " |")
     print("|" + "---|" * len(HEAD), flush=True)
