@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -590,3 +591,10 @@ def test_the_program_tells_an_error_in_two_lines(
     monkeypatch.setattr(sys, "argv", words)
     assert code.train.main() == 4
     assert capsys.readouterr().err.startswith(f"error: {path}: is not there, or no folder\n  in {here}: checkpoint-10,")
+
+
+def test_every_test_that_the_table_names_exists() -> None:
+    folders = Path(__file__).parent, Path(__file__).parents[1] / "plugins"
+    written = "".join(path.read_text() for folder in folders for path in folder.glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (EXAMPLE / "COVERAGE.md").read_text())
+    assert [name for name in named if f"def {name}(" not in written] == []
