@@ -411,6 +411,10 @@ def test_a_wrong_field_is_named() -> None:
         combined({}, {"keep_last_n_checkpoints": 0})
     with pytest.raises(UsageError, match="keep_last: Extra inputs are not permitted"):
         combined({}, {"keep_last": 3})
+    with pytest.raises(UsageError, match="env_id: Environment `Nope` doesn't exist"):
+        train({"env_id": "Nope-v9"})
+    with pytest.raises(UsageError, match="sac on CartPole-v1: The algorithm only supports"):
+        train({"algorithm": "sac"})
 
 
 def test_a_run_is_not_written_into_twice(copied: Path) -> None:

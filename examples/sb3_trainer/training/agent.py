@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+import gymnasium
 import stable_baselines3
 from ckptkit_sb3 import Sb3Backend
 from stable_baselines3.common.env_util import make_vec_env
@@ -13,8 +14,11 @@ from training.config import TrainingConfig
 
 
 def make_env(config: TrainingConfig) -> Any:
-    """Return the vector environment."""
-    return make_vec_env(config.env_id, n_envs=config.n_envs, seed=config.seed)
+    """Return the vector environment; raises UsageError when gymnasium knows none of that name."""
+    try:
+        return make_vec_env(config.env_id, n_envs=config.n_envs, seed=config.seed)
+    except gymnasium.error.Error as error:
+        raise UsageError(f"env_id: {' '.join(str(error).split())}") from error
 
 
 def build_model(config: TrainingConfig, env: Any) -> Any:
