@@ -4,6 +4,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     if _VERSION not in names and not {"data", "policy.pth"} <= names:
         return None
     files = {path.name: path}
-    beside = [f"{path.stem}{layout.METADATA}"]
+    beside = [f"{path.stem}{layout.METADATA}", *map(layout.Flat(path.parent, path.name).named, layout.BESIDE)]
     if match := _STEPS_NAME.match(path.stem):
         for kind in ("replay_buffer", "vecnormalize"):
             beside.append(f"{match['prefix']}_{kind}_{match['steps']}_steps.pkl")
@@ -54,9 +55,11 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     """
     name = layout.zip_name(directory, context)
     path = directory / name
-    state = layout.read_state(directory)
+    place = layout.place(directory, context)
+    state = layout.read_state(place)
     if state is not None:
-        return _describe_own(state)
+        own = _describe_own(state, name)
+        return own if place is directory else _with_noted(own, directory, name)
     try:
         data = layout.plain_data(path)
     except (DamagedError, OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
@@ -69,9 +72,7 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     episode: Any = noted.get("episode", data.get("_episode_num") or None)
     if layout.is_count(episode):
         counters["episode"] = int(episode)
-    mismatch = layout.episode_mismatch(directory, name)
-    if mismatch is not None:
-        raise BackendError(mismatch, hint="the metadata belongs to another zip: rename or remove it")
+    _require_match(directory, name)
     for key in ("run_id", "timestamp", "config"):
         if key in noted:
             metadata[key] = noted[key]
@@ -84,11 +85,30 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     )
 
 
-def _describe_own(state: Mapping[str, Any]) -> SavedItem:
+def _describe_own(state: Mapping[str, Any], name: str) -> SavedItem:
     try:
         grade, reason = state["exactness"]["grade"], state["exactness"]["reason"]
         counters = {str(k): int(v) for k, v in state["counters"].items()}
-        metadata = {"captured": True, "zip": layout.MODEL, "algorithm": state["agent"]["algorithm"]}
+        metadata = {"captured": True, "zip": name, "algorithm": state["agent"]["algorithm"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BackendError(f"{layout.STATE}: does not describe an agent ({error})") from error
     return SavedItem(metadata=metadata, counters=counters, exactness=Exactness(grade, reason))
+
+
+def _with_noted(own: SavedItem, directory: Path, name: str) -> SavedItem:
+    _require_match(directory, name)
+    noted = layout.noted_beside(directory, f"{Path(name).stem}{layout.METADATA}")
+    episode = noted.get("episode", own.counters.get("episode"))
+    if episode != own.counters.get("episode", episode):
+        raise BackendError(
+            f"{name}: the metadata beside it says episode {episode}, the state {own.counters['episode']}",
+            hint="the metadata belongs to another zip: rename or remove it",
+        )
+    known = {key: noted[key] for key in ("run_id", "timestamp", "config") if key in noted}
+    return replace(own, metadata={**own.metadata, **known})
+
+
+def _require_match(directory: Path, name: str) -> None:
+    mismatch = layout.episode_mismatch(directory, name)
+    if mismatch is not None:
+        raise BackendError(mismatch, hint="the metadata belongs to another zip: rename or remove it")

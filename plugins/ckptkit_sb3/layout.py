@@ -14,6 +14,8 @@ STATE = "state.json"
 ARRAYS = "state.npz"
 REPLAY = "replay_buffer.npz"
 ROLLOUT = "rollout_buffer.npz"
+BESIDE = (STATE, ARRAYS, REPLAY, ROLLOUT)
+"""What may lie beside the zip."""
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates", "_n_calls")
 MEMBERS = ("data", "policy.pth")
 """Members that an SB3 zip always has."""
@@ -24,12 +26,44 @@ MAX_DEPTH = 400
 _EPISODE_NAME = re.compile(r"(?:^|[_-])ep(?:isode)?[_-]?(\d+)$")
 
 
-def zip_name(directory: Path, context: CheckContext) -> str:
+class Flat:
+    """An item whose files lie among those of others, under flat names: ``ep000050.zip``, ``ep000050_state.json``.
+
+    ``/`` finds them by the names that they have in a folder of their own.
+    """
+
+    def __init__(self, folder: Path, zip_name: str) -> None:
+        self.folder = folder
+        self.stem = Path(zip_name).stem
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / self.named(name)
+
+    def named(self, name: str) -> str:
+        """Return the flat name of a file."""
+        return f"{self.stem}_{name}" if name in BESIDE else name
+
+
+Place = Path | Flat
+"""Where the files of an item are: something that ``/`` finds them in."""
+
+
+def place(directory: Place, context: CheckContext) -> Place:
+    """Return where the files of an item are: the folder, or flat in it where its zip has a name of its own."""
+    if isinstance(directory, Flat):
+        return directory
+    name = zip_name(directory, context)
+    flat = Flat(directory, name)
+    return flat if name != MODEL and (flat / STATE).is_file() | bool(context.metadata.get("captured")) else directory
+
+
+def zip_name(directory: Place, context: CheckContext) -> str:
     """Return the name of the item's zip: ``model.zip``, or the adopted one."""
     named = context.metadata.get("zip")
     if isinstance(named, str):
         return named
-    files = context.files or sorted(p.name for p in directory.iterdir())
+    folder = directory.folder if isinstance(directory, Flat) else directory
+    files = context.files or sorted(p.name for p in folder.iterdir())
     found = [f for f in files if f.endswith(".zip")]
     return MODEL if MODEL in found or not found else found[0]
 
@@ -48,7 +82,7 @@ def plain_data(path: Path) -> dict[str, Any]:
     return {k: v for k, v in data.items() if not (isinstance(v, dict) and ":serialized:" in v)}
 
 
-def read_state(directory: Path) -> dict[str, Any] | None:
+def read_state(directory: Place) -> dict[str, Any] | None:
     """Return ``state.json``, or None for an adopted zip; raises DamagedError when it cannot be read."""
     path = directory / STATE
     if not path.is_file():
@@ -59,7 +93,7 @@ def read_state(directory: Path) -> dict[str, Any] | None:
     return state
 
 
-def read_arrays(directory: Path) -> dict[str, Any]:
+def read_arrays(directory: Place) -> dict[str, Any]:
     """Return the arrays of ``state.npz`` by name, empty without the file."""
     path = directory / ARRAYS
     return read_npz(path) if path.is_file() else {}
@@ -90,7 +124,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def episode_mismatch(directory: Path, name: str) -> str | None:
+def episode_mismatch(directory: Place, name: str) -> str | None:
     """Return what is wrong when the metadata beside ``ep000050.zip`` speaks of another episode."""
     stem = Path(name).stem
     named, noted = _EPISODE_NAME.search(stem), noted_beside(directory, f"{stem}{METADATA}").get("episode")
@@ -99,7 +133,7 @@ def episode_mismatch(directory: Path, name: str) -> str | None:
     return f"{stem}{METADATA} says episode {noted}, the file name {int(named[1])}"
 
 
-def noted_beside(directory: Path, name: str) -> dict[str, Any]:
+def noted_beside(directory: Place, name: str) -> dict[str, Any]:
     """Return the metadata that a trainer wrote beside its zip, empty without the file.
 
     Raises:

@@ -72,7 +72,7 @@ def record(model: Any) -> dict[str, Any]:
 def prove(directory: Path, context: LoadContext) -> Proof:
     """Load into a fresh agent and compare with the probe, part by part."""
     recorded = context.probe
-    state = layout.read_state(directory)
+    state = layout.read_state(layout.place(directory, context))
     if not recorded or state is None:
         return Proof("unproven", "no proof was recorded with it")
     if not {"env", "model"} & set(context.factories):

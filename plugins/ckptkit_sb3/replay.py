@@ -9,6 +9,7 @@ from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder, class_name
 from ckptkit_sb3.layout import REPLAY as FILE
+from ckptkit_sb3.layout import Place
 
 _SKIP = frozenset({"observation_space", "action_space", "device", "env", "replay_buffer"})
 
@@ -79,7 +80,7 @@ def fits(description: Mapping[str, Any], buffer: Any) -> None:
 
 
 def plan(
-    description: Mapping[str, Any], buffer: Any, directory: Path, arrays: Mapping[str, Any], decoder: Decoder
+    description: Mapping[str, Any], buffer: Any, directory: Place, arrays: Mapping[str, Any], decoder: Decoder
 ) -> None:
     """Check that the file fits and collect the assignments that fill the buffer from it."""
     fits(description, buffer)

@@ -97,13 +97,14 @@ class Resumed:
 def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     """Load an item; see ``Sb3Backend.load`` for the arguments and errors."""
     structure.refuse(directory, context)
-    state = layout.read_state(directory)
+    place = layout.place(directory, context)
+    state = layout.read_state(place)
     zip_path = directory / layout.zip_name(directory, context)
     if state is None:
         return _load_bare(zip_path, directory, target, context)
     model = _model(zip_path, directory, target, context, state)
     try:
-        parameters, decoder, arrays, rest = _planned(model, zip_path, directory, state)
+        parameters, decoder, arrays, rest = _planned(model, zip_path, place, state)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # a field of another type than save writes
         raise DamagedError(f"{layout.STATE}: not well formed ({type(error).__name__}: {error})") from error
     generators = capture.take_rng()
@@ -126,7 +127,7 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
 
 
 def _planned(
-    model: Any, zip_path: Path, directory: Path, state: Any
+    model: Any, zip_path: Path, directory: layout.Place, state: Any
 ) -> tuple[Parameters, Any, dict[str, Any], rollout.Rest | None]:
     """Check all of a state against an algorithm and return what will put it in; changes nothing."""
     _fits(model, state["agent"])

@@ -17,7 +17,7 @@ from typing import Any
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import replay
 from ckptkit_sb3.encoding import class_name
-from ckptkit_sb3.layout import ROLLOUT, read_npz
+from ckptkit_sb3.layout import ROLLOUT, Place, read_npz
 from ckptkit_sb3.progress import Progress
 
 _KNOWN = frozenset({
@@ -92,7 +92,7 @@ class Rest:
     count: int
 
     @classmethod
-    def read(cls, description: Mapping[str, Any], model: Any, directory: Path) -> "Rest":
+    def read(cls, description: Mapping[str, Any], model: Any, directory: Place) -> "Rest":
         """Read the rows and check that they fit the algorithm, which is not changed.
 
         Raises:

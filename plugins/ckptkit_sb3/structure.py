@@ -4,6 +4,7 @@ import base64
 import binascii
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,16 @@ MAX_PTH = 8 << 30
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
 
 
-def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
+def check(directory: layout.Place, context: CheckContext) -> Iterator[Problem]:
     """Yield everything that is wrong with the files of an item."""
+    where = layout.place(directory, context)
+    for problem in _check(where, context):
+        if isinstance(where, layout.Flat) and problem.file is not None:
+            problem = replace(problem, file=where.named(problem.file))
+        yield problem
+
+
+def _check(directory: layout.Place, context: CheckContext) -> Iterator[Problem]:
     name = layout.zip_name(directory, context)
     native = context.metadata.get("captured", (directory / layout.STATE).is_file())
     if not (directory / name).is_file():
@@ -27,7 +36,7 @@ def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
         yield from check_model_zip(directory / name, name)
     if native:
         yield from _check_state(directory)
-    else:
+    if not native or isinstance(directory, layout.Flat):
         yield from _check_adopted(directory, name)
     for file in context.files:
         path = directory / file
@@ -37,7 +46,7 @@ def check(directory: Path, context: CheckContext) -> Iterator[Problem]:
             yield from pickles.check_pickle_file(path, file=file)
 
 
-def _check_adopted(directory: Path, name: str) -> Iterator[Problem]:
+def _check_adopted(directory: layout.Place, name: str) -> Iterator[Problem]:
     try:
         mismatch = layout.episode_mismatch(directory, name)
     except CkptkitError as error:
@@ -46,7 +55,7 @@ def _check_adopted(directory: Path, name: str) -> Iterator[Problem]:
         yield Problem("sb3-metadata", mismatch, file=f"{Path(name).stem}{layout.METADATA}")
 
 
-def refuse(directory: Path, context: CheckContext) -> None:
+def refuse(directory: layout.Place, context: CheckContext) -> None:
     """Raise UnsafeContentError or DamagedError for the worst problem of an item, before anything of it is loaded."""
     problems = [p for p in check(directory, context) if fails([p])]
     for p in sorted(problems, key=lambda p: p.severity != "unsafe"):
@@ -111,11 +120,11 @@ def _check_serialized(value: Any, where: str, file: str) -> Iterator[Problem]:
             yield from pickles.check_pickle(content, file=file, where=where)
 
 
-def _check_state(directory: Path) -> Iterator[Problem]:
+def _check_state(directory: layout.Place) -> Iterator[Problem]:
     try:
         state = layout.read_state(directory)
     except (DamagedError, OSError) as error:
-        yield Problem("sb3-state", str(error).removeprefix(f"{layout.STATE}: "), file=layout.STATE)
+        yield Problem("sb3-state", str(error).removeprefix(f"{(directory / layout.STATE).name}: "), file=layout.STATE)
         return
     if state is None:
         yield Problem("file-missing", "the state beside the zip is missing", file=layout.STATE)
