@@ -102,5 +102,20 @@ def test_arrays_resume_exactly_between_epochs_and_are_graded_in_the_middle(story
     assert story.variants == {"arrays": ("same", "exact"), "arrays-mid-epoch": ("differs", "not-captured")}
 
 
+def test_a_batch_that_fit_only_looked_at_is_given_again() -> None:
+    from ckptkit_hooks.keras_feed import Feed
+
+    feed = Feed(iter(range(9)))
+    looked = feed._generate()
+    assert [next(looked), next(looked)] == [0, 1]
+    assert feed.ahead == 2
+    trained = []
+    for batch in feed._generate():
+        trained.append(batch)
+        feed.trained(1)
+    assert trained == list(range(9))
+    assert feed.ahead == 0
+
+
 if __name__ == "__main__":
     hooks_story.main(train)
