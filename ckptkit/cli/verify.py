@@ -119,13 +119,19 @@ def _rehearsed(
         if c.good and c.manifest is not None:
             chosen = Chosen(c.at, c.manifest)
             done = rehearsal.rehearse(store.storage, chosen, steps=steps, template=template, seconds=seconds)
-            output.talk(f"{c.at.ref}: rehearsed twice; compared: {', '.join(done.compared) or 'nothing'}", quiet=quiet)
+            output.talk(f"{c.at.ref}: rehearsed twice; compared: {_shortened(done.compared)}", quiet=quiet)
             c = replace(c, proofs={**c.proofs, REHEARSED: done.proof})
             if done.proof.verdict == "differs":
                 problem = Problem("rehearsal-differs", done.proof.reason or "differs", item=REHEARSED)
                 c = replace(c, problems=[*c.problems, problem])
         results.append(c)
     return replace(report, checkpoints=results)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    if len(names) > 5:
+        return f"{', '.join(names[:2])}, ... {names[-1]} ({len(names)} in all)"
+    return ", ".join(names) or "nothing"
 
 
 def _talk(report: "Report", *, quiet: bool) -> None:

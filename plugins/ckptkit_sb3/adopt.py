@@ -104,7 +104,7 @@ def _with_noted(own: SavedItem, directory: Path, name: str) -> SavedItem:
             f"{name}: the metadata beside it says episode {episode}, the state {own.counters['episode']}",
             hint="the metadata belongs to another zip: rename or remove it",
         )
-    known = {key: noted[key] for key in ("run_id", "timestamp", "config") if key in noted}
+    known: dict[str, Any] = {key: noted[key] for key in ("run_id", "timestamp", "config") if key in noted}
     return replace(own, metadata={**own.metadata, **known})
 
 
