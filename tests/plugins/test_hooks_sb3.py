@@ -15,7 +15,7 @@ from ckptkit import CheckpointStore
 from tests.plugins import hooks_story
 from tests.plugins.hooks_story import RUN, Story
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.slow
 
 TOTAL = 256
 ROLLOUT = 32
