@@ -225,4 +225,4 @@ def test_checking_imports_no_framework(saved: tuple[Path, SavedItem]) -> None:
 
 def test_an_item_without_its_zip_says_so(tmp_path: Path) -> None:
     problems = list(BACKEND.check(tmp_path, context=CheckContext([])))
-    assert [p.code for p in problems] == ["missing-file"]
+    assert [p.code for p in problems] == ["file-missing"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ckptkit_sb3 import CheckpointBoundary
 from sb3_agents import AGENTS, BACKEND, Saves, check, envs, load, load_context, off, on, save
@@ -143,6 +144,16 @@ def test_a_lost_or_damaged_rollout_is_found(tmp_path: Path) -> None:
     assert [p.file for p in check(folder, item)] == ["rollout_buffer.npz"]
     (folder / "rollout_buffer.npz").unlink()
     assert [p.code for p in check(folder, item)] == ["file-missing"]
+
+
+def test_lost_rows_of_a_rollout_fail_the_proof(tmp_path: Path) -> None:
+    saves, _ = run(AGENTS["a2c"], tmp_path, every_steps=14)
+    folder, item = saves.made[0]
+    with np.load(folder / "rollout_buffer.npz") as file:
+        rows = {name: file[name] for name in file.files}
+    np.savez(folder / "rollout_buffer.npz", **{**rows, "rewards": rows["rewards"] * 0})
+    proof = BACKEND.prove(folder, context=load_context(folder, item, model=lambda: AGENTS["a2c"](9)))
+    assert proof == Proof("differs", "differs in rollout_buffer")
 
 
 def test_another_length_of_rollouts_is_refused_and_the_target_unchanged(tmp_path: Path) -> None:
