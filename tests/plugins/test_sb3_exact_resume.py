@@ -128,6 +128,7 @@ CHILD = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ppo normalized", "sac"])
 def test_a_killed_run_resumed_in_a_new_process_ends_the_same(name: str, tmp_path: Path) -> None:
     program = CHILD.format(here=str(Path(__file__).parent))
