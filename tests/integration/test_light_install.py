@@ -66,7 +66,11 @@ def test_resume_cmd(four_kinds_store: Path) -> None:
 
 def test_backends_says_what_to_install(four_kinds_store: Path) -> None:
     found = json.loads(light("backends", "--format", "json", store=four_kinds_store))["backends"]
-    assert {b["name"]: b["state"] for b in found} == dict.fromkeys(four_kinds.ITEMS.values(), "verify only")
+    states = {b["name"]: b["state"] for b in found}
+    assert {name: states[name] for name in four_kinds.ITEMS.values()} == dict.fromkeys(
+        four_kinds.ITEMS.values(), "verify only"
+    )
+    assert states["files"] == "usable"
     assert all("pip install" in b["remedy"] for b in found)
 
 
