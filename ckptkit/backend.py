@@ -4,6 +4,10 @@ A backend is a class without constructor arguments, named by an entry point of t
 entry-point name (= ``Backend.name``) and ``format_version`` are what manifests store for ever. Only ``Backend`` is
 required; each ``Supports*`` protocol is a power that a backend may add. Backends never import their framework at
 module level, nor in ``can_save``, ``recognise``, ``describe`` and ``check``; they never unpickle in ``check``.
+
+Two class attributes are optional: ``requires``, a tuple of the modules of the framework (``ckptkit backends`` says
+which are missing), and ``explicit_only = True``, for a backend that is never detected by content, only named
+(``NAME:BACKEND=PATH``).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
