@@ -1,6 +1,7 @@
 """Environments whose state lives in a C library that can tell it: MuJoCo's data, the Arcade Learning Environment."""
 
 import importlib
+import math
 from typing import Any
 
 from ckptkit.errors import BackendError
@@ -42,11 +43,20 @@ def put_mujoco(env: Any, value: dict[str, Any]) -> None:
             array[...] = saved
 
 
-def take_ale(env: Any) -> dict[str, Any] | None:
-    """Return the emulator's serialized state with its random generator, or None when it is no ALE environment."""
+def take_ale(env: Any) -> list[dict[str, Any]]:
+    """Return what may be the whole state of an ALE environment, empty when it is none.
+
+    That is the emulator's serialized state with its random generator, and one thing that it cannot be asked: the action
+    it did last, which it does again where its actions are sticky (a quarter of the frames by default). So there is
+    one candidate for each action; the self-test says which is right (all of them, where none is going to be repeated).
+    """
     if not is_kind(getattr(env, "ale", None), *_ALE_INTERFACE):
-        return None
-    return {"state": env.ale.cloneState(include_rng=True).__getstate__()}
+        return []
+    state = env.ale.cloneState(include_rng=True).__getstate__()
+    actions: list[int | None] = []
+    if _stickiness(env):
+        actions += [int(action.value) for action in env._action_set]
+    return [{"state": state, "last_action": action} for action in actions or [None]]
 
 
 def put_ale(env: Any, value: dict[str, Any]) -> None:
@@ -55,11 +65,21 @@ def put_ale(env: Any, value: dict[str, Any]) -> None:
     state = kind.__new__(kind)
     try:
         state.__setstate__(value["state"])
+        last = value.get("last_action")
+        if last is not None and 0 < _stickiness(env) < 1:
+            action = importlib.import_module("ale_py").Action(last)
+            for _ in range(math.ceil(_SURE / math.log(_stickiness(env)))):
+                env.ale.act(action)  # each is done unless the one before sticks
         env.ale.restoreState(state)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BackendError(f"the emulator does not take the saved state: {error}") from error
 
 
+def _stickiness(env: Any) -> float:
+    return float(env.ale.getFloat("repeat_action_probability"))
+
+
+_SURE = math.log(1e-18)
 _MUJOCO_DATA = ("mujoco._structs.MjData", "mujoco.MjData")
 _ALE_INTERFACE = ("ale_py._ale_py.ALEInterface", "ale_py.ALEInterface")
 

@@ -24,6 +24,8 @@ _REPLAY_HELP = "ckptkit_sb3.checkpointable(factory, replay=True) brings such env
 
 Own = tuple[Any, int]
 """What a strategy says itself, and from which level on attributes are needed beside it."""
+Strategy = Callable[[Any], list[Own]]
+"""Returns the candidates for the state of an environment, of which the self-test picks one; none where it cannot."""
 
 
 def missing(reason: str) -> dict[str, Any]:
@@ -61,28 +63,25 @@ def take(
         barrier: the seed with which it was reset just now, if it was.
         tested: whether to test; without, the first strategy that can say everything is taken.
     """
-    reasons = []
+    reasons: dict[str, str] = {}
     test = selftest.SelfTest(env, futures, fresh_env)
-    strategies = _STRATEGIES if barrier is None else {"barrier": lambda env: ({"seed": barrier}, len(levels_of(env)))}
-    for name, strategy in strategies.items():
-        found = strategy(env)
-        if found is None:
-            continue
+    strategies = _STRATEGIES if barrier is None else {"barrier": lambda env: [({"seed": barrier}, len(levels_of(env)))]}
+    for name, found in ((name, own) for name, strategy in strategies.items() for own in strategy(env)):
         own_arrays: dict[str, Any] = {}
         description, left_out = _describe(name, found, env, own_arrays, prefix)
         if left_out:
-            reasons.append(f"{name}: cannot say {', '.join(left_out)}")
+            reasons[name] = f"{name}: cannot say {', '.join(left_out)}"
             continue
         verdict = test.run(_put(_first_levels(description, test.depth), own_arrays)) if tested else selftest.Result()
         if verdict.differs:
-            reasons.append(f"{name}: {verdict.reason}")
+            reasons[name] = f"{name}: {verdict.reason}"
             continue
         arrays.update(own_arrays)
         grade, reason = ("exact", None) if barrier is None else ("exact-with-barrier", _BARRIER)
         if verdict.reason:
             grade, reason = "not-captured", verdict.reason
         return {**description, "grade": grade, "reason": reason}
-    return missing("; ".join([*reasons, _REPLAY_HELP]))
+    return missing("; ".join([*reasons.values(), _REPLAY_HELP]))
 
 
 def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Callable[[], None]:
@@ -152,12 +151,12 @@ def _put(description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Callable[
     return lambda fresh: plan(fresh, description, arrays)()
 
 
-def _protocol(env: Any) -> Own | None:
+def _protocol(env: Any) -> list[Own]:
     inner = levels_of(env)[0]
     names = _protocol_of(inner)
     if names is None:
-        return None
-    return {"state": getattr(inner, names[0])(), "np_random": vars(inner).get("_np_random")}, 1
+        return []
+    return [({"state": getattr(inner, names[0])(), "np_random": vars(inner).get("_np_random")}, 1)]
 
 
 def _put_protocol(levels: list[Any], own: Any) -> None:
@@ -176,21 +175,20 @@ def _protocol_of(inner: Any) -> tuple[str, str] | None:
     return None
 
 
-def _mujoco(env: Any) -> Own | None:
+def _mujoco(env: Any) -> list[Own]:
     own = known_envs.take_mujoco(levels_of(env)[0])
-    return None if own is None else (own, 0)
+    return [] if own is None else [(own, 0)]
 
 
-def _ale(env: Any) -> Own | None:
-    own = known_envs.take_ale(levels_of(env)[0])
-    return None if own is None else (own, 0)
+def _ale(env: Any) -> list[Own]:
+    return [(own, 0) for own in known_envs.take_ale(levels_of(env)[0])]
 
 
-def _attributes(env: Any) -> Own | None:
-    return None, 0
+def _attributes(env: Any) -> list[Own]:
+    return [(None, 0)]
 
 
-def _replay(env: Any) -> Own | None:
+def _replay(env: Any) -> list[Own]:
     import numpy as np
 
     for i, level in enumerate(levels_of(env)):
@@ -199,8 +197,9 @@ def _replay(env: Any) -> Own | None:
             actions = [a for a in log if a is not None]
             stacked = np.stack(actions) if actions else None
             resets = [k for k, a in enumerate(log) if a is None]
-            return {"seed": level.ckptkit_seed, "actions": stacked, "resets": resets, "length": len(log)}, i + 1
-    return None
+            own = {"seed": level.ckptkit_seed, "actions": stacked, "resets": resets, "length": len(log)}
+            return [(own, i + 1)]
+    return []
 
 
 def _put_replay(levels: list[Any], own: Any) -> None:
@@ -210,7 +209,7 @@ def _put_replay(levels: list[Any], own: Any) -> None:
     wrapper.ckptkit_replay(own["seed"], [None if k in resets else next(actions) for k in range(own["length"])])
 
 
-_STRATEGIES: dict[str, Callable[[Any], Own | None]] = {
+_STRATEGIES: dict[str, Strategy] = {
     "protocol": _protocol,
     "mujoco": _mujoco,
     "ale": _ale,

@@ -5,7 +5,8 @@ from typing import Any
 
 import gymnasium
 import pytest
-from ckptkit_sb3 import checkpointable
+from ckptkit_sb3 import checkpointable, single_env
+from ckptkit_sb3.selftest import Futures
 from sb3_agents import Saves, common, go_on, load, train
 from stable_baselines3 import A2C
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -53,3 +54,20 @@ def test_a_box2d_world_goes_on_exactly_by_replay(tmp_path: Path) -> None:
 def test_a_box2d_world_that_outlives_its_reset_fails_the_self_test_of_a_plain_barrier(tmp_path: Path) -> None:
     grade, strategy, _ = resumes_exactly(lambda: gymnasium.make("BipedalWalker-v3"), tmp_path, barrier=7)
     assert (grade, strategy) == ("not-captured", "none")
+
+
+def test_the_action_that_an_atari_emulator_may_repeat_is_part_of_its_state() -> None:
+    import ale_py
+
+    gymnasium.register_envs(ale_py)
+    last = []
+    for seed in range(5):  # a quarter of the frames repeat the action before; the emulator does not tell which that was
+        env = gymnasium.make("ALE/Breakout-v5", obs_type="ram")
+        env.reset(seed=seed)
+        env.action_space.seed(seed)
+        for _ in range(30 + seed):
+            env.step(env.action_space.sample())
+        taken = single_env.take(env, {}, "env0/", Futures([env]))
+        assert taken["grade"] == "exact"
+        last.append(dict(taken["own"]["items"])["last_action"])
+    assert len(set(last)) > 1
