@@ -1,8 +1,11 @@
 """The laws for ``safetensors``: a policy in training with all its parts, a bare module, and a dict of arrays."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import safetensors.torch
 import torch
 from ckptkit_safetensors import Policy, SafetensorsBackend
 
@@ -19,6 +22,21 @@ def make_policy(width: int = 4) -> Policy:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
     return Policy(model, optimizer, scheduler, preprocessor={"mean": [0.5]}, extra={"epoch": 0})
+
+
+def _reset(path: Path, name: str) -> None:
+    """Lose one tensor: it is all ones again, in a file that is whole."""
+    with safetensors.safe_open(path, "pt") as opened:
+        metadata = opened.metadata()
+    tensors = safetensors.torch.load_file(path)
+    tensors[name] = torch.ones_like(tensors[name])
+    safetensors.torch.save_file(tensors, path, metadata)
+
+
+def _edit(path: Path, change: Callable[[Any], object]) -> None:
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
 
 
 class TestPolicy(BackendTests):
@@ -51,6 +69,22 @@ class TestPolicy(BackendTests):
 
     def factories(self) -> Any:
         return {"model": make_policy}
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        return {
+            "a weight": lambda folder: _reset(folder / "policy.safetensors", "0.weight"),
+            "the running mean": lambda folder: _reset(folder / "policy.safetensors", "1.running_mean"),
+            "a pending gradient": lambda folder: _reset(folder / "gradients.safetensors", "0.weight"),
+            "the moments of the optimizer": lambda folder: _edit(
+                folder / "optimizer_state.pth", lambda state: state["state"][0]["exp_avg"].zero_()
+            ),
+            "the step of the scheduler": lambda folder: _edit(
+                folder / "scheduler_state.pth", lambda state: state.update(last_epoch=0)
+            ),
+            "the processor's settings": lambda folder: (folder / "preprocessor_config.json").write_text(
+                '{"mean":[0.0]}', encoding="utf-8"
+            ),
+        }
 
 
 class TestDictOfArrays(BackendTests):

@@ -1,6 +1,8 @@
 """The laws for ``tf-data``: a shuffled, repeated, batched and prefetched pipeline, over more than one epoch."""
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,18 @@ class TestTfData(BackendTests):
 
     def advance(self, item: PersistentIterator) -> object:
         return {name: value.numpy() for name, value in next(item).items()}, item.batches_seen
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        def lose_the_position(folder: Path) -> None:
+            for old in folder.glob("iterator.*"):
+                old.unlink()
+            PersistentIterator(shuffled).write(str(folder / "iterator"))
+
+        def lose_the_definition(folder: Path) -> None:
+            sheet = folder / "tfdata.json"
+            sheet.write_text(json.dumps(json.loads(sheet.read_text()) | {"fingerprint": "0" * 64}))
+
+        return {"the position": lose_the_position, "the definition": lose_the_definition}
 
     def factories(self) -> Mapping[str, Callable[[], Any]]:
         return {"dataset": shuffled}
