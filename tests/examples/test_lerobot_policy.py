@@ -1,154 +1,44 @@
-"""The policy example: checkpoints as the document draws them, killed, resumed as printed, and bad input."""
+"""The policy example: checkpoints as the document draws them, killed and resumed as printed."""
 
 import json
-import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import lerobot_example
 import pytest
 import torch
 import yaml
-from ckptkit_numpy import GlobalRng
-from safetensors.torch import load_file, save_file
+from lerobot_example import (
+    DRAWN,
+    ID,
+    KILLER,
+    RUN,
+    Train,
+    as_older_trainer_left_it,
+    ckptkit,
+    digest_in,
+    environment,
+    keep_until,
+    listed,
+)
+from safetensors.torch import load_file
 
 from ckptkit.errors import (
-    BackendError,
-    CkptkitError,
-    ConflictError,
     DamagedError,
     InconsistentSetError,
     NotFound,
-    RefusedError,
-    RunNameError,
     UnsafeContentError,
-    UsageError,
 )
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lerobot_policy"
-CKPTKIT = Path(sys.executable).with_name("ckptkit")
-RUN, ID = "my_training_run", "ISdept/piper_arm"
-DRAWN = ["optimizer_state.pth", "policy.safetensors", "postprocessor_config.json", "preprocessor_config.json"]
-MODULES = ("train", "training", "policy", "dataset", "config", "checkpoints")
-KILLER = """\
-import os, runpy, signal, sys
-event, mark, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-def hook(name, args):
-    global count
-    if name == event and any(mark in str(a) for a in args):
-        count -= 1
-        if count == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
-sys.argv = sys.argv[4:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-"""Runs a program and kills it at the count-th time that an audit event mentions a word."""
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the example with a smaller configuration: the documented command lines run in it as they are."""
-    folder = tmp_path_factory.mktemp("example") / "lerobot_policy"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "outputs", "__pycache__"))
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    config |= {"steps": 50, "save_every": 10, "log_every": 10, "eval_episodes": 1}
-    config["policy"] |= {"hidden": 16, "diffusion_steps": 4}
-    config["data"]["batch_size"] = 256  # 15 batches in an epoch
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def code(program: Path) -> Iterator[SimpleNamespace]:
-    """The modules of the example, imported; other examples have modules of the same names."""
-    before = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
-    sys.path.insert(0, str(program / "src"))
-    threads = torch.get_num_threads()
-    with GlobalRng():
-        yield SimpleNamespace(**{name: __import__(name) for name in MODULES})
-    torch.set_num_threads(threads)
-    sys.path.remove(str(program / "src"))
-    for name in MODULES:
-        sys.modules.pop(name, None)
-    sys.modules.update(before)
-
-
-@pytest.fixture(scope="module")
-def whole(program: Path) -> str:
-    """The digest of a run that was never interrupted, started from scratch as documented."""
-    line = f"python src/train.py --output_dir ./outputs/{RUN} --dataset_id {ID}"
-    done = subprocess.run(line, shell=True, cwd=program, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"note: data/{ID} is not there, and nothing is downloaded")
-    return digest_in(done.stdout)
-
-
-Train = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def here(program: Path, whole: str, tmp_path: Path) -> Path:
-    """A copy of the finished run's folder, in a store of its own."""
-    shutil.copytree(program / "outputs", tmp_path / "outputs")
-    return tmp_path / "outputs" / RUN
-
-
-@pytest.fixture
-def train(code: SimpleNamespace, program: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """``train`` of the example, in the folder of the example."""
-    monkeypatch.chdir(program)
-    return lambda output_dir=here, dataset_id=ID, **more: code.train.train(output_dir, dataset_id, **more)
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
-def digest_in(output: str) -> str:
-    return next(line.removeprefix("digest ") for line in output.splitlines() if line.startswith("digest "))
-
-
-def ckptkit(store: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([CKPTKIT, "--store", store, *words], capture_output=True, text=True, timeout=60, cwd=cwd)
-
-
-def listed(store: Path) -> list[int]:
-    return [int(line.split("\t")[1]) for line in ckptkit(store, "list").stdout.splitlines()[1:]]
-
-
-def keep_until(run: Path, step: int) -> Path:
-    """Remove the checkpoints after a step, as if the run had been killed there; return the last one left."""
-    for later in range(step + 10, 51, 10):
-        shutil.rmtree(run / f"checkpoint-{later}")
-    return run / f"checkpoint-{step}"
-
-
-def as_older_trainer_left_it(run: Path, step: int) -> Path:
-    """Replace the run by one checkpoint of the four drawn files, written with torch and safetensors alone."""
-    old = run / f"checkpoint-{step}"
-    weights, optimizer = load_file(old / "policy.safetensors"), torch.load(old / "optimizer_state.pth")
-    configs = {name: (old / name).read_bytes() for name in DRAWN[2:]}
-    shutil.rmtree(run)
-    old.mkdir(parents=True)
-    save_file(weights, old / "policy.safetensors")
-    for group in optimizer["param_groups"]:
-        del group["initial_lr"]  # what a schedule leaves there
-    torch.save(optimizer, old / "optimizer_state.pth")
-    for name, content in configs.items():
-        (old / name).write_bytes(content)
-    return old
-
+# pytest finds fixtures among the names of a module
+code, here, program, train, whole = (
+    getattr(lerobot_example, name) for name in ("code", "here", "program", "train", "whole")
+)
 
 # As documented
 
@@ -390,211 +280,3 @@ def test_a_processor_that_is_not_what_it_should_be_is_refused(
     path.write_text(json.dumps(config))
     with pytest.raises(DamagedError, match=f"preprocessor_config.json: .*{message}"):
         train(resume_from_checkpoint=path.parent)
-
-
-# Bad input
-
-
-def test_a_checkpoint_that_is_not_there_is_told_with_those_that_are(here: Path, train: Train) -> None:
-    with pytest.raises(NotFound, match="checkpoint-45: is not there") as caught:
-        train(resume_from_checkpoint=here / "checkpoint-45")
-    assert "checkpoint-10, checkpoint-20" in caught.value.hint
-
-
-def test_a_name_without_a_step_is_refused(here: Path, train: Train) -> None:
-    with pytest.raises(UsageError, match="its name does not give the step"):
-        train(resume_from_checkpoint=(here / "checkpoint-40").rename(here / "newest"))
-
-
-def test_a_checkpoint_under_another_number_is_refused(here: Path, train: Train) -> None:
-    with pytest.raises(DamagedError, match="says step 40, but its name 'checkpoint-41' says 41"):
-        train(resume_from_checkpoint=keep_until(here, 40).rename(here / "checkpoint-41"))
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_missing_file_is_named(here: Path, train: Train, name: str) -> None:
-    (here / "checkpoint-50" / name).unlink()
-    with pytest.raises(DamagedError, match=f"@50: {name}: is missing"):
-        train(resume_from_checkpoint=here / "checkpoint-50")
-
-
-def test_a_lost_manifest_makes_no_older_checkpoint(here: Path, train: Train) -> None:
-    last = keep_until(here, 40)
-    (last / "manifest.json").unlink()
-    with pytest.raises(DamagedError, match="checkpoint-40: lost its manifest"):
-        train(resume_from_checkpoint=last)
-
-
-def test_a_checkpoint_of_another_configuration_is_refused_field_by_field(
-    here: Path, program: Path, train: Train, tmp_path: Path
-) -> None:
-    config = yaml.safe_load((program / "config.yaml").read_text())
-    config["policy"]["hidden"], config["seed"], config["save_every"] = 32, 1, 25
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(RefusedError) as caught:
-        train(resume_from_checkpoint=here / "checkpoint-50", config=tmp_path / "other.yaml")
-    expected = "checkpoint-50: was trained otherwise: policy.hidden: 16 in it, 32 here; seed: 42 in it, 1 here"
-    assert caught.value.message == expected
-
-
-def test_fine_tuning_another_network_is_refused(here: Path, program: Path, train: Train, tmp_path: Path) -> None:
-    config = yaml.safe_load((program / "config.yaml").read_text())
-    config["policy"]["hidden"] = 32
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(BackendError, match=r"24 of another shape: 'time.weight'"):
-        train(
-            here.with_name("tuned"),
-            resume_from_checkpoint=here / "checkpoint-50",
-            fine_tune=True,
-            config=tmp_path / "other.yaml",
-        )
-
-
-def test_another_dataset_is_refused_field_by_field(here: Path, program: Path, train: Train, tmp_path: Path) -> None:
-    shutil.copytree(program / "data" / ID, tmp_path / "data" / ID)
-    (info := tmp_path / "data" / ID / "meta" / "info.json").write_text(info.read_text().replace('"0:20"', '"0:19"'))
-    with pytest.raises(
-        RefusedError, match=r"dataset.episodes: 20 in it, 19 here; dataset.frames: 4000 in it, 3800 here"
-    ):
-        train(resume_from_checkpoint=here / "checkpoint-50", data_root=tmp_path / "data")
-
-
-def test_a_new_run_does_not_start_over_an_old_one(here: Path, train: Train) -> None:
-    with pytest.raises(ConflictError, match="checkpoint-10: is there already, and verifies"):
-        train()
-
-
-def test_going_back_behind_a_good_checkpoint_is_refused(here: Path, train: Train) -> None:
-    with pytest.raises(ConflictError, match="checkpoint-40: is there already, and verifies") as caught:
-        train(resume_from_checkpoint=here / "checkpoint-30")
-    assert caught.value.hint.startswith("--resume_from_checkpoint")
-
-
-def test_a_checkpoint_of_an_older_trainer_is_never_overwritten(here: Path, train: Train) -> None:
-    as_older_trainer_left_it(here, 40)
-    with pytest.raises(ConflictError, match="checkpoint-40: is there already, and has no manifest"):
-        train()
-
-
-def test_two_checkpoints_of_one_step_are_refused(here: Path, train: Train) -> None:
-    shutil.copytree(here / "checkpoint-50", here / "a-copy-50")
-    with pytest.raises(ConflictError, match="a-copy-50 claims the same step"):
-        train(resume_from_checkpoint=here / "checkpoint-50")
-
-
-@pytest.mark.parametrize(
-    ("more", "kind", "message"),
-    [
-        ({"fine_tune": True}, UsageError, "--fine_tune needs a checkpoint"),
-        ({"steps": 0}, UsageError, "steps: Input should be greater than or equal to 1"),
-        ({"dataset_id": "../elsewhere"}, UsageError, "dataset id '../elsewhere' is none"),
-        ({"dataset_id": "a/b/c"}, UsageError, "dataset id 'a/b/c' is none"),
-        ({"config": "nowhere.yaml"}, UsageError, "nowhere.yaml: cannot be read"),
-        ({"output_dir": "out/.hidden"}, RunNameError, "'.hidden'"),
-    ],
-)
-def test_absurd_calls_are_refused(
-    here: Path, train: Train, more: dict[str, Any], kind: type[CkptkitError], message: str
-) -> None:
-    with pytest.raises(kind, match=message):
-        train(**{"output_dir": here.with_name("new"), **more})
-    assert not here.with_name("new").exists()
-
-
-def test_a_run_shorter_than_its_checkpoint_is_refused(here: Path, train: Train) -> None:
-    with pytest.raises(UsageError, match=r"checkpoint-50 is beyond the end of the run \(40\)"):
-        train(resume_from_checkpoint=here / "checkpoint-50", steps=40)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("policy: {heads: 4}", r"policy.heads: Extra inputs are not permitted"),
-        ("policy: {hidden: 0}", r"policy.hidden: Input should be greater"),
-        ("- 1", "does not hold fields"),
-        ("a: [", "is not YAML"),
-    ],
-)
-def test_a_wrong_configuration_names_the_field(code: SimpleNamespace, tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(UsageError, match=message):
-        code.config.load_config(tmp_path / "config.yaml")
-
-
-def test_the_configuration_file_shows_the_defaults(code: SimpleNamespace) -> None:
-    assert code.config.load_config(EXAMPLE / "config.yaml") == code.config.Config()
-
-
-def _no_info(root: Path) -> None:
-    (root / "meta" / "info.json").unlink()
-
-
-def _no_state(root: Path) -> None:
-    path = root / "meta" / "info.json"
-    path.write_text(path.read_text().replace('"observation.state"', '"observation.joints"'))
-
-
-def _no_data(root: Path) -> None:
-    next((root / "data").rglob("*.parquet")).unlink()
-
-
-def _cut_data(root: Path) -> None:
-    path = next((root / "data").rglob("*.parquet"))
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def _nan(root: Path) -> None:
-    path = next((root / "data").rglob("*.parquet"))
-    table = pq.read_table(path)
-    values = table.column("action").to_numpy().copy()
-    values[7] = np.nan
-    pq.write_table(table.set_column(table.schema.get_field_index("action"), "action", pa.array(values)), path)
-
-
-def _lost_frame(root: Path) -> None:
-    path = next((root / "data").rglob("*.parquet"))
-    table = pq.read_table(path)
-    pq.write_table(table.filter(np.arange(len(table)) != 5), path)
-
-
-@pytest.mark.parametrize(
-    ("damage", "kind", "message"),
-    [
-        (_no_info, NotFound, "is not a LeRobot dataset"),
-        (_no_state, DamagedError, "features has no 'observation.state'"),
-        (_no_data, DamagedError, r"file-000.parquet: is not there"),
-        (_cut_data, DamagedError, r"file-000.parquet: cannot be read"),
-        (_nan, DamagedError, "'action' holds NaN or infinity"),
-        (_lost_frame, DamagedError, "episode 0 does not hold its 200 frames in order"),
-    ],
-)
-def test_a_damaged_dataset_is_told_by_file(
-    program: Path,
-    code: SimpleNamespace,
-    whole: str,
-    tmp_path: Path,
-    damage: Callable[[Path], None],
-    kind: type[CkptkitError],
-    message: str,
-) -> None:
-    shutil.copytree(program / "data" / ID, tmp_path / ID)
-    damage(tmp_path / ID)
-    with pytest.raises(kind, match=message):
-        code.dataset.read_frames(code.dataset.resolve(ID, tmp_path, print))
-
-
-def test_the_program_tells_an_error_in_two_lines(
-    here: Path, code: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = str(here / "checkpoint-1")
-    words = ["train.py", "--output_dir", str(here), "--dataset_id", ID, "--resume_from_checkpoint", path]
-    monkeypatch.setattr(sys, "argv", words)
-    assert code.train.main() == 4
-    assert capsys.readouterr().err.startswith(f"error: {path}: is not there, or no folder\n  in {here}: checkpoint-10,")
-
-
-def test_every_test_that_the_table_names_exists() -> None:
-    folders = Path(__file__).parent, Path(__file__).parents[1] / "plugins"
-    written = "".join(path.read_text() for folder in folders for path in folder.glob("test_*.py"))
-    named = re.findall(r"`(test_\w+)`", (EXAMPLE / "COVERAGE.md").read_text())
-    assert [name for name in named if f"def {name}(" not in written] == []
