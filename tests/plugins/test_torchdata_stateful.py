@@ -10,7 +10,6 @@ from test_torchdata_exact_resume import KINDS, SAVES, Points, Run, resumed, save
 
 from ckptkit import CheckpointStore
 
-pytest.importorskip("torchdata")
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
 
