@@ -143,7 +143,7 @@ def killed(make: Callable[[int], Any], folder: Path) -> None:
                 return
             place.mkdir()
             item = BACKEND.save(model, place, context=SaveContext(step=model.num_timesteps))
-            said = {"grade": item.exactness.grade, "reason": item.exactness.reason, "boundary": item.boundary}
+            said = {"grade": item.captured.grade, "reason": item.captured.reasons, "boundary": item.boundary}
             (folder / f"{point}.json").write_text(json.dumps({**item.metadata, **said}))
 
         return now
@@ -236,7 +236,7 @@ def saves_of(build: Callable[[Any, int], Any], env: Callable[[], Any]) -> tuple[
 def judged(said: dict[str, Any], different: list[str]) -> str:
     at = said["boundary"]
     exact = "yes" if not different else "**no**"
-    if said["grade"] != "exact":
+    if said["grade"] != "complete":
         exact += f", graded {said['grade']}"
     elif different:
         exact += f", in {', '.join(different[:3])}"

@@ -131,7 +131,7 @@ def measured(iterator: PersistentIterator, place: Path) -> dict[str, Any]:
             times[probe].append(time.perf_counter() - begun)
     size = sum(p.stat().st_size for p in folder.iterdir())
     without, with_probe = (1000 * statistics.median(times[probe]) for probe in (False, True))
-    grade = [item.exactness.grade, item.exactness.reason]
+    grade = [item.captured.grade, item.captured.reasons]
     return {"folder": str(folder), "bytes": size, "ms": without, "probe": with_probe - without, "grade": grade,
             "hazards": list(item.hazards), "metadata": dict(item.metadata)}  # fmt: skip
 
@@ -164,7 +164,7 @@ def row(name: str, said: dict[str, Any], expected: str, found: str | None) -> li
         return [name, f"refused at save: {said['refused']}", "", "", ""]
     grade, reason = said["grade"]
     exact = "yes" if found == expected else "**no**"
-    note = "" if grade == "exact" else f"; graded {grade}: {reason}"
+    note = "" if grade == "complete" else f"; graded {grade}: {reason}"
     notes = [hazard for hazard in said["hazards"] if hazard.startswith("no probe")]
     share = f"{100 * said['probe'] / (said['ms'] + said['probe']):.0f} %" if not notes else "none: " + notes[0][10:]
     return [name, exact + note, f"{said['bytes'] / 1000:.1f} kB", f"{said['ms']:.0f} ms", share]

@@ -34,7 +34,7 @@ def fill(store: Path, count: int) -> None:
             (folder / name).mkdir(parents=True)
             (folder / name / "payload").write_bytes(b"x")
             file = {"path": f"{name}/payload", "size": 1, "digest": "blake3:" + "0" * 64}
-            items[name] = {"backend": backend, "format_version": 1, "exactness": {"grade": "exact"}, "files": [file]}
+            items[name] = {"backend": backend, "format_version": 1, "captured": {"grade": "complete"}, "files": [file]}
         fields = {
             "schema_version": "1.0",
             "run": "bench",

@@ -20,8 +20,8 @@ from ckptkit.problem import Problem
 __all__ = [
     "GRADES",
     "Backend",
+    "Captured",
     "CheckContext",
-    "Exactness",
     "Fingerprint",
     "Grade",
     "LoadContext",
@@ -38,20 +38,52 @@ __all__ = [
     "Verdict",
 ]
 
-Grade = Literal["exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured"]
-GRADES: tuple[Grade, ...] = ("exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured")
+Grade = Literal["complete", "complete-with-barrier", "until", "weights-only", "partial"]
+GRADES: tuple[Grade, ...] = ("complete", "complete-with-barrier", "until", "weights-only", "partial")
 """From best to worst; a checkpoint's grade is the worst of its items."""
 
-Verdict = Literal["exact", "differs", "unproven", "environment-differs"]
+_OLD_GRADES: Mapping[str, Grade] = {
+    "exact": "complete",
+    "exact-with-barrier": "complete-with-barrier",
+    "exact-until": "until",
+    "not-captured": "partial",
+}
+
+Verdict = Literal["same", "differs", "unproven", "environment-differs"]
 """``environment-differs``: it differs, and so does what numbers depend on (versions, threads): no failure alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exactness:
-    """How exactly training goes on from an item, and why not better."""
+class Captured:
+    """How much of an item's state is in its files, and what is not.
 
-    grade: Grade = "exact"
-    reason: str | None = None
+    It says nothing of how a resume will go: that is shown (read back, replayed, rehearsed, observed), never claimed.
+
+    Attributes:
+        grade: ``complete``: every piece that this kind of state is known to have; ``complete-with-barrier``: the same,
+            of a run that was reset with a seed at the save; ``until``: complete up to the point in the reasons;
+            ``weights-only``: parameters, and little else; ``partial``: some known pieces are missing.
+        reasons: one line for each missing piece; at least one for every grade but ``complete``.
+    """
+
+    grade: Grade = "complete"
+    reasons: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Take any sequence of reasons."""
+        object.__setattr__(self, "reasons", tuple(self.reasons))
+
+    @classmethod
+    def read(cls, grade: str, reasons: Sequence[str] | str | None = ()) -> "Captured":
+        """Return what a file says, in today's words or those of manifests before 1.1 (``exact``, ``not-captured``).
+
+        Raises:
+            ValueError: the grade is neither.
+        """
+        word = _OLD_GRADES.get(grade, grade)
+        if word not in GRADES:
+            raise ValueError(f"{grade!r} is not a grade")
+        return cls(word, [reasons] if isinstance(reasons, str) else reasons or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +144,7 @@ class SavedItem:
         step: the step at which the item believes it is, in the checkpoint's own count; None if it cannot know.
         counters: other counts that the item knows (``batches_seen``, ``episode``, ``num_timesteps``): two items, or an
             item and the checkpoint, that give the same counter must agree.
-        exactness: how exactly training goes on from it.
+        captured: how much of its state is in the files.
         hazards: one line each: what may make a resume differ (an unseeded shuffle, a stateful op).
         probe: proof of resume for ``SupportsProbe.prove``.
         ambient: the item is state of the whole process (global random generators; the live object has an attribute
@@ -126,7 +158,7 @@ class SavedItem:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     step: int | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
-    exactness: Exactness = field(default_factory=Exactness)
+    captured: Captured = field(default_factory=Captured)
     hazards: Sequence[str] = ()
     probe: Mapping[str, Any] | None = None
     ambient: bool = False
@@ -190,16 +222,25 @@ class SupportsIngest(Protocol):
         ...
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
-        """Return what the files say of themselves (own step, counters, exactness), without the framework."""
+        """Return what the files say of themselves (own step, counters, what is captured), without the framework."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Result of a replay: did the loaded item do what the saved one was going to do, and if not why?"""
+    """Result of a replay: did the loaded item do what the saved one was going to do, and if not why?
+
+    Attributes:
+        verdict: ``same`` or ``differs``, as far as it was replayed; ``unproven``: nothing was.
+        reason: why not ``same``, or what else to know.
+        steps: how many steps were replayed.
+        of: of what, in the plural: ``batches``, ``draws of each generator``.
+    """
 
     verdict: Verdict
     reason: str | None = None
+    steps: int = 0
+    of: str = ""
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """`ckptkit list`: what is there, read fast; content is judged by `verify` only."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,7 +12,7 @@ from ckptkit.cli.session import FormatOption, StoreOption, session
 if TYPE_CHECKING:
     from ckptkit.store import Listed
 
-COLUMNS = ("RUN", "STEP", "STATE", "GRADE", "SIZE", "CREATED", "ITEMS", "METRICS", "MARKS")
+COLUMNS = ("RUN", "STEP", "STATE", "CAPTURED, SHOWN", "SIZE", "CREATED", "ITEMS", "METRICS", "MARKS")
 
 
 def list_checkpoints(
@@ -65,7 +66,8 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
             metrics = {name: _number(value) for name, value in summary.metrics.items()}
             fields |= {
                 "sequence": summary.sequence,
-                "grade": summary.grade,
+                "captured": summary.grade,
+                "shown": None if one.shown is None else asdict(one.shown),
                 "size": summary.size,
                 "created_at": summary.created_at,
                 "items": summary.items,
@@ -73,7 +75,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
                 "counters": summary.counters,
             }
             cells[3:8] = [
-                summary.grade,
+                f"{summary.grade}, {one.shown.words if one.shown else 'nothing'}",
                 summary.size if exact else output.size(summary.size),
                 summary.created_at if exact else summary.created_at[:16].replace("T", " "),
                 ",".join(summary.items),

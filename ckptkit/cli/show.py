@@ -64,8 +64,9 @@ def _lines(fields: dict[str, Any], *, exact: bool) -> Iterator[tuple[str, object
 
 def _item(prefix: str, item: dict[str, Any], *, exact: bool) -> Iterator[tuple[str, object]]:
     yield f"{prefix}.backend", f"{item['backend']} (format {item['format_version']})"
-    reason = item["exactness"]["reason"]
-    yield f"{prefix}.exactness", item["exactness"]["grade"] + (f": {reason}" if reason else "")
+    yield f"{prefix}.captured", item["captured"]["grade"]
+    for reason in item["captured"]["reasons"]:
+        yield f"{prefix}.captured.reason", reason
     if item["step"] is not None:
         yield f"{prefix}.step", item["step"]
     for name, value in item["counters"].items():

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from ckptkit.digest import DIGEST_PATTERN
 from ckptkit.manifest.limits import GRADES
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 # Fixed width, so that the length of a manifest does not depend on the clock.
 TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
 
@@ -45,11 +45,11 @@ class FileEntry(Part):
     digest: Digest
 
 
-class ExactnessEntry(Part):
-    """How exactly training goes on from the item, and why not better."""
+class CapturedEntry(Part):
+    """How much of the item's state is in its files; one reason for each piece that is not."""
 
-    grade: Literal["exact", "exact-with-barrier", "exact-until", "weights-only", "not-captured"]
-    reason: Text | None = None
+    grade: Literal["complete", "complete-with-barrier", "until", "weights-only", "partial"]
+    reasons: list[Text] = []
 
 
 class ItemEntry(Part):
@@ -59,7 +59,7 @@ class ItemEntry(Part):
     format_version: Annotated[int, Field(ge=1, le=10**6)]
     step: Step | None = None
     counters: dict[Name, Count] = {}
-    exactness: ExactnessEntry
+    captured: CapturedEntry
     ambient: bool = False
     hazards: list[Text] = []
     metadata: dict[str, Any] = {}
@@ -133,5 +133,5 @@ class Manifest(Part):
 
     @property
     def grade(self) -> str:
-        """The least exact grade of the items."""
-        return max((i.exactness.grade for i in self.items.values()), key=GRADES.index)
+        """The least grade of the items."""
+        return max((i.captured.grade for i in self.items.values()), key=GRADES.index)

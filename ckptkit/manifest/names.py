@@ -9,6 +9,9 @@ from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, Usag
 MANIFEST_NAME = "manifest.json"
 SIDECAR_SUFFIX = ".manifest.json"
 OBSERVED_NAME = "observed.json"
+SHOWN_NAME = "shown.json"
+UNLISTED = (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)
+"""Files of ckptkit's own in a checkpoint's folder: no item may have these names, and no manifest lists them."""
 STATE_FOLDER = ".ckptkit"
 MAX_STEP = 10**12
 MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
@@ -76,7 +79,7 @@ def check_step(step: int) -> int:
 
 def check_item_name(name: str) -> str:
     """Return the item name; raises UsageError unless it is a plain word that is no file of ckptkit's own."""
-    if not _ITEM.fullmatch(name) or name.lower() in (MANIFEST_NAME, OBSERVED_NAME) or (reason := unsafe_reason(name)):
+    if not _ITEM.fullmatch(name) or name.lower() in UNLISTED or (reason := unsafe_reason(name)):
         reason = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
         raise UsageError(f"item name {name[:80]!r} {reason}", hint="for example policy, data, rng, agent")
     return name

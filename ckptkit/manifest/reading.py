@@ -9,7 +9,7 @@ from ckptkit.digest import algorithm_of, digest_bytes
 from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError, UsageError
 from ckptkit.formats import strict_json
 from ckptkit.manifest import names
-from ckptkit.manifest.limits import MAX_BYTES
+from ckptkit.manifest.limits import MAX_BYTES, OLD_GRADES
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
@@ -48,7 +48,7 @@ def parse(data: bytes) -> Manifest:
         raise ManifestError("is not a JSON object")
     minor = _check_version(fields.get("schema_version"))
     try:
-        manifest = Manifest.model_validate(fields)
+        manifest = Manifest.model_validate(_in_todays_words(fields) if minor == 0 else fields)
     except ValidationError as error:
         raise ManifestError(_first_of(error)) from error
     if minor <= _MINOR and (unknown := _unknown_field(manifest)):
@@ -65,6 +65,25 @@ def _check_version(version: object) -> int:
     if major != _MAJOR:
         raise NewerFormatError(f"has schema_version {version}; this ckptkit reads {_MAJOR}.x")
     return minor
+
+
+def _in_todays_words(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a manifest 1.0 as 1.1 names them; what does not fit is left for validation to refuse."""
+    items = fields.get("items")
+    if not isinstance(items, dict):
+        return fields
+    return fields | {"items": {name: _captured(item) for name, item in items.items()}}
+
+
+def _captured(item: Any) -> Any:
+    said = item.get("exactness") if isinstance(item, dict) else None
+    if not isinstance(said, dict) or "captured" in item:
+        return item
+    others = {name: value for name, value in said.items() if name not in ("grade", "reason")}
+    grade, reason = said.get("grade"), said.get("reason")
+    word = OLD_GRADES.get(grade, grade) if isinstance(grade, str) and grade not in ("complete", "partial") else None
+    captured = others | {"grade": word, "reasons": [] if reason is None else [reason]}
+    return {name: value for name, value in item.items() if name != "exactness"} | {"captured": captured}
 
 
 def _first_of(error: ValidationError) -> str:

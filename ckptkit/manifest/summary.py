@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckptkit.errors import ManifestError
-from ckptkit.manifest.limits import GRADES
+from ckptkit.manifest.limits import GRADES, OLD_GRADES
 
 _LARGEST = 2**63 - 1
 
@@ -28,7 +28,8 @@ class Summary:
         counters: whole counts by name.
         items: backend by item name.
         size: bytes of all payload files.
-        grade: the least exact grade of the items.
+        grade: the least grade of the items.
+        digest: the manifest's own, as it says.
     """
 
     run: str
@@ -40,6 +41,7 @@ class Summary:
     items: Mapping[str, str]
     size: int
     grade: str
+    digest: str
 
 
 def summarise(data: bytes) -> Summary:
@@ -58,10 +60,15 @@ def summarise(data: bytes) -> Summary:
             counters=_numbers(fields.get("counters", {})),
             items={name: str(item["backend"]) for name, item in items.items()},
             size=sum(_size(file["size"]) for item in items.values() for file in item["files"]),
-            grade=max((item["exactness"]["grade"] for item in items.values()), key=GRADES.index),
+            grade=max(map(_grade, items.values()), key=GRADES.index),
+            digest=str(fields["digest"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError("is not a manifest of ckptkit") from error
+
+
+def _grade(item: Mapping[str, Any]) -> str:
+    return str(item["captured"]["grade"]) if "captured" in item else OLD_GRADES[item["exactness"]["grade"]]
 
 
 def _size(value: Any) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SIDECAR_SUFFIX, STATE_FOLDER, step_of_name
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, SIDECAR_SUFFIX, STATE_FOLDER, step_of_name
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,8 @@ class Location:
     def observed(self) -> Path:
         """The sealed file of what the live run did next; it may be missing."""
         return self.folder / (f"{self.name}.observed.json" if self.sidecar else OBSERVED_NAME)
+
+    @property
+    def shown(self) -> Path:
+        """The file of what was shown of it since it was saved; it may be missing."""
+        return self.folder / (f"{self.name}.shown.json" if self.sidecar else SHOWN_NAME)

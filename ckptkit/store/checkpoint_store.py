@@ -16,8 +16,9 @@ from ckptkit.storage import refs as marks
 from ckptkit.store import choosing, listing, pruning, restoring, saving
 from ckptkit.store.observing import DEFAULT_STEPS, Anchor, Observer
 from ckptkit.store.refs import Ref
-from ckptkit.store.restoring import Factories, Restored
+from ckptkit.store.restoring import Restored
 from ckptkit.store.saving import Details
+from ckptkit.store.writing import Factories
 from ckptkit.verification import Level, Report, Verifier
 
 
@@ -76,6 +77,7 @@ class CheckpointStore:
         replace: bool = False,
         folder: str | None = None,
         flat: bool = False,
+        factories: Factories | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Committed:
         """Save all items as one checkpoint, or nothing.
@@ -101,6 +103,8 @@ class CheckpointStore:
                 (``checkpoint-5000``); ``step-00005000`` when left out.
             flat: put the files of all items right into that folder, as such layouts draw them, not each item's into
                 one of its own.
+            factories: by item, by role (``dataset``, ``env``, ``model``), what builds a fresh definition, where a
+                backend wants one to test against.
             on_bytes: progress of digesting.
 
         Raises:
@@ -135,6 +139,7 @@ class CheckpointStore:
             replace=replace,
             name=folder,
             flat=flat,
+            factories=factories or {},
             on_bytes=on_bytes,
         )
         self._anchors[run] = Anchor(at, manifest)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import UsageError
-from ckptkit.manifest.names import OBSERVED_NAME, is_flat
+from ckptkit.manifest.names import UNLISTED, is_flat
 
 
 def flattened(entries: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
@@ -26,7 +26,7 @@ def flattened(entries: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[st
     for name, entry in entries.items():
         files = [{**file, "path": file["path"].removeprefix(f"{name}/")} for file in entry["files"]]
         for path in (file["path"] for file in files):
-            if not is_flat(path) or path == OBSERVED_NAME:
+            if not is_flat(path) or path in UNLISTED:
                 raise _refused(f"item {name!r} has the file {path!r}, which cannot lie right in the checkpoint")
             mine = f"a file of item {name!r}"
             if (other := owners.setdefault(path.casefold(), mine)) != mine:

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from ckptkit.errors import CkptkitError
 from ckptkit.manifest.summary import Summary, summarise
 from ckptkit.storage import LocalStorage, Location, refs
+from ckptkit.storage import shown as evidence
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of the listing: a readable checkpoint has a summary, any other the reason why not."""
+    """One line of the listing: a readable checkpoint has a summary, any other the reason why not.
+
+    ``shown`` is what was shown of it so far, or None: nothing.
+    """
 
     at: Location
     summary: Summary | None
     problem: str | None
     pinned: bool
     tags: tuple[str, ...]
+    shown: evidence.Shown | None = None
 
 
 def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
@@ -33,4 +38,5 @@ def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
             yield Listed(at, None, error.message, pinned, tags)
         else:
             problem = None if summary.step == at.step else f"manifest says step {summary.step}"
-            yield Listed(at, summary, problem, pinned, tags)
+            shown = evidence.most(evidence.read(at, summary.digest))
+            yield Listed(at, summary, problem, pinned, tags, shown)

@@ -86,7 +86,7 @@ class Observer:
         else:
             difference = before.difference(mine)
             reason = f"differs from the run that saved it in {difference}" if difference else None
-            proof = self.proof = Proof("differs" if difference else "exact", reason)
+            proof = self.proof = Proof("differs" if difference else "same", reason, len(mine.steps), "steps")
         if REHEARSAL in os.environ:
-            sys.exit(0 if proof is None or proof.verdict == "exact" else 1)
+            sys.exit(0 if proof is None or proof.verdict == "same" else 1)
         return proof

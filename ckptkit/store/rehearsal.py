@@ -34,7 +34,7 @@ class Rehearsal:
     """What came out.
 
     Attributes:
-        proof: ``exact``: both runs wrote the same (and what the first run had written, where it still exists).
+        proof: ``same``: both runs wrote the same (and what the first run had written, where it still exists).
         compared: what was compared, for a person: ``step 5040``, ``observed steps 5001-5004``.
     """
 
@@ -89,7 +89,7 @@ def rehearse(
             return Rehearsal(
                 Proof("differs", f"equal twice, but not the way the run went in {name}: {difference}"), common
             )
-    return Rehearsal(Proof("exact"), common)
+    return Rehearsal(Proof("same"), common)
 
 
 def _copy(storage: LocalStorage, chosen: Chosen, scratch: LocalStorage) -> Location:

@@ -11,15 +11,14 @@ from ckptkit import registry
 from ckptkit.backend import Backend, LoadContext
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFound
-from ckptkit.manifest.models import ItemEntry
+from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage import Location, durable
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen
+from ckptkit.store.writing import Factories
 from ckptkit.verification import numeric
 from ckptkit.verification.levels import item_folder
-
-Factories = Mapping[str, Mapping[str, Callable[[], Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class Restored:
         metrics: of the manifest.
         config: of the manifest.
         skipped: one line for each newer checkpoint that does not verify.
-        warnings: one line for each part of the numeric environment that differs from the one it was saved in.
+        warnings: one line for each piece that was not captured, and so begins anew, and for each part of the numeric
+            environment that differs from the one it was saved in.
     """
 
     run: str
@@ -72,8 +72,18 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
         metrics=manifest.metrics,
         config=manifest.config,
         skipped=[f"{report.at.ref}: {report.reason}" for report in chosen.skipped],
-        warnings=numeric.differences(manifest.environment),
+        warnings=[*_not_captured(manifest, into), *numeric.differences(manifest.environment)],
     )
+
+
+def _not_captured(manifest: Manifest, into: Mapping[str, Any]) -> list[str]:
+    """Return one line for each piece of a restored item that is known not to be in the checkpoint."""
+    return [
+        f"item {name!r} is {item.captured.grade}: {reason}"
+        for name, item in manifest.items.items()
+        if name in into
+        for reason in item.captured.reasons
+    ]
 
 
 def _load(

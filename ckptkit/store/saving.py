@@ -27,6 +27,7 @@ from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, staging, trash
 from ckptkit.store import flattening, writing
+from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
 
@@ -71,6 +72,7 @@ def save(
     replace: bool = False,
     name: str | None = None,
     flat: bool = False,
+    factories: Factories | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> tuple[Location, Manifest]:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
@@ -84,7 +86,7 @@ def save(
     folder = storage.run_folder(run)
     state = storage.state_folder(run)
     _require_free(storage, run, step, replace)
-    sources = writing.resolve(items)
+    sources = writing.resolve(items, factories or {})
     estimate = max(
         sum(s.estimate for s in sources), _last_size(storage, run) if any(not s.estimate for s in sources) else 0
     )

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -31,6 +31,10 @@ from ckptkit.verification.presence import set_problems
 
 BOUNDARY = "boundary"
 """Field of an item's entry that is the checkpoint's: ``lift_boundary`` takes it out."""
+
+
+Factories = Mapping[str, Mapping[str, Callable[[], Any]]]
+"""By item, by role (``dataset``, ``env``, ``model``): what builds a fresh definition."""
 
 
 class FileFields(TypedDict):
@@ -63,22 +67,25 @@ class _Source:
     item: Any
     files: Mapping[str, Path] | None
     estimate: int
+    factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
     @property
     def ambient(self) -> bool:
         return self.files is None and getattr(self.item, "ambient", False) is True
 
 
-def resolve(items: Mapping[str, Any]) -> list[_Source]:
+def resolve(items: Mapping[str, Any], factories: Factories) -> list[_Source]:
     """Find the backend of every item, before anything is written.
 
     Raises:
-        UsageError: an item has no usable name.
+        UsageError: an item has no usable name, or factories are given for one that is not there.
         BackendError: no backend takes an item, or its framework is missing.
         NotFound: a path does not exist.
     """
     sources = []
     check_item_names(items)
+    if unknown := sorted(set(factories) - set(items)):
+        raise UsageError(f"factories for {unknown[0]!r}, which is no item", hint=f"items: {', '.join(items)}")
     for name, item in items.items():
         check_item_name(name)
         if isinstance(item, (Path, Files)):
@@ -87,7 +94,7 @@ def resolve(items: Mapping[str, Any]) -> list[_Source]:
             backend = registry.usable(registry.for_object(item, name=name).name)
             with guest(name, backend):
                 estimate = backend.estimate_bytes(item) if isinstance(backend, SupportsEstimate) else 0
-            sources.append(_Source(name, backend, item, None, estimate))
+            sources.append(_Source(name, backend, item, None, estimate, factories.get(name, {})))
     return sources
 
 
@@ -156,7 +163,7 @@ def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedIt
             raise _outside(f"{source.name}") from error
     with guest(source.name, source.backend, folder):
         if source.files is None:
-            context = SaveContext(step=step, item=source.name, probe=probe)
+            context = SaveContext(step=step, item=source.name, probe=probe, factories=source.factories)
             saved = source.backend.save(source.item, folder, context=context)
         else:
             _copy(source.files, folder)
@@ -235,7 +242,7 @@ def entry(
         "format_version": backend.format_version,
         "step": saved.step,
         "counters": dict(saved.counters),
-        "exactness": {"grade": saved.exactness.grade, "reason": saved.exactness.reason},
+        "captured": {"grade": saved.captured.grade, "reasons": list(saved.captured.reasons)},
         "ambient": saved.ambient,
         "hazards": list(saved.hazards),
         "metadata": dict(saved.metadata),

@@ -1,4 +1,4 @@
-"""Laws of the proof of resume: it says "exact" of what was saved, and of nothing else."""
+"""Laws of the proof of resume: it says "same" of what was saved, and of nothing else."""
 
 import shutil
 from dataclasses import replace
@@ -26,7 +26,7 @@ class ProbeLaws(BackendHooks):
             moved = saved.at(tmp_path / f"moved-{step}")
             shutil.move(saved.directory, moved.directory)
             proof = self._prove(moved, self.load_context(moved))
-            assert proof.verdict == "exact", f"the probe of step {step} replays as {proof.verdict}: {proof.reason}"
+            assert proof.verdict == "same", f"the probe of step {step} replays as {proof.verdict}: {proof.reason}"
             self.advance(item)
 
     def test_a_probe_of_another_step_differs(self, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ class ProbeLaws(BackendHooks):
                 proof = self._prove(copy, self.load_context(copy))
             except CkptkitError:
                 continue
-            assert proof.verdict != "exact", f"without {name} the probe still replays as exact"
+            assert proof.verdict != "same", f"without {name} the probe still replays as the same"
 
     def _need_probe(self) -> None:
         if not isinstance(self.backend(), SupportsProbe):

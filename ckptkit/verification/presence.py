@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ckptkit.errors import CkptkitError, NewerFormatError, RefusedError
 from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, is_flat
+from ckptkit.manifest.names import UNLISTED, is_flat
 from ckptkit.manifest.reading import parse
 from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location
@@ -61,13 +61,13 @@ def file_problems(at: Location, manifest: Manifest) -> Iterator[Problem]:
                 yield problem
     if not at.sidecar:
         for path in _walk(at.folder):
-            if path not in listed and path not in (MANIFEST_NAME, OBSERVED_NAME):
+            if path not in listed and path not in UNLISTED:
                 yield Problem("file-extra", "is not in the manifest", path)
 
 
 def lies_flat(item: ItemEntry) -> bool:
     """Return whether all files of an item lie right beside the manifest, as a trainer draws them."""
-    return all(is_flat(entry.path) and entry.path != OBSERVED_NAME for entry in item.files)
+    return all(is_flat(entry.path) and entry.path not in UNLISTED for entry in item.files)
 
 
 def _file_problem(folder: Path, entry: FileEntry, item: str) -> Problem | None:

@@ -12,7 +12,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,7 @@ def prove(
         return Proof("differs", f"loading did not end within {limits.seconds} seconds")
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith(_MARK):
-            verdict, reason = json.loads(line.removeprefix(_MARK))
-            return Proof(verdict, reason)
+            return Proof(**json.loads(line.removeprefix(_MARK)))
     if done.returncode < 0:
         return Proof("differs", f"loading it crashed the process (signal {-done.returncode})")
     last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
@@ -102,8 +101,8 @@ def _in_child(job: dict[str, Any]) -> Proof:
         return Proof(
             "environment-differs", f"{proof.reason or 'differs'}; the numeric environment differs: {elsewhere}"
         )
-    if proof.verdict == "exact" and elsewhere:
-        return Proof("exact", f"although the numeric environment differs: {elsewhere}")
+    if proof.verdict == "same" and elsewhere:
+        return replace(proof, reason=f"although the numeric environment differs: {elsewhere}")
     return proof
 
 
@@ -133,7 +132,7 @@ def _main() -> None:
         proof = Proof("differs", error.message)
     except ImportError as error:
         proof = Proof("unproven", f"cannot be imported here: {error}")
-    print(f"\n{_MARK}{json.dumps([proof.verdict, proof.reason])}", flush=True)
+    print(f"\n{_MARK}{json.dumps(asdict(proof))}", flush=True)
 
 
 if __name__ == "__main__":

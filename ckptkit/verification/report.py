@@ -48,7 +48,7 @@ class CheckpointReport:
 
         A rehearsal of the whole run that was exact has proven every item with it.
         """
-        if (rehearsed := self.proofs.get(REHEARSED)) is not None and rehearsed.verdict == "exact":
+        if (rehearsed := self.proofs.get(REHEARSED)) is not None and rehearsed.verdict == "same":
             return []
         return [name for name, proof in self.proofs.items() if proof.verdict == "unproven"]
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import CheckContext, Exactness, LoadContext, Problem, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
 from ckptkit_files import check
 from ckptkit_files.written import Written
 
-_UNKNOWN = Exactness("not-captured", "files of any kind: what they hold, and how exactly it resumes, is not known")
+_UNKNOWN = Captured("partial", ["files of any kind: what they hold, and how exactly it resumes, is not known"])
 
 
 class FilesBackend:
@@ -39,7 +39,7 @@ class FilesBackend:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         metadata = {"files": len(item.files), **item.metadata}
-        return SavedItem(metadata, item.step, item.counters, item.exactness, item.hazards)
+        return SavedItem(metadata, item.step, item.counters, item.captured, item.hazards)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Path:
         """Return the item's folder, after its files were checked: only who wrote them can put them into an object.
@@ -73,7 +73,7 @@ class FilesBackend:
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
         """Return the number of files; nothing else is known of them."""
         context = replace(context, files=_names(directory, context))
-        return SavedItem({"files": len(context.files)}, exactness=_UNKNOWN)
+        return SavedItem({"files": len(context.files)}, captured=_UNKNOWN)
 
 
 def _names(directory: Path, context: CheckContext) -> Sequence[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import Exactness
+from ckptkit.backend import Captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Written:
 
     Attributes:
         files: name in the item -> where the file is now; it is copied.
-        exactness: the caller's own grade. It answers for it: nothing here can check that.
+        captured: the caller's own grade. It answers for it: nothing here can check that.
         step: the step at which the files believe to be.
         counters: other counts that they hold.
         metadata: JSON values for people and for the caller's own restore.
@@ -22,7 +22,7 @@ class Written:
     """
 
     files: Mapping[str, Path]
-    exactness: Exactness
+    captured: Captured
     step: int | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Any
 from ckptkit_files import Written
 from ckptkit_numpy import GlobalRng
 
-from ckptkit.backend import Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks.keeper import Keeper, Mode
@@ -130,7 +130,7 @@ def _build_class() -> type:
             """
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             middle = not float(state.epoch).is_integer()
-            grade = Exactness("not-captured", self._doubt) if middle and self._doubt else Exactness()
+            grade = Captured("partial", [self._doubt]) if middle and self._doubt else Captured()
             with tempfile.TemporaryDirectory(prefix="ckptkit-") as place:
                 note = Path(place, "position.json")
                 note.write_text(json.dumps({"epoch": state.epoch, "global_step": state.global_step}))

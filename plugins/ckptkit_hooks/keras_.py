@@ -9,7 +9,7 @@ from typing import Any
 from ckptkit_files import Written
 from ckptkit_numpy import GlobalRng
 
-from ckptkit.backend import Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import UsageError
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks import keras_state
@@ -235,18 +235,18 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: Keras may no
             if self._stop.requested:
                 self._stop.exit(name)
 
-        def _grade(self, batches: int, lost: int, forgotten: Sequence[str]) -> Exactness:
+        def _grade(self, batches: int, lost: int, forgotten: Sequence[str]) -> Captured:
             if batches and self._feed is None:
-                return Exactness("not-captured", "in the middle of an epoch, which fit() begins again with its data")
+                return Captured("partial", ["in the middle of an epoch, which fit() begins again with its data"])
             if self._feed is not None and self._feed.ahead:
-                return Exactness("not-captured", f"the data is {self._feed.ahead} batches ahead of the training")
+                return Captured("partial", [f"the data is {self._feed.ahead} batches ahead of the training"])
             if self._order is not None:
-                return Exactness("not-captured", self._order)
+                return Captured("partial", [self._order])
             if lost:
-                return Exactness("not-captured", f"{lost} variables are not in {keras_state.WEIGHTS}")
+                return Captured("partial", [f"{lost} variables are not in {keras_state.WEIGHTS}"])
             if forgotten:
-                return Exactness("not-captured", f"the state of {', '.join(forgotten)} is not saved")
-            return Exactness()
+                return Captured("partial", [f"the state of {', '.join(forgotten)} is not saved"])
+            return Captured()
 
     return CheckpointCallback
 

@@ -11,7 +11,7 @@ from typing import Any
 from ckptkit_files import Written
 from ckptkit_numpy import GlobalRng
 
-from ckptkit.backend import Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import BackendError, UsageError
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks.keeper import Keeper, Mode
@@ -245,7 +245,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                 file = Path(folder, _FILE)
                 trainer.save_checkpoint(file)
                 counters = {"epoch": trainer.current_epoch, "batches_in_epoch": self._batches}
-                written = Written({_FILE: file}, Exactness(), step=step, counters=counters)
+                written = Written({_FILE: file}, Captured(), step=step, counters=counters)
                 boundary = {"kind": kind, "requested_at": self._requested, "saved_at": step}
                 self._requested = None
                 metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import CheckContext, Exactness, Fingerprint, LoadContext, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
 from ckptkit_safetensors import check, ingest, layouts, policy
-from ckptkit_safetensors.capture import Captured
+from ckptkit_safetensors.capture import Snapshot
 
 
 class SafetensorsBackend:
@@ -29,7 +29,7 @@ class SafetensorsBackend:
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the item is one of those, or a snapshot of one."""
-        known = isinstance(item, (policy.Policy, Captured))
+        known = isinstance(item, (policy.Policy, Snapshot))
         return known or policy.is_module(item) or policy.is_tensor_dict(item)
 
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
@@ -54,13 +54,13 @@ class SafetensorsBackend:
             if digests != probe.digests_of(restore.read(directory, layouts.find(directory, _listed(directory)))):
                 raise BackendError("the files do not hold what was saved", hint="do not train while a save runs")
             proof = {"digests": digests, "output": captured.output}
-        exactness = Exactness()
+        grade = Captured()
         if captured.trains and "optimizer" not in captured.states:
-            exactness = Exactness("weights-only", "the item has no optimizer")
+            grade = Captured("weights-only", ["the item has no optimizer"])
         return SavedItem(
             _metadata(captured, components),
             step=context.step,
-            exactness=exactness,
+            captured=grade,
             hazards=captured.hazards,
             probe=proof,
         )
@@ -155,7 +155,7 @@ class SafetensorsBackend:
         text = sum(len(strict_json.dumps(value)) for value in captured.configs.values())
         return sum(part.nbytes() for part in sets) + bytes_of(captured.states) + text + 400 * names + 16384
 
-    def snapshot(self, item: Any, /) -> Captured:
+    def snapshot(self, item: Any, /) -> Snapshot:
         """Return a copy in main memory, with the answer to the example input, that later training does not change."""
         from ckptkit_safetensors import probe
         from ckptkit_safetensors.capture import capture
@@ -165,7 +165,7 @@ class SafetensorsBackend:
         return captured.copied()
 
 
-def _write(captured: Captured, directory: Path, step: int) -> dict[str, str]:
+def _write(captured: Snapshot, directory: Path, step: int) -> dict[str, str]:
     from ckptkit_safetensors import states, tensors
 
     sets = {"ema": captured.ema, "gradients": captured.gradients}
@@ -187,7 +187,7 @@ def _write(captured: Captured, directory: Path, step: int) -> dict[str, str]:
     return components
 
 
-def _metadata(captured: Captured, components: Mapping[str, str]) -> dict[str, Any]:
+def _metadata(captured: Snapshot, components: Mapping[str, str]) -> dict[str, Any]:
     from ckptkit_safetensors.tensors import describe
 
     dtypes: dict[str, int] = {}

@@ -15,7 +15,7 @@ STATES = ("optimizer", "scheduler", "scaler")
 
 
 @dataclass(slots=True, eq=False)
-class Captured:
+class Snapshot:
     """The state of an item, apart from the objects it came from; ``save`` accepts it like a live item.
 
     Attributes:
@@ -44,9 +44,9 @@ class Captured:
     example: TensorSet | None = None
     output: Mapping[str, Any] | None = None
 
-    def copied(self) -> "Captured":
+    def copied(self) -> "Snapshot":
         """Return a copy in main memory that later training does not change."""
-        return Captured(
+        return Snapshot(
             kind=self.kind,
             model=self.model.copied(),
             ema=self.ema and self.ema.copied(),
@@ -82,17 +82,17 @@ def as_policy(item: Any) -> tuple[str, Policy]:
     raise BackendError(f"the safetensors backend cannot save a {type(item).__name__}", hint=hint)
 
 
-def capture(item: Any) -> Captured:
+def capture(item: Any) -> Snapshot:
     """Take the state out of a live item; tensors are referenced, not copied.
 
     Raises:
         BackendError: something in it cannot be saved; the message names it.
     """
-    if isinstance(item, Captured):
+    if isinstance(item, Snapshot):
         return item
     kind, policy = as_policy(item)
     model = collect(tensors_of(policy.model), "model")
-    captured = Captured(kind=kind, model=model, hazards=hazards_of(policy.model))
+    captured = Snapshot(kind=kind, model=model, hazards=hazards_of(policy.model))
     captured.trains = kind != "tensors" and any(p.requires_grad for p in parameters_of(policy.model).values())
     captured.record = {"kind": kind, "model": class_of(policy.model)}
     if policy.ema is not None:
@@ -191,7 +191,7 @@ def _json(name: str, value: Any) -> Any:
         raise BackendError(f"Policy.{name}: {error}") from error
 
 
-def _capture_gradients(captured: Captured, policy: Policy) -> None:
+def _capture_gradients(captured: Snapshot, policy: Policy) -> None:
     pending = {name: p.grad for name, p in parameters_of(policy.model).items() if p.grad is not None}
     if pending and policy.gradients:
         captured.gradients = collect(pending, "gradient of")
@@ -199,7 +199,7 @@ def _capture_gradients(captured: Captured, policy: Policy) -> None:
         captured.hazards.append(f"pending gradients of {len(pending)} parameters are not saved (gradients=False)")
 
 
-def _scaler_hazard(captured: Captured, scaler: Any) -> None:
+def _scaler_hazard(captured: Snapshot, scaler: Any) -> None:
     # GradScaler keeps "already unscaled" and "already stepped" per optimizer outside its state_dict.
     states = getattr(scaler, "_per_optimizer_states", {}) or {}
     if any(getattr(state.get("stage"), "name", "READY") != "READY" for state in states.values()):

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import CheckContext, Exactness, SavedItem
+from ckptkit.backend import Captured, CheckContext, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError
 from ckptkit_safetensors import layouts
 from ckptkit_safetensors.header import read_header
@@ -72,12 +72,12 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     metadata["dtypes"] = dtypes
     metadata |= {key: value for key, value in record.items() if key in NOTED_CLASSES}
     step = _agreed(_steps(directory, context, record))
-    exactness = Exactness()
+    captured = Captured()
     if "optimizer" not in layout.parts and record.get("kind") != "tensors":
         lerobot = any(name.startswith("training_state/") for name in context.files)
         reason = "only LeRobot itself can load its training_state" if lerobot else "there is no optimizer state"
-        exactness = Exactness("weights-only", reason)
-    return SavedItem(metadata, step=step, exactness=exactness, hazards=_hazards(layout, context, record))
+        captured = Captured("weights-only", [reason])
+    return SavedItem(metadata, step=step, captured=captured, hazards=_hazards(layout, context, record))
 
 
 def _hazards(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> list[str]:

@@ -11,14 +11,14 @@ from typing import Any
 from ckptkit.backend import LoadContext, Proof
 from ckptkit.errors import BackendError
 from ckptkit_safetensors import layouts, restore, tensors
-from ckptkit_safetensors.capture import Captured, capture, portable
+from ckptkit_safetensors.capture import Snapshot, capture, portable
 from ckptkit_safetensors.digests import digest_state, digest_tensors
 from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.policy import Policy, is_module, is_tensor
 from ckptkit_safetensors.tensors import TensorSet, collect
 
 
-def digests_of(parts: Captured | restore.Stored) -> dict[str, str]:
+def digests_of(parts: Snapshot | restore.Stored) -> dict[str, str]:
     """Return the digest of each part, the same for live objects and for the files they went into."""
     result = {"model": digest_tensors(parts.model)}
     if parts.ema is not None:
@@ -29,7 +29,7 @@ def digests_of(parts: Captured | restore.Stored) -> dict[str, str]:
     return result | {name: digest_state(value) for name, value in parts.configs.items()}
 
 
-def observe(captured: Captured, item: Any) -> None:
+def observe(captured: Snapshot, item: Any) -> None:
     """Run the model of a live item on its example input, on a copy, and note the input and the digest of the output."""
     if not isinstance(item, Policy) or item.example_input is None or captured.example is not None:
         return
@@ -89,7 +89,7 @@ def prove(directory: Path, context: LoadContext) -> Proof:
     if different:
         return Proof("differs", f"{', '.join(different)}: not what was saved")
     if stored.record.get("kind") == "tensors":
-        return Proof("exact")
+        return Proof("same")
     factory = context.factories.get("model")
     if factory is None:
         reason = "the files hold what was saved, but there is no `model` factory to load them into"
@@ -103,7 +103,7 @@ def prove(directory: Path, context: LoadContext) -> Proof:
     return _compare(directory, context, recorded, now, target)
 
 
-def _compare(directory: Path, context: LoadContext, recorded: Mapping[str, str], now: Captured, target: Any) -> Proof:
+def _compare(directory: Path, context: LoadContext, recorded: Mapping[str, str], now: Snapshot, target: Any) -> Proof:
     held = digests_of(now)
     different = _different({part: recorded[part] for part in recorded if part in held}, held)
     if different:
@@ -111,13 +111,13 @@ def _compare(directory: Path, context: LoadContext, recorded: Mapping[str, str],
     output = (context.probe or {}).get("output")
     if output is not None:
         proof = _replay(directory, output, target.model if isinstance(target, Policy) else target)
-        if proof.verdict != "exact":
+        if proof.verdict != "same":
             return proof
     missing = [part for part in recorded if part not in held]
     if missing:
         reason = f"the `model` factory builds no {', '.join(missing)}: let it return a Policy with all parts"
         return Proof("unproven", reason)
-    return Proof("exact")
+    return Proof("same")
 
 
 def _replay(directory: Path, output: Mapping[str, Any], model: Any) -> Proof:
@@ -129,7 +129,7 @@ def _replay(directory: Path, output: Mapping[str, Any], model: Any) -> Proof:
     except Exception as error:  # the model's own code
         return Proof("differs", f"the model does not answer the example input ({error})")
     if now["digest"] == output["digest"]:
-        return Proof("exact")
+        return Proof("same")
     then = output.get("environment", {})
     changed = [f"{k} {then.get(k)} -> {v}" for k, v in now["environment"].items() if then.get(k) != v]
     if changed:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import CheckContext, Exactness, SavedItem
+from ckptkit.backend import Captured, CheckContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import layout
 
@@ -80,19 +80,19 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     return SavedItem(
         metadata=metadata,
         counters=counters,
-        exactness=Exactness("weights-only", _LOST),
+        captured=Captured("weights-only", [_LOST]),
         hazards=("SB3's own load() re-seeds with the seed of the run",) if data.get("seed") is not None else (),
     )
 
 
 def _describe_own(state: Mapping[str, Any], name: str) -> SavedItem:
     try:
-        grade, reason = state["exactness"]["grade"], state["exactness"]["reason"]
+        captured = layout.captured_of(state)
         counters = {str(k): int(v) for k, v in state["counters"].items()}
         metadata = {"captured": True, "zip": name, "algorithm": state["agent"]["algorithm"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BackendError(f"{layout.STATE}: does not describe an agent ({error})") from error
-    return SavedItem(metadata=metadata, counters=counters, exactness=Exactness(grade, reason))
+    return SavedItem(metadata=metadata, counters=counters, captured=captured)
 
 
 def _with_noted(own: SavedItem, directory: Path, name: str) -> SavedItem:

@@ -17,7 +17,7 @@ class Sb3Backend:
     """
 
     name: ClassVar[str] = "sb3"
-    format_version: ClassVar[int] = 1
+    format_version: ClassVar[int] = 2
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the item is an SB3 algorithm; imports nothing."""

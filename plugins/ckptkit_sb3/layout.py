@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import CheckContext
+from ckptkit.backend import Captured, CheckContext
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 
@@ -91,6 +92,17 @@ def read_state(directory: Place) -> dict[str, Any] | None:
     if not isinstance(state, dict):
         raise DamagedError(f"{STATE}: is not a table")
     return state
+
+
+def captured_of(state: Mapping[str, Any]) -> Captured:
+    """Return what a state file says is captured; format 1 had one reason, and the field ``exactness``.
+
+    Raises:
+        KeyError, TypeError, ValueError: it says nothing that can be understood.
+    """
+    if "captured" in state:
+        return Captured.read(state["captured"]["grade"], state["captured"]["reasons"])
+    return Captured.read(state["exactness"]["grade"], state["exactness"]["reason"])
 
 
 def read_arrays(directory: Place) -> dict[str, Any]:

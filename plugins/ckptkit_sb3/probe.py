@@ -88,8 +88,10 @@ def prove(directory: Path, context: LoadContext) -> Proof:
     if not changed and _action(resumed.model) != recorded["action"]:
         changed = ["the action on the last observation"]
     if not changed:
-        exactness = state["exactness"]
-        return Proof("exact") if exactness["grade"] != "not-captured" else Proof("unproven", exactness["reason"])
+        captured = layout.captured_of(state)
+        if captured.grade == "partial":
+            return Proof("unproven", "; ".join(captured.reasons))
+        return Proof("same", steps=1, of="actions on the last observation")
     here, there = _numeric(), recorded["numeric"]
     other = [f"{k} {there[k]} then, {here.get(k)} now" for k in there if here.get(k) != there[k]]
     reason = f"differs in {', '.join(changed)}"

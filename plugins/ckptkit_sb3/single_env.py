@@ -30,7 +30,7 @@ Strategy = Callable[[Any], list[Own]]
 
 def missing(reason: str) -> dict[str, Any]:
     """Return the description of an environment whose state is not captured."""
-    return {"strategy": "none", "grade": "not-captured", "reason": reason}
+    return {"strategy": "none", "grade": "partial", "reason": reason}
 
 
 def levels_of(env: Any) -> list[Any]:
@@ -77,9 +77,9 @@ def take(
             reasons[name] = f"{name}: {verdict.reason}"
             continue
         arrays.update(own_arrays)
-        grade, reason = ("exact", None) if barrier is None else ("exact-with-barrier", _BARRIER)
+        grade, reason = ("complete", None) if barrier is None else ("complete-with-barrier", _BARRIER)
         if verdict.reason:
-            grade, reason = "not-captured", verdict.reason
+            grade, reason = "partial", verdict.reason
         return {**description, "grade": grade, "reason": reason}
     return missing("; ".join([*reasons.values(), _REPLAY_HELP]))
 

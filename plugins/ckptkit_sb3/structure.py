@@ -178,9 +178,11 @@ def _faults(state: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(sections, dict) or any(name not in sections for name in _SECTIONS):
         yield "a section is missing"
         return
-    for name in ("agent", "optimizers", "configuration", "counters", "exactness"):
+    for name in ("agent", "optimizers", "configuration", "counters"):
         if not isinstance(state.get(name), dict):
             yield f"{name} is missing"
+    if not isinstance(state.get("captured", state.get("exactness")), dict):
+        yield "captured is missing"
     for name in ("replay", "not_in_zip", "inside_learn"):
         if name not in state:
             yield f"{name} is missing"

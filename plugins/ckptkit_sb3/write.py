@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import Exactness, SaveContext, SavedItem
+from ckptkit.backend import GRADES, Captured, Grade, SaveContext, SavedItem
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, layout, replay, rollout
@@ -26,48 +26,48 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     started = time.perf_counter()
     replaced = _write_zip(model, directory / layout.MODEL)
     zipped = time.perf_counter()
-    captured = capture.take(model, context.factories.get("env"), barrier=progress_of(model).barrier)
+    taken = capture.take(model, context.factories.get("env"), barrier=progress_of(model).barrier)
     buffer = getattr(model, "replay_buffer", None)
-    rows, left_out = None, list(captured.left_out)
+    rows, left_out = None, list(taken.left_out)
     if buffer is not None:
-        rows, missing = replay.save(buffer, directory, captured.arrays)
+        rows, missing = replay.save(buffer, directory, taken.arrays)
         left_out += missing
     halfway = rollout.save(model, directory) if in_rollout(model) else None
     counters = {"num_timesteps": int(model.num_timesteps)}
     episodes = episodes_of(model)
     if episodes is not None:
         counters["episode"] = episodes
-    exactness = _exactness(captured.sections, position, left_out)
+    captured = _captured(taken.sections, position, left_out)
     state = {
         "format": 1,
         "agent": describe_agent(model),
         "counters": counters,
         "configuration": configuration_of(model),
         "optimizers": describe_optimizers(model),
-        "exactness": {"grade": exactness.grade, "reason": exactness.reason},
+        "captured": {"grade": captured.grade, "reasons": list(captured.reasons)},
         "inside_learn": position.inside_learn,
         "not_in_zip": replaced,
         "barrier": progress_of(model).barrier,
         "replay": rows,
         "rollout": halfway,
-        "arrays": sorted(captured.arrays),
-        "sections": captured.sections,
+        "arrays": sorted(taken.arrays),
+        "sections": taken.sections,
     }
     (directory / layout.STATE).write_bytes(strict_json.dumps(state))
-    if captured.arrays:
+    if taken.arrays:
         with (directory / layout.ARRAYS).open("wb") as stream:
-            np.savez(stream, **captured.arrays)
+            np.savez(stream, **taken.arrays)
     written, recorded = time.perf_counter(), None
     if context.probe:
         from ckptkit_sb3 import probe
 
         recorded = probe.record(model)
     seconds = {"zip": zipped - started, "beside": written - zipped, "probe": time.perf_counter() - written}
-    metadata = _metadata(model, directory, captured, seconds)
+    metadata = _metadata(model, directory, taken, seconds)
     return SavedItem(
         metadata=metadata,
         counters=counters,
-        exactness=exactness,
+        captured=captured,
         hazards=_hazards(model, replaced),
         probe=recorded,
         boundary=_boundary(model),
@@ -100,15 +100,15 @@ def _write_zip(model: Any, path: Path) -> list[str]:
     return replaced
 
 
-def _metadata(model: Any, directory: Path, captured: capture.Capture, seconds: Mapping[str, float]) -> dict[str, Any]:
+def _metadata(model: Any, directory: Path, taken: capture.Capture, seconds: Mapping[str, float]) -> dict[str, Any]:
     import stable_baselines3
 
     agent = describe_agent(model)
     environments = [
         {key: described.get(key) for key in ("strategy", "grade", "reason")}
-        for described in captured.sections["environments"]
+        for described in taken.sections["environments"]
     ]
-    seconds = {**seconds, "environments": captured.environments_seconds}
+    seconds = {**seconds, "environments": taken.environments_seconds}
     sizes = {p.name: p.stat().st_size for p in directory.iterdir()}
     return {
         "captured": True,
@@ -136,18 +136,17 @@ def _boundary(model: Any) -> dict[str, Any] | None:
     return {"kind": progress.kind, "requested_at": progress.requested_at, "saved_at": int(model.num_timesteps)}
 
 
-def _exactness(sections: Mapping[str, Any], position: Position, left_out: list[str]) -> Exactness:
+def _captured(sections: Mapping[str, Any], position: Position, left_out: list[str]) -> Captured:
+    """Return the worst grade of the parts, with a reason for each part that is not complete."""
+    parts: list[tuple[Grade, str]] = [("partial", f"cannot say {name}") for name in left_out]
     if position.reason is not None:
-        return Exactness("not-captured", position.reason)
-    if left_out:
-        return Exactness("not-captured", f"cannot say {', '.join(left_out[:4])}")
+        parts.insert(0, ("partial", position.reason))
     for i, environment in enumerate(sections["environments"]):
-        if environment["grade"] == "not-captured":
-            return Exactness("not-captured", f"environment {i}: {environment['reason']}")
-    for i, environment in enumerate(sections["environments"]):
-        if environment["grade"] != "exact":
-            return Exactness(environment["grade"], f"environment {i}: {environment['reason']}")
-    return Exactness("exact")
+        if environment["grade"] != "complete":
+            parts.append((environment["grade"], f"environment {i}: {environment['reason']}"))
+    if not parts:
+        return Captured()
+    return Captured(max((grade for grade, _ in parts), key=GRADES.index), [reason for _, reason in parts])
 
 
 def _hazards(model: Any, replaced: list[str]) -> list[str]:

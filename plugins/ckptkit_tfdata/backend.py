@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ckptkit.backend import (
+    Captured,
     CheckContext,
-    Exactness,
     Fingerprint,
     LoadContext,
     Problem,
@@ -71,7 +71,7 @@ class TfDataBackend:
             ops=definition.ops,
             record_files=records,
             hazards=[hazard.text for hazard in found],
-            exactness=dangers.worst(found),
+            captured=dangers.worst(found),
         )
         sheet.write(directory)
         return _item(sheet, probe)
@@ -159,14 +159,14 @@ class TfDataBackend:
             return _item(sheet, None)
         layout = layout_of(bundle)
         count = counter_of(bundle) if layout.counter else None
-        exactness = Exactness()
+        captured = Captured()
         if not layout.loadable:
-            exactness = Exactness("not-captured", "only the tf.train.Checkpoint that wrote it can put it back")
+            captured = Captured("partial", ["only the tf.train.Checkpoint that wrote it can put it back"])
         hazards = ["no fingerprint of the dataset is recorded: a changed dataset cannot be found before it is read"]
         if layout.loadable and count is None:
             hazards.append(_NO_COUNTER)
         counters = {} if count is None else {"batches_seen": count}
-        return SavedItem({"tensors": len(bundle.tensors)}, counters=counters, exactness=exactness, hazards=hazards)
+        return SavedItem({"tensors": len(bundle.tensors)}, counters=counters, captured=captured, hazards=hazards)
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the position and the definition; what the iterator has buffered is seen by the probe only."""
@@ -186,7 +186,7 @@ class TfDataBackend:
         except CkptkitError as error:
             return Proof("differs", str(error))
         if difference is None:
-            return Proof("exact")
+            return Proof("same")
         saved, now = context.probe.get("tensorflow"), tensorflow().__version__
         if saved != now:
             return Proof("unproven", f"numeric environment differs (TensorFlow {saved} -> {now}): {difference}")
@@ -237,7 +237,7 @@ def _item(sheet: Sheet, probe: dict[str, Any] | None) -> SavedItem:
         "record_bytes": sum(record.size for record in sheet.record_files),
     }
     counters = {"batches_seen": sheet.batches_seen}
-    return SavedItem(metadata, counters=counters, exactness=sheet.exactness, hazards=list(sheet.hazards), probe=probe)
+    return SavedItem(metadata, counters=counters, captured=sheet.captured, hazards=list(sheet.hazards), probe=probe)
 
 
 def _open(directory: Path, context: CheckContext) -> Bundle:

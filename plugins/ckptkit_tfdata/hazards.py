@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ckptkit.backend import GRADES, Exactness
+from ckptkit.backend import GRADES, Captured
 from ckptkit.errors import BackendError
 from ckptkit_tfdata.definition import Definition
 from ckptkit_tfdata.graph import Op
@@ -18,11 +18,11 @@ class Hazard:
 
     Attributes:
         text: one line for people.
-        exactness: what it leaves of exactness.
+        captured: what it leaves of the state that can be captured.
     """
 
     text: str
-    exactness: Exactness = field(default_factory=Exactness)
+    captured: Captured = field(default_factory=Captured)
 
 
 def refuse_external_state(definition: Definition) -> None:
@@ -53,15 +53,15 @@ def hazards_of(definition: Definition, *, reads_known_files: bool) -> list[Hazar
     ]
     if any(op.kind.startswith("DataServiceDataset") for op in definition.ops):
         reason = "a tf.data service holds part of the state"
-        found.append(Hazard(f"DataServiceDataset: {reason}", Exactness("not-captured", reason)))
+        found.append(Hazard(f"DataServiceDataset: {reason}", Captured("partial", [reason])))
     if not reads_known_files and any(_reads(op) for op in definition.ops):
         found.append(Hazard("the dataset reads files whose contents are not digested: pass record_files=[...]"))
     return found
 
 
-def worst(hazards: Iterable[Hazard]) -> Exactness:
-    """Return the least exactness that the hazards leave."""
-    return max((h.exactness for h in hazards), key=lambda e: GRADES.index(e.grade), default=Exactness())
+def worst(hazards: Iterable[Hazard]) -> Captured:
+    """Return the least that the hazards leave."""
+    return max((h.captured for h in hazards), key=lambda e: GRADES.index(e.grade), default=Captured())
 
 
 def writes_files(op: Op) -> bool:
@@ -83,9 +83,9 @@ def _unseeded(definition: Definition) -> Iterator[Hazard]:
         size = f" (buffer_size {op.parameters['buffer_size']})" if "buffer_size" in op.parameters else ""
         reason = f"{op.name}{size} has no seed: its order is new in each epoch and each process"
         if definition.symbolic:
-            yield Hazard(reason, Exactness("not-captured", f"{reason}, and symbolic checkpointing does not keep it"))
+            yield Hazard(reason, Captured("partial", [f"{reason}, and symbolic checkpointing does not keep it"]))
         else:
-            yield Hazard(reason, Exactness("exact-until", f"end of the epoch: {reason}"))
+            yield Hazard(reason, Captured("until", [f"end of the epoch: {reason}"]))
 
 
 def _untimed(definition: Definition) -> Iterator[Hazard]:
@@ -95,7 +95,7 @@ def _untimed(definition: Definition) -> Iterator[Hazard]:
         names.append("the dataset's options")
     for name in names:
         text = f"{name}: deterministic=False, thread timing decides the order of elements"
-        yield Hazard(text, Exactness("not-captured", text))
+        yield Hazard(text, Captured("partial", [text]))
 
 
 def _reads(op: Op) -> bool:

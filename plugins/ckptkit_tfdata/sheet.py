@@ -5,14 +5,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import GRADES, Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import DamagedError, NewerFormatError
 from ckptkit.formats import strict_json
 from ckptkit_tfdata.graph import Op
 from ckptkit_tfdata.records import Record
 
 FILE_NAME = "tfdata.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had a field ``exactness`` (grade and one reason) for ``captured``."""
 _FIELDS = {
     "format_version": int,
     "tensorflow": str,
@@ -22,7 +23,7 @@ _FIELDS = {
     "ops": list,
     "record_files": list,
     "hazards": list,
-    "exactness": dict,
+    "captured": dict,
 }
 
 
@@ -38,7 +39,7 @@ class Sheet:
         ops: summary of the graph, so that a change can be named.
         record_files: the files that the dataset reads, with their digests.
         hazards: what may make a resume differ.
-        exactness: how exactly training goes on from it.
+        captured: how much of the pipeline's state is in the files.
         format_version: of this file.
     """
 
@@ -49,7 +50,7 @@ class Sheet:
     ops: Sequence[Op]
     record_files: Sequence[Record] = ()
     hazards: Sequence[str] = ()
-    exactness: Exactness = field(default_factory=Exactness)
+    captured: Captured = field(default_factory=Captured)
     format_version: int = FORMAT_VERSION
 
     def write(self, directory: Path) -> None:
@@ -79,6 +80,8 @@ def _parse(value: Any) -> Sheet:
         raise DamagedError(f"{FILE_NAME}: holds no format_version")
     if value["format_version"] > FORMAT_VERSION:
         raise NewerFormatError(f"{FILE_NAME}: format_version {value['format_version']} is newer than {FORMAT_VERSION}")
+    if value["format_version"] == 1 and isinstance(old := value.get("exactness"), dict):
+        value = value | {"captured": {"grade": old.get("grade"), "reasons": old.get("reason")}}
     for name, kind in _FIELDS.items():
         if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
             raise DamagedError(f"{FILE_NAME}: {name} is missing or not a {kind.__name__}")
@@ -88,15 +91,19 @@ def _parse(value: Any) -> Sheet:
     files = [_row(row, {"path": str, "size": int, "digest": str}, "record_files") for row in value["record_files"]]
     if not all(isinstance(v, str) for row in ops for v in row["parameters"].values()):
         raise DamagedError(f"{FILE_NAME}: ops holds a parameter that is no text")
-    exactness = value["exactness"]
-    if exactness.keys() != {"grade", "reason"} or exactness["grade"] not in GRADES:
-        raise DamagedError(f"{FILE_NAME}: exactness cannot be")
     parsed = {
         "ops": [Op(**row) for row in ops],
         "record_files": [Record(**row) for row in files],
-        "exactness": Exactness(**exactness),
+        "captured": _captured(value["captured"]),
     }
     return Sheet(**{**{name: value[name] for name in _FIELDS}, **parsed})
+
+
+def _captured(value: Mapping[str, Any]) -> Captured:
+    try:
+        return Captured.read(**value)
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"{FILE_NAME}: captured cannot be") from error
 
 
 def _row(row: Any, kinds: Mapping[str, type], name: str) -> dict[str, Any]:

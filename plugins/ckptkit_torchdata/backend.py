@@ -135,7 +135,7 @@ class TorchDataBackend:
         saved, now = context.probe.get("torch"), str(torch().__version__)
         if difference is not None and saved != now:
             return Proof("environment-differs", f"torch {saved} -> {now}: {difference}")
-        return Proof("exact") if difference is None else Proof("differs", difference)
+        return Proof("same") if difference is None else Proof("differs", difference)
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the digests of position, order, generators and definition, and of the batch that was given last."""
@@ -158,7 +158,7 @@ def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
     place, loader = item.place(), item.loader
     fields = _fields(item)
     unknown = found_in(loader).unknown
-    exactness = definition.grade(loader, interleaved=place.interleaved, unknown=unknown, random_items=item.random_items)
+    captured = definition.grade(loader, interleaved=place.interleaved, unknown=unknown, random_items=item.random_items)
     hazards = definition.hazards_of(loader)
     proof: dict[str, Any] | None = None
     if proving:
@@ -173,7 +173,7 @@ def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
         position=place.position,
         interleaved=place.interleaved,
         states=sorted(place.states),
-        exactness=exactness,
+        captured=captured,
         hazards=hazards,
     )
     digests = probe.digests(item, place, definition.fingerprint_of(fields))
@@ -192,7 +192,7 @@ def _saved(written: Sheet, proof: Mapping[str, Any] | None) -> SavedItem:
         "torch": written.torch,
     }
     counters = {"batches_seen": place.batches_seen, "epoch": place.epoch}
-    return SavedItem(metadata, counters=counters, exactness=written.exactness, hazards=written.hazards, probe=proof)
+    return SavedItem(metadata, counters=counters, captured=written.captured, hazards=written.hazards, probe=proof)
 
 
 def _own(item: object) -> ResumableLoader:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ckptkit.backend import Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
 from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own
@@ -90,22 +90,22 @@ def draws_at_once(loader: Any) -> bool:
     return not inner.replacement and inner.num_samples <= (length_of(loader.dataset) or 0)
 
 
-def grade(loader: Any, *, interleaved: bool, unknown: Sequence[str], random_items: bool) -> Exactness:
-    """Return how exactly the data goes on, and why not better."""
+def grade(loader: Any, *, interleaved: bool, unknown: Sequence[str], random_items: bool) -> Captured:
+    """Return how much of what the next batches depend on is captured, and what is not."""
     workers = loader.num_workers > 0
     if interleaved:
         part = "IterableDataset" if is_iterable(loader) else "sampler"
-        return Exactness(
-            "not-captured",
-            f"the {part} draws from the global generators in between of what training draws; give it its own",
+        return Captured(
+            "partial",
+            [f"the {part} draws from the global generators in between of what training draws; give it its own"],
         )
     if workers and not getattr(loader, "in_order", True):
-        return Exactness("not-captured", "in_order=False: batches come in the order in which workers finish")
+        return Captured("partial", ["in_order=False: batches come in the order in which workers finish"])
     if unknown:
-        return Exactness("not-captured", f"the state of {unknown[0]} cannot be saved")
+        return Captured("partial", [f"the state of {name} cannot be saved" for name in unknown])
     if is_stateful(loader) and workers and random_items:
-        return Exactness("not-captured", "the order goes on exactly; the random generators of the workers do not")
-    return Exactness()
+        return Captured("partial", ["the order goes on exactly; the random generators of the workers do not"])
+    return Captured()
 
 
 def hazards_of(loader: Any) -> list[str]:

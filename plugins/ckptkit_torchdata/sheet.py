@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import GRADES, Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import DamagedError, NewerFormatError
 from ckptkit.formats import strict_json
 from ckptkit_torchdata.rules import leaf_fault
@@ -13,7 +13,8 @@ from ckptkit_torchdata.rules import leaf_fault
 FILE_NAME = "loader.json"
 STATE_NAME = "state.pth"
 FORMAT = "ckptkit.torch-data"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had one ``reason`` where there are ``reasons`` now."""
 MODES = ("refetch", "sampler", "stateful")
 PARTS = ("batch_sampler", "sampler", "dataset", "loader")
 _GLOBALS = ("python", "numpy", "torch")
@@ -66,7 +67,7 @@ class Sheet:
         position: where it is.
         interleaved: no second pass can be the same; see ``definition.grade``.
         states: parts with a ``state_dict`` in ``state.pth``.
-        exactness: grade of the item.
+        captured: grade of the item.
         hazards: one line each.
     """
 
@@ -76,7 +77,7 @@ class Sheet:
     position: Position
     interleaved: bool = False
     states: Sequence[str] = ()
-    exactness: Exactness = field(default_factory=Exactness)
+    captured: Captured = field(default_factory=Captured)
     hazards: Sequence[str] = ()
 
     def write(self, directory: Path) -> None:
@@ -96,8 +97,8 @@ class Sheet:
             "now": _inner(place.now),
             "interleaved": self.interleaved,
             "states": list(self.states),
-            "grade": self.exactness.grade,
-            "reason": self.exactness.reason,
+            "grade": self.captured.grade,
+            "reasons": list(self.captured.reasons),
             "hazards": list(self.hazards),
         }
         # No newline at the end: without the last byte it must not be JSON any more.
@@ -124,6 +125,9 @@ def read(directory: Path) -> Sheet:
     version = value.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise NewerFormatError(f"{FILE_NAME}: format_version {version} is newer than {FORMAT_VERSION}")
+    if version == 1 and "reason" in value:
+        reasons = [] if value["reason"] is None else [value["reason"]]
+        value = {name: v for name, v in value.items() if name != "reason"} | {"reasons": reasons}
     reason = _fault(value)
     if reason is not None:
         raise DamagedError(f"{FILE_NAME}: {reason}")
@@ -137,7 +141,7 @@ def read(directory: Path) -> Sheet:
         start=None if start is None else Inner(start["generators"], start["epochs"]),
         now=Inner(value["now"]["generators"], value["now"]["epochs"]),
     )
-    exactness = Exactness(value["grade"], value["reason"])
+    captured = Captured.read(value["grade"], value["reasons"])
     return Sheet(
         torch=value["torch"],
         mode=value["mode"],
@@ -145,14 +149,14 @@ def read(directory: Path) -> Sheet:
         position=position,
         interleaved=value["interleaved"],
         states=value["states"],
-        exactness=exactness,
+        captured=captured,
         hazards=value["hazards"],
     )
 
 
 _KEYS = {
     "format", "format_version", "torch", "mode", "epoch", "batches", "batches_seen", "order", "definition",
-    "epoch_start", "now", "interleaved", "states", "grade", "reason", "hazards",
+    "epoch_start", "now", "interleaved", "states", "grade", "reasons", "hazards",
 }  # fmt: skip
 
 
@@ -165,7 +169,7 @@ def _fault(value: Mapping[str, Any]) -> str | None:
 
 def _simple_faults(value: Mapping[str, Any]) -> list[str]:
     right = {
-        "format_version": type(value["format_version"]) is int and value["format_version"] == FORMAT_VERSION,
+        "format_version": type(value["format_version"]) is int and 1 <= value["format_version"] <= FORMAT_VERSION,
         "torch": isinstance(value["torch"], str),
         "mode": value["mode"] in MODES,
         "epoch": _count(value["epoch"]),
@@ -176,11 +180,18 @@ def _simple_faults(value: Mapping[str, Any]) -> list[str]:
         "definition": isinstance(value["definition"], dict),
         "interleaved": isinstance(value["interleaved"], bool),
         "states": _texts(value["states"]) and set(value["states"]) <= set(PARTS),
-        "grade": value["grade"] in GRADES,
-        "reason": value["reason"] is None or isinstance(value["reason"], str),
+        "grade": _grade(value["grade"]),
+        "reasons": _texts(value["reasons"]),
         "hazards": _texts(value["hazards"]),
     }  # fmt: skip
     return [f"{name} is not what it must be" for name, fine in right.items() if not fine]
+
+
+def _grade(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and Captured.read(value) is not None
+    except ValueError:
+        return False
 
 
 def _start_fault(value: Mapping[str, Any]) -> str | None:

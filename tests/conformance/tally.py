@@ -71,7 +71,7 @@ class TallyBackend:
         if context.probe is None:
             return Proof("unproven", "no probe was recorded")
         found = list(self.load(directory, target=None, context=context).next())
-        return Proof("exact") if found == context.probe["next"] else Proof("differs", "counts otherwise")
+        return Proof("same") if found == context.probe["next"] else Proof("differs", "counts otherwise")
 
     def recognise(self, path: Path, /) -> dict[str, Path] | None:
         try:

@@ -89,4 +89,4 @@ def test_a_run_killed_three_times_and_resumed_as_printed_ends_as_if_nothing_had_
 def test_the_proof_of_the_streams_replays(whole: tuple[Path, str]) -> None:
     chosen = CheckpointStore(whole[0].parent).choose("first/checkpoints@24")
     context = LoadContext(["rng.json"], probe=chosen.manifest.items["streams"].probe)
-    assert NumpyRngBackend().prove(chosen.at.folder / "streams", context=context).verdict == "exact"
+    assert NumpyRngBackend().prove(chosen.at.folder / "streams", context=context).verdict == "same"

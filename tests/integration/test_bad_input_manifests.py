@@ -134,7 +134,7 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a run that climbs": (_set("run", to="../x"), "'..'"),
     "an item name that climbs": (lambda f: f["items"].update({"../x": f["items"].pop("rng")}), "item name"),
     "a metric nested without end": (_set("metrics", "m", to=json.loads("[" * 25 + "]" * 25)), "metrics"),
-    "a grade nobody knows": (_set("items", "rng", "exactness", "grade", to="perfect"), "grade"),
+    "a grade nobody knows": (_set("items", "rng", "captured", "grade", to="perfect"), "grade"),
     "a parent that is text": (_set("parent", to="other@1"), "parent"),
     "a backend with a path": (_set("items", "rng", "backend", to="os.path:join"), "backend"),
     "an item at another step": (_set("items", "rng", "step", to=7), "item 'rng' is at step 7"),

@@ -66,7 +66,7 @@ def test_a_resumed_run_is_held_against_what_the_first_run_did_next(tmp_path: Pat
     for step in range(7, 7 + STEPS):
         generator.random()
         assert first.note(step, {"rng": generator}) is None
-    for draws, verdict in ((1, "exact"), (2, "differs")):
+    for draws, verdict in ((1, "same"), (2, "differs")):
         store.restore("toy", into={"rng": generator})
         again = store.observe("toy", steps=STEPS)
         for step in range(7, 7 + STEPS):
@@ -108,7 +108,7 @@ def test_the_resume_level_proves_generators_in_a_process_of_their_own(tmp_path: 
     store = CheckpointStore(tmp_path / "store")
     saved(store, rng=np.random.default_rng(1))
     report = Verifier("resume").verify(store.locate("toy")[0])
-    assert report.proofs["rng"].verdict == "exact"
+    assert report.proofs["rng"].verdict == "same"
 
 
 def test_without_its_factory_an_item_is_unproven_never_ok(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_difference_in_another_numeric_environment_is_a_verdict_of_its_own(tmp
 
 @pytest.mark.parametrize(
     ("mode", "code", "verdict"),
-    [("observed", 0, "exact"), ("unobserved", 0, "exact"), ("random", 1, "differs")],
+    [("observed", 0, "same"), ("unobserved", 0, "same"), ("random", 1, "differs")],
 )
 def test_a_rehearsal_tells_whether_the_script_itself_is_deterministic(
     tmp_path: Path, mode: str, code: int, verdict: str

@@ -8,7 +8,7 @@ import pytest
 from ckptkit_files import Written
 
 from ckptkit import CheckpointStore
-from ckptkit.backend import Exactness
+from ckptkit.backend import Captured
 from ckptkit.errors import BackendError, DamagedError, UnknownBackendError, UnsafeContentError
 from ckptkit.store import Files
 
@@ -17,7 +17,7 @@ RUN = "files/run1"
 
 def written(folder: Path, name: str, data: bytes) -> Written:
     (folder / name).write_bytes(data)
-    return Written({name: folder / name}, Exactness(), step=3)
+    return Written({name: folder / name}, Captured(), step=3)
 
 
 def test_files_of_an_unknown_kind_are_not_adopted_by_themselves(tmp_path: Path) -> None:
@@ -32,12 +32,12 @@ def test_files_that_are_named_so_are_kept_byte_for_byte_and_graded_as_unknown(tm
     store = CheckpointStore(tmp_path / "store")
     saved = store.save(RUN, 3, {"state": Files(tmp_path / "state", "files")})
     assert (saved.path / "state" / "deep" / "state.xyz").read_bytes() == b"anything"
-    assert saved.manifest.grade == "not-captured"
+    assert saved.manifest.grade == "partial"
 
 
 def test_what_a_program_wrote_carries_its_own_grade_and_comes_back_as_a_folder(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "store")
-    assert store.save(RUN, 3, {"state": written(tmp_path, "state.xyz", b"anything")}).manifest.grade == "exact"
+    assert store.save(RUN, 3, {"state": written(tmp_path, "state.xyz", b"anything")}).manifest.grade == "complete"
     restored = store.restore(RUN, {"state": None})
     assert restored is not None
     assert (restored.items["state"] / "state.xyz").read_bytes() == b"anything"

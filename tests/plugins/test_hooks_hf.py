@@ -110,11 +110,11 @@ def test_only_the_last_and_the_best_are_kept(story: Story) -> None:
 def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) -> None:
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
-    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
+    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
 
 
 def test_where_fetching_draws_random_numbers_the_grade_says_when_the_trainer_is_exact(story: Story) -> None:
-    assert story.variants == {"mid-epoch": ("differs", "not-captured"), "epoch-end": ("same", "exact")}
+    assert story.variants == {"mid-epoch": ("differs", "partial"), "epoch-end": ("same", "complete")}
 
 
 if __name__ == "__main__":

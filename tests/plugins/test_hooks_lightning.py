@@ -134,11 +134,11 @@ def test_only_the_last_and_the_best_are_kept(story: Story) -> None:
 def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) -> None:
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
-    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
+    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
 
 
 def test_workers_streams_and_validation_in_mid_epoch_resume_exactly(story: Story) -> None:
-    assert story.variants == dict.fromkeys(VARIANTS, ("same", "exact"))
+    assert story.variants == dict.fromkeys(VARIANTS, ("same", "complete"))
 
 
 if __name__ == "__main__":

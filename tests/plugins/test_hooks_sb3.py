@@ -82,11 +82,11 @@ def test_only_the_last_and_the_best_are_kept(story: Story) -> None:
 def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) -> None:
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
-    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"exact"}
+    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
 
 
 def test_off_policy_training_is_stopped_and_resumed_alike(story: Story) -> None:
-    assert story.variants == {"DQN": ("same", "exact")}
+    assert story.variants == {"DQN": ("same", "complete")}
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_the_item_says_which_generators_it_has(tmp_path):
         "python": "random.Random",
         "torch.cpu": "torch.Generator(cpu)",
     }
-    assert saved.exactness.grade == "exact"
+    assert saved.captured.grade == "complete"
     described = BACKEND.describe(tmp_path, context=CONTEXT)
     assert described.ambient
     assert described.metadata["generators"] == saved.metadata["generators"]
@@ -76,7 +76,7 @@ def test_capturing_and_saving_draw_nothing(tmp_path):
     item = GlobalRng(aug=np.random.default_rng(1))
     before = item.capture()
     context = save(item, tmp_path)
-    assert BACKEND.prove(tmp_path, context=context).verdict == "exact"
+    assert BACKEND.prove(tmp_path, context=context).verdict == "same"
     assert BACKEND.load(tmp_path, target=None, context=context).capture() == before
     BACKEND.snapshot(item)
     assert item.capture() == before

@@ -83,7 +83,7 @@ def test_the_folder_of_the_seed_is_adopted_and_loads_into_live_objects(tmp_path:
     old, new = seed_folder(folder), policy(1)
     saved = described(folder)
     assert saved.step == 5000
-    assert saved.exactness.grade == "exact"
+    assert saved.captured.grade == "complete"
     assert saved.metadata["components"] == {
         "model": "policy.safetensors",
         "optimizer": "optimizer_state.pth",
@@ -105,7 +105,7 @@ def test_a_hugging_face_folder_is_adopted_with_its_shards_and_other_files(tmp_pa
     assert "vocab.txt" in files
     assert ".cache" not in files
     saved = described(folder)
-    assert (saved.step, saved.metadata["tensors"], saved.exactness.grade) == (14, 2, "exact")
+    assert (saved.step, saved.metadata["tensors"], saved.captured.grade) == (14, 2, "complete")
     new.scheduler = torch.optim.lr_scheduler.StepLR(new.optimizer, 1)
     load(folder, new)
     assert torch.equal(new.model.bias, old.model.bias)
@@ -206,7 +206,7 @@ def test_a_lerobot_checkpoint_and_its_inner_folder_are_adopted_as_weights(tmp_pa
     (outer / "training_state" / "training_step.json").write_text('{"step": 5000}')
     for folder in (outer, inner):
         saved = described(folder)
-        assert (saved.step, saved.exactness.grade) == (5000, "weights-only")
+        assert (saved.step, saved.captured.grade) == (5000, "weights-only")
         assert any(file.endswith("policy_preprocessor.json") for file in saved.metadata["components"].values())
         load(folder, policy(1).model)
     (outer / "training_state" / "training_step.json").write_text('{"step": 4000}')
@@ -218,7 +218,7 @@ def test_a_single_file_is_adopted_as_weights(tmp_path: Path) -> None:
     safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "actor-step-40.safetensors")
     assert list(BACKEND.recognise(tmp_path / "actor-step-40.safetensors") or ()) == ["actor-step-40.safetensors"]
     saved = described(tmp_path / "actor-step-40.safetensors")
-    assert (saved.step, saved.exactness.grade) == (40, "weights-only")
+    assert (saved.step, saved.captured.grade) == (40, "weights-only")
 
 
 def test_what_we_saved_ourselves_is_adopted_with_all_it_knew(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def prove(folder: Path, saved: SavedItem, factory: Callable[[], Any] | None = No
 
 def test_a_policy_proves_itself_in_a_fresh_one(tmp_path: Path) -> None:
     saved = save(build(example_input=torch.ones(2, 3)), tmp_path)
-    assert prove(tmp_path, saved, lambda: build(9)) == Proof("exact")
+    assert prove(tmp_path, saved, lambda: build(9)) == Proof("same")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_example_input_may_be_positional_or_by_keyword(example: Any, tmp_path
     saved = save(build(example_input=example), tmp_path)
     assert saved.probe is not None
     assert "digest" in saved.probe["output"]
-    assert prove(tmp_path, saved, lambda: build(9)).verdict == "exact"
+    assert prove(tmp_path, saved, lambda: build(9)).verdict == "same"
 
 
 def test_taking_the_proof_changes_nothing_of_the_live_run(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_factory_of_the_bare_module_leaves_the_optimizer_unproven(tmp_path: Pa
 
 def test_a_dict_of_tensors_needs_no_factory(tmp_path: Path) -> None:
     saved = save({"a": torch.zeros(3), "b": np.ones(2)}, tmp_path)
-    assert prove(tmp_path, saved) == Proof("exact")
+    assert prove(tmp_path, saved) == Proof("same")
 
 
 def test_no_proof_recorded_is_unproven(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_every_changed_part_is_named(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     saved = save(full(0, 2.0), tmp_path / "a")
     save(full(1, 4.0), tmp_path / "b")
-    assert prove(tmp_path / "a", saved, lambda: full(5, 8.0)) == Proof("exact")
+    assert prove(tmp_path / "a", saved, lambda: full(5, 8.0)) == Proof("same")
     names = {
         "ema": "ema.safetensors",
         "gradients": "gradients.safetensors",
@@ -150,7 +150,7 @@ def test_a_model_that_answers_otherwise_differs(tmp_path: Path) -> None:
     proof = prove(tmp_path, saved, louder, output=other)
     assert proof.verdict == "unproven"
     assert "torch 1.0 -> " in str(proof.reason)
-    assert prove(tmp_path, saved, lambda: build(2), output=other).verdict == "exact"
+    assert prove(tmp_path, saved, lambda: build(2), output=other).verdict == "same"
 
 
 def test_a_factory_of_another_architecture_differs_with_the_reason(tmp_path: Path) -> None:

@@ -326,10 +326,10 @@ def test_the_fingerprint_is_of_the_architecture_not_of_the_values() -> None:
 
 
 def test_a_module_without_an_optimizer_is_graded_weights_only(tmp_path: Path) -> None:
-    assert save(Tied(), tmp_path / "a").exactness.grade == "weights-only"
-    assert save(trained(0), tmp_path / "b").exactness.grade == "exact"
-    assert save(Tied().requires_grad_(False), tmp_path / "c").exactness.grade == "exact"
-    assert save({"a": torch.zeros(2)}, tmp_path / "d").exactness.grade == "exact"
+    assert save(Tied(), tmp_path / "a").captured.grade == "weights-only"
+    assert save(trained(0), tmp_path / "b").captured.grade == "complete"
+    assert save(Tied().requires_grad_(False), tmp_path / "c").captured.grade == "complete"
+    assert save({"a": torch.zeros(2)}, tmp_path / "d").captured.grade == "complete"
 
 
 def test_a_module_without_tensors_can_be_saved(tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_a_policy_of_plain_tensors_keeps_optimizer_and_gradients(tmp_path: Path)
         return Policy(weights, optimizer)
 
     old, new = build(1.0), build(2.0)
-    assert save(old, tmp_path).exactness.grade == "exact"
+    assert save(old, tmp_path).captured.grade == "complete"
     load(tmp_path, new)
     assert same(new.model["w"], old.model["w"])
     assert same(new.model["w"].grad, old.model["w"].grad)

@@ -103,8 +103,8 @@ def test_an_agent_stopped_in_the_middle_of_a_rollout_is_not_graded_exact(name: s
     agent = AGENTS[name](0)
     agent.learn(TOTAL, callback=StopAt(56))
     item = save(agent, tmp_path)
-    assert item.exactness.grade == "not-captured"
-    assert "stopped by a callback" in str(item.exactness.reason)
+    assert item.captured.grade == "partial"
+    assert "stopped by a callback" in str(item.captured.reasons)
 
 
 def test_two_boundaries_work_side_by_side(tmp_path: Path) -> None:

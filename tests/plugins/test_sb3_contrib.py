@@ -43,12 +43,12 @@ def test_an_algorithm_of_sb3_contrib_goes_on_exactly(name: str, tmp_path: Path) 
     saves, agent = Saves(tmp_path, env=lambda: Masked(gymnasium.make("CartPole-v1"))), maker(1)
     agent.learn(TOTAL, callback=CheckpointBoundary(saves, every_steps=44))
     folder, item = saves.made[0]
-    assert item.exactness.grade == "exact"
+    assert item.captured.grade == "complete"
     assert item.boundary == {"kind": kind, "requested_at": 44, "saved_at": 44}
     resumed = load(folder, item, maker(5))
     resumed.learn(TOTAL)
     assert BACKEND.digests(resumed.model) == BACKEND.digests(agent)
-    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: maker(9))) == Proof("exact")
+    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: maker(9))) == Proof("same")
 
 
 def test_a_policy_class_that_is_not_known_is_not_unpickled(tmp_path: Path) -> None:

@@ -41,54 +41,54 @@ def agent(factory: Any, seed: int) -> Any:
 
 
 def outcome(factory: Any, folder: Path, **more: Any) -> tuple[Any, str, bool]:
-    """Return exactness, strategy, and whether a resumed run really ends the same."""
+    """Return captured, strategy, and whether a resumed run really ends the same."""
     saves = Saves(folder, env=factory)
     expected = train(agent(factory, 1), saves, total=60, every=25, **more)
     item = saves.made[-1][1] if more else saves.made[0][1]
     place = saves.made[-1][0] if more else saves.made[0][0]
     found = go_on(load(place, item, agent(factory, 5)), 60)
     weights = [k for k in expected if k.startswith("policy")]
-    return item.exactness, item.metadata["environments"][0]["strategy"], all(found[k] == expected[k] for k in weights)
+    return item.captured, item.metadata["environments"][0]["strategy"], all(found[k] == expected[k] for k in weights)
 
 
 def test_attributes_are_taken_when_nothing_had_to_be_left_out(tmp_path: Path) -> None:
-    exactness, strategy, same = outcome(Walk, tmp_path)
-    assert (exactness.grade, strategy, same) == ("exact", "attributes", True)
+    captured, strategy, same = outcome(Walk, tmp_path)
+    assert (captured.grade, strategy, same) == ("complete", "attributes", True)
 
 
 def test_an_environments_own_protocol_comes_first(tmp_path: Path) -> None:
-    exactness, strategy, same = outcome(Told, tmp_path)
-    assert (exactness.grade, strategy, same) == ("exact", "protocol", True)
+    captured, strategy, same = outcome(Told, tmp_path)
+    assert (captured.grade, strategy, same) == ("complete", "protocol", True)
 
 
 def test_state_that_cannot_be_read_is_graded_not_captured_with_the_reason(tmp_path: Path) -> None:
-    exactness, strategy, same = outcome(Hidden, tmp_path)
-    assert (exactness.grade, strategy, same) == ("not-captured", "none", False)
-    assert "_box" in str(exactness.reason)
-    assert "memoryview" in str(exactness.reason)
+    captured, strategy, same = outcome(Hidden, tmp_path)
+    assert (captured.grade, strategy, same) == ("partial", "none", False)
+    assert "_box" in str(captured.reasons)
+    assert "memoryview" in str(captured.reasons)
 
 
 def test_a_protocol_that_loses_state_fails_its_self_test(tmp_path: Path) -> None:
-    exactness, _, _ = outcome(Liar, tmp_path)
-    assert exactness.grade == "not-captured"
-    assert "goes on differently" in str(exactness.reason)
+    captured, _, _ = outcome(Liar, tmp_path)
+    assert captured.grade == "partial"
+    assert "goes on differently" in str(captured.reasons)
 
 
 def test_hidden_state_comes_back_by_replaying_the_actions(tmp_path: Path) -> None:
-    exactness, strategy, same = outcome(checkpointable(Hidden, replay=True), tmp_path)
-    assert (exactness.grade, strategy, same) == ("exact", "replay", True)
+    captured, strategy, same = outcome(checkpointable(Hidden, replay=True), tmp_path)
+    assert (captured.grade, strategy, same) == ("complete", "replay", True)
 
 
 def test_a_log_that_grew_too_long_is_given_up_and_said(tmp_path: Path) -> None:
-    exactness, strategy, _ = outcome(checkpointable(Hidden, replay=True, longest=5), tmp_path)
-    assert (exactness.grade, strategy) == ("not-captured", "none")
+    captured, strategy, _ = outcome(checkpointable(Hidden, replay=True, longest=5), tmp_path)
+    assert (captured.grade, strategy) == ("partial", "none")
 
 
 def test_a_barrier_makes_a_resume_exact_without_any_environment_state(tmp_path: Path) -> None:
     saves = Saves(tmp_path, env=Hidden)
     expected = train(agent(Hidden, 1), saves, total=60, every=50, barrier=7)
     folder, item = saves.made[0]
-    assert item.exactness.grade == "exact-with-barrier"
+    assert item.captured.grade == "complete-with-barrier"
     found = go_on(load(folder, item, agent(Hidden, 5)), 60)
     assert found["policy"] == expected["policy"]
 
@@ -105,16 +105,16 @@ def test_an_environment_that_shares_something_with_its_copy_is_not_tested_but_pu
     item = save(model, tmp_path)
     for env in made:
         env.close()
-    assert item.exactness.grade == "not-captured"
-    assert "TextIOWrapper" in str(item.exactness.reason)
+    assert item.captured.grade == "partial"
+    assert "TextIOWrapper" in str(item.captured.reasons)
 
 
 def test_an_environment_without_a_way_to_build_another_is_not_tested(tmp_path: Path) -> None:
     model = agent(Walk, 0)
     model.learn(10)
     item = save(model, tmp_path)
-    assert item.exactness.grade == "not-captured"
-    assert 'factories={"env": ...}' in str(item.exactness.reason)
+    assert item.captured.grade == "partial"
+    assert 'factories={"env": ...}' in str(item.captured.reasons)
 
 
 def test_environments_in_other_processes_need_the_wrapper(tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_environments_in_other_processes_need_the_wrapper(tmp_path: Path) -> Non
         item = save(model, tmp_path)
     finally:
         env.close()
-    assert item.exactness.grade == "not-captured"
-    assert "checkpointable" in str(item.exactness.reason)
+    assert item.captured.grade == "partial"
+    assert "checkpointable" in str(item.captured.reasons)
 
 
 def test_the_self_test_leaves_the_live_environment_alone(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_resumed_agent_ends_as_one_that_never_stopped(name: str, tmp_path: Pat
     saves = Saves(tmp_path)
     expected = train(AGENTS[name](1), saves)
     folder, item = saves.made[0]
-    assert item.exactness.grade == "exact"
+    assert item.captured.grade == "complete"
     assert go_on(load(folder, item, AGENTS[name](5))) == expected
 
 
@@ -60,7 +60,7 @@ def test_an_agent_saved_between_two_calls_of_learn_goes_on_exactly(tmp_path: Pat
     agent.learn(60)
     item = save(agent, tmp_path)
     agent.learn(60, reset_num_timesteps=False)
-    assert item.exactness.grade == "exact"
+    assert item.captured.grade == "complete"
     expected = dict(BACKEND.digests(agent))
     resumed = load(tmp_path, item, AGENTS["td3 ou"](5))
     resumed.model.learn(60, reset_num_timesteps=False, callback=resumed.callback)
@@ -96,7 +96,7 @@ def test_processes_of_a_subproc_vec_env_are_captured_through_the_wrapper(tmp_pat
 
     saves = Saves(tmp_path)
     expected = train(agent(1), saves, total=60, every=30)
-    assert saves.made[0][1].exactness.grade == "exact"
+    assert saves.made[0][1].captured.grade == "complete"
     try:
         assert go_on(load(*saves.made[0], agent(5)), 60) == expected
     finally:
@@ -171,7 +171,7 @@ def test_the_proof_of_a_fresh_save_replays_and_names_what_was_changed(tmp_path: 
     train(AGENTS["td3 ou"](1), saves)
     folder, item = saves.made[0]
     context = load_context(folder, item, model=lambda: AGENTS["td3 ou"](9))
-    assert BACKEND.prove(folder, context=context) == Proof("exact")
+    assert BACKEND.prove(folder, context=context) == Proof("same")
     assert item.probe is not None
     item.probe["digests"]["noise"] = "another"  # type: ignore[index]  # a plain dict, as save made it
     assert BACKEND.prove(folder, context=context) == Proof("differs", "differs in noise")

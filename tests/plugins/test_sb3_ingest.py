@@ -37,7 +37,7 @@ def test_a_bare_zip_is_weights_only_and_gives_its_counters(episode: Path) -> Non
     assert sorted(BACKEND.recognise(episode / "ep000050.zip") or ()) == ["ep000050.zip", "ep000050_metadata.json"]
     item = describe(episode, "ep000050.zip")
     assert item.counters == {"num_timesteps": 32, "episode": 50}
-    assert item.exactness.grade == "weights-only"
+    assert item.captured.grade == "weights-only"
     assert item.metadata["config"] == {"learning_rate": 3e-4}
     assert item.step is None
 

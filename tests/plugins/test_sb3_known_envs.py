@@ -30,12 +30,12 @@ def resumes_exactly(factory: Any, folder: Path, **more: Any) -> tuple[str, str, 
     expected = train(agent(1), saves, total=90, every=42, **more)
     place, item = saves.made[-1 if more else 0]
     same = go_on(load(place, item, agent(5)), 90)["policy"] == expected["policy"]
-    return item.exactness.grade, item.metadata["environments"][0]["strategy"], same
+    return item.captured.grade, item.metadata["environments"][0]["strategy"], same
 
 
 @pytest.mark.parametrize("name", ["HalfCheetah-v5", "Ant-v5", "Humanoid-v5"])
 def test_a_mujoco_simulation_goes_on_exactly(name: str, tmp_path: Path) -> None:
-    assert resumes_exactly(lambda: gymnasium.make(name), tmp_path) == ("exact", "mujoco", True)
+    assert resumes_exactly(lambda: gymnasium.make(name), tmp_path) == ("complete", "mujoco", True)
 
 
 def test_an_atari_emulator_goes_on_exactly(tmp_path: Path) -> None:
@@ -43,17 +43,17 @@ def test_an_atari_emulator_goes_on_exactly(tmp_path: Path) -> None:
 
     gymnasium.register_envs(ale_py)
     made = resumes_exactly(lambda: gymnasium.make("ALE/Breakout-v5", obs_type="ram"), tmp_path)
-    assert made == ("exact", "ale", True)
+    assert made == ("complete", "ale", True)
 
 
 def test_a_box2d_world_goes_on_exactly_by_replay(tmp_path: Path) -> None:
     factory = checkpointable(lambda: gymnasium.make("BipedalWalker-v3"), replay=True)
-    assert resumes_exactly(factory, tmp_path) == ("exact", "replay", True)
+    assert resumes_exactly(factory, tmp_path) == ("complete", "replay", True)
 
 
 def test_a_box2d_world_that_outlives_its_reset_fails_the_self_test_of_a_plain_barrier(tmp_path: Path) -> None:
     grade, strategy, _ = resumes_exactly(lambda: gymnasium.make("BipedalWalker-v3"), tmp_path, barrier=7)
-    assert (grade, strategy) == ("not-captured", "none")
+    assert (grade, strategy) == ("partial", "none")
 
 
 def test_the_action_that_an_atari_emulator_may_repeat_is_part_of_its_state() -> None:
@@ -68,6 +68,6 @@ def test_the_action_that_an_atari_emulator_may_repeat_is_part_of_its_state() -> 
         for _ in range(30 + seed):
             env.step(env.action_space.sample())
         taken = single_env.take(env, {}, "env0/", Futures([env]))
-        assert taken["grade"] == "exact"
+        assert taken["grade"] == "complete"
         last.append(dict(taken["own"]["items"])["last_action"])
     assert len(set(last)) > 1

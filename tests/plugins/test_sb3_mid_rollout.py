@@ -49,7 +49,7 @@ def test_a_save_between_two_steps_of_a_rollout_is_exact(name: str, tmp_path: Pat
     saves, expected = run(AGENTS[name], tmp_path, every_steps=42)
     assert places(saves)[:2] == [("step", 42, 42), ("step", 84, 84)]
     for number in (0, 1):
-        assert saves.made[number][1].exactness.grade == "exact"
+        assert saves.made[number][1].captured.grade == "complete"
         assert finished(saves, number, AGENTS[name]) == expected
 
 
@@ -133,7 +133,7 @@ def test_the_proof_of_a_save_inside_a_rollout_replays(tmp_path: Path) -> None:
     saves, _ = run(AGENTS["a2c"], tmp_path, every_steps=14)
     folder, item = saves.made[0]
     assert "rollout_buffer" in (item.probe or {})["digests"]
-    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: AGENTS["a2c"](9))) == Proof("exact")
+    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: AGENTS["a2c"](9))) == Proof("same")
     assert check(folder, item) == []
 
 

@@ -267,7 +267,7 @@ def test_a_trainers_own_bundle_is_recognised_described_and_loaded(counter: bool,
     assert list(BACKEND.check(item, context=context)) == []
     saved = BACKEND.describe(item, context=context)
     assert saved.counters == ({"batches_seen": 5} if counter else {})
-    assert saved.exactness.grade == "exact"
+    assert saved.captured.grade == "complete"
     assert any("no batch counter" in hazard for hazard in saved.hazards) == (not counter)
     assert any("no fingerprint" in hazard for hazard in saved.hazards)
     resumed = BACKEND.load(item, target=None, context=context)
@@ -300,6 +300,6 @@ def test_a_bundle_with_more_than_an_iterator_is_described_but_not_loaded(tmp_pat
     tf.train.Checkpoint(iterator=iterator, weight=tf.Variable(1.0)).write(str(tmp_path / "mixed"))
     files = sorted(BACKEND.recognise(tmp_path) or {})
     context = LoadContext(files=files, factories={"dataset": factory})
-    assert BACKEND.describe(tmp_path, context=context).exactness.grade == "not-captured"
+    assert BACKEND.describe(tmp_path, context=context).captured.grade == "partial"
     with pytest.raises(BackendError, match="is not Checkpoint"):
         BACKEND.load(tmp_path, target=None, context=context)

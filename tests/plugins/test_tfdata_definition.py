@@ -246,20 +246,20 @@ HAZARDS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "unseeded shuffle": (
         lambda: Data.range(100).shuffle(20).repeat(),
         "ShuffleDatasetV3 (buffer_size 20)",
-        "exact-until",
+        "until",
     ),
     "unseeded sampling": (
         lambda: Data.sample_from_datasets([Data.range(50), Data.range(60)]),
         "RandomDataset has no seed",
-        "exact-until",
+        "until",
     ),
-    "unseeded and symbolic": (lambda: _symbolic(Data.range(100).shuffle(20)), "symbolic", "not-captured"),
-    "symbolic": (lambda: _symbolic(Data.range(100).shuffle(20, seed=1)), "symbolic checkpointing is on", "exact"),
-    "free order": (_free_order, "thread timing", "not-captured"),
+    "unseeded and symbolic": (lambda: _symbolic(Data.range(100).shuffle(20)), "symbolic", "partial"),
+    "symbolic": (lambda: _symbolic(Data.range(100).shuffle(20, seed=1)), "symbolic checkpointing is on", "complete"),
+    "free order": (_free_order, "thread timing", "partial"),
     "undigested files": (
         lambda: Data.range(3).flat_map(lambda x: tf.data.TFRecordDataset(tf.strings.as_string(x))),
         "pass record_files",
-        "exact",
+        "complete",
     ),
 }
 
@@ -269,9 +269,9 @@ def test_a_hazard_is_named_and_grades_the_item(name: str, tmp_path: Path) -> Non
     factory, text, grade = HAZARDS[name]
     saved = BACKEND.save(PersistentIterator(factory), tmp_path, context=SaveContext(step=0))
     assert any(text in hazard for hazard in saved.hazards), saved.hazards
-    assert saved.exactness.grade == grade
-    assert (saved.exactness.reason is None) == (grade == "exact")
-    assert BACKEND.describe(tmp_path, context=LoadContext(files=[])).exactness == saved.exactness
+    assert saved.captured.grade == grade
+    assert (not saved.captured.reasons) == (grade == "complete")
+    assert BACKEND.describe(tmp_path, context=LoadContext(files=[])).captured == saved.captured
 
 
 def test_a_dataset_that_caches_in_a_file_is_saved_without_a_probe(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_saved_position_goes_on_exactly_and_is_small_whatever_the_records_are(
         iterator = PersistentIterator(factory, record_files=[path])
         list(islice(iterator, 30))  # into the second epoch
         saved = TfDataBackend().save(iterator, folder, context=SaveContext(step=1))
-        assert (saved.exactness.grade, list(saved.hazards)) == ("exact", [])
+        assert (saved.captured.grade, list(saved.hazards)) == ("complete", [])
         sizes[factory.__name__] = sum(file.stat().st_size for file in folder.iterdir())
         resumed = PersistentIterator(factory, record_files=[path])
         context = LoadContext([f.name for f in folder.iterdir()], metadata=saved.metadata)

@@ -137,11 +137,11 @@ def test_three_cycles_of_save_and_load_give_the_batches_of_an_uninterrupted_run(
         directory = tmp_path / f"cycle {cycle}"
         directory.mkdir()
         saved = BACKEND.save(iterator, directory, context=SaveContext(step=cycle))
-        assert saved.exactness.grade == GRADES[0]
+        assert saved.captured.grade == GRADES[0]
         assert saved.counters == {"batches_seen": 12 * (cycle + 1)}
         context = context_of(directory, saved, factories={"dataset": factory})
         assert list(BACKEND.check(directory, context=context)) == []
-        assert BACKEND.prove(directory, context=context).verdict == "exact"
+        assert BACKEND.prove(directory, context=context).verdict == "same"
         iterator = BACKEND.load(directory, target=None, context=context)
         got += take(iterator, 12)
     assert got == expected
@@ -252,7 +252,7 @@ def test_a_finished_dataset_stays_finished_after_a_resume(tmp_path: Path) -> Non
     resumed = BACKEND.load(tmp_path, target=None, context=context)
     assert list(resumed) == []
     assert resumed.batches_seen == 3
-    assert BACKEND.prove(tmp_path, context=context).verdict == "exact"
+    assert BACKEND.prove(tmp_path, context=context).verdict == "same"
 
 
 def test_iterating_twice_goes_on_where_the_first_loop_stopped() -> None:

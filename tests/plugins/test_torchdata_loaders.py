@@ -168,8 +168,8 @@ def test_a_loader_goes_on_with_the_very_next_batch(tmp_path: Path, kind: str, do
     back = resumed(tmp_path / "item", said, ResumableLoader(EXACT[kind]), state)
     assert drive(back, 8) == expected
     assert (back.epoch, back.batches, back.batches_seen) == (live.epoch, live.batches, live.batches_seen)
-    assert said.exactness.grade == "exact"
-    assert BACKEND.prove(tmp_path / "item", context=context(tmp_path / "item", said, EXACT[kind])).verdict == "exact"
+    assert said.captured.grade == "complete"
+    assert BACKEND.prove(tmp_path / "item", context=context(tmp_path / "item", said, EXACT[kind])).verdict == "same"
 
 
 def test_saving_before_every_batch_changes_no_save(tmp_path: Path) -> None:
@@ -236,11 +236,11 @@ def test_what_cannot_be_exact_is_graded_with_the_reason(tmp_path: Path, kind: st
     live = ResumableLoader(factory)
     drive(live, 3)
     said = save(live, tmp_path / "item")
-    assert said.exactness.grade == "not-captured", kind
-    assert word in (said.exactness.reason or "")
+    assert said.captured.grade == "partial", kind
+    assert word in str(said.captured.reasons)
     again = ResumableLoader(factory)
     BACKEND.load(tmp_path / "item", target=again, context=context(tmp_path / "item", said))
-    assert save(again, tmp_path / "again").exactness == said.exactness
+    assert save(again, tmp_path / "again").captured == said.captured
 
 
 class Holding(Numbers):
@@ -306,7 +306,7 @@ def test_a_proof_without_a_factory_at_save_says_what_is_missing(tmp_path: Path, 
         tmp_path / "item", context=context(tmp_path / "item", said, lambda: loader(shuffle=True, num_workers=workers))
     )
     # Batches that a worker has fetched ahead need no second loader.
-    assert proof.verdict == ("exact" if workers else "unproven")
+    assert proof.verdict == ("same" if workers else "unproven")
     assert workers or "second loader" in (proof.reason or "")
 
 
@@ -328,7 +328,7 @@ def test_batches_of_every_structure_are_told_apart_in_the_proof(tmp_path: Path) 
         BACKEND.prove(tmp_path / "item", context=context(tmp_path / "item", said, lambda o=o: loader(Mixed(o)))).verdict
         for o in (0.5, 0.75)
     ]
-    assert verdicts == ["exact", "differs"]
+    assert verdicts == ["same", "differs"]
     assert "last_batch" in BACKEND.digests(live)
 
 

@@ -41,7 +41,7 @@ def test_a_run_over_it_ends_as_the_uninterrupted_one(
     assert kind != "w=0" or Run(0, data(1)).finish() == expected
     assert resumed(store, Run(1, data(2))) == expected
     entry = store.choose("run").manifest.items["data"]
-    assert entry.exactness.grade == "exact"
+    assert entry.captured.grade == "complete"
     assert {file.path for file in entry.files} <= {"data/loader.json", "data/state.pth"}
 
 
@@ -51,9 +51,9 @@ def test_with_workers_and_random_items_the_order_goes_on_and_the_grade_says_the_
     torch.manual_seed(0)
     expected = saved(store, Run(0, live), SAVES["inside an epoch"])
     assert resumed(store, Run(1, make_data("w=2", True))) != expected
-    exactness = store.choose("run").manifest.items["data"].exactness
-    assert exactness.grade == "not-captured"
-    assert "order goes on exactly" in (exactness.reason or "")
+    captured = store.choose("run").manifest.items["data"].captured
+    assert captured.grade == "partial"
+    assert "order goes on exactly" in str(captured.reasons)
 
 
 def test_its_state_loads_with_weights_only(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Verification reports as table, tsv, json and ndjson."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
+from ckptkit.backend import Proof
 from ckptkit.cli import output
 from ckptkit.verification import CheckpointReport, Report
 
@@ -41,8 +43,16 @@ def _notes(c: CheckpointReport) -> list[tuple[str, str, str, str]]:
     notes = [(p.item or "", p.file or "", p.code, p.message) for p in c.problems]
     for name, proof in c.proofs.items():
         if "differs" not in proof.verdict:  # those are problems, and told already
-            notes.append((name, "", f"resume-{proof.verdict}", proof.reason or "does what it was going to do"))
+            notes.append((name, "", f"resume-{proof.verdict}", replayed(proof)))
     return notes
+
+
+def replayed(proof: Proof) -> str:
+    """Return in words what a replay showed, and of how much: never more than was compared."""
+    if proof.verdict != "same":
+        return proof.reason or "nothing was replayed"
+    text = f"replayed {proof.steps} {proof.of}" if proof.steps and proof.of else "put back and replayed"
+    return f"{text}, the same" + (f" ({proof.reason})" if proof.reason else "")
 
 
 def _rows(c: CheckpointReport) -> Iterator[list[object]]:
@@ -74,7 +84,7 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
             {"code": p.code, "severity": p.severity, "item": p.item, "file": p.file, "message": p.message}
             for p in c.problems
         ],
-        "proofs": {name: {"verdict": p.verdict, "reason": p.reason} for name, p in c.proofs.items()},
+        "proofs": {name: asdict(proof) for name, proof in c.proofs.items()},
     }
 
 

@@ -81,7 +81,7 @@ class CheckpointWriter:
     def _publish(self, model: Any, saved: SavedItem, staged: Path, path: Path) -> None:
         """Put the files in place, the zip last, and commit: until then nobody lists them."""
         episode = layout.episode_in(path)
-        extra: dict[str, Any] = {"num_timesteps": saved.counters["num_timesteps"], "grade": saved.exactness.grade}
+        extra: dict[str, Any] = {"num_timesteps": saved.counters["num_timesteps"], "grade": saved.captured.grade}
         if self._run.resumed_from is not None:
             extra["resumed_from"] = str(self._run.resumed_from)
         metadata = {

@@ -1,0 +1,101 @@
+"""``shown.json``: what was shown of a checkpoint since it was saved, beside its manifest; nothing here is a claim.
+
+The file is rewritten as more is shown. It names the manifest it belongs to by digest and carries its own; one that is
+damaged, or belongs to another checkpoint, shows nothing.
+"""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from ckptkit.digest import DEFAULT_ALGORITHM, digest_bytes
+from ckptkit.errors import CkptkitError
+from ckptkit.formats import strict_json
+from ckptkit.storage import durable
+from ckptkit.storage.location import Location
+
+VERSION = "1.0"
+
+How = Literal["read-back", "replayed", "rehearsed", "observed"]
+ORDER: tuple[How, ...] = ("read-back", "replayed", "rehearsed", "observed")
+"""From least to most: put back and equal; a probe replayed; the run's command in a new process; a real resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One thing that was shown.
+
+    Attributes:
+        how: in which way.
+        steps: how many steps were compared; 0 where none were.
+        differs: where the first difference is (``step 12: optimizer of item 'policy'``), or None: the same throughout.
+        at: when, UTC, ISO 8601.
+    """
+
+    how: How
+    steps: int = 0
+    differs: str | None = None
+    at: str = ""
+
+    @property
+    def words(self) -> str:
+        """For a person: ``rehearsed 8``, ``read-back``, ``differs (rehearsed 8)``."""
+        text = f"{self.how} {self.steps}" if self.how in ("rehearsed", "observed") else self.how
+        return text if self.differs is None else f"differs ({text})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the run itself was shown to go on as it would have."""
+        return self.differs is None and self.how in ("rehearsed", "observed") and self.steps > 0
+
+
+def read(at: Location, manifest_digest: str) -> Sequence[Shown]:
+    """Return what was shown of the checkpoint, the latest of each way; nothing where the file cannot be believed."""
+    try:
+        value = json.loads(at.shown.read_bytes())
+        content = {k: v for k, v in value.items() if k != "digest"}
+        if value["manifest"] != manifest_digest or value["schema_version"] != VERSION:
+            return ()
+        if digest_bytes(strict_json.dumps(content), DEFAULT_ALGORITHM) != value["digest"]:
+            return ()
+        return tuple(Shown(**one) for one in value["shown"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, CkptkitError):
+        return ()
+
+
+def most(shown: Sequence[Shown]) -> Shown | None:
+    """Return what says most: a difference before anything else, then a real resume, a rehearsal, a replay."""
+    return max(shown, key=lambda one: (one.differs is not None, ORDER.index(one.how)), default=None)
+
+
+def note(at: Location, manifest_digest: str, new: Shown) -> bool:
+    """Add what was just shown, in place of what was shown in the same way before.
+
+    Returns:
+        Whether it could be written: a store that is read-only is no error.
+    """
+    moment = new.at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    kept = [one for one in read(at, manifest_digest) if one.how != new.how]
+    entries = [*kept, Shown(new.how, new.steps, new.differs, moment)]
+    content: dict[str, Any] = {
+        "schema_version": VERSION,
+        "manifest": manifest_digest,
+        "shown": [asdict(one) for one in sorted(entries, key=lambda one: ORDER.index(one.how))],
+    }
+    content["digest"] = digest_bytes(strict_json.dumps(content), DEFAULT_ALGORITHM)
+    # Outside the checkpoint until it is whole, as with the observation.
+    temporary = at.state_folder / f"shown-{uuid.uuid4().hex}"
+    try:
+        with durable.storage_errors(str(at.shown)):
+            durable.make_folders(at.state_folder)
+            durable.write_file(temporary, strict_json.dumps(content, indent=1) + b"\n")
+            temporary.replace(at.shown)
+            return True
+    except CkptkitError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        return False
