@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import output, telling
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import LevelOption, MetricOption, ModeOption, StoreOption, session
 
@@ -59,6 +59,7 @@ def resume_cmd(
     command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or (), again=again)
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
+    telling.tell(chosen.manifest, chosen.warnings, quiet=asked.quiet)
     for index in redacted_arguments(command.argv):
         output.talk(f"argument {index} holds a secret that was masked: fill it in before you run it", quiet=asked.quiet)
     sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)

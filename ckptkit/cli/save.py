@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ckptkit.cli import output, pairs
+from ckptkit.cli import output, pairs, telling
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import StoreOption, session
 from ckptkit.errors import NotFound, UsageError
@@ -62,6 +62,7 @@ def save(
     output.talk(
         f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
     )
+    telling.tell(saved.manifest, quiet=asked.quiet)
     output.line(output.safe(saved.path))
 
 

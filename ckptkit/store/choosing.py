@@ -7,6 +7,7 @@ from typing import Literal
 
 from ckptkit.errors import DamagedError, NotFound, NothingResumable, UnsafeContentError, UsageError
 from ckptkit.manifest.models import Manifest
+from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store.refs import Ref
 from ckptkit.verification import CheckpointReport, Verifier
@@ -15,11 +16,15 @@ from ckptkit.verification.presence import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The checkpoint to go on from, and the reports of those that would have come first but do not verify."""
+    """The checkpoint to go on from, and the reports of those that would have come first but do not verify.
+
+    ``warnings`` is what verification found in it that does not forbid to resume.
+    """
 
     at: Location
     manifest: Manifest
     skipped: Sequence[CheckpointReport] = ()
+    warnings: Sequence[Problem] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +51,14 @@ def choose(storage: LocalStorage, ref: Ref, verifier: Verifier, ranking: Ranking
         reports = [verifier.verify(at) for at in candidates]
         for report in reports:
             if report.good and report.manifest is not None:
-                return Chosen(report.at, report.manifest)
+                return Chosen(report.at, report.manifest, warnings=report.problems)
         raise _damaged(ref, reports[0])
     ordered = reversed(candidates) if ref.word != "best" else _ranked(candidates, ref, ranking or Ranking())
     skipped: list[CheckpointReport] = []
     for at in ordered:
         report = verifier.verify(at)
         if report.good and report.manifest is not None:
-            return Chosen(at, report.manifest, skipped)
+            return Chosen(at, report.manifest, skipped, report.problems)
         skipped.append(report)
     reasons = "; ".join(f"{r.at.ref}: {r.reason}" for r in skipped[:3]) or "it is empty"
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""

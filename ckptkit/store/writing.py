@@ -25,6 +25,7 @@ from ckptkit.errors import (
 )
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
+from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
 from ckptkit.verification.presence import set_problems
@@ -242,9 +243,9 @@ def entry(
         "format_version": backend.format_version,
         "step": saved.step,
         "counters": dict(saved.counters),
-        "captured": {"grade": saved.captured.grade, "reasons": list(saved.captured.reasons)},
+        "captured": {"grade": saved.captured.grade, "reasons": [*map(redact_text, saved.captured.reasons)]},
         "ambient": saved.ambient,
-        "hazards": list(saved.hazards),
+        "hazards": [*map(redact_text, saved.hazards)],  # they quote what files and objects say
         "metadata": dict(saved.metadata),
         "probe": None if saved.probe is None else dict(saved.probe),
         "files": list(files),

@@ -2,13 +2,12 @@
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_files import check
+from ckptkit_files import check, trainers
 from ckptkit_files.written import Written
 
 _UNKNOWN = Captured("partial", ["files of any kind: what they hold, and how exactly it resumes, is not known"])
@@ -71,9 +70,13 @@ class FilesBackend:
         return {name: file for name, file in found.items() if not file.is_symlink()} or None
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
-        """Return the number of files; nothing else is known of them."""
-        context = replace(context, files=_names(directory, context))
-        return SavedItem({"files": len(context.files)}, captured=_UNKNOWN)
+        """Return the number of files and, of one file of a known trainer, which of its pieces are in it."""
+        names = _names(directory, context)
+        known = trainers.look(directory, names)
+        if known is None:
+            return SavedItem({"files": len(names)}, captured=_UNKNOWN)
+        trainer, there = known
+        return SavedItem({"files": len(names), "trainer": trainer.name}, captured=trainer.captured(there))
 
 
 def _names(directory: Path, context: CheckContext) -> Sequence[str]:

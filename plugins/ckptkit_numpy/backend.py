@@ -5,9 +5,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError
-from ckptkit_numpy import document, live, live_trees, probe, summary
+from ckptkit_numpy import document, live, live_trees, probe, summary, trainers
 from ckptkit_numpy.document import FILE_NAME, Content
 from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
 from ckptkit_numpy.trees import leaves, place
@@ -130,6 +130,7 @@ class NumpyRngBackend:
         content = document.validated(directory, context.files)
         return SavedItem(
             metadata={"kind": _kind(content.is_global), "generators": summary.generators_in(content.tree)},
+            captured=trainers.DUMPED.captured(trainers.names(content.tree)) if content.foreign else Captured(),
             hazards=list(summary.foreign_hazards(content.tree)) if content.foreign else [],
             ambient=content.is_global,
         )

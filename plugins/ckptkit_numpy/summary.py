@@ -7,7 +7,6 @@ from typing import Any
 
 from ckptkit_numpy import live
 from ckptkit_numpy.live_trees import live_leaves
-from ckptkit_numpy.rules import leaf_kind
 from ckptkit_numpy.trees import leaves, place, title
 
 _NAMED_ONE_BY_ONE = 32
@@ -27,11 +26,8 @@ def library_versions() -> dict[str, str]:
 
 def foreign_hazards(tree: Any) -> Iterator[str]:
     """Yield what a file that another program wrote cannot say about its generators."""
-    found = leaves(tree)
-    if any(leaf_kind(leaf) == "generator" and leaf.get("seed_seq") is None for leaf in found.values()):
-        yield "no seed sequence in the file: a generator's spawn() cannot go on from it"
     states: list[tuple[str, Any]] = []
-    for path, leaf in found.items():
+    for path, leaf in leaves(tree).items():
         twin = next((name for name, other in states if other == leaf), None)
         if twin is not None:
             yield f"{place(path)} and {twin} are in one state: if they are one object, they come back as two"

@@ -9,7 +9,7 @@ from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Pr
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
-from ckptkit_safetensors import check, ingest, layouts, policy
+from ckptkit_safetensors import best, check, ingest, layouts, policy
 from ckptkit_safetensors.capture import Snapshot
 
 
@@ -103,7 +103,8 @@ class SafetensorsBackend:
         files = list(context.files or _listed(directory))
         noted = context.metadata.get("components", {})
         files += [name for name in noted.values() if name not in files] if isinstance(noted, Mapping) else []
-        return check.check_files(directory, files)
+        yield from check.check_files(directory, files)
+        yield from best.problems(context.metadata, files)
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
         """Recognise a ``.safetensors`` file, or a folder with a model and what lies beside it (not its subfolders)."""

@@ -18,12 +18,7 @@ from ckptkit_safetensors.tensors import read_record
 
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
 _STATES = {
-    "optimizer_state.pth",
-    "scheduler_state.pth",
-    "scaler_state.pth",
-    "optimizer.pt",
-    "scheduler.pt",
-    "scaler.pt",
+    name for part in ("optimizer", "scheduler", "scaler") for name in (layouts.FILES[part], *layouts.FOREIGN[part])
 }
 
 

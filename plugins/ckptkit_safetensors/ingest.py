@@ -9,9 +9,11 @@ from typing import Any
 
 from ckptkit.backend import Captured, CheckContext, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError
-from ckptkit_safetensors import layouts
+from ckptkit.pieces import trainer_of
+from ckptkit_safetensors import best, layouts
 from ckptkit_safetensors.header import read_header
 from ckptkit_safetensors.tensors import NOTED_CLASSES, read_record
+from ckptkit_safetensors.trainers import TRAINERS
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)
 _COUNTED = {"trainer_state.json": "global_step", "training_state/training_step.json": "step"}
@@ -72,25 +74,41 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     metadata["dtypes"] = dtypes
     metadata |= {key: value for key, value in record.items() if key in NOTED_CLASSES}
     step = _agreed(_steps(directory, context, record))
-    captured = Captured()
-    if "optimizer" not in layout.parts and record.get("kind") != "tensors":
-        lerobot = any(name.startswith("training_state/") for name in context.files)
-        reason = "only LeRobot itself can load its training_state" if lerobot else "there is no optimizer state"
-        captured = Captured("weights-only", [reason])
-    return SavedItem(metadata, step=step, captured=captured, hazards=_hazards(layout, context, record))
+    place, gone = best.look(directory, context)
+    hazards = [*_hazards(layout, context, record), *gone]
+    return SavedItem(metadata | place, step=step, captured=_captured(layout, context, record), hazards=hazards)
+
+
+def _captured(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> Captured:
+    """Return how much is there: of our own files by our own record, else by what the trainer needs."""
+    if record:
+        trained = "optimizer" in layout.parts or record.get("kind") == "tensors"
+        return Captured() if trained else Captured("weights-only", ["the item has no optimizer"])
+    trainer = trainer_of(TRAINERS, context.files)
+    return Captured() if trainer is None else trainer.captured(context.files, _left(context))
 
 
 def _hazards(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> list[str]:
     hazards = []
+    if best.STATE in context.files and not record:
+        hazards.append(
+            "the data position is a count of steps: what a data loader drew, buffered or streamed is not here"
+        )
     if "optimizer" in layout.parts and not record:
-        if "scheduler" not in layout.parts:
-            hazards.append("there is no scheduler state: a learning-rate schedule would start anew")
         hazards.append("the class of the optimizer was not recorded: a load can only compare shapes and options")
-    if context.source is not None and context.source.is_dir():
-        taken = {name.partition("/")[0] for name in context.files if "/" in name}
-        left = sorted(e.name for e in context.source.iterdir() if e.is_dir() and e.name not in taken)
-        hazards.extend(f"the subfolder {name!r} was not adopted" for name in left if not name.startswith("."))
+    if "adapter_config.json" in context.files:
+        hazards.append("only an adapter is here: the model that it was trained on must be the same")
+    hazards.extend(f"the subfolder {name!r} was not adopted" for name in _left(context))
     return hazards
+
+
+def _left(context: CheckContext) -> list[str]:
+    """Return the subfolders of the source of which nothing was adopted."""
+    if context.source is None or not context.source.is_dir():
+        return []
+    taken = {name.partition("/")[0] for name in context.files if "/" in name}
+    names = sorted(entry.name for entry in context.source.iterdir() if entry.is_dir() and entry.name not in taken)
+    return [name for name in names if not name.startswith(".")]
 
 
 def _steps(directory: Path, context: CheckContext, record: Mapping[str, Any]) -> dict[str, int]:

@@ -25,13 +25,14 @@ FILES = {
 
 INDEX = "model.safetensors.index.json"
 _MODELS = (MODEL, "model.safetensors", INDEX, "pretrained_model/model.safetensors")
-_FOREIGN = {
-    "optimizer": "optimizer.pt",
-    "scheduler": "scheduler.pt",
-    "scaler": "scaler.pt",
-    "preprocessor": "policy_preprocessor.json",
-    "postprocessor": "policy_postprocessor.json",
+FOREIGN = {
+    "optimizer": ("optimizer.pt", "optimizer.bin"),
+    "scheduler": ("scheduler.pt", "scheduler.bin"),
+    "scaler": ("scaler.pt",),
+    "preprocessor": ("policy_preprocessor.json",),
+    "postprocessor": ("policy_postprocessor.json",),
 }
+"""What the Trainer and LeRobot call them, and accelerate (``.bin``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ def find(directory: Path, files: Sequence[str]) -> Layout:
         raise DamagedError(f"{directory.name}: no {MODEL}, model.safetensors or other single .safetensors file")
     prefix = model.rpartition("/")[0]
     prefix = f"{prefix}/" if prefix else ""
+    # FSDP gathers an optimizer under names instead of numbers: only it can load that.
+    sharded = any(name.startswith("pytorch_model_fsdp") for name in files)
     parts = {}
     for part, own in FILES.items():
-        for name in (own, f"{prefix}{_FOREIGN[part]}" if part in _FOREIGN else own):
-            if part != "model" and name in files and name != model:
+        for name in (own, *(f"{prefix}{other}" for other in FOREIGN.get(part, ()))):
+            if part != "model" and name in files and name != model and not (sharded and name.endswith(".bin")):
                 parts[part] = name
                 break
     if model == INDEX:

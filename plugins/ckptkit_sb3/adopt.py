@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import Captured, CheckContext, SavedItem
+from ckptkit.backend import CheckContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import layout
+from ckptkit_sb3 import layout, trainers
 
 _VERSION = "_stable_baselines3_version"
 _STEPS_NAME = re.compile(r"^(?P<prefix>.*)_(?P<steps>\d+)_steps$")
-
-_LOST = "replay buffer, RNG and environment state are not in the zip"
 
 
 def recognise(path: Path) -> Mapping[str, Path] | None:
@@ -61,7 +59,8 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
         own = _describe_own(state, name)
         return own if place is directory else _with_noted(own, directory, name)
     try:
-        data = layout.plain_data(path)
+        data = layout.all_data(path)
+        there = trainers.names(path, data, context.files or [name])
     except (DamagedError, OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
         raise BackendError(
             f"{name}: not a readable SB3 zip ({error})", hint="write it again with model.save"
@@ -80,8 +79,8 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     return SavedItem(
         metadata=metadata,
         counters=counters,
-        captured=Captured("weights-only", [_LOST]),
-        hazards=("SB3's own load() re-seeds with the seed of the run",) if data.get("seed") is not None else (),
+        captured=trainers.ZIP.captured(there),
+        hazards=trainers.hazards(data, context.files),
     )
 
 

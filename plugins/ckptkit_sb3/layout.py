@@ -69,8 +69,8 @@ def zip_name(directory: Place, context: CheckContext) -> str:
     return MODEL if MODEL in found or not found else found[0]
 
 
-def plain_data(path: Path) -> dict[str, Any]:
-    """Return the values of a zip's ``data`` that are plain JSON; the pickled ones are left out.
+def all_data(path: Path) -> dict[str, Any]:
+    """Return the values of a zip's ``data``; a pickled one is the table that holds the pickle, as text.
 
     Raises:
         DamagedError: there is no readable ``data`` in it.
@@ -80,7 +80,16 @@ def plain_data(path: Path) -> dict[str, Any]:
     data = parse_data(zips.read_member(path, "data", max_bytes=MAX_DATA))
     if not isinstance(data, dict):
         raise DamagedError(f"{path.name}: data is not a table")
-    return {k: v for k, v in data.items() if not (isinstance(v, dict) and ":serialized:" in v)}
+    return data
+
+
+def plain_data(path: Path) -> dict[str, Any]:
+    """Return the values of a zip's ``data`` that are plain JSON; the pickled ones are left out.
+
+    Raises:
+        DamagedError: there is no readable ``data`` in it.
+    """
+    return {k: v for k, v in all_data(path).items() if not (isinstance(v, dict) and ":serialized:" in v)}
 
 
 def read_state(directory: Place) -> dict[str, Any] | None:

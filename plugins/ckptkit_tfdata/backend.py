@@ -15,6 +15,7 @@ from ckptkit.backend import (
     SavedItem,
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError
+from ckptkit_tfdata import checkpoint, trainers
 from ckptkit_tfdata import hazards as dangers
 from ckptkit_tfdata.bundle import Bundle, BundleError
 from ckptkit_tfdata.comparison import refuse_changed
@@ -76,12 +77,13 @@ class TfDataBackend:
         sheet.write(directory)
         return _item(sheet, probe)
 
-    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> PersistentIterator:
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Put the position back.
 
         Args:
             directory: the item's folder.
-            target: the ``PersistentIterator`` to continue, or None to build one from ``context.factories["dataset"]``.
+            target: the ``PersistentIterator`` to continue, or None to build one from ``context.factories["dataset"]``;
+                for an adopted bundle also the ``tf.train.Checkpoint`` of its training.
             context: files and factories.
 
         Returns:
@@ -96,11 +98,15 @@ class TfDataBackend:
             raise NewerFormatError(f"tf-data: format version {context.format_version} is newer than {FORMAT_VERSION}")
         bundle = _open(directory, context)
         layout = layout_of(bundle)
+        if checkpoint.is_checkpoint(target):
+            _refuse_damaged(bundle)
+            checkpoint.put(bundle, target)
+            return target
         if not layout.loadable:
             listed = ", ".join([*layout.iterators, *layout.others][:4])
             raise BackendError(
                 f"{bundle.prefix.name}: is not Checkpoint(iterator=...) with or without batches_seen, but {listed}",
-                hint="restore it with the tf.train.Checkpoint that wrote it, then save a PersistentIterator",
+                hint="give a tf.train.Checkpoint with the same objects as the target",
             )
         sheet = Sheet.read(directory) if _has_sheet(context) else None
         if sheet is None and "fingerprint" in context.metadata:
@@ -108,8 +114,7 @@ class TfDataBackend:
         fresh = _fresh(target, sheet, context)
         if sheet is not None:
             refuse_changed(sheet, fresh)
-        for problem in bundle.problems():  # TensorFlow decodes before it has compared a checksum
-            raise DamagedError(f"{problem.file}: {problem.message}")
+        _refuse_damaged(bundle)
         fresh.read(bundle.prefix, counter=layout.counter, save_counter=layout.save_counter)
         if sheet is not None and sheet.batches_seen != fresh.batches_seen:
             raise DamagedError(f"{FILE_NAME}: says {sheet.batches_seen} batches, the bundle {fresh.batches_seen}")
@@ -131,20 +136,20 @@ class TfDataBackend:
             yield error.problem
             return
         index = f"{prefix.name}.index"
-        if not layout_of(bundle).iterators:
+        if not layout_of(bundle).iterators and (_has_sheet(context) or not layout_of(bundle).graph):
             yield Problem("bundle-no-iterator", "holds no state of a tf.data iterator", index)
         problems = list(bundle.problems())
         yield from problems
         yield from _check_sheet(directory, context, None if problems else counter_of(bundle))
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
-        """Return the files of the one tf.data bundle that the path means (prefix, one of its files, or folder)."""
+        """Return the files of the one ``tf.train.Checkpoint`` that the path means: prefix, one of its files, folder."""
         try:
             prefix = prefix_of(path)
             bundle = None if prefix is None else Bundle.open(prefix)
         except (OSError, BundleError):
             return None
-        if prefix is None or bundle is None or not layout_of(bundle).iterators:
+        if prefix is None or bundle is None or not (layout_of(bundle).iterators or layout_of(bundle).graph):
             return None
         paths = [prefix.with_name(f"{prefix.name}.index"), *bundle.shards]
         if prefix.name == _PREFIX and (sheet := prefix.with_name(FILE_NAME)).is_file():
@@ -159,10 +164,14 @@ class TfDataBackend:
             return _item(sheet, None)
         layout = layout_of(bundle)
         count = counter_of(bundle) if layout.counter else None
-        captured = Captured()
-        if not layout.loadable:
-            captured = Captured("partial", ["only the tf.train.Checkpoint that wrote it can put it back"])
-        hazards = ["no fingerprint of the dataset is recorded: a changed dataset cannot be found before it is read"]
+        captured = (
+            Captured() if layout.loadable else trainers.CHECKPOINT.captured(trainers.names(bundle.tensors.values()))
+        )
+        hazards = []
+        if layout.iterators:
+            hazards.append(
+                "no fingerprint of the dataset is recorded: a changed dataset cannot be found before it is read"
+            )
         if layout.loadable and count is None:
             hazards.append(_NO_COUNTER)
         counters = {} if count is None else {"batches_seen": count}
@@ -245,6 +254,11 @@ def _open(directory: Path, context: CheckContext) -> Bundle:
     if prefix is None:
         raise DamagedError(f"{directory.name}: does not hold exactly one bundle (PREFIX.index, PREFIX.data-*)")
     return Bundle.open(prefix)
+
+
+def _refuse_damaged(bundle: Bundle) -> None:
+    for problem in bundle.problems():  # TensorFlow decodes before it has compared a checksum
+        raise DamagedError(f"{problem.file}: {problem.message}")
 
 
 def _has_sheet(context: CheckContext) -> bool:

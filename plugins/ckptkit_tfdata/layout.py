@@ -24,12 +24,14 @@ class Layout:
         others: keys of what is neither an iterator under the name ``iterator``, nor its counters.
         counter: whether ``batches_seen`` is in it.
         save_counter: whether ``tf.train.Checkpoint.save`` wrote it.
+        graph: whether a ``tf.train.Checkpoint`` of objects wrote it.
     """
 
     iterators: Sequence[str]
     others: Sequence[str]
     counter: bool
     save_counter: bool
+    graph: bool
 
     @property
     def loadable(self) -> bool:
@@ -47,6 +49,7 @@ def layout_of(bundle: Bundle) -> Layout:
         others=[k for k in keys if k not in known],
         counter=counter is not None and counter.dtype == 9 and counter.shape == (),
         save_counter=_SAVE_COUNTER in keys,
+        graph=_OBJECT_GRAPH in keys,
     )
 
 

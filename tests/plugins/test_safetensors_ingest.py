@@ -14,7 +14,7 @@ import torch
 from ckptkit_safetensors import Policy, SafetensorsBackend
 from torch import nn
 
-from ckptkit.backend import CheckContext, LoadContext, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, SaveContext, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError, UnsafeContentError
 
 BACKEND = SafetensorsBackend()
@@ -83,14 +83,20 @@ def test_the_folder_of_the_seed_is_adopted_and_loads_into_live_objects(tmp_path:
     old, new = seed_folder(folder), policy(1)
     saved = described(folder)
     assert saved.step == 5000
-    assert saved.captured.grade == "complete"
+    assert saved.captured == Captured(
+        "partial",
+        [
+            "no scheduler (scheduler_state.pth): a learning-rate schedule begins anew",
+            "no random generators: no file is known to hold them; save them as an item of their own",
+            "no data position: no file is known to hold it; save it as an item of its own",
+        ],
+    )
     assert saved.metadata["components"] == {
         "model": "policy.safetensors",
         "optimizer": "optimizer_state.pth",
         "preprocessor": "preprocessor_config.json",
         "postprocessor": "postprocessor_config.json",
     }
-    assert any("scheduler" in hazard for hazard in saved.hazards)
     load(folder, new)
     assert torch.equal(new.model.weight, old.model.weight)
     assert new.optimizer.param_groups[0]["lr"] == 0.1
@@ -204,9 +210,9 @@ def test_a_lerobot_checkpoint_and_its_inner_folder_are_adopted_as_weights(tmp_pa
     (inner / "policy_preprocessor.json").write_text('{"name": "pre"}')
     (inner / "config.json").write_text("{}")
     (outer / "training_state" / "training_step.json").write_text('{"step": 5000}')
-    for folder in (outer, inner):
+    for folder, grade in ((outer, "partial"), (inner, "weights-only")):
         saved = described(folder)
-        assert (saved.step, saved.captured.grade) == (5000, "weights-only")
+        assert (saved.step, saved.captured.grade) == (5000, grade)
         assert any(file.endswith("policy_preprocessor.json") for file in saved.metadata["components"].values())
         load(folder, policy(1).model)
     (outer / "training_state" / "training_step.json").write_text('{"step": 4000}')
@@ -298,3 +304,43 @@ def test_looking_at_files_imports_no_framework(tmp_path: Path) -> None:
     folders = [str(tmp_path / "checkpoint-14"), str(tmp_path / "own")]
     done = subprocess.run([sys.executable, "-c", script, *folders], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def with_best(folder: Path, best: str) -> Path:
+    hugging_face_folder(folder)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 14, "best_model_checkpoint": best}))
+    return folder
+
+
+def adopted(folder: Path) -> tuple[CheckContext, SavedItem]:
+    files = tuple(BACKEND.recognise(folder) or ())
+    saved = BACKEND.describe(folder, context=CheckContext(files=files, source=folder))
+    return CheckContext(files=files, metadata=saved.metadata), saved
+
+
+@pytest.mark.parametrize("best", ["out/checkpoint-7", "/nowhere/at/all/checkpoint-7"])
+def test_a_best_checkpoint_that_does_not_exist_is_a_hazard(best: str, tmp_path: Path) -> None:
+    context, saved = adopted(with_best(tmp_path / "out" / "checkpoint-14", best))
+    assert [line for line in saved.hazards if "does not exist" in line and f"{best!r}" in line]
+    assert list(BACKEND.check(tmp_path / "out" / "checkpoint-14", context=context)) == []
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_best_checkpoint_that_is_removed_later_is_a_warning(relative: bool, tmp_path: Path) -> None:
+    best = tmp_path / "out" / "checkpoint-7"
+    best.mkdir(parents=True)
+    folder = with_best(tmp_path / "out" / "checkpoint-14", "out/checkpoint-7" if relative else str(best))
+    context, saved = adopted(folder)
+    assert not [line for line in saved.hazards if "does not exist" in line]
+    assert list(BACKEND.check(folder, context=context)) == []
+    best.rmdir()
+    (found,) = BACKEND.check(folder, context=context)
+    assert (found.code, found.severity, found.file) == ("best-checkpoint-missing", "warning", "trainer_state.json")
+    assert str(best) in found.message
+
+
+@pytest.mark.parametrize("best", ["null", '""', "3", '"a\\u0000b"'])
+def test_what_names_no_best_checkpoint_is_no_hazard(best: str, tmp_path: Path) -> None:
+    folder = with_best(tmp_path / "checkpoint-14", "x")
+    (folder / "trainer_state.json").write_text(f'{{"global_step": 14, "best_model_checkpoint": {best}}}')
+    assert not [line for line in adopted(folder)[1].hazards if "does not exist" in line]

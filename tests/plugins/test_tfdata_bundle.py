@@ -160,7 +160,7 @@ def test_all_kinds_of_tensors_are_understood(tmp_path: Path) -> None:
     bundle = Bundle.open(tmp_path / "model")
     assert list(bundle.problems()) == []
     assert bundle.integer("layer_0123/.ATTRIBUTES/VARIABLE_VALUE") == 123
-    assert BACKEND.recognise(tmp_path / "model") is None
+    assert sorted(BACKEND.recognise(tmp_path / "model") or ()) == ["model.data-00000-of-00001", "model.index"]
 
 
 def _table(entries: dict[bytes, bytes], *, kind: int = 0) -> bytes:
@@ -303,3 +303,33 @@ def test_a_bundle_with_more_than_an_iterator_is_described_but_not_loaded(tmp_pat
     assert BACKEND.describe(tmp_path, context=context).captured.grade == "partial"
     with pytest.raises(BackendError, match="is not Checkpoint"):
         BACKEND.load(tmp_path, target=None, context=context)
+
+
+def _training(seed: int) -> tuple[tf.train.Checkpoint, tf.Variable, Any]:
+    iterator = iter(factory())
+    weight = tf.Variable([float(seed)] * 3)
+    return tf.train.Checkpoint(iterator=iterator, weight=weight), weight, iterator
+
+
+def test_a_bundle_with_more_is_put_back_into_the_checkpoint_of_its_training(tmp_path: Path) -> None:
+    saved, _, iterator = _training(1)
+    next(iterator)
+    saved.save(str(tmp_path / "mixed"))
+    target, weight, other = _training(2)
+    files = sorted(BACKEND.recognise(tmp_path / "mixed-1") or {})
+    assert BACKEND.load(tmp_path, target=target, context=LoadContext(files=files)) is target
+    assert weight.numpy().tolist() == [1.0] * 3
+    assert [part.numpy().tolist() for part in next(other)] == [part.numpy().tolist() for part in next(iterator)]
+
+
+@pytest.mark.parametrize("change", ["less", "more", "shape"])
+def test_a_checkpoint_of_another_training_is_refused_and_left_alone(change: str, tmp_path: Path) -> None:
+    _training(1)[0].write(str(tmp_path / "mixed"))
+    weight = tf.Variable([2.0] * (4 if change == "shape" else 3))
+    more = {"bias": tf.Variable(0.0)} if change == "more" else {}
+    kept = {"weight": weight, **({} if change == "less" else {"iterator": iter(factory())})}
+    target = tf.train.Checkpoint(**kept, **more)
+    reason = {"less": "the target has no iterator", "more": "holds no bias", "shape": "weight.* another type or shape"}
+    with pytest.raises(BackendError, match=reason[change]):
+        BACKEND.load(tmp_path, target=target, context=LoadContext(files=sorted(BACKEND.recognise(tmp_path) or {})))
+    assert weight.numpy()[0] == 2.0

@@ -1,0 +1,48 @@
+"""The keys of the dict at the top of a torch file, read without torch and without unpickling."""
+
+from io import BytesIO
+from pathlib import Path
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats.opening import opened, reason
+from ckptkit.formats.pickle_machine import INERT, Machine
+from ckptkit.formats.pickle_opcodes import follow
+from ckptkit.formats.pickle_stream import PickleError
+from ckptkit.formats.torch_files import MAX_PICKLE
+from ckptkit.formats.zips import list_members, read_entry
+
+
+def top_keys(path: Path) -> frozenset[str]:
+    """Return the text keys of the dict that the file holds; empty for anything else, and for a dict of one key.
+
+    Args:
+        path: a file of ``torch.save`` in today's form, a zip.
+
+    Raises:
+        DamagedError: it is no such file.
+    """
+    try:
+        with opened(path) as (stream, length):
+            found = [e for e in list_members(stream, length) if e.name.partition("/")[2].casefold() == "data.pkl"]
+            if len(found) != 1:
+                raise DamagedError(f"{path.name}: has no data.pkl: not a file of torch.save")
+            data = read_entry(stream, found[0], limit=MAX_PICKLE, check_crc=False)
+        machine = _TopKeys(data)
+        follow(machine)
+    except (OSError, PickleError) as error:
+        raise DamagedError(f"{path.name}: cannot be read ({reason(error)})") from error
+    return frozenset(machine.keys)
+
+
+class _TopKeys(Machine):
+    """Follows the pickle and notes what is put into the one value that lies below all marks."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(BytesIO(data), len(data), persistent=lambda _: INERT)
+        self.keys: set[str] = set()
+
+    def pop_mark(self) -> list[object]:
+        items = super().pop_mark()
+        if not self.marks and self.depth == 1:
+            self.keys |= {key for key in items[::2] if isinstance(key, str)}
+        return items

@@ -1,0 +1,105 @@
+"""What a trainer needs to go on, as a table, and what the table says of the files that are there.
+
+A backend that adopts files of other programs holds one ``Trainer`` for each kind of them. What is looked for are names:
+of files, or of whatever else the backend finds by name (members of a zip, keys of a table).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ckptkit.backend import Captured
+
+_NUMBERED = re.compile(r"(.*[_-])(\d{1,6})(\.[A-Za-z0-9.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece of the state of a training.
+
+    Attributes:
+        what: the piece, as in "no optimizer".
+        names: patterns; a name that fits one of them carries the piece. None: no file of this trainer ever does.
+        without: what becomes of the training without it.
+        folders: patterns of folders that carry it too, and are not adopted.
+        when: pattern; the piece is needed only where some name fits it.
+        weights: it comes with the parameters: an item with nothing beyond such pieces is ``weights-only``.
+        ranks: one file for each process, numbered from 0.
+        carrier: what carries it, for people, where patterns say little.
+    """
+
+    what: str
+    names: Sequence[str]
+    without: str
+    folders: Sequence[str] = ()
+    when: str = "*"
+    weights: bool = False
+    ranks: bool = False
+    carrier: str = ""
+
+    @property
+    def carriers(self) -> str:
+        """What carries it, for people; empty where nothing ever does."""
+        return self.carrier or " or ".join(self.names)
+
+    def reasons(self, names: Sequence[str], left: Sequence[str]) -> list[str]:
+        """Return one line for what is missing of it; see ``Trainer.captured``."""
+        if not _fitting(names, [self.when]):
+            return []
+        found = _fitting(names, self.names)
+        if found:
+            gaps = _gaps(found) if self.ranks else []
+            return [f"no {gap}, though there are later ones: {self.without}" for gap in gaps]
+        for folder in _fitting(left, self.folders):
+            return [f"the {self.what} is in the folder {folder!r}, which was not adopted: {self.without}"]
+        return [f"no {self.what}{f' ({self.carriers})' if self.carriers else ''}: {self.without}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """One kind of trainer, told by the names that it leaves, and the pieces that it needs.
+
+    Attributes:
+        name: for people.
+        signs: patterns; one name that fits one of them tells that it was this trainer.
+        pieces: what it needs.
+    """
+
+    name: str
+    signs: Sequence[str]
+    pieces: Sequence[Piece]
+
+    def captured(self, names: Iterable[str], left: Iterable[str] = ()) -> Captured:
+        """Return how much of the state is there, with one reason for each missing piece.
+
+        Args:
+            names: what is there.
+            left: folders that lie beside it and are not adopted.
+        """
+        there, beside = list(names), list(left)
+        reasons = [reason for piece in self.pieces for reason in piece.reasons(there, beside)]
+        if not reasons:
+            return Captured()
+        more = any(_fitting(there, piece.names) for piece in self.pieces if not piece.weights)
+        return Captured("partial" if more else "weights-only", reasons)
+
+
+def trainer_of(trainers: Sequence[Trainer], names: Iterable[str]) -> Trainer | None:
+    """Return the first trainer of which one of the names is a sign, or None."""
+    there = list(names)
+    return next((trainer for trainer in trainers if _fitting(there, trainer.signs)), None)
+
+
+def _fitting(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _gaps(found: Sequence[str]) -> list[str]:
+    """Return the names that are missing between those of the processes 0 to the highest."""
+    gaps = []
+    numbered = [match for name in found if (match := _NUMBERED.fullmatch(name))]
+    for head, tail in sorted({(match[1], match[3]) for match in numbered}):
+        ranks = {int(match[2]) for match in numbered if (match[1], match[3]) == (head, tail)}
+        gaps += [f"{head}{rank}{tail}" for rank in range(min(max(ranks), 4096)) if rank not in ranks]
+    return gaps

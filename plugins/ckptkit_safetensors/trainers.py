@@ -1,0 +1,110 @@
+"""Which trainer wrote a folder, and what it needs to go on: the table of the ``safetensors`` backend.
+
+Source: transformers/trainer.py (``_load_from_checkpoint``, ``_load_optimizer_and_scheduler``, ``_load_rng_state``),
+accelerate/checkpointing.py (``load_accelerator_state``), lerobot/utils/train_utils.py (``load_training_state``).
+"""
+
+from ckptkit.pieces import Piece, Trainer
+
+HUGGING_FACE = Trainer(
+    "Hugging Face Trainer",
+    ("trainer_state.json", "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "rng_state_*.pth"),
+    (
+        Piece(
+            "model",
+            ("*.safetensors", "*.safetensors.index.json"),
+            "the Trainer refuses the folder",
+            weights=True,
+            carrier="model.safetensors, its shards with their index, or adapter_model.safetensors",
+        ),
+        Piece(
+            "optimizer",
+            ("optimizer.pt", "optimizer.bin"),
+            "the Trainer begins with a new optimizer, without a word",
+            folders=("global_step*", "optimizer*"),
+        ),
+        Piece(
+            "scheduler",
+            ("scheduler.pt",),
+            "the Trainer then loads no optimizer state either, without a word",
+            folders=("global_step*",),
+        ),
+        Piece(
+            "random generators",
+            ("rng_state.pth", "rng_state_*.pth"),
+            "dropout and shuffling draw other numbers",
+            ranks=True,
+        ),
+        Piece("trainer state", ("trainer_state.json",), "the Trainer cannot resume from the folder"),
+    ),
+)
+
+ACCELERATE = Trainer(
+    "accelerate, save_state",
+    ("random_states_*.pkl", "optimizer.bin", "scheduler.bin", "dl_state_dict*.bin", "custom_checkpoint_*.pkl"),
+    (
+        Piece("model", ("*.safetensors",), "load_state() fails", weights=True),
+        Piece("optimizer", ("optimizer.bin",), "load_state() fails where one was prepared", folders=("optimizer*",)),
+        Piece("scheduler", ("scheduler.bin",), "load_state() fails where one was prepared"),
+        Piece(
+            "random generators",
+            ("random_states_*.pkl",),
+            "load_state() goes on without a word, and other numbers are drawn",
+            ranks=True,
+        ),
+        Piece(
+            "data position",
+            ("dl_state_dict*.bin",),
+            "the loop must skip the batches that were used (use_stateful_dataloader saves it)",
+        ),
+    ),
+)
+
+LEROBOT = Trainer(
+    "LeRobot",
+    ("training_state/*", "pretrained_model/*", "train_config.json"),
+    (
+        Piece("model", ("pretrained_model/model.safetensors", "model.safetensors"), "LeRobot fails", weights=True),
+        Piece(
+            "settings",
+            ("pretrained_model/train_config.json", "train_config.json"),
+            "--resume reads them",
+            weights=True,
+        ),
+        Piece("optimizer", ("training_state/optimizer_state.safetensors",), "LeRobot cannot resume from the folder"),
+        Piece(
+            "options of the optimizer",
+            ("training_state/optimizer_param_groups.json",),
+            "LeRobot cannot resume from the folder",
+        ),
+        Piece("scheduler", ("training_state/scheduler_state.json",), "LeRobot fails where the policy has one"),
+        Piece("random generators", ("training_state/rng_state.safetensors",), "LeRobot cannot resume from the folder"),
+        Piece("step", ("training_state/training_step.json",), "LeRobot cannot resume from the folder"),
+        Piece("data position", (), "LeRobot saves none and begins the data again"),
+    ),
+)
+
+UNKNOWN = Trainer(
+    "any other",
+    ("*",),
+    (
+        Piece("model", ("*.safetensors", "*.safetensors.index.json"), "nothing can go on", weights=True),
+        Piece(
+            "optimizer",
+            ("optimizer_state.pth", "optimizer*.pt", "optimizer*.pth", "optimizer*.bin"),
+            "it begins anew",
+            carrier="optimizer_state.pth",
+        ),
+        Piece(
+            "scheduler",
+            ("scheduler_state.pth", "scheduler*.pt", "scheduler*.pth", "scheduler*.bin"),
+            "a learning-rate schedule begins anew",
+            carrier="scheduler_state.pth",
+        ),
+        Piece("random generators", (), "no file is known to hold them; save them as an item of their own"),
+        Piece("data position", (), "no file is known to hold it; save it as an item of its own"),
+    ),
+)
+
+TRAINERS = (HUGGING_FACE, ACCELERATE, LEROBOT, UNKNOWN)
+"""In the order in which they are tried."""
