@@ -1,7 +1,7 @@
 """The ``torch-data`` backend: the position of a torch DataLoader written, checked, put back and proven."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,11 +16,10 @@ from ckptkit.backend import (
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats.torch_files import check_torch_file
-from ckptkit_torchdata import definition, probe, sheet
+from ckptkit_torchdata import definition, probe, second_pass, sheet
 from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.loader import Place, ResumableLoader
 from ckptkit_torchdata.sheet import FILE_NAME, FORMAT_VERSION, STATE_NAME, Sheet
-from ckptkit_torchdata.surroundings import found_in
 from ckptkit_torchdata.torch_door import is_data_loader, is_stateful, torch
 
 
@@ -157,8 +156,10 @@ class TorchDataBackend:
 def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
     place, loader = item.place(), item.loader
     fields = _fields(item)
-    unknown = found_in(loader).unknown
-    captured = definition.grade(loader, interleaved=place.interleaved, unknown=unknown, random_items=item.random_items)
+    missing = item.surroundings.reasons(place.position.start or place.position.now)
+    unrepeated = second_pass.doubt(item, place, missing)
+    place = replace(place, interleaved=unrepeated is not None)
+    captured = definition.grade(loader, unrepeated=unrepeated, missing=missing, random_items=item.random_items)
     hazards = definition.hazards_of(loader)
     proof: dict[str, Any] | None = None
     if proving:

@@ -90,37 +90,23 @@ def draws_at_once(loader: Any) -> bool:
     return not inner.replacement and inner.num_samples <= (length_of(loader.dataset) or 0)
 
 
-def grade(loader: Any, *, interleaved: bool, unknown: Sequence[str], random_items: bool) -> Captured:
+def grade(loader: Any, *, unrepeated: str | None, missing: Sequence[str], random_items: bool) -> Captured:
     """Return how much of what the next batches depend on is captured, and what is not."""
-    workers = loader.num_workers > 0
-    if interleaved:
-        part = "IterableDataset" if is_iterable(loader) else "sampler"
-        return Captured(
-            "partial",
-            [f"the {part} draws from the global generators in between of what training draws; give it its own"],
-        )
+    workers, reasons = loader.num_workers > 0, list(missing)
+    if unrepeated is not None:
+        reasons.insert(0, unrepeated)
     if workers and not getattr(loader, "in_order", True):
-        return Captured("partial", ["in_order=False: batches come in the order in which workers finish"])
-    if unknown:
-        return Captured("partial", [f"the state of {name} cannot be saved" for name in unknown])
+        reasons.append("in_order=False: batches come in the order in which workers finish")
     if is_stateful(loader) and workers and random_items:
-        return Captured("partial", ["the order goes on exactly; the random generators of the workers do not"])
-    return Captured()
+        reasons.append("the order goes on exactly; the random generators of the workers do not")
+    return Captured("partial", reasons) if reasons else Captured()
 
 
 def hazards_of(loader: Any) -> list[str]:
     """Return what may make a resume differ without anything here being able to see it, one line each."""
-    found = []
     if is_iterable(loader) and not is_stateful(loader):
-        found.append("IterableDataset: a resume passes over it again, and nothing here sees whether it gives the same")
-    elif not is_stateful(loader) and not samplers_are_torchs(loader) and not _states(loader):
-        found.append("a sampler of another class than torch's: what it keeps from one epoch to the next is not saved")
-    return found
-
-
-def _states(loader: Any) -> bool:
-    parts = (loader.sampler, loader.batch_sampler)
-    return any(hasattr(part, "state_dict") and hasattr(part, "load_state_dict") for part in parts)
+        return ["IterableDataset: a resume passes over it again, and nothing here sees whether it gives the same"]
+    return []
 
 
 def _scalars(part: Any) -> Fields:

@@ -5,7 +5,6 @@ import random
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from ckptkit.errors import BackendError
@@ -13,24 +12,6 @@ from ckptkit_torchdata.rules import BIT_GENERATORS, torch_bytes
 from ckptkit_torchdata.torch_door import torch
 
 Leaf = dict[str, Any]
-
-_DEEPEST = 4
-_MOST_OBJECTS = 2000
-_MOST_ENTRIES = 32  # of one list or dict: a dataset may hold millions of samples
-_OPAQUE = ("torch", "numpy", "builtins", "threading", "multiprocessing", "collections", "pathlib", "weakref", "io")
-
-
-@dataclass(slots=True)
-class Found:
-    """Generators in the parts of a loader, by place (``generator``, ``dataset.rng``).
-
-    Attributes:
-        generators: those whose state can be saved.
-        unknown: places and types of those whose state cannot.
-    """
-
-    generators: dict[str, Any] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
 
 
 def globals_state() -> dict[str, Leaf]:
@@ -80,40 +61,6 @@ def undisturbed() -> Iterator[None]:
             cuda.set_rng_state_all(devices)
 
 
-def find(parts: Mapping[str, Any]) -> Found:
-    """Return the generators that the parts of a loader hold, also inside their attributes, lists and dicts."""
-    numpy = sys.modules.get("numpy")
-    shared = [_python(), torch().default_generator, *([numpy.random.mtrand._rand] if numpy else [])]
-    seen = {id(item) for item in shared}
-    found, waiting = Found(), [(place, part, 0) for place, part in parts.items()]
-    while waiting and len(seen) < _MOST_OBJECTS:
-        place, item, depth = waiting.pop(0)
-        if item is None or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if (what := kind_of(item)) is not None:
-            if (reason := _unknown(item, what)) is not None:
-                found.unknown.append(f"{place} ({reason})")
-            else:
-                found.generators[place] = item
-        elif depth < _DEEPEST:
-            waiting += [(f"{place}{name}", inner, depth + 1) for name, inner in _inside(item)]
-    return found
-
-
-def _inside(item: Any) -> list[tuple[str, Any]]:
-    if isinstance(item, (list, tuple)):
-        return [(f"[{index}]", entry) for index, entry in enumerate(item[:_MOST_ENTRIES])]
-    if isinstance(item, dict):
-        first = [key for key, _ in zip(item, range(_MOST_ENTRIES), strict=False)]
-        return [(f"[{key!r}]", item[key]) for key in first if isinstance(key, (str, int))]
-    module = type(item).__module__
-    if isinstance(item, type) or (module.partition(".")[0] in _OPAQUE and not module.startswith("torch.utils.data")):
-        return []
-    attributes = getattr(item, "__dict__", None)
-    return [(f".{name}", value) for name, value in attributes.items()] if isinstance(attributes, dict) else []
-
-
 def kind_of(item: object) -> str | None:
     """Return the kind of a live generator, or None; judged by the name of its class."""
     cls = type(item)
@@ -124,7 +71,9 @@ def kind_of(item: object) -> str | None:
     return "python" if cls is random.Random else None
 
 
-def _unknown(item: Any, kind: str) -> str | None:
+def unknown(item: Any) -> str | None:
+    """Return what a live generator is whose state cannot be saved, or None."""
+    kind = kind_of(item)
     if kind == "torch":
         return None if item.device.type == "cpu" else f"torch generator on {item.device.type}"
     if kind == "numpy-generator":

@@ -1,20 +1,23 @@
 """A torch DataLoader that a training run can put down and take up again at the very next batch."""
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from ckptkit.errors import BackendError, UsageError
-from ckptkit_torchdata import generators, surroundings
+from ckptkit_torchdata import generators
 from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.definition import draws_at_once, is_iterable, length_of
 from ckptkit_torchdata.order import NotedOrder, iterate
-from ckptkit_torchdata.sheet import Position
+from ckptkit_torchdata.sheet import Inner, Position
+from ckptkit_torchdata.surroundings import Surroundings, of_samplers
 from ckptkit_torchdata.torch_door import is_data_loader, is_stateful
 
 Skip = Literal["refetch", "sampler"]
+_LOG = logging.getLogger("ckptkit_torchdata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Place:
     Attributes:
         position: where the loader is.
         states: by part.
-        interleaved: no second pass can be the same; see ``definition.grade``.
+        interleaved: no second pass can be the same, so a resume takes what the next one gives.
     """
 
     position: Position = field(default_factory=Position)
@@ -60,6 +63,7 @@ class ResumableLoader:
             draw comes from generators that are put back), and with workers if ``random_items=False``.
         random_items: False promises that an item depends on its index and the epoch alone, not on the generators of a
             worker process.
+        ignore: places in dataset, collator and samplers that hold no state, such as a cache: ``["dataset.cache"]``.
         version: text that says which data this is (a digest of the files); a load refuses another one.
 
     Raises:
@@ -73,6 +77,7 @@ class ResumableLoader:
         skip: Skip = "refetch",
         random_items: bool = True,
         version: str | None = None,
+        ignore: Sequence[str] = (),
     ) -> None:
         made = not is_data_loader(loader) and callable(loader)
         self.loader_factory: Callable[[], Any] | None = loader if made else None
@@ -88,7 +93,9 @@ class ResumableLoader:
                 "skip='sampler' with workers does not bring their generators where they were",
                 hint="use skip='refetch', or promise random_items=False",
             )
-        self.skip, self.random_items, self.version = skip, random_items, version
+        self.skip, self.random_items, self.version, self.ignore = skip, random_items, version, tuple(ignore)
+        self.surroundings = Surroundings(self.loader, self.ignore)
+        self.repeated: dict[int, bool] = {}
         self._pending: Place | None = None
         self._reset(Place())
 
@@ -154,7 +161,9 @@ class ResumableLoader:
     def place(self) -> Place:
         """Return where the loader is, apart from itself; changes nothing and draws nothing."""
         if self._pending is not None:
-            return self._pending
+            waiting = self._pending
+            now = _with_what_is_not_here(self.surroundings.taken(), waiting.position.now)
+            return replace(waiting, position=replace(waiting.position, now=now))
         at, kept = self._place.position, self._place.states
         if at.start is None:
             kept = part_states.states_of(self.loader)
@@ -162,33 +171,33 @@ class ResumableLoader:
             kept = {"loader": self.loader.state_dict()}
         order = self._noted.digest if self._noted is not None else at.order
         interleaved = self._place.interleaved or (self._noted is not None and self._noted.interleaved)
-        now = surroundings.taken(self.loader)
+        now = self.surroundings.taken()
         counts = (at.epoch, at.batches, at.batches_seen)
         return Place(Position(*counts, order=order, globals=at.globals, start=at.start, now=now), kept, interleaved)
 
     def refusal(self, place: Place) -> str | None:
         """Return why the loader could not go to a place, or None."""
-        at = place.position
-        needs = at.now if at.start is None else at.start
         for name in place.states:
             if not part_states.takes_state(self.loader if name == "loader" else getattr(self.loader, name, None)):
                 return f"{name}: the one that was saved had a state_dict, this one has none"
-        return surroundings.refusal(self.loader, needs)
+        states = [state for state in (place.position.start, place.position.now) if state is not None]
+        return next((reason for state in states if (reason := self.surroundings.refusal(state)) is not None), None)
 
     def go_to(self, place: Place) -> None:
         """Make the next ``next`` go on from a place; raises BackendError, and changes nothing, where it does not fit.
 
-        At an epoch's start there is nothing to fetch again: the loader's own generators are put there at once.
+        Generators and attributes are put back at once, so that the loop may change them before that ``next``.
         """
         if (reason := self.refusal(place)) is not None:
             raise BackendError(f"torch-data: {reason}", hint="build the loader as it was at the save")
+        self._pending = None
         if place.position.start is None:
             part_states.put_states(self.loader, place.states)
-            surroundings.put_back(self.loader, place.position.now)
-            self._pending = None
+            _tell(self.surroundings.put(place.position.now))
             self._reset(place)
         else:
             self._reset(Place())
+            self.surroundings.put(place.position.now)
             self._pending = place
 
     def go_there_now(self) -> None:
@@ -200,8 +209,13 @@ class ResumableLoader:
         """Return a second loader from the factory, at the same place. Raises UsageError where there is no factory."""
         if self.loader_factory is None:
             raise UsageError("there is no function that builds a second loader")
-        options: dict[str, Any] = {"skip": self.skip, "random_items": self.random_items, "version": self.version}
-        return ResumableLoader(self.loader_factory, **options)
+        return ResumableLoader(
+            self.loader_factory,
+            skip=self.skip,
+            random_items=self.random_items,
+            version=self.version,
+            ignore=self.ignore,
+        )
 
     def peek(self, count: int) -> list[Any] | None:
         """Return the batches that will be given next, fewer at the end of the epoch; None where looking would disturb.
@@ -222,7 +236,7 @@ class ResumableLoader:
 
     def _ends_early(self, count: int) -> bool:
         """Return whether looking ahead would end the sampler sooner, and so its last draw from its generator."""
-        if not surroundings.of_samplers(self._place.position.start):
+        if not of_samplers(self._place.position.start):
             return False
         asked, length = self.batches + self.loader.num_workers * self.loader.prefetch_factor, length_of(self.loader)
         return length is None or asked <= length < asked + count
@@ -235,7 +249,7 @@ class ResumableLoader:
             at.batches,
             at.batches_seen,
             globals=generators.globals_state(),
-            start=surroundings.taken(self.loader),
+            start=self.surroundings.taken(),
         )
         self._place = Place(start, kept, self._place.interleaved)
         self._iterator, self._noted = iterate(self.loader, skip=skip)
@@ -265,6 +279,7 @@ class ResumableLoader:
 
     def _take_up(self, place: Place) -> None:
         at = place.position
+        now = _with_what_is_not_here(self.surroundings.taken(), at.now)
         with generators.undisturbed():
             try:
                 if is_stateful(self.loader):
@@ -272,28 +287,25 @@ class ResumableLoader:
                 elif _is_over(self.loader, place):
                     self._reset(place)
                     self._ended = True
-                    surroundings.put_back(self.loader, at.now)
                 else:
                     self._go_again(place)
-                    surroundings.put_back(self.loader, at.now)
+                _tell(self.surroundings.put(now))  # iter() drew a seed that the run had drawn before
             except BaseException:
                 self._reset(Place())
                 raise
         self._pending = None
 
     def _take_up_stateful(self, place: Place) -> None:
-        at = place.position
         self._reset(place)
         part_states.put_states(_Holder(self.loader), place.states)
         self._iterator = iter(self.loader)
-        surroundings.put_back(self.loader, at.now)  # iter() drew a seed that the run had drawn before
 
     def _go_again(self, place: Place) -> None:
         at = place.position
         assert at.globals is not None
         assert at.start is not None
         generators.put_globals(at.globals)
-        surroundings.put_back(self.loader, at.start)
+        self.surroundings.put(at.start)
         part_states.put_states(self.loader, place.states)
         self._reset(Place(Position(epoch=at.epoch, batches_seen=at.batches_seen - at.batches)))
         self._begin(skip=at.batches if self.skip == "sampler" else 0)
@@ -308,10 +320,19 @@ class ResumableLoader:
         self.last = ()
         order = None if self._noted is None else self._noted.digest
         if reached < at.batches:
-            raise _other_pass(f"the epoch ends after {reached} of {at.batches} batches")
-        if at.order is not None and order != at.order:
-            raise _other_pass(f"the first {at.batches} batches have other indices than those that were given")
+            self._other_pass(place, f"the epoch ends after {reached} of {at.batches} batches")
+            self._ended = True
+        elif at.order is not None and order != at.order:
+            self._other_pass(place, f"the first {at.batches} batches have other indices than those that were given")
         self._place = Place(at, place.states, place.interleaved or self._place.interleaved)
+
+    def _other_pass(self, place: Place, reason: str) -> None:
+        """Refuse a pass that is not the first one, unless the save said that it would not be."""
+        text = f"torch-data: a second pass over the epoch is not the first: {reason}"
+        if not place.interleaved:
+            hint = "dataset and sampler must be those of the save; give them a state_dict if they hold more"
+            raise BackendError(text, hint=hint)
+        _LOG.warning("%s; it goes on with what this pass gives, as the save said", text)
 
 
 class _Holder:
@@ -324,12 +345,16 @@ class _Holder:
 def _is_over(loader: Any, place: Place) -> bool:
     """Return whether all batches of the epoch were given, and the end of it has nothing left to do or to draw."""
     at = place.position
-    busy = place.states or is_iterable(loader) or not draws_at_once(loader) or surroundings.of_samplers(at.start)
+    busy = place.states or is_iterable(loader) or not draws_at_once(loader) or of_samplers(at.start)
     return not busy and at.batches == length_of(loader)
 
 
-def _other_pass(reason: str) -> BackendError:
-    return BackendError(
-        f"torch-data: a second pass over the epoch is not the first: {reason}",
-        hint="the sampler or dataset depends on something that no generator holds; give it a state_dict, or one",
-    )
+def _with_what_is_not_here(here: Inner, saved: Inner) -> Inner:
+    """Return the state that is here, with the saved one of what is first made when items are fetched."""
+    generators_now = {**saved.generators, **here.generators}
+    return Inner(generators_now, {**saved.epochs, **here.epochs}, {**saved.attributes, **here.attributes})
+
+
+def _tell(lost: list[str]) -> None:
+    if lost:
+        _LOG.warning("torch-data: not there to take its state: %s", ", ".join(lost))

@@ -1,17 +1,16 @@
 """Proof of resume: digests of the next batches, looked up ahead or predicted on a second loader, and replayed."""
 
-import ctypes
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit_torchdata import generators, surroundings
+from ckptkit_torchdata import generators
 from ckptkit_torchdata.definition import is_iterable
 from ckptkit_torchdata.loader import Place, ResumableLoader
 from ckptkit_torchdata.states import takes_state
-from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own, torch
+from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own, raw_bytes, torch
 
 BATCHES = 2
 MOST_REFETCHED = 64
@@ -43,7 +42,9 @@ def predict(item: ResumableLoader, place: Place) -> dict[str, Any]:
     again = 0 if is_stateful(item.loader) or only_indices else place.position.batches
     if again > MOST_REFETCHED:
         raise UnprovableError(f"a second loader would have to fetch {again} batches first")
-    with generators.undisturbed(), surroundings.undisturbed(item.loader):
+    if item.surroundings.reasons(place.position.now):
+        raise UnprovableError("the loader holds what cannot be put back, and a second one could move it on")
+    with generators.undisturbed(), item.surroundings.undisturbed():
         try:
             twin = item.twin()
             _refuse_shared(item.loader, twin.loader)
@@ -107,7 +108,11 @@ def digests(item: ResumableLoader, place: Place, fingerprint: str) -> dict[str, 
     """Return the digest of each part of the loader's state, and of the batch that it gave last."""
     at = place.position
     start = None if at.start is None else {"g": at.globals, "own": at.start.generators, "epochs": at.start.epochs}
+    if at.start is not None and at.start.attributes:
+        start = {**(start or {}), "attributes": at.start.attributes}
+    attributes = {f"attributes of {holder}": _text(nodes) for holder, nodes in at.now.attributes.items()}
     said = {
+        **attributes,
         "position": f"epoch {at.epoch}, batch {at.batches}, {at.batches_seen} in all",
         "definition": fingerprint,
         "order": at.order or "none",
@@ -153,10 +158,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
     elif isinstance(value, torch().Tensor):
         if value.layout != torch().strided or value.is_quantized:
             raise UnprovableError("a batch holds a sparse or quantized tensor, which has no digest")
-        plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
-        yield f"{plain.dtype} {tuple(plain.shape)}".encode()
-        # Not by way of NumPy, which torch does not need and which has no bfloat16.
-        yield ctypes.string_at(plain.data_ptr(), plain.nbytes) if plain.nbytes else b""
+        yield f"{value.dtype} {tuple(value.shape)}".encode()
+        yield raw_bytes(value)
     elif hasattr(value, "dtype") and callable(getattr(value, "tobytes", None)) and value.dtype != object:
         yield f"{value.dtype} {getattr(value, 'shape', ())}".encode()
         yield value.tobytes()

@@ -9,12 +9,13 @@ from ckptkit.backend import Captured
 from ckptkit.errors import DamagedError, NewerFormatError
 from ckptkit.formats import strict_json
 from ckptkit_torchdata.rules import leaf_fault
+from ckptkit_torchdata.values import fault as value_fault
 
 FILE_NAME = "loader.json"
 STATE_NAME = "state.pth"
 FORMAT = "ckptkit.torch-data"
 FORMAT_VERSION = 2
-"""Version 1 had one ``reason`` where there are ``reasons`` now."""
+"""Version 1 had one ``reason`` where there are ``reasons`` now, and no ``attributes``."""
 MODES = ("refetch", "sampler", "stateful")
 PARTS = ("batch_sampler", "sampler", "dataset", "loader")
 _GLOBALS = ("python", "numpy", "torch")
@@ -27,10 +28,12 @@ class Inner:
     Attributes:
         generators: state of each generator, by place (``generator``, ``dataset.rng``).
         epochs: ``epoch`` of samplers with ``set_epoch``, by place.
+        attributes: values that changed since the loader was built, as ``values`` says them, by place and name.
     """
 
     generators: Mapping[str, Any] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
+    attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ class Sheet:
 
 
 def _inner(inner: Inner) -> dict[str, Any]:
-    return {"generators": dict(inner.generators), "epochs": dict(inner.epochs)}
+    attributes = {place: dict(nodes) for place, nodes in inner.attributes.items()}
+    return {"generators": dict(inner.generators), "epochs": dict(inner.epochs), "attributes": attributes}
 
 
 def read(directory: Path) -> Sheet:
@@ -125,9 +129,8 @@ def read(directory: Path) -> Sheet:
     version = value.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise NewerFormatError(f"{FILE_NAME}: format_version {version} is newer than {FORMAT_VERSION}")
-    if version == 1 and "reason" in value:
-        reasons = [] if value["reason"] is None else [value["reason"]]
-        value = {name: v for name, v in value.items() if name != "reason"} | {"reasons": reasons}
+    if version == 1:
+        value = _as_version_2(value)
     reason = _fault(value)
     if reason is not None:
         raise DamagedError(f"{FILE_NAME}: {reason}")
@@ -138,8 +141,8 @@ def read(directory: Path) -> Sheet:
         batches_seen=value["batches_seen"],
         order=value["order"],
         globals=None if start is None else start["globals"],
-        start=None if start is None else Inner(start["generators"], start["epochs"]),
-        now=Inner(value["now"]["generators"], value["now"]["epochs"]),
+        start=None if start is None else _as_inner(start),
+        now=_as_inner(value["now"]),
     )
     captured = Captured.read(value["grade"], value["reasons"])
     return Sheet(
@@ -152,6 +155,20 @@ def read(directory: Path) -> Sheet:
         captured=captured,
         hazards=value["hazards"],
     )
+
+
+def _as_inner(value: Mapping[str, Any]) -> Inner:
+    return Inner(value["generators"], value["epochs"], value["attributes"])
+
+
+def _as_version_2(value: Mapping[str, Any]) -> dict[str, Any]:
+    newer = {name: entry for name, entry in value.items() if name != "reason"}
+    if "reason" in value:
+        newer["reasons"] = [] if value["reason"] is None else [value["reason"]]
+    for name in ("epoch_start", "now"):
+        if isinstance(value.get(name), dict):
+            newer[name] = {**value[name], "attributes": {}}
+    return newer
 
 
 _KEYS = {
@@ -215,12 +232,19 @@ def _start_fault(value: Mapping[str, Any]) -> str | None:
 
 
 def _inner_fault(value: Any, where: str, more: Sequence[str]) -> str | None:
-    if not isinstance(value, dict) or value.keys() != {"generators", "epochs", *more}:
-        return f"{where} does not hold generators and epochs"
-    if not isinstance(value["generators"], dict) or not isinstance(value["epochs"], dict):
-        return f"{where} does not hold generators and epochs"
+    names = ("generators", "epochs", "attributes")
+    if not isinstance(value, dict) or value.keys() != {*names, *more}:
+        return f"{where} does not hold {', '.join(names)}"
+    if not all(isinstance(value[name], dict) for name in names):
+        return f"{where} does not hold {', '.join(names)}"
     if not all(map(_count, value["epochs"].values())):
         return f"{where}.epochs holds something else than counts"
+    for place, nodes in value["attributes"].items():
+        if not isinstance(nodes, dict):
+            return f"{where}.{ascii(place)[1:-1][:60]} holds no attributes"
+        for name, node in nodes.items():
+            if (reason := value_fault(node)) is not None:
+                return f"{where}.{ascii(place)[1:-1][:60]}: {ascii(name)[1:-1][:60]} {reason}"
     faults = (leaf_fault(leaf, f"{where}.{ascii(name)[1:-1][:60]}") for name, leaf in value["generators"].items())
     return next((fault for fault in faults if fault is not None), None)
 

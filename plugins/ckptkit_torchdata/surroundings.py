@@ -1,80 +1,94 @@
-"""The random state inside a loader's parts (own generators, the epoch of a distributed sampler), taken and put back."""
+"""The state inside a loader's parts (generators, changed attributes, the epoch of a sampler), taken and put back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ckptkit.errors import BackendError
-from ckptkit_torchdata.generators import Found, capture, find, misfit, put
+from ckptkit_torchdata.parts import Parts, Taken
 from ckptkit_torchdata.sheet import Inner
+from ckptkit_torchdata.torch_door import is_torchs_own
 
-_MADE_LATE = ("dataset", "collate")  # these may make their generators when they are first used
-
-
-def found_in(loader: Any) -> Found:
-    """Return the generators in the loader's parts."""
-    parts = {"generator": loader.generator, **_samplers(loader)}
-    return find({**parts, "dataset": loader.dataset, "collate": loader.collate_fn})
+_FETCHING = ("dataset", "collate", "worker_init")
+"""What items are made with. The others only choose which, and what torch's RandomSampler draws at its end is one."""
 
 
-def taken(loader: Any) -> Inner:
-    """Return the random state inside the loader's parts as it is now."""
-    generators = {place: capture(item) for place, item in found_in(loader).generators.items()}
-    epochs = {place: part.epoch for place, part in _samplers(loader).items() if _has_epoch(part)}
-    return Inner(generators, epochs)
+class Surroundings:
+    """The parts of one loader.
 
+    Args:
+        loader: the DataLoader, as it was just built.
+        ignore: places in them that hold no state.
+    """
 
-def refusal(loader: Any, inner: Inner) -> str | None:
-    """Return why the state cannot be put into the loader's parts, or None."""
-    here = found_in(loader).generators
-    for place, leaf in inner.generators.items():
-        if place not in here:
-            return f"{place}: the loader that was saved had a generator there, this one has none"
-        if (reason := misfit(here[place], leaf)) is not None:
-            return f"{place}: {reason}"
-    for place in here:
-        if place not in inner.generators and not place.startswith(_MADE_LATE):
-            return f"{place}: this loader has a generator there, the one that was saved had none"
-    samplers = _samplers(loader)
-    missing = [place for place in inner.epochs if not _has_epoch(samplers.get(place))]
-    return f"{missing[0]}: has no epoch to set, the one that was saved had" if missing else None
+    def __init__(self, loader: Any, ignore: Sequence[str] = ()) -> None:
+        self._loader = loader
+        self._parts = Parts(self._roots, ignore=ignore)
 
+    def _roots(self) -> dict[str, Any]:
+        loader = self._loader
+        roots = {"generator": loader.generator, **self._samplers(), "dataset": loader.dataset}
+        return {**roots, "collate": loader.collate_fn, "worker_init": loader.worker_init_fn}
 
-def put_back(loader: Any, inner: Inner) -> None:
-    """Put the state into the loader's parts. Raises BackendError, and changes nothing, where it does not fit."""
-    if (reason := refusal(loader, inner)) is not None:
-        raise BackendError(
-            f"torch-data: {reason}", hint="build dataset, sampler and loader with their generators before loading"
-        )
-    here = found_in(loader).generators
-    for place, leaf in inner.generators.items():
-        put(here[place], leaf)
-    samplers = _samplers(loader)
-    for place, epoch in inner.epochs.items():
-        if samplers[place].epoch != epoch:
-            samplers[place].set_epoch(epoch)
+    def _samplers(self) -> dict[str, Any]:
+        batch_sampler = self._loader.batch_sampler
+        inner = getattr(batch_sampler, "sampler", None)
+        parts = {"sampler": self._loader.sampler, "batch_sampler": batch_sampler}
+        return parts if inner is None or inner is self._loader.sampler else {**parts, "batch_sampler.sampler": inner}
 
+    def taken(self) -> Inner:
+        """Return the state inside the loader's parts as it is now."""
+        taken = self._parts.taken()
+        epochs = {place: part.epoch for place, part in self._samplers().items() if _has_epoch(part)}
+        return Inner(taken.generators, epochs, taken.attributes)
 
-@contextmanager
-def undisturbed(loader: Any) -> Iterator[None]:
-    """Run a block and put the random state inside a loader's parts back as it was."""
-    before = taken(loader)
-    try:
-        yield
-    finally:
-        put_back(loader, before)
+    def reasons(self, needed: Inner) -> list[str]:
+        """Return one line for each piece that is not captured, given the state from which a resume begins."""
+        late = [
+            f"{place}: was made in training; a new process has nothing there to put its state into"
+            for place in self._parts.late(Taken(needed.generators, needed.attributes))
+        ]
+        return [*self._parts.reasons(), *late]
+
+    def refusal(self, inner: Inner) -> str | None:
+        """Return why the state cannot be put into the loader's parts, or None.
+
+        A generator that was handed to the DataLoader or to a sampler of torch's is definition: it is there or not. What
+        else is missing is told when the state is put back.
+        """
+        own = ("generator", *(f"{place}.generator" for place, part in self._samplers().items() if is_torchs_own(part)))
+        here = self._parts.generators
+        for place in own:
+            if place in inner.generators and place not in here:
+                return f"{place}: the loader that was saved had a generator there, this one has none"
+            if place in here and place not in inner.generators:
+                return f"{place}: this loader has a generator there, the one that was saved had none"
+        return self._parts.refusal(Taken(inner.generators, inner.attributes))
+
+    def put(self, inner: Inner) -> list[str]:
+        """Put the state into the loader's parts; returns the places that are not there to take theirs."""
+        lost = self._parts.put(Taken(inner.generators, inner.attributes))
+        samplers = self._samplers()
+        for place, epoch in inner.epochs.items():
+            if not _has_epoch(samplers.get(place)):
+                lost.append(f"{place}.epoch")
+            elif samplers[place].epoch != epoch:
+                samplers[place].set_epoch(epoch)
+        return lost
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Run a block and put the state inside the loader's parts back as it was."""
+        epochs = {place: part.epoch for place, part in self._samplers().items() if _has_epoch(part)}
+        with self._parts.undisturbed():
+            yield
+        for place, epoch in epochs.items():
+            if self._samplers()[place].epoch != epoch:
+                self._samplers()[place].set_epoch(epoch)
 
 
 def of_samplers(inner: Inner | None) -> list[str]:
     """Return the places of generators that samplers draw from; torch's RandomSampler does so at its end, too."""
-    return [place for place in (inner.generators if inner else ()) if not place.startswith(_MADE_LATE)]
-
-
-def _samplers(loader: Any) -> dict[str, Any]:
-    batch_sampler = loader.batch_sampler
-    inner = getattr(batch_sampler, "sampler", None)
-    parts = {"sampler": loader.sampler, "batch_sampler": batch_sampler}
-    return parts if inner is None or inner is loader.sampler else {**parts, "batch_sampler.sampler": inner}
+    return [place for place in (inner.generators if inner else ()) if not place.startswith(_FETCHING)]
 
 
 def _has_epoch(part: Any) -> bool:

@@ -1,5 +1,6 @@
 """Imports torch when it is really needed, and tells a DataLoader from other objects without importing anything."""
 
+import ctypes
 import importlib
 from typing import Any
 
@@ -35,3 +36,9 @@ def is_torchs_own(part: object) -> bool:
     """Return whether a sampler is of torch's or torchdata's own classes, whose habits are known."""
     module = type(part).__module__
     return module.startswith(("torch.utils.data", "torchdata."))
+
+
+def raw_bytes(tensor: Any) -> bytes:
+    """Return the bytes of a strided tensor; not by way of NumPy, which has no bfloat16 and may be missing."""
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    return ctypes.string_at(plain.data_ptr(), plain.nbytes) if plain.nbytes else b""

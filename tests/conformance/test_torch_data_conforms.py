@@ -132,3 +132,28 @@ class TestSamplerWithState(Laws):
 class TestIterableDataset(Laws):
     def make_loader(self, batch_size: int = 3, seed: int = 5) -> DataLoader:  # type: ignore[type-arg]
         return DataLoader(Counting(), batch_size, generator=torch.Generator().manual_seed(seed))
+
+
+class Counted(Noisy):
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.given = 0
+
+    def __getitem__(self, index: int) -> tuple[int, float]:
+        self.given += 1
+        return index, self.given + self.rng.normal()
+
+
+class TestAttributes(Laws):
+    """A dataset that counts, as one of many that hold state of their own."""
+
+    def make_loader(self, batch_size: int = 3, seed: int = 5) -> DataLoader:  # type: ignore[type-arg]
+        return DataLoader(Counted(seed), batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed))
+
+    def ablations(self) -> Mapping[str, Callable[[Path], None]]:
+        def ablate(folder: Path) -> None:
+            content = json.loads((folder / "loader.json").read_text())
+            content["now"]["attributes"] = {}
+            (folder / "loader.json").write_text(json.dumps(content))
+
+        return {**super().ablations(), "the attributes at the save": ablate}

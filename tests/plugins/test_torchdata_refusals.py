@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from ckptkit_torchdata import ResumableLoader, TorchDataBackend
+from ckptkit_torchdata.sheet import FORMAT_VERSION
 from torch.utils import data as tud
 
 from ckptkit.backend import CheckContext, LoadContext, SaveContext
@@ -176,7 +177,7 @@ def test_states_of_other_parts_than_named_are_refused(folder: Path) -> None:
 
 
 def test_a_newer_format_is_refused(folder: Path) -> None:
-    edited(lambda content: content.update(format_version=2), folder)
+    edited(lambda content: content.update(format_version=FORMAT_VERSION + 1), folder)
     with pytest.raises(NewerFormatError):
         load(folder, ResumableLoader(make()))
     assert [p.code for p in BACKEND.check(folder, context=CheckContext(("loader.json",)))] == ["loader-format-newer"]
