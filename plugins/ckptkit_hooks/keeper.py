@@ -66,6 +66,7 @@ class Keeper:
         metrics: Mapping[str, float] | None = None,
         counters: Mapping[str, int] | None = None,
         boundary: Mapping[str, Any] | None = None,
+        factories: Mapping[str, Any] | None = None,
     ) -> str:
         """Save a checkpoint, then prune; returns its name. A step that is safe already is not saved again.
 
@@ -89,6 +90,7 @@ class Keeper:
             boundary=boundary,
             resume=self._resume,
             parent=self._parent,
+            factories=factories,
         )
         self._safe = step
         _LOG.info("saved %s", name)
@@ -152,7 +154,7 @@ class Keeper:
         restored = self.store.restore(chosen.at.ref, into, factories=factories)
         assert restored is not None  # only with missing_ok
         for warning in restored.warnings:
-            _LOG.warning("%s: the last bits of results may differ: %s", chosen.at.ref, warning)
+            _LOG.warning("%s: %s", chosen.at.ref, warning)
         return restored
 
     def _resumed(self, run: str, step: int) -> None:

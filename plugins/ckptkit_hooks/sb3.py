@@ -29,6 +29,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     barrier: int | None = None,
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
+    factories: Mapping[str, Callable[[], Any]] | None = None,
 ) -> Any:
     """Return an SB3 callback that keeps the checkpoints of one run.
 
@@ -49,6 +50,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
         barrier: for environments whose state cannot be captured; see ``ckptkit_sb3.CheckpointBoundary``.
         sigterm: whether SIGTERM saves first.
         resume: argument list for ``ckptkit resume-cmd``.
+        factories: ``{"env": ...}`` builds one more environment, for a self-test in another process; only needed where
+            the environment can neither be pickled nor be built anew from its ``spec``.
 
     Returns:
         A ``CallbackList`` with two methods:
@@ -73,11 +76,13 @@ def CheckpointCallback(  # reads as the callback class that it returns
 
     def save(model: Any) -> None:
         measured = {**_reward(model), **(metrics(model) if metrics is not None else {})}
-        name = keeper.save(model.num_timesteps, {_ITEM: model}, metrics=measured)
+        name = keeper.save(model.num_timesteps, {_ITEM: model}, metrics=measured, factories={_ITEM: factories or {}})
         if stop.requested:
             stop.exit(name)
 
-    boundary = CheckpointBoundary(save, every_steps=every_steps, every_episodes=every_episodes, barrier=barrier)
+    boundary = CheckpointBoundary(
+        save, every_steps=every_steps, every_episodes=every_episodes, barrier=barrier, factories=factories
+    )
     return _callback_class()(keeper, stop, boundary)
 
 

@@ -5,11 +5,11 @@ not stored yet: a run resumed from there differs. The entry of ``collect_rollout
 on-policy ones, whose rollouts are long, so is the head of each step (``rollout``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from ckptkit.errors import BackendError, UsageError
-from ckptkit_sb3 import rollout
+from ckptkit_sb3 import environments, rollout
 from ckptkit_sb3.progress import Kind, Progress, episodes_of, progress_of
 
 __all__ = ["CheckpointBoundary", "install", "progress_of", "reset_with_seed", "uninstall"]
@@ -24,6 +24,7 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     every_episodes: int | None = None,
     barrier: int | None = None,
     mid_rollout: MidRollout = "auto",
+    factories: Mapping[str, Callable[[], Any]] | None = None,
 ) -> Any:
     """Return an SB3 callback that saves at the next clean boundary after an interval has passed.
 
@@ -43,6 +44,8 @@ def CheckpointBoundary(  # reads as the callback class that it returns
             for it, or at its end (``False``). ``"auto"``: inside where that is exact, else at its end. ``True``: refuse
             to train where it never is; such a save may also lie past ``total_timesteps``, in the last rollout: finish
             it with ``Resumed.learn``.
+        factories: ``env`` builds one more environment, for a self-test in another process, where the environment
+            cannot be built anew from what it says of itself.
 
     Returns:
         A ``BaseCallback`` with the method ``request()``, which asks for a save at the next boundary.
@@ -55,7 +58,8 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     for interval in (every_steps, every_episodes):
         if interval is not None and interval < 1:
             raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
-    return _callback_class()(save, every_steps, every_episodes, barrier, False if barrier is not None else mid_rollout)
+    mid: MidRollout = False if barrier is not None else mid_rollout
+    return _callback_class()(save, every_steps, every_episodes, barrier, mid, (factories or {}).get("env"))
 
 
 _CLASSES: list[type] = []
@@ -74,8 +78,11 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
     class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
         """Asks for saves while steps go by; saves at the entry of ``collect_rollouts`` and at the end of training."""
 
-        def __init__(self, save: Any, steps: int | None, episodes: int | None, barrier: int | None, mid: Any) -> None:
+        def __init__(
+            self, save: Any, steps: int | None, episodes: int | None, barrier: int | None, mid: Any, fresh_env: Any
+        ) -> None:
             super().__init__()
+            self._fresh_env = fresh_env
             self._save = save
             self._every_steps = steps
             self._every_episodes = episodes
@@ -110,6 +117,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             self._steps, self._episodes = self.model.num_timesteps, progress.episodes
             progress.callbacks.append(self)
             install(self.model)
+            environments.begin(self.model.env, self._fresh_env, barrier=self._barrier is not None)
 
         def _on_step(self) -> bool:
             progress, now = progress_of(self.model), self.model.num_timesteps

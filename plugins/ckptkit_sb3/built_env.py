@@ -5,7 +5,7 @@ from typing import Any
 
 from ckptkit_sb3 import capture
 from ckptkit_sb3.encoding import class_name, is_kind
-from ckptkit_sb3.selftest import MONITOR
+from ckptkit_sb3.levels import MONITOR
 
 _VEC_ENVS = "stable_baselines3.common.vec_env"
 _NORMALIZE = f"{_VEC_ENVS}.vec_normalize.VecNormalize"

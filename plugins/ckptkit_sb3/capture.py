@@ -50,7 +50,7 @@ def take(
         model: a live algorithm at a clean boundary.
         fresh_env: builds one more environment of the same definition, for the environment's self-test.
         barrier: the seed with which the environments were reset just now, if they were.
-        tested: whether environments have to pass their self-test.
+        tested: whether what the self-tests of the environments found counts.
     """
     rng = take_rng()
     captured = Capture({"rng": rng})
@@ -73,7 +73,7 @@ def take(
         )
         captured.environments_seconds = time.perf_counter() - started
     finally:
-        if take_rng() != rng:  # building an environment for a self-test may draw numbers
+        if take_rng() != rng:  # a stranger's get_state may draw numbers
             put_rng(rng)
     return captured
 
@@ -94,7 +94,7 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
     decoder = Decoder(arrays)
     described = sections.get("environments")
     # Environments without their state begin anew: learn() resets them, and what belongs to the lost episodes goes.
-    anew = isinstance(described, list) and any(d.get("strategy") == "none" for d in described)
+    anew = begins_anew(sections)
     for name, value, skip in _parts(model):
         if name not in sections:
             raise DamagedError(f"state.json: section {name!r} is missing")
@@ -129,6 +129,12 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
         decoder.first(partial(environments.put_or_roll_back, model.env, put))
     check_rng(sections.get("rng"))
     return decoder
+
+
+def begins_anew(sections: Mapping[str, Any]) -> bool:
+    """Return whether the environments begin new episodes at a load, because one of them could not be captured."""
+    described = sections.get("environments")
+    return isinstance(described, list) and any(d.get("strategy") == "none" for d in described)
 
 
 def take_rng() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import generators
+from ckptkit_sb3 import generators, standard
 from ckptkit_sb3.encoding import class_name, decode_python_random, is_kind, set_space_generators, space_generators
 
 _DTYPE_KINDS = "biufcSU"
@@ -223,4 +223,5 @@ _KINDS: dict[str, Callable[[Decoder, Any, Any, str], Any]] = {
     "space": _space,
     "object": _object,
     "bytes": _bytes,
+    **standard.KINDS,
 }

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from ckptkit_sb3 import generators
+from ckptkit_sb3 import generators, standard
 
 INLINE_BYTES = 512
 STATIC: dict[str, Any] = {"@": "static"}
@@ -79,7 +79,7 @@ class Encoder:
             return {"@": "ref", "id": self._seen[id(value)][0]}
         number = len(self._seen)
         self._seen[id(value)] = (number, value)  # keeps the value alive, so that its id stays its own
-        node = self._shared_value(value, where)
+        node = standard.encode(self, value, where) or self._shared_value(value, where)
         if node is None:
             self._leave_out(f"{where} ({class_name(value)})")
             return STATIC

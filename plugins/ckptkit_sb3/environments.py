@@ -1,18 +1,36 @@
-"""The state of the environments inside a vector environment: taken, tested, put back, one by one.
+"""The state of the environments inside a vector environment: taken and put back, one by one, here or in its workers.
 
-Each environment yields one JSON description. Environments in other processes answer through the methods
-``ckptkit_take`` and ``ckptkit_put`` of the wrapper that ``checkpointable`` puts around their factory.
+Each environment yields one JSON description. Whether its way of being captured is right, the self-test of its kind has
+found out in a process of its own (``trials``).
 """
 
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError, CkptkitError, DamagedError
-from ckptkit_sb3 import single_env
-from ckptkit_sb3.selftest import Futures
+from ckptkit_sb3 import errands, single_env, trials
+from ckptkit_sb3.definition import Definition, define
+from ckptkit_sb3.encoding import class_name
+from ckptkit_sb3.verdict import Verdict
 
-_NO_WRAPPER = "the environments live in other processes: wrap their factory with ckptkit_sb3.checkpointable"
+_TRIALS: "weakref.WeakKeyDictionary[Any, dict[tuple[bool, bool], list[trials.Trial | None]]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def begin(env: Any, fresh_env: Callable[[], Any] | None = None, *, barrier: bool = False) -> None:
+    """Begin the self-tests of all environments, in the background, so that a first save need not wait for them.
+
+    Args:
+        env: the vector environment; it is only read.
+        fresh_env: builds one more environment, where the environment itself says too little of how it is built.
+        barrier: whether they are reset with a seed before each save.
+    """
+    base = _base(env)
+    if base is not None:
+        _trials_of(base, fresh_env, barrier)
 
 
 def take(
@@ -26,27 +44,30 @@ def take(
     """Return one description per environment; its large arrays go into ``arrays`` under ``env<i>/``.
 
     Args:
-        env: the vector environment.
+        env: the vector environment; it is only read.
         arrays: where large arrays are put.
         fresh_env: builds one more environment, for the self-test.
         barrier: the seed of environment 0 (the next has the next), if all were reset with one just now.
-        tested: whether each state has to pass its self-test.
+        tested: whether what the self-test found counts (it is waited for).
     """
-    seeds = [None if barrier is None else barrier + i for i in range(0 if env is None else env.num_envs)]
     base = _base(env)
     if base is None:
         return []
+    verdicts: list[Verdict | None] = [None] * base.num_envs
+    if tested:
+        begun = _trials_of(base, fresh_env, barrier is not None)
+        verdicts = [Verdict(untested=_NO_ANSWER) if trial is None else trial.verdict() for trial in begun]
+    seeds = [None if barrier is None else barrier + i for i in range(base.num_envs)]
     if hasattr(base, "envs"):
-        futures = Futures(base.envs)
         return [
-            single_env.take(e, arrays, f"env{i}/", futures, fresh_env, seeds[i], tested=tested)
-            for i, e in enumerate(base.envs)
-        ]
-    if not base.has_attr("ckptkit_take"):
-        return [single_env.missing(_NO_WRAPPER)] * base.num_envs
+            single_env.take(one, arrays, f"env{i}/", verdicts[i], seeds[i]) for i, one in enumerate(base.envs)
+        ]  # fmt: skip
+    if not errands.reaches(base):
+        return [single_env.missing([f"the environments inside a {class_name(base)} cannot be reached"])] * base.num_envs
     described = []
-    for i in range(base.num_envs):
-        [(description, found)] = base.env_method("ckptkit_take", f"env{i}/", seeds[i], tested, indices=[i])
+    arguments = {i: (f"env{i}/", verdicts[i], seeds[i]) for i in range(base.num_envs)}
+    for answer, failure in errands.ask(base, "take", arguments):
+        description, found = (single_env.missing([failure]), {}) if failure is not None else answer
         arrays.update(found)
         described.append(description)
     return described
@@ -70,18 +91,21 @@ def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], No
     if hasattr(base, "envs"):
         puts = [single_env.plan(e, d, arrays) for e, d in zip(base.envs, described, strict=True)]
         return partial(_all, puts)
-    wanted = [i for i, d in enumerate(described) if d.get("strategy") != "none"]
-    if wanted and not base.has_attr("ckptkit_put"):
-        raise BackendError(_NO_WRAPPER)
+    wanted = {
+        i: (d, {k: v for k, v in arrays.items() if k.startswith(f"env{i}/")})
+        for i, d in enumerate(described)
+        if d.get("strategy") != "none"
+    }
+    if wanted and not errands.reaches(base):
+        raise BackendError(f"the environments inside a {class_name(base)} cannot be reached")
 
     def put_all() -> None:
-        for i in wanted:
-            own = {k: v for k, v in arrays.items() if k.startswith(f"env{i}/")}
-            [failure] = base.env_method("ckptkit_put", described[i], own, indices=[i])
+        answers = errands.ask(base, "put", wanted)
+        for i, (_, failure) in zip(wanted, answers, strict=True):
             if failure is not None:
                 raise BackendError(f"environment {i}: {failure}")
 
-    return put_all
+    return put_all if wanted else lambda: None
 
 
 def put_or_roll_back(env: Any, put: Callable[[], None]) -> None:
@@ -107,6 +131,25 @@ def put_or_roll_back(env: Any, put: Callable[[], None]) -> None:
             lost = list(range(len(before)))
         changed = f"; environment {', '.join(map(str, lost))} may be changed" if lost else "; nothing was changed"
         raise BackendError(f"{message}{changed}", hint="repair the environment's set_state") from error
+
+
+_NO_ANSWER = "the environment's worker did not say how to build another"
+
+
+def _trials_of(base: Any, fresh_env: Callable[[], Any] | None, barrier: bool) -> list[trials.Trial | None]:
+    definitions: list[Definition | None]
+    known, which = _TRIALS.setdefault(base, {}), (barrier, fresh_env is not None)
+    if which not in known:
+        if hasattr(base, "envs"):
+            definitions = [define(one) for one in base.envs]
+        elif errands.reaches(base):
+            definitions = [answer for answer, _ in errands.ask(base, "define", dict.fromkeys(range(base.num_envs), ()))]
+        else:
+            definitions = [None] * base.num_envs
+        known[which] = [
+            None if one is None else trials.begin(one.with_factory(fresh_env), barrier=barrier) for one in definitions
+        ]
+    return known[which]
 
 
 def _all(puts: list[Callable[[], None]]) -> None:

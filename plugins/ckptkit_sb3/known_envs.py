@@ -6,6 +6,7 @@ from typing import Any
 
 from ckptkit.errors import BackendError
 from ckptkit_sb3.encoding import is_kind
+from ckptkit_sb3.forked import in_a_fork
 
 HIDDEN = {
     "mujoco": frozenset({"model", "data"}),
@@ -43,20 +44,39 @@ def put_mujoco(env: Any, value: dict[str, Any]) -> None:
             array[...] = saved
 
 
-def take_ale(env: Any) -> list[dict[str, Any]]:
-    """Return what may be the whole state of an ALE environment, empty when it is none.
+def take_ale(env: Any) -> dict[str, Any] | None:
+    """Return the state of an ALE environment, or None when it is none or cannot be read.
 
     That is the emulator's serialized state with its random generator, and one thing that it cannot be asked: the action
-    it did last, which it does again where its actions are sticky (a quarter of the frames by default). So there is
-    one candidate for each action; the self-test says which is right (all of them, where none is going to be repeated).
+    it did last, which it does again where its actions are sticky (a quarter of the frames by default). That one is
+    found out by a forked copy of the emulator, which tries them all.
     """
     if not is_kind(getattr(env, "ale", None), *_ALE_INTERFACE):
-        return []
+        return None
     state = env.ale.cloneState(include_rng=True).__getstate__()
-    actions: list[int | None] = []
-    if _stickiness(env):
-        actions += [int(action.value) for action in env._action_set]
-    return [{"state": state, "last_action": action} for action in actions or [None]]
+    if not _stickiness(env):
+        return {"state": state, "last_action": None}
+    answer = in_a_fork(lambda: str(_last_action(env)).encode(), _PATIENCE)
+    return None if answer is None else {"state": state, "last_action": int(answer)}
+
+
+def _last_action(env: Any) -> int:
+    """Return the action that an emulator may do again: the one after which it goes on as it does. Moves it."""
+    state = env.ale.cloneState(include_rng=True).__getstate__()
+
+    def future() -> list[bytes]:
+        seen = []
+        for _ in range(_FRAMES):
+            env.ale.act(env._action_set[0])
+            seen.append(env.ale.getRAM().tobytes() + env.ale.cloneState(include_rng=True).__getstate__())
+        return seen
+
+    wanted = future()
+    for action in env._action_set:
+        put_ale(env, {"state": state, "last_action": int(action.value)})
+        if future() == wanted:
+            return int(action.value)
+    raise BackendError("no action explains what the emulator does")
 
 
 def put_ale(env: Any, value: dict[str, Any]) -> None:
@@ -80,6 +100,8 @@ def _stickiness(env: Any) -> float:
 
 
 _SURE = math.log(1e-18)
+_FRAMES = 30
+_PATIENCE = 20.0
 _MUJOCO_DATA = ("mujoco._structs.MjData", "mujoco.MjData")
 _ALE_INTERFACE = ("ale_py._ale_py.ALEInterface", "ale_py.ALEInterface")
 

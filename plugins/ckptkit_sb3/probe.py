@@ -10,7 +10,7 @@ from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, layout, replay, resume
 from ckptkit_sb3.parameters import part_of
 from ckptkit_sb3.progress import in_rollout
-from ckptkit_sb3.selftest import feed
+from ckptkit_sb3.trace import feed
 
 _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
 """Wall time, and what ``learn`` sets from its own argument."""
@@ -24,19 +24,22 @@ def digests(model: Any) -> dict[str, str]:
     Wall time (``start_time``, times in the episode statistics) is no part of it. Of a large replay buffer the newest
     rows and an even sample of the others are read.
     """
-    captured = capture.take(model, tested=False)
+    return _digests(model, capture.take(model, tested=False))
+
+
+def _digests(model: Any, taken: capture.Capture) -> dict[str, str]:
     found = parameter_digests(model)
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
         found["replay_buffer"] = _rows_digest(buffer)
     if in_rollout(model):
         found["rollout_buffer"] = _rows_digest(model.rollout_buffer)
-    for name, section in captured.sections.items():
+    for name, section in taken.sections.items():
         if name != "environments":
-            found[name] = _digest(_without_wall_time(section), captured.arrays)
-    for i, described in enumerate(captured.sections["environments"]):
-        state = {k: described.get(k) for k in ("strategy", "levels", "own", "attributes")}
-        found[f"environment {i}"] = _digest(_without_wall_time(state), captured.arrays)
+            found[name] = _digest(_without_wall_time(section), taken.arrays)
+    for i, described in enumerate(taken.sections["environments"]):
+        state = {k: described.get(k) for k in ("strategy", "levels", "own", "attributes", "rng")}
+        found[f"environment {i}"] = _digest(_without_wall_time(state), taken.arrays)
     return found
 
 
@@ -64,9 +67,19 @@ def parameter_digests(model: Any) -> dict[str, str]:
     return found
 
 
-def record(model: Any) -> dict[str, Any]:
-    """Return the probe: digests of all parts, the action on the last observation, and the numeric environment."""
-    return {"digests": digests(model), "action": _action(model), "numeric": _numeric()}
+def record(model: Any, taken: capture.Capture) -> dict[str, Any]:
+    """Return the probe: digests of all parts, the action on the last observation, and the numeric environment.
+
+    Only of parts that a load will put back: environments that could not be captured begin anew, with new observations.
+    """
+    anew = capture.begins_anew(taken.sections)
+    found = _digests(model, taken)
+    for i, described in enumerate(taken.sections["environments"]):
+        if anew or described.get("wrong"):  # taken in another way than a live one whose self-test is not known
+            del found[f"environment {i}"]
+    if anew:
+        del found["observations"]
+    return {"digests": found, "action": None if anew else _action(model), "numeric": _numeric()}
 
 
 def prove(directory: Path, context: LoadContext) -> Proof:

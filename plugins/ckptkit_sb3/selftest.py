@@ -1,258 +1,154 @@
-"""The self-test of an environment's captured state: a fresh environment with the state put back must go on alike.
+"""The self-test of captured states, in a process that shares nothing with the training: ``python -m`` runs it.
 
-What the live environment *would* do is asked of a forked copy of this process, which steps its copy of it and dies:
-the live one is not touched, and nothing that a wrong capture leaves out can be left out of the comparison. (Pickling
-or deep-copying an environment instead loses state silently: gymnasium's ``EzPickle`` rebuilds it from its arguments.)
+An environment is built from its definition and plays a while; each way of capturing it is put into a second one, in
+another process, and both must go on alike. It tells of a *kind* of environment whether its state can be captured, not
+of one live environment, which is never stepped, copied or even asked.
 """
 
-import contextlib
 import copy
 import hashlib
-import io
 import os
-import select
+import pickle
 import signal
-import socket
-import subprocess
-import threading
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ckptkit.errors import CkptkitError
-from ckptkit_sb3.encoding import class_name
+from ckptkit_sb3 import single_env, surroundings
+from ckptkit_sb3.definition import Definition, Way
+from ckptkit_sb3.forked import in_a_fork
+from ckptkit_sb3.levels import names_of, without_monitor
+from ckptkit_sb3.trace import SECONDS, reset, step, trace
+from ckptkit_sb3.verdict import Verdict
 
-MONITOR = "stable_baselines3.common.monitor.Monitor"
-STEPS = 24
-SECONDS = 1.0
-"""After this long the test of a slow environment ends with fewer steps."""
-TIMEOUT = 20.0
-_OUTSIDE = (io.IOBase, socket.socket, subprocess.Popen, threading.Thread)
+TIMEOUT = 60
+_PATIENCE = 20.0
+_PLAYED = (9, 5)  # steps before and after a reset without a seed
+_BARRIER = 77
+_DIFFERENT = "a fresh environment with this state goes on differently"
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """``differs``: the state is wrong. ``reason`` without ``differs``: it could not be tested, and why."""
+class Request:
+    """What the training process asks: judge this kind of environment, reset with a seed just before (or not)."""
 
-    differs: bool = False
-    reason: str | None = None
+    definition: Definition
+    barrier: bool = False
 
 
-class SelfTest:
-    """Compares a captured state with the future of one live environment.
+@dataclass(frozen=True, slots=True)
+class _Played:
+    taken: list[tuple[dict[str, Any], dict[str, Any]]]
+    trace: str
+    outside: list[surroundings.Name] = field(default_factory=list)
 
-    Args:
-        env: the live environment; it is not changed.
-        futures: knows what it would do next.
-        fresh_env: builds another one of the same definition; without it the environment's own ``spec`` is used.
 
-    Attributes:
-        depth: how many levels (the environment and wrappers, innermost first) take part: SB3's Monitor does not.
-    """
+class _Failed(str):
+    """Why there is no answer."""
 
-    def __init__(self, env: Any, futures: "Futures", fresh_env: Callable[[], Any] | None = None) -> None:
-        self._env = without_monitor(env)
-        self._futures = futures
-        self._fresh_env = fresh_env
-        self.depth = _depth(self._env)
 
-    def run(self, put: Callable[[Any], None]) -> Result:
-        """Build a fresh environment, put the state into it, and compare what both do next.
+def judge(request: Request) -> Verdict:
+    """Return which ways of capturing an environment of this kind are right."""
+    why = ""
+    for way, data in request.definition.ways:
+        build = partial(_built, way, data, request.definition.names)
+        answer = _asked(partial(_play, build, request.barrier))
+        if isinstance(answer, _Played):
+            found = {description["strategy"]: _compare(build, description, arrays, answer.trace)
+                     for description, arrays in answer.taken}  # fmt: skip
+            return Verdict(found, answer.outside)
+        why = f" ({answer})"
+    return Verdict(untested=f'another process cannot build one{why}; give factories={{"env": ...}}')
 
-        Args:
-            put: puts the captured state into the environment it is given.
-        """
-        reason = untouchable(self._env)
-        if reason:
-            return Result(reason=f"not tested: {reason}")
-        fresh = self._fresh()
-        if fresh is None:
-            return Result(reason='not tested: no fresh environment can be built; give factories={"env": ...}')
-        try:
-            put(fresh)
-        except CkptkitError as error:
-            _close(fresh)
-            return Result(differs=True, reason=error.message)
-        future = self._futures.of(self._env)
-        if future is None:
-            _close(fresh)
-            return Result(reason="not tested: the environment did not answer in a forked process")
-        found = trace(fresh, steps=int(future.partition(":")[0]))
-        _close(fresh)
-        if found != future:
-            return Result(differs=True, reason="a fresh environment with this state goes on differently")
-        return Result()
 
-    def _fresh(self) -> Any:
+def _built(way: Way, data: bytes, names: Sequence[str]) -> Any:
+    made = pickle.loads(data)  # from the process that started this one
+    if way == "factory":
+        made = made()
+        made = getattr(made, "envs", [made])[0]
+    elif way == "spec":
         import gymnasium
 
-        if "ckptkit_factory" in vars(self._env):
-            return self._env.ckptkit_factory()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with contextlib.suppress(Exception):  # any of a stranger's environment: then there is no fresh one
-                made = gymnasium.make(self._env.spec)
-                if _names(made) == _names(self._env):
-                    return made
-                _close(made)
-            if self._fresh_env is not None:
-                made = self._fresh_env()
-                return without_monitor(getattr(made, "envs", [made])[0])
-        return None
+        made = gymnasium.make(made)
+    made = without_monitor(made)
+    if names_of(made) != list(names):
+        raise ValueError(f"the {way} builds {' < '.join(names_of(made))}, not {' < '.join(names)}")
+    return made
 
 
-class Futures:
-    """What live environments would do next, asked of one forked copy of the process for all of them.
-
-    Args:
-        envs: the live environments; they are not changed.
-    """
-
-    def __init__(self, envs: Sequence[Any]) -> None:
-        self._envs = [without_monitor(env) for env in envs]
-        self._traces: dict[int, str] | None = None
-
-    def of(self, env: Any) -> str | None:
-        """Return the trace of one of the environments, or None when the copy did not answer in time."""
-        if self._traces is None:
-            asked = [e for e in self._envs if untouchable(e) is None]
-            answer = _in_a_fork(lambda: " ".join(trace(e, seconds=SECONDS) for e in asked)) or ""
-            self._traces = dict(zip(map(id, asked), answer.split(), strict=False))
-        return self._traces.get(id(env))
-
-
-def without_monitor(env: Any) -> Any:
-    """Return the environment inside SB3's Monitor, which keeps statistics but has no part in the dynamics."""
-    while class_name(env) == MONITOR:
-        env = env.env
-    return env
+def _play(build: Callable[[], Any], barrier: bool) -> _Played:
+    env = build()
+    before = surroundings.snapshot(env)
+    space, deadline = copy.deepcopy(env.action_space), time.monotonic() + SECONDS
+    space.seed(3)
+    ignored = hashlib.sha256()
+    env.reset(seed=1)
+    for count in _PLAYED:
+        for _ in range(count):
+            if time.monotonic() < deadline:
+                step(env, space.sample(), ignored, first=False)
+        reset(env, ignored) if count is _PLAYED[0] else None
+    after = surroundings.snapshot(env)
+    outside = sorted(name for name in after if after[name] != before.get(name))
+    if barrier:
+        env.reset(seed=_BARRIER)
+    taken = single_env.take_all(env, outside, _BARRIER if barrier else None)
+    return _Played(taken, trace(env, seconds=SECONDS), outside)
 
 
-def trace(env: Any, *, steps: int = STEPS, seconds: float | None = None) -> str:
-    """Return ``steps:digest`` of what an environment does: fixed actions, resets where episodes end, one more reset.
-
-    Args:
-        env: the environment; it is stepped.
-        steps: how many steps to take before the last reset.
-        seconds: take fewer when they last longer than this.
-    """
-    deadline = time.monotonic() + (float("inf") if seconds is None else seconds)
-    space = copy.deepcopy(env.action_space)
-    space.seed(0)
-    hasher = hashlib.sha256()
-    done = 0
-    while done < steps and time.monotonic() < deadline:
-        _step(env, space.sample(), hasher, first=done == 0)
-        done += 1
-    try:
-        feed(hasher, env.reset()[0])
-    except Exception as error:  # a stranger's; both must raise it
-        feed(hasher, class_name(error))
-    _step(env, space.sample(), hasher, first=False)
-    return f"{done}:{hasher.hexdigest()}"
-
-
-def _step(env: Any, action: Any, hasher: Any, *, first: bool) -> None:
-    try:
-        observation, reward, terminated, truncated, _ = env.step(action)
-        feed(hasher, [observation, float(reward), bool(terminated), bool(truncated)])
-        if terminated or truncated:
-            feed(hasher, env.reset()[0])
-    except Exception as error:  # a stranger's; both must raise it
-        feed(hasher, class_name(error))
-        if first:  # before its first reset, which will come with a seed
-            feed(hasher, env.reset(seed=0)[0])
-
-
-def feed(hasher: Any, value: Any) -> None:
-    """Feed a nested observation to a digest, with shapes and types."""
-    import numpy as np
-
-    if isinstance(value, Mapping):
-        for key in sorted(value, key=str):
-            feed(hasher, str(key))
-            feed(hasher, value[key])
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            feed(hasher, part)
-    elif isinstance(value, str) or value is None:
-        hasher.update(repr(value).encode())
-    else:
-        array = np.asarray(value)
-        hasher.update(f"{array.dtype.str}{array.shape}".encode())
-        hasher.update(array.tobytes())
-
-
-def _in_a_fork(ask: Callable[[], str]) -> str | None:
-    if not hasattr(os, "fork"):
-        return None
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the child runs one thread, steps an environment, and exits without clean-up
-        child = os.fork()
-    if child == 0:
+def _compare(build: Callable[[], Any], description: dict[str, Any], arrays: dict[str, Any], future: str) -> str | None:
+    def again() -> str:
+        fresh = build()
         try:
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            os.write(writer, ask().encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    try:
-        return b"".join(_read(reader)).decode() or None
-    finally:
-        os.close(reader)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+            single_env.plan(fresh, description, arrays)()
+        except CkptkitError as error:
+            return _Failed(error.message)
+        return trace(fresh, steps=int(future.partition(":")[0]))
+
+    found = _asked(again)
+    if found == future:
+        return None
+    return str(found) if isinstance(found, _Failed) else _DIFFERENT
 
 
-def _read(reader: int) -> Iterator[bytes]:
-    deadline = time.monotonic() + TIMEOUT
-    while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        data = os.read(reader, 4096)
-        if not data:
-            return
-        yield data
+def _asked(ask: Callable[[], Any]) -> Any:
+    """Return the answer of a process of its own: what one trial leaves in classes or modules must not help another."""
+
+    def answered() -> bytes:
+        try:
+            return pickle.dumps(ask())
+        except BaseException as error:  # a stranger's; the reason of the verdict
+            return pickle.dumps(_Failed(f"{type(error).__name__}: {error}".splitlines()[0]))
+
+    if not hasattr(os, "fork"):
+        return pickle.loads(answered())
+    data = in_a_fork(answered, _PATIENCE)
+    return _Failed(f"no answer in {_PATIENCE:g} seconds") if data is None else pickle.loads(data)
 
 
-def untouchable(env: Any) -> str | None:
-    """Return why stepping even a copy of an environment could disturb the live one."""
-    if getattr(env, "render_mode", None) == "human":
-        return "it renders to a screen"
-    seen: set[int] = set()
-    values = [env]
-    while values and len(seen) < 2000:
-        value = values.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, _OUTSIDE) or class_name(value).startswith("multiprocessing.connection."):
-            return f"it holds a {class_name(value)}, which a copy of it would share"
-        if isinstance(value, Mapping):
-            values.extend(value.values())
-        elif isinstance(value, (list, tuple)):
-            values.extend(value[:100])
-        elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
-            values.extend(vars(value).values())
-    return None
+def _main() -> None:
+    answers = os.fdopen(os.dup(1), "wb")
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)  # a stranger's environment may print
+    os.dup2(quiet, 2)
+    if hasattr(os, "nice"):
+        os.nice(5)
+    if hasattr(signal, "alarm"):
+        signal.alarm(TIMEOUT)
+    warnings.simplefilter("ignore")
+    requested = sys.stdin.buffer.read()
+    sys.path[:], data = pickle.loads(requested)
+    verdict = judge(pickle.loads(data))
+    answers.write(pickle.dumps(verdict))
+    answers.flush()
 
 
-def _depth(env: Any) -> int:
-    return len(_names(env))
+if __name__ == "__main__":
+    from ckptkit_sb3 import selftest  # under its own name, under which pickles know its classes
 
-
-def _names(env: Any) -> list[str]:
-    found = []
-    while env is not None:
-        found.append(class_name(env))
-        env = vars(env).get("env")
-    return found
-
-
-def _close(env: Any) -> None:
-    with contextlib.suppress(Exception):  # a stranger's close must not fail a save
-        env.close()
+    selftest._main()

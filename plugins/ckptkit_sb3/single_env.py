@@ -1,4 +1,4 @@
-"""The state of one environment: the first way that can say all of it and passes its self-test.
+"""The state of one environment: the first way that can say all of it and that the self-test found right.
 
 ``protocol``: its own ``get_state`` and ``set_state``. ``mujoco``, ``ale``: what these libraries can tell.
 ``attributes``: the ``vars()`` of the environment and of each wrapper, if nothing in them had to be left out.
@@ -6,13 +6,16 @@
 ``barrier``: nothing, because it was reset with a seed just before the save.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import known_envs, selftest
+from ckptkit_sb3 import known_envs, standard, surroundings
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder, class_name
+from ckptkit_sb3.levels import MONITOR, levels_of, names_of
+from ckptkit_sb3.verdict import Verdict
 
 _DEFINITION = "env spec metadata _metadata _cached_spec _saved_kwargs _ezpickle_args _ezpickle_kwargs ckptkit_factory"
 _DISPLAY = "render_mode screen clock viewer window window_surface surf mujoco_renderer"
@@ -20,68 +23,72 @@ SKIP = frozenset(f"{_DEFINITION} {_DISPLAY} results_writer t_start reset_infos".
 """Attributes of environments and wrappers that are definition, display or wall time."""
 _PROTOCOLS = (("ckptkit_get_state", "ckptkit_set_state"), ("get_state", "set_state"))
 _BARRIER = "it was reset with a new seed for the save, so the run differs from one without checkpoints"
-_REPLAY_HELP = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environments back"
 
 Own = tuple[Any, int]
 """What a strategy says itself, and from which level on attributes are needed beside it."""
-Strategy = Callable[[Any], list[Own]]
-"""Returns the candidates for the state of an environment, of which the self-test picks one; none where it cannot."""
+Strategy = Callable[[Any], Own | None]
+"""Returns the state of an environment, None where it is not of its kind."""
 
 
-def missing(reason: str) -> dict[str, Any]:
+def missing(reasons: Sequence[str]) -> dict[str, Any]:
     """Return the description of an environment whose state is not captured."""
-    return {"strategy": "none", "grade": "partial", "reason": reason}
-
-
-def levels_of(env: Any) -> list[Any]:
-    """Return the environment itself and the wrappers around it, outermost last."""
-    found = []
-    while env is not None:
-        found.append(env)
-        env = vars(env).get("env")
-    return found[::-1]
+    return {"strategy": "none", "grade": "partial", "reasons": list(reasons)}
 
 
 def take(
-    env: Any,
-    arrays: dict[str, Any],
-    prefix: str,
-    futures: selftest.Futures,
-    fresh_env: Callable[[], Any] | None = None,
-    barrier: int | None = None,
-    *,
-    tested: bool = True,
+    env: Any, arrays: dict[str, Any], prefix: str, verdict: Verdict | None = None, barrier: int | None = None
 ) -> dict[str, Any]:
-    """Return the description of one environment: the first strategy that can say everything and passes its test.
+    """Return the description of one environment: the first way that can say everything and was not found wrong.
 
     Args:
-        env: the live environment; it is not changed.
+        env: the live environment; it is only read.
         arrays: where large arrays are put.
         prefix: start of their names.
-        futures: knows what the environment would do next, for the test.
-        fresh_env: builds another one of the same definition.
+        verdict: of the self-test of its kind; without one, the first way that can say everything is taken.
         barrier: the seed with which it was reset just now, if it was.
-        tested: whether to test; without, the first strategy that can say everything is taken.
     """
-    reasons: dict[str, str] = {}
-    test = selftest.SelfTest(env, futures, fresh_env)
-    strategies = _STRATEGIES if barrier is None else {"barrier": lambda env: [({"seed": barrier}, len(levels_of(env)))]}
-    for name, found in ((name, own) for name, strategy in strategies.items() for own in strategy(env)):
-        own_arrays: dict[str, Any] = {}
-        description, left_out = _describe(name, found, env, own_arrays, prefix)
-        if left_out:
-            reasons[name] = f"{name}: cannot say {', '.join(left_out)}"
+    reasons: list[str] = []
+    wrong: list[str] = []
+    for name, own in _candidates(env, barrier):
+        against = verdict.against(name) if verdict else None
+        if against is not None:
+            wrong.append(name)
+            reasons.append(f"{name}: {against}")
             continue
-        verdict = test.run(_put(_first_levels(description, test.depth), own_arrays)) if tested else selftest.Result()
-        if verdict.differs:
-            reasons[name] = f"{name}: {verdict.reason}"
+        own_arrays: dict[str, Any] = {}
+        description, left_out = _describe(name, own, env, own_arrays, prefix, verdict.outside if verdict else ())
+        if left_out:
+            reasons += [f"{name}: cannot say {what}" for what in left_out]
             continue
         arrays.update(own_arrays)
-        grade, reason = ("complete", None) if barrier is None else ("complete-with-barrier", _BARRIER)
-        if verdict.reason:
-            grade, reason = "partial", verdict.reason
-        return {**description, "grade": grade, "reason": reason}
-    return missing("; ".join([*reasons.values(), _REPLAY_HELP]))
+        if verdict is None:
+            return description
+        grade, why = ("complete", []) if barrier is None else ("complete-with-barrier", [_BARRIER])
+        return {**description, "grade": grade, "reasons": why, "tested": verdict.tested(name), "wrong": wrong}
+    return missing(reasons)
+
+
+def take_all(
+    env: Any, outside: Sequence[surroundings.Name], barrier: int | None
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the description and the arrays of every way that can say all of an environment."""
+    found = []
+    for name, own in _candidates(env, barrier):
+        arrays: dict[str, Any] = {}
+        description, left_out = _describe(name, own, env, arrays, "", outside)
+        if not left_out:
+            found.append((description, arrays))
+    return found
+
+
+def _candidates(env: Any, barrier: int | None) -> Iterator[tuple[str, Own]]:
+    if barrier is not None:
+        yield "barrier", ({"seed": barrier}, len(levels_of(env)))
+        return
+    for name, strategy in _STRATEGIES.items():
+        own = strategy(env)
+        if own is not None:
+            yield name, own
 
 
 def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Callable[[], None]:
@@ -98,12 +105,26 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     if strategy not in _PUTS or not isinstance(names, list) or not isinstance(nodes, list) or len(nodes) != len(names):
         raise DamagedError(f"environment: not a well-formed description by {strategy[:40]!r}")
     levels = levels_of(env)
-    pairs = _pairs(levels, list(zip(map(str, names), nodes, strict=True)))
+    slots = description.get("slots") or [{}] * len(nodes)
+    pairs = _pairs(levels, [(str(n), (a, s)) for n, a, s in zip(names, nodes, slots, strict=True)])
     decoder = Decoder(arrays, skip=SKIP | known_envs.HIDDEN.get(strategy, frozenset()))
     own = decoder.decode(description.get("own"), None, "environment")
-    for i, (level, node) in enumerate(pairs):
+    for i, (level, (node, held)) in enumerate(pairs):
         if node is not None:
             decoder.attributes(node, level, f"env[{i}]")
+            olds = standard.slots_of(level)
+            values = {k: decoder.decode(v, olds.get(k), f"env[{i}].{k}") for k, v in sorted(held.items())}
+            decoder.later(partial(standard.put_slots, level, values))
+    outside = description.get("outside", {})
+    if not isinstance(outside, dict):
+        raise DamagedError("environment: what is outside of it is not a table")
+    here = surroundings.values(env, [(owner, name) for owner, named in outside.items() for name in named])
+    around = {
+        owner: {name: decoder.decode(node, here[owner].get(name), f"{owner}.{name}") for name, node in named.items()}
+        for owner, named in outside.items()
+        if owner in here
+    }
+    decoder.later(partial(surroundings.put, env, around))
 
     def put() -> None:
         try:
@@ -118,10 +139,10 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
 def _pairs(levels: list[Any], saved: list[tuple[str, Any]]) -> list[tuple[Any, Any]]:
     """Match live levels with saved nodes; SB3's Monitor, which only keeps statistics, may be there or not."""
     live = [(class_name(level), level) for level in levels]
-    monitors = [len([n for n, _ in side if n == selftest.MONITOR]) for side in (live, saved)]
+    monitors = [len([n for n, _ in side if n == MONITOR]) for side in (live, saved)]
     if monitors[0] != monitors[1]:
-        live = [(name, level) for name, level in live if name != selftest.MONITOR]
-        saved = [(name, node) for name, node in saved if name != selftest.MONITOR]
+        live = [(name, level) for name, level in live if name != MONITOR]
+        saved = [(name, node) for name, node in saved if name != MONITOR]
     if [name for name, _ in live] != [name for name, _ in saved]:
         raise BackendError(
             f"the environment is {' < '.join(n for n, _ in live)}, the saved one {' < '.join(n for n, _ in saved)}",
@@ -130,33 +151,36 @@ def _pairs(levels: list[Any], saved: list[tuple[str, Any]]) -> list[tuple[Any, A
     return [(level, node) for (_, level), (_, node) in zip(live, saved, strict=True)]
 
 
-def _describe(name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str) -> tuple[dict[str, Any], list[str]]:
+def _describe(
+    name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str, outside: Sequence[surroundings.Name]
+) -> tuple[dict[str, Any], list[str]]:
     encoder = Encoder(arrays, prefix, skip=SKIP | known_envs.HIDDEN.get(name, frozenset()))
     own, first = found
     levels = levels_of(env)
-    names = [class_name(level) for level in levels]
-    description = {"strategy": name, "levels": names, "own": encoder.encode(own, name)}
+    names = names_of(env)
+    description: dict[str, Any] = {"strategy": name, "levels": names, "own": encoder.encode(own, name)}
     description["attributes"] = [
         encoder.attributes(level, names[i].rpartition(".")[2]) if i >= first else None for i, level in enumerate(levels)
     ]
+    description["slots"] = [
+        {k: encoder.encode(v, f"{names[i]}.{k}") for k, v in sorted(standard.slots_of(level).items())}
+        if i >= first
+        else {}
+        for i, level in enumerate(levels)
+    ]
+    description["outside"] = {
+        owner: {key: encoder.encode(value, f"{owner.partition(':')[2]}.{key}") for key, value in named.items()}
+        for owner, named in surroundings.values(env, outside).items()
+    }
     return description, encoder.left_out
 
 
-def _first_levels(description: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    cut = {key: description[key][:depth] for key in ("levels", "attributes")}
-    return {**description, **cut}
-
-
-def _put(description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Callable[[Any], None]:
-    return lambda fresh: plan(fresh, description, arrays)()
-
-
-def _protocol(env: Any) -> list[Own]:
+def _protocol(env: Any) -> Own | None:
     inner = levels_of(env)[0]
     names = _protocol_of(inner)
     if names is None:
-        return []
-    return [({"state": getattr(inner, names[0])(), "np_random": vars(inner).get("_np_random")}, 1)]
+        return None
+    return {"state": getattr(inner, names[0])(), "np_random": vars(inner).get("_np_random")}, 1
 
 
 def _put_protocol(levels: list[Any], own: Any) -> None:
@@ -175,20 +199,21 @@ def _protocol_of(inner: Any) -> tuple[str, str] | None:
     return None
 
 
-def _mujoco(env: Any) -> list[Own]:
+def _mujoco(env: Any) -> Own | None:
     own = known_envs.take_mujoco(levels_of(env)[0])
-    return [] if own is None else [(own, 0)]
+    return None if own is None else (own, 0)
 
 
-def _ale(env: Any) -> list[Own]:
-    return [(own, 0) for own in known_envs.take_ale(levels_of(env)[0])]
+def _ale(env: Any) -> Own | None:
+    own = known_envs.take_ale(levels_of(env)[0])
+    return None if own is None else (own, 0)
 
 
-def _attributes(env: Any) -> list[Own]:
-    return [(None, 0)]
+def _attributes(env: Any) -> Own | None:
+    return None, 0
 
 
-def _replay(env: Any) -> list[Own]:
+def _replay(env: Any) -> Own | None:
     import numpy as np
 
     for i, level in enumerate(levels_of(env)):
@@ -197,9 +222,8 @@ def _replay(env: Any) -> list[Own]:
             actions = [a for a in log if a is not None]
             stacked = np.stack(actions) if actions else None
             resets = [k for k, a in enumerate(log) if a is None]
-            own = {"seed": level.ckptkit_seed, "actions": stacked, "resets": resets, "length": len(log)}
-            return [(own, i + 1)]
-    return []
+            return {"seed": level.ckptkit_seed, "actions": stacked, "resets": resets, "length": len(log)}, i + 1
+    return None
 
 
 def _put_replay(levels: list[Any], own: Any) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ckptkit_sb3 import generators, layout
 from ckptkit_sb3.encoding import decode_python_random
 
 MAX_PTH = 8 << 30
+_IN_A_WORKER = re.compile(r"environments\[\d+\]\.rng")
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
 
 
@@ -217,6 +219,6 @@ def _check_node(node: Mapping[str, Any], where: str, arrays: frozenset[str]) -> 
         decode_python_random(node.get("state"), where)
     elif kind in ("array", "scalar") and "member" in node and node["member"] not in arrays:
         raise DamagedError(f"{where}: array {str(node['member'])[:40]} is not in {layout.ARRAYS}")
-    elif where == "rng":
+    elif where == "rng" or (kind is None and _IN_A_WORKER.fullmatch(where)):
         generators.validate_legacy(node.get("numpy"), "rng.numpy")
         decode_python_random(node.get("python"), "rng.python")

@@ -1,13 +1,12 @@
-"""A wrapper for environment factories: state over process borders, a log of actions to replay, rebuilding at a seed.
+"""A wrapper for environment factories: a log of actions to replay, rebuilding at a seed.
 
-For vector environments in other processes (``SubprocVecEnv``), and for environments whose state cannot be read: those
-are brought back by doing again what was done since the last reset with a seed::
+For environments whose state cannot be read: they are brought back by doing again what was done since the last reset
+with a seed::
 
-    env = SubprocVecEnv([checkpointable(lambda: gym.make("CartPole-v1")) for _ in range(4)])
     env = DummyVecEnv([checkpointable(lambda: gym.make("LunarLander-v3"), replay=True)])
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ class EnvFactory:
 
 
 def checkpointable(factory: Callable[[], Any], *, replay: bool = False, longest: int = DEFAULT_LOG) -> EnvFactory:
-    """Return a factory whose environments can tell their state, also from another process.
+    """Return a factory whose environments are rebuilt at a reset with a seed, and can be replayed from there.
 
     Args:
         factory: builds one environment, without touching files.
@@ -56,8 +55,6 @@ def _wrapper_class() -> Any:
 def _build_class() -> type:  # noqa: C901  # a class in a function: gymnasium may not be imported at module level
     import gymnasium
     import numpy as np
-
-    from ckptkit_sb3 import selftest, single_env
 
     class Checkpointable(gymnasium.Wrapper):  # type: ignore[misc]  # gymnasium is optional: its classes are Any for mypy
         """Answers for the environment inside it; keeps the log of actions if asked to."""
@@ -103,22 +100,5 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: gymnasium ma
                     self.reset()
                 else:
                     self.step(action[()])
-
-        def ckptkit_take(self, prefix: str, barrier: int | None, tested: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-            """Return the description of the state and its arrays."""
-            arrays: dict[str, Any] = {}
-            try:
-                futures = selftest.Futures([self])
-                return single_env.take(self, arrays, prefix, futures, barrier=barrier, tested=tested), arrays
-            except Exception as error:  # raised in a worker process, it would end the training
-                return single_env.missing(f"{type(error).__name__}: {error}"), {}
-
-        def ckptkit_put(self, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> str | None:
-            """Put a state back; return why that failed."""
-            try:
-                single_env.plan(self, description, arrays)()
-            except Exception as error:  # raised in a worker process, it would end the training
-                return f"{type(error).__name__}: {error}"
-            return None
 
     return Checkpointable

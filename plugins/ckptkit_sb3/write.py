@@ -15,6 +15,8 @@ from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
 from ckptkit_sb3.progress import Position, episodes_of, in_rollout, position_of, progress_of
 
+_REPLAY = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environments back"
+
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     """Write all files of one algorithm; see ``Sb3Backend.save``."""
@@ -61,14 +63,14 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     if context.probe:
         from ckptkit_sb3 import probe
 
-        recorded = probe.record(model)
+        recorded = probe.record(model, taken)
     seconds = {"zip": zipped - started, "beside": written - zipped, "probe": time.perf_counter() - written}
     metadata = _metadata(model, directory, taken, seconds)
     return SavedItem(
         metadata=metadata,
         counters=counters,
         captured=captured,
-        hazards=_hazards(model, replaced),
+        hazards=[*_hazards(model, replaced), *_untested(taken.sections["environments"])],
         probe=recorded,
         boundary=_boundary(model),
     )
@@ -105,7 +107,7 @@ def _metadata(model: Any, directory: Path, taken: capture.Capture, seconds: Mapp
 
     agent = describe_agent(model)
     environments = [
-        {key: described.get(key) for key in ("strategy", "grade", "reason")}
+        {key: described.get(key) for key in ("strategy", "grade", "reasons", "tested")}
         for described in taken.sections["environments"]
     ]
     seconds = {**seconds, "environments": taken.environments_seconds}
@@ -141,12 +143,28 @@ def _captured(sections: Mapping[str, Any], position: Position, left_out: list[st
     parts: list[tuple[Grade, str]] = [("partial", f"cannot say {name}") for name in left_out]
     if position.reason is not None:
         parts.insert(0, ("partial", position.reason))
+    lacking: dict[tuple[Grade, str], list[int]] = {}
     for i, environment in enumerate(sections["environments"]):
-        if environment["grade"] != "complete":
-            parts.append((environment["grade"], f"environment {i}: {environment['reason']}"))
+        for reason in environment["reasons"]:
+            lacking.setdefault((environment["grade"], reason), []).append(i)
+    parts += [(grade, f"{_numbered(which)}: {reason}") for (grade, reason), which in lacking.items()]
+    if capture.begins_anew(sections):
+        parts.append(("partial", f"all environments are reset when it is resumed; {_REPLAY}"))
     if not parts:
         return Captured()
     return Captured(max((grade for grade, _ in parts), key=GRADES.index), [reason for _, reason in parts])
+
+
+def _untested(described: list[Mapping[str, Any]]) -> list[str]:
+    lacking: dict[str, list[int]] = {}
+    for i, environment in enumerate(described):
+        if environment.get("tested", "passed") != "passed":
+            lacking.setdefault(environment["tested"], []).append(i)
+    return [f"{_numbered(which)}: {why}" for why, which in lacking.items()]
+
+
+def _numbered(which: list[int]) -> str:
+    return f"environment {which[0]}" if len(which) == 1 else f"environments {', '.join(map(str, which))}"
 
 
 def _hazards(model: Any, replaced: list[str]) -> list[str]:

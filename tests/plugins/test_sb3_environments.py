@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from ckptkit_sb3 import checkpointable
-from ckptkit_sb3.selftest import without_monitor
+from ckptkit_sb3.levels import without_monitor
 from sb3_agents import BACKEND, Hidden, Saves, Told, Walk, common, go_on, load, names, save, train
 from stable_baselines3 import A2C
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
@@ -93,43 +92,59 @@ def test_a_barrier_makes_a_resume_exact_without_any_environment_state(tmp_path: 
     assert found["policy"] == expected["policy"]
 
 
-def test_an_environment_that_shares_something_with_its_copy_is_not_tested_but_put_back(tmp_path: Path) -> None:
+def test_an_environment_that_holds_an_open_file_is_not_built_again_for_a_test(tmp_path: Path) -> None:
     made: list[Any] = []
 
     def factory() -> Any:
-        made.append(checkpointed := WithFile())
-        return checkpointed
+        made.append(held := WithFile())
+        return held
 
     model = A2C("MlpPolicy", DummyVecEnv([factory]), **common(0))
     model.learn(10)
     item = save(model, tmp_path)
     for env in made:
         env.close()
+    assert len(made) == 1
     assert item.captured.grade == "partial"
     assert "TextIOWrapper" in str(item.captured.reasons)
 
 
-def test_an_environment_without_a_way_to_build_another_is_not_tested(tmp_path: Path) -> None:
+def test_an_unregistered_environment_is_tested_from_a_copy_of_it(tmp_path: Path) -> None:
     model = agent(Walk, 0)
     model.learn(10)
     item = save(model, tmp_path)
-    assert item.captured.grade == "partial"
-    assert 'factories={"env": ...}' in str(item.captured.reasons)
+    assert item.captured.grade == "complete"
+    assert [e["tested"] for e in item.metadata["environments"]] == ["passed", "passed"]
 
 
-def test_environments_in_other_processes_need_the_wrapper(tmp_path: Path) -> None:
-    env = SubprocVecEnv([lambda: gymnasium.make("CartPole-v1")], start_method="fork")
+def test_what_was_not_tested_is_said_and_a_factory_is_asked_for(tmp_path: Path) -> None:
+    model = agent(Told, 0)  # cannot be pickled, nor built anew: nobody knows how
+    model.learn(10)
+    (tmp_path / "without").mkdir()
+    (tmp_path / "with").mkdir()
+    item = save(model, tmp_path / "without")
+    assert item.captured.grade == "complete"  # its own protocol says everything
+    assert "environments 0, 1: not tested" in str(item.hazards)
+    assert 'factories={"env": ...}' in str(item.hazards)
+    item = save(model, tmp_path / "with", env=Told)
+    assert not item.hazards or "not tested" not in str(item.hazards)
+
+
+def test_state_in_a_worker_that_cannot_be_read_is_named_and_the_worker_lives_on(tmp_path: Path) -> None:
+    env = SubprocVecEnv([Hidden], start_method="fork")
     try:
         model = A2C("MlpPolicy", env, **common(0))
         model.learn(10)
         item = save(model, tmp_path)
+        model.learn(10, reset_num_timesteps=False)
     finally:
         env.close()
     assert item.captured.grade == "partial"
+    assert "memoryview" in str(item.captured.reasons)
     assert "checkpointable" in str(item.captured.reasons)
 
 
-def test_the_self_test_leaves_the_live_environment_alone(tmp_path: Path) -> None:
+def test_a_save_leaves_the_live_environment_alone(tmp_path: Path) -> None:
     model = A2C("MlpPolicy", "CartPole-v1", **common(0))
     model.learn(10)
     live = without_monitor(model.env.envs[0]).unwrapped

@@ -1,0 +1,156 @@
+"""Values of Python's own library that are more than plain data: counters, default dicts, slots, ``itertools``.
+
+``itertools`` objects are read without moving them: ``count`` by its repr, ``cycle`` by what it would be pickled as
+(gone from Python 3.14 on: there they cannot be said).
+"""
+
+import ast
+import itertools
+import types
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from ckptkit.errors import BackendError
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_MADE_BY: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list, dict, set, tuple)}
+
+
+def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
+    """Return the node of a value of this room, or None for another one."""
+    if type(value) in (Counter, defaultdict):
+        items = [[encoder.encode(k, where), encoder.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
+        made_by = getattr(getattr(value, "default_factory", None), "__name__", None)
+        return {"@": type(value).__name__, "made_by": made_by, "items": items}
+    if type(value) is itertools.count:
+        numbers = _count_of(value)
+        return None if numbers is None else {"@": "count", "start": numbers[0], "step": numbers[1]}
+    if type(value) is itertools.cycle:
+        turning = _cycle_of(value)
+        if turning is None:
+            return None
+        items = [encoder.encode(v, f"{where}[{i}]") for i, v in enumerate(turning[0])]
+        return {"@": "cycle", "items": items, "turned": turning[1]}
+    if _is_slotted(value):
+        held = {k: encoder.encode(v, f"{where}.{k}") for k, v in sorted(slots_of(value).items())}
+        own = encoder.attributes(value, where) if hasattr(value, "__dict__") else None
+        return {"@": "slotted", "class": _name(value), "slots": held, "attributes": own}
+    return None
+
+
+def slots_of(value: object) -> dict[str, Any]:
+    """Return the values in the slots of an object that are set, by name."""
+    found = {}
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, types.MemberDescriptorType) and kind.__flags__ & _HEAP_TYPE:
+                try:
+                    found[name] = member.__get__(value)
+                except AttributeError:
+                    continue
+    return found
+
+
+def put_slots(value: object, held: Mapping[str, Any]) -> None:
+    """Set the slots of an object, frozen or not; those that are not named are emptied."""
+    for name in slots_of(value).keys() - held.keys():
+        object.__delattr__(value, name)
+    for name, part in held.items():
+        object.__setattr__(value, name, part)
+
+
+def _module(kind: type) -> str:
+    return getattr(kind, "__module__", "?")  # types made by SWIG have none
+
+
+def _name(value: object) -> str:
+    return f"{_module(type(value))}.{type(value).__qualname__}"
+
+
+def _is_slotted(value: object) -> bool:
+    kinds = [k for k in type(value).__mro__[:-1] if _module(k) not in ("abc", "typing", "collections.abc")]
+    python = all(k.__flags__ & _HEAP_TYPE for k in kinds) and not isinstance(value, (BaseException, type))
+    return python and any(vars(k).get("__slots__") for k in kinds)
+
+
+def _count_of(value: Any) -> tuple[Any, Any] | None:
+    try:
+        call: Any = ast.parse(repr(value), mode="eval").body
+        numbers = [ast.literal_eval(a) for a in call.args]
+    except (ValueError, SyntaxError):
+        return None
+    if not all(type(n) in (int, float) for n in numbers):
+        return None
+    return numbers[0], numbers[1] if len(numbers) > 1 else 1
+
+
+def _cycle_of(value: Any) -> tuple[list[Any], int] | None:
+    """Return all that a cycle goes through, and how many of it are behind it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated from Python 3.12 on
+        try:
+            _, (rest,), (saved, _) = value.__reduce__()
+            if type(rest) not in (type(iter([])), type(iter(()))):
+                return None
+            parts = rest.__reduce__()
+        except (TypeError, ValueError):
+            return None
+    whole, at = parts[1][0], parts[2] if len(parts) > 2 else 0
+    if whole is saved:  # not for the first time any more
+        return list(saved), at
+    behind = list(saved)
+    return behind + list(whole)[at:], len(behind)
+
+
+def _dict_like(decoder: Any, node: Any, existing: Any, where: str) -> Any:
+    made: Any = Counter()
+    if node["@"] == "defaultdict":
+        factory = existing.default_factory if isinstance(existing, defaultdict) else _MADE_BY.get(node["made_by"])
+        made = defaultdict(factory)
+    decoder.remember(node, made)
+    olds = existing if isinstance(existing, dict) else {}
+    for key_node, item in node["items"]:
+        key = decoder.decode(key_node, None, where)
+        made[key] = decoder.decode(item, olds.get(key), f"{where}[{key!r:.40}]")
+    return made
+
+
+def _count(decoder: Any, node: Any, existing: Any, where: str) -> Any:
+    return decoder.remember(node, itertools.count(node["start"], node["step"]))
+
+
+def _cycle(decoder: Any, node: Any, existing: Any, where: str) -> Any:
+    turning = _cycle_of(existing) if type(existing) is itertools.cycle else None
+    olds = turning[0] if turning is not None else []
+    items = [
+        decoder.decode(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
+        for i, item in enumerate(node["items"])
+    ]
+    made = itertools.cycle(items)
+    for _ in range(int(node["turned"])):
+        next(made)
+    return decoder.remember(node, made)
+
+
+def _slotted(decoder: Any, node: Any, existing: Any, where: str) -> Any:
+    if _name(existing) != node["class"]:
+        raise BackendError(f"{where}: the target holds a {_name(existing)} instead of {node['class']}")
+    decoder.remember(node, existing)
+    olds = slots_of(existing)
+    held = {k: decoder.decode(v, olds.get(k), f"{where}.{k}") for k, v in sorted(node["slots"].items())}
+    if node["attributes"] is not None:
+        decoder.attributes(node["attributes"], existing, where)
+    decoder.later(lambda: put_slots(existing, held))
+    return existing
+
+
+KINDS = {
+    "Counter": _dict_like,
+    "defaultdict": _dict_like,
+    "count": _count,
+    "cycle": _cycle,
+    "slotted": _slotted,
+}
+"""What decodes the nodes of this room, by kind."""
