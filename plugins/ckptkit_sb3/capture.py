@@ -4,7 +4,6 @@
 assignments that put it there. Both walk the same sections, so that a section cannot be saved but not restored.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import environments, generators
+from ckptkit_sb3 import environments
 from ckptkit_sb3.agent import constructor_arguments
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import STATIC, Encoder, class_name, decode_python_random, encode_python_random, is_kind
+from ckptkit_sb3.encoding import STATIC, Encoder, class_name, is_kind
+from ckptkit_sb3.process_rng import check_rng, put_rng, take_rng
 
 OBSERVATIONS = ("_last_obs", "_last_episode_starts", "_last_original_obs")
 SET_BY_LEARN = frozenset({"_total_timesteps", "_num_timesteps_at_start"})
@@ -135,53 +135,6 @@ def begins_anew(sections: Mapping[str, Any]) -> bool:
     """Return whether the environments begin new episodes at a load, because one of them could not be captured."""
     described = sections.get("environments")
     return isinstance(described, list) and any(d.get("strategy") == "none" for d in described)
-
-
-def take_rng() -> dict[str, Any]:
-    """Return the states of the global generators: python, NumPy's legacy one, torch on every device in use."""
-    import numpy as np
-    import torch
-
-    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
-    return {
-        "python": encode_python_random(random.getstate()),
-        "numpy": generators.encode_legacy(np.random.mtrand._rand),
-        "torch": [bytes(s.numpy()).hex() for s in states],
-    }
-
-
-def check_rng(rng: Any) -> None:
-    """Raise DamagedError unless every state is well formed."""
-    if not isinstance(rng, dict) or set(rng) != {"python", "numpy", "torch"}:
-        raise DamagedError("rng: not the states of python, numpy and torch")
-    decode_python_random(rng["python"], "rng.python")
-    generators.validate_legacy(rng["numpy"], "rng.numpy")
-    if not isinstance(rng["torch"], list) or not rng["torch"]:
-        raise DamagedError("rng.torch: not a list of states")
-    import torch
-
-    try:
-        states = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
-        torch.Generator().set_state(states[0])  # a throw-away one: torch checks only while it sets
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DamagedError("rng.torch: not a state of torch's generator") from error
-
-
-def put_rng(rng: Mapping[str, Any]) -> None:
-    """Put the global generators into the states; raises DamagedError when torch does not take its one."""
-    import numpy as np
-    import torch
-
-    check_rng(rng)
-    cpu, *devices = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
-    try:
-        torch.set_rng_state(cpu)
-        for index, state in enumerate(devices[: torch.cuda.device_count()]):
-            torch.cuda.set_rng_state(state, index)
-    except (RuntimeError, TypeError) as error:
-        raise DamagedError(f"rng.torch: {error}") from error
-    np.random.set_state(generators.decode_legacy(rng["numpy"], "rng.numpy"))
-    random.setstate(decode_python_random(rng["python"], "rng.python"))
 
 
 def wrappers_of(env: Any) -> list[Any]:

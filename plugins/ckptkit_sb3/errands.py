@@ -71,24 +71,24 @@ def _define(env: Any) -> Any:
 
 
 def _take(env: Any, prefix: str, verdict: Any, barrier: int | None) -> Any:
-    from ckptkit_sb3 import capture, single_env
+    from ckptkit_sb3 import process_rng, single_env
 
     arrays: dict[str, Any] = {}
     description = single_env.take(env, arrays, prefix, verdict, barrier)
     if description["strategy"] != "none":
-        description["rng"] = capture.take_rng()  # global generators of the worker: an environment may draw from them
+        description["rng"] = process_rng.take_rng()  # an environment may draw from its worker
     return description, arrays
 
 
 def _put(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    from ckptkit_sb3 import capture, single_env
+    from ckptkit_sb3 import process_rng, single_env
 
     put = single_env.plan(env, description, arrays)
     if "rng" in description:
-        capture.check_rng(description["rng"])
+        process_rng.check_rng(description["rng"])
     put()
     if "rng" in description:
-        capture.put_rng(description["rng"])
+        process_rng.put_rng(description["rng"])
 
 
 _QUESTIONS: dict[str, Callable[..., Any]] = {"define": _define, "take": _take, "put": _put}

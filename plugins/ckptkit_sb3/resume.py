@@ -12,7 +12,7 @@ from typing import Any
 
 from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_sb3 import boundary, capture, layout, replay, rollout, structure
+from ckptkit_sb3 import boundary, capture, layout, process_rng, replay, rollout, structure
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.built_env import built_env
 from ckptkit_sb3.encoding import class_name, is_kind
@@ -91,7 +91,7 @@ class Resumed:
     def put_generators(self) -> None:
         """Put the global random generators into the saved states."""
         if self._sections is not None:
-            capture.put_rng(self._sections["rng"])
+            process_rng.put_rng(self._sections["rng"])
 
 
 def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
@@ -107,11 +107,11 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
         parameters, decoder, arrays, rest = _planned(model, zip_path, place, state)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # a field of another type than save writes
         raise DamagedError(f"{layout.STATE}: not well formed ({type(error).__name__}: {error})") from error
-    generators = capture.take_rng()
+    generators = process_rng.take_rng()
     try:
         decoder.apply()  # environments first, then what cannot fail
     except BackendError:
-        capture.put_rng(generators)
+        process_rng.put_rng(generators)
         raise
     parameters.put(model)
     progress = progress_of(model)
@@ -121,7 +121,7 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     if rest is not None:
         rest.put(model)
         progress.partial = (rest.count, model.num_timesteps)
-    capture.put_rng(state["sections"]["rng"])
+    process_rng.put_rng(state["sections"]["rng"])
     differences = _differences(model, state["configuration"])
     return Resumed(model, differences, state["inside_learn"], state["sections"], arrays, rest)
 

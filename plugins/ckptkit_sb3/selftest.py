@@ -1,4 +1,4 @@
-"""The self-test of captured states, in a process that shares nothing with the training: ``python -m`` runs it.
+"""The self-test of captured states, in a process that shares nothing with the training: ``trials`` starts it.
 
 An environment is built from its definition and plays a while; each way of capturing it is put into a second one, in
 another process, and both must go on alike. It tells of a *kind* of environment whether its state can be captured, not
@@ -131,7 +131,8 @@ def _asked(ask: Callable[[], Any]) -> Any:
     return _Failed(f"no answer in {_PATIENCE:g} seconds") if data is None else pickle.loads(data)
 
 
-def _main() -> None:
+def main() -> None:
+    """Judge what standard input asks for, and answer on standard output."""
     answers = os.fdopen(os.dup(1), "wb")
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)  # a stranger's environment may print
@@ -146,9 +147,3 @@ def _main() -> None:
     verdict = judge(pickle.loads(data))
     answers.write(pickle.dumps(verdict))
     answers.flush()
-
-
-if __name__ == "__main__":
-    from ckptkit_sb3 import selftest  # under its own name, under which pickles know its classes
-
-    selftest._main()

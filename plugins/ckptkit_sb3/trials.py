@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as NotYet
 from threading import Lock, Thread
 
 from ckptkit_sb3.definition import Definition
-from ckptkit_sb3.selftest import TIMEOUT, Request
+from ckptkit_sb3.selftest import TIMEOUT, Request, main
 from ckptkit_sb3.verdict import Verdict
 
 _STARTING = 30
@@ -62,7 +62,7 @@ def _judged(request: Request) -> Verdict:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            [sys.executable, "-m", f"{__package__}.selftest"],
+            [sys.executable, "-c", f"from {main.__module__} import main; main()"],
             input=pickle.dumps((path, pickle.dumps(request))),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,56 @@
+"""The random generators of a process: python's, NumPy's legacy one, torch's on every device in use."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from ckptkit.errors import DamagedError
+from ckptkit_sb3 import generators
+from ckptkit_sb3.encoding import decode_python_random, encode_python_random
+
+
+def take_rng() -> dict[str, Any]:
+    """Return the states of the global generators: python, NumPy's legacy one, torch on every device in use."""
+    import numpy as np
+    import torch
+
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
+    return {
+        "python": encode_python_random(random.getstate()),
+        "numpy": generators.encode_legacy(np.random.mtrand._rand),
+        "torch": [bytes(s.numpy()).hex() for s in states],
+    }
+
+
+def check_rng(rng: Any) -> None:
+    """Raise DamagedError unless every state is well formed."""
+    if not isinstance(rng, dict) or set(rng) != {"python", "numpy", "torch"}:
+        raise DamagedError("rng: not the states of python, numpy and torch")
+    decode_python_random(rng["python"], "rng.python")
+    generators.validate_legacy(rng["numpy"], "rng.numpy")
+    if not isinstance(rng["torch"], list) or not rng["torch"]:
+        raise DamagedError("rng.torch: not a list of states")
+    import torch
+
+    try:
+        states = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
+        torch.Generator().set_state(states[0])  # a throw-away one: torch checks only while it sets
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DamagedError("rng.torch: not a state of torch's generator") from error
+
+
+def put_rng(rng: Mapping[str, Any]) -> None:
+    """Put the global generators into the states; raises DamagedError when torch does not take its one."""
+    import numpy as np
+    import torch
+
+    check_rng(rng)
+    cpu, *devices = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
+    try:
+        torch.set_rng_state(cpu)
+        for index, state in enumerate(devices[: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state, index)
+    except (RuntimeError, TypeError) as error:
+        raise DamagedError(f"rng.torch: {error}") from error
+    np.random.set_state(generators.decode_legacy(rng["numpy"], "rng.numpy"))
+    random.setstate(decode_python_random(rng["python"], "rng.python"))
