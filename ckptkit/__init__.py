@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ckptkit.scratch import rehearsing as rehearsing
     from ckptkit.store import CheckpointStore as CheckpointStore
 
-__all__ = ["CheckpointStore", "__version__"]
+__all__ = ["CheckpointStore", "__version__", "rehearsing"]
 __version__ = "0.1.0"
 
 
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from ckptkit.store import CheckpointStore
 
         return CheckpointStore
+    if name == "rehearsing":
+        from ckptkit.scratch import rehearsing
+
+        return rehearsing
     raise AttributeError(f"module 'ckptkit' has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """What many tests share: a store with checkpoints of all four kinds, written once per session by the real libraries."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import four_kinds
 import pytest
+
+# A test that wants a rehearsal in the background says so: many runs of these tests have a resume command.
+os.environ["CKPTKIT_BACKGROUND"] = "never"
 
 
 @pytest.fixture(scope="session")

@@ -53,17 +53,18 @@ def verify(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, metavar="K", help="Level resume: run the resume command twice for K steps."),
+        typer.Option("--steps", min=1, metavar="N", help="Level resume: rehearse the resume command for N steps."),
     ] = None,
-    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Limit for each of these runs.")] = 600,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Limit for a run of the command.")] = 600,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF.")] = None,
     store: StoreOption = None,
 ) -> int:
     """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.
 
-    With --level resume --steps K [-- COMMAND], the resume command (that of the manifest, or COMMAND) runs twice in
-    scratch copies of the store, and what the two runs write is compared.
+    With --level resume --steps N [-- COMMAND], the resume command (that of the manifest, or COMMAND) runs in a scratch
+    copy of the store for N steps and is held against what the run itself noted. If it noted nothing, the command runs
+    twice, and the two are compared with each other.
     """
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
@@ -119,7 +120,8 @@ def _rehearsed(
         if c.good and c.manifest is not None:
             chosen = Chosen(c.at, c.manifest)
             done = rehearsal.rehearse(store.storage, chosen, steps=steps, template=template, seconds=seconds)
-            output.talk(f"{c.at.ref}: rehearsed twice; compared: {_shortened(done.compared)}", quiet=quiet)
+            times = "twice" if done.runs == 2 else "once"
+            output.talk(f"{c.at.ref}: the command ran {times}; compared: {_shortened(done.compared)}", quiet=quiet)
             c = replace(c, proofs={**c.proofs, REHEARSED: done.proof})
             if done.proof.verdict == "differs":
                 problem = Problem("rehearsal-differs", done.proof.reason or "differs", item=REHEARSED)

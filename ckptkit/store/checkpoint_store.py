@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
-from ckptkit.errors import NotFound, UsageError
+from ckptkit.errors import ManifestError, NotFound, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_tag
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, open_storage
 from ckptkit.storage import refs as marks
-from ckptkit.store import choosing, listing, pruning, restoring, saving
-from ckptkit.store.observing import DEFAULT_STEPS, Anchor, Observer
+from ckptkit.store import anchors, choosing, listing, pruning, restoring, saving
+from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.refs import Ref
 from ckptkit.store.restoring import Restored
 from ckptkit.store.saving import Details
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Level, Report, Verifier
+from ckptkit.verification.presence import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class CheckpointStore:
         self.storage = open_storage(url)
         self._digest = digest
         self._resumed: dict[str, tuple[str, int]] = {}
-        self._anchors: dict[str, Anchor] = {}
+        self._anchors = anchors.of(self.storage.root)
 
     def save(
         self,
@@ -142,7 +143,7 @@ class CheckpointStore:
             factories=factories or {},
             on_bytes=on_bytes,
         )
-        self._anchors[run] = Anchor(at, manifest)
+        self._anchors.saved(at, manifest)
         return Committed(at, manifest)
 
     def adopt_in_place(
@@ -225,19 +226,56 @@ class CheckpointStore:
         chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking)
         restored = restoring.restore(chosen, into, factories or {}, check=readback)
         self._resumed[restored.run] = (restored.run, restored.step)
-        self._anchors[restored.run] = Anchor(chosen.at, chosen.manifest)
+        self._anchors.restored(chosen.at, chosen.manifest)
         return restored
 
-    def observe(self, run: str, *, steps: int = DEFAULT_STEPS) -> Observer:
-        """Return an observer of the run: what it does in the steps after each checkpoint is noted and compared.
+    def resumed(self, ref: str) -> None:
+        """Tell the store that the run goes on from a checkpoint that was put back by other means than ``restore``.
 
-        The run that saved seals the observation in the checkpoint; a run restored from it is held against that.
+        For frameworks that load their files themselves: the next save names it as its parent, and an observer holds
+        the run against it.
+
+        Args:
+            ref: ``RUN@STEP``.
+
+        Raises:
+            NotFound, ManifestError: there is no such checkpoint, or its manifest cannot be read.
+        """
+        at = self._one(ref, None)
+        manifest, problem = read_manifest(at)
+        if manifest is None:
+            raise ManifestError(f"{at.ref}: {problem.message if problem else 'its manifest cannot be read'}")
+        self._resumed[at.run] = (at.run, manifest.step)
+        self._anchors.restored(at, manifest)
+
+    def observe(
+        self,
+        run: str,
+        *,
+        steps: int = DEFAULT_STEPS,
+        prove: Prove = "first",
+        note_after: NoteAfter = "proved",
+        resume: Sequence[str] | str | None = None,
+        seconds: int = 1800,
+    ) -> Observer:
+        """Return an observer of the run, with which it proves itself; see ``Observer``.
 
         Args:
             run: name of the run.
-            steps: how many steps to note after each checkpoint; each costs a digest of all parts.
+            steps: how many steps to note after a checkpoint; each costs a digest of all parts.
+            prove: ``"first"``: note the steps after the first save of this process, and rehearse that checkpoint in the
+                background; M: the same after the first and then each M-th save; ``"never"``: do nothing.
+            note_after: ``"every"``: note the steps after the other saves too, without rehearsing those, so that a real
+                resume from any of them is held against its notes.
+            resume: the command that resumes it, where ``save`` is not given it (as an argument list, or one line).
+            seconds: limit of a rehearsal in the background.
+
+        Raises:
+            UsageError: an argument makes no sense.
         """
-        return Observer(self._anchors, run, steps)
+        return Observer(
+            self.storage, run, steps=steps, prove=prove, note_after=note_after, resume=resume, seconds=seconds
+        )
 
     def _exists(self, ref: Ref) -> bool:
         if not self.storage.run_folder(ref.run).is_dir():

@@ -1,92 +1,231 @@
-"""Observe a run: note what it does in the steps after a checkpoint, or compare a resumed run with what was noted.
+"""Observe a run: note what it does in the steps after a checkpoint, prove that a resume does the same, and say if not.
 
-The same two lines serve both: the run that saved writes the observation, every run resumed from there is held against
-it. Static probes cannot see what only shows later (a target network, an unseeded shuffle); this can.
+The same two lines serve three processes. The run that saved seals what it did next and has the checkpoint rehearsed in
+the background; a run that was resumed is held against what the first one did; and the rehearsal notes what it does.
+Static probes cannot see what only shows later (a target network, an unseeded shuffle); this can.
 """
 
-import os
-import sys
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from ckptkit import scratch
 from ckptkit.backend import Proof
-from ckptkit.manifest.models import Manifest
-from ckptkit.storage import Location
+from ckptkit.errors import CkptkitError, ConflictError, StoreError, UsageError
+from ckptkit.resume import parse_template
+from ckptkit.storage import LocalStorage, shown
+from ckptkit.store import anchors
+from ckptkit.store.anchors import Anchor
+from ckptkit.store.background import Background
 from ckptkit.store.readback import live_digests
-from ckptkit.verification import observation
+from ckptkit.store.rehearsed import Rehearsed
+from ckptkit.verification import numeric, observation
 from ckptkit.verification.observation import Digests, Observation
 
-REHEARSAL = "CKPTKIT_REHEARSAL_STEPS"
-"""Set by ``verify --level resume --steps K``: the observer ends the process after K steps."""
-
-DEFAULT_STEPS = 4
-
-
-@dataclass
-class Anchor:
-    """The checkpoint that a run last saved or was restored from."""
-
-    at: Location
-    manifest: Manifest
+LOG = logging.getLogger("ckptkit")
+DEFAULT_STEPS = 8
+STEPS = "steps"
+Prove = Literal["first", "never"] | int
+NoteAfter = Literal["proved", "every"]
+Items = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
 
 @dataclass
-class Observer:
-    """Notes digests of the live items after each of the ``steps`` steps that follow a checkpoint.
-
-    Made by ``CheckpointStore.observe``; call ``note`` once per training step, after the step and before a save.
+class _Noting:
+    """The steps after one checkpoint.
 
     Attributes:
-        steps: how many steps to note after each checkpoint.
-        proof: the result of the last finished comparison, or None: nothing was compared yet.
+        anchor: the checkpoint.
+        rehearse: whether it is rehearsed when the steps are noted.
+        before: what the first run noted there, where this one was resumed.
+        counts: False where it was put back in the very process that wrote it: that shows nothing of a resume.
     """
 
-    anchors: Mapping[str, Anchor]
-    run: str
-    steps: int = DEFAULT_STEPS
-    proof: Proof | None = None
-    _anchor: Anchor | None = None
-    _noted: dict[int, Digests] = field(default_factory=dict)
+    anchor: Anchor
+    rehearse: bool = False
+    before: Observation | None = None
+    counts: bool = True
+    steps: dict[int, Digests] = field(default_factory=dict)
 
-    def note(self, step: int, items: Mapping[str, Any]) -> Proof | None:
+
+class Observer:
+    """Lets a run prove itself: does a resume of its checkpoints go the way that the run itself goes?
+
+    Made by ``CheckpointStore.observe``. Call ``note`` once after every training step, before a save of that step; all
+    the rest happens by itself:
+
+    - after the first save of the process (or each M-th) the digests of the live items after each of the next steps are
+      sealed in the checkpoint, and the run's own resume command is rehearsed in the background, at low priority, in a
+      scratch copy of the store. What came out is in ``shown.json`` (``ckptkit list``: ``rehearsed 8``); a difference is
+      logged as a warning of the logger ``ckptkit``, within minutes, and says which part differs first.
+    - after a restore of a checkpoint that has such notes the run is held against them (``observed 8``); a difference is
+      a warning at once.
+    - in a rehearsal ``note`` ends the process (``SystemExit``) after as many steps as were asked for.
+
+    For hooks: a *step* is one call of ``note``; call it where saves are made (for example at the end of a rollout), so
+    that the steps hold at least one update. ``items`` may be a function, called only for steps that are noted. A
+    framework that loads its files itself is told with ``CheckpointStore.resumed``. Nothing that goes wrong here ends
+    the training: it is logged, once.
+
+    Example:
+        >>> observer = store.observe("ppo/run1")
+        >>> for step in range(start + 1, 1001):
+        ...     train_one_step()
+        ...     observer.note(step, items)
+        ...     if step % 100 == 0:
+        ...         store.save("ppo/run1", step, items, resume=["python", "train.py", "--resume", "{run}@{step}"])
+
+    Attributes:
+        steps: how many steps are noted after a checkpoint.
+        proof: the result of the last finished comparison of this process with an earlier one, or None.
+    """
+
+    def __init__(
+        self,
+        storage: LocalStorage,
+        run: str,
+        *,
+        steps: int = DEFAULT_STEPS,
+        prove: Prove = "first",
+        note_after: NoteAfter = "proved",
+        resume: Sequence[str] | str | None = None,
+        seconds: int = 1800,
+    ) -> None:
+        if steps < 1:
+            raise UsageError(f"steps={steps}: at least one step must be noted")
+        if prove not in ("first", "never") and (isinstance(prove, bool) or not isinstance(prove, int) or prove < 1):
+            raise UsageError(f"prove={prove!r} is none of them", hint="'first', 'never', or M for each M-th save")
+        self.steps = steps
+        self.proof: Proof | None = None
+        self._run = run
+        self._prove = prove
+        self._note_after = note_after
+        self._anchors = anchors.of(storage.root)
+        # What lies further back has gone on without being noted.
+        self._mark = max(0, self._anchors.mark - 1)
+        self._noting: list[_Noting] = []
+        self._told: set[str] = set()
+        template = parse_template(resume) if resume else None
+        self._background = Background(storage, run, template, seconds)
+        rehearsal = scratch.current()
+        self._rehearsed = None if rehearsal is None else Rehearsed(rehearsal)
+
+    def note(self, step: int, items: Items) -> Proof | None:
         """Note one step.
 
         Args:
             step: number of the step that was just done.
-            items: the live objects, as they are saved.
+            items: the live objects by item name, as they are saved; or a function that returns them.
 
         Returns:
-            The verdict, when this was the last step of a comparison with an earlier observation; else None.
+            The verdict, when this step finished a comparison with an earlier run; else None.
 
         Raises:
-            DamagedError: the earlier observation is damaged.
-            StoreError: the observation cannot be written.
+            SystemExit: in a rehearsal only: it has gone far enough.
         """
-        anchor = self.anchors.get(self.run)
-        if anchor is not self._anchor:
-            self._anchor, self._noted = anchor, {}
-        if anchor is None or step <= anchor.manifest.step or len(self._noted) >= self._wanted:
+        if self._rehearsed is not None:
+            self._rehearsed.note(step, lambda: live_digests(_built(items)))
             return None
-        self._noted[step] = live_digests(items)
-        if len(self._noted) < self._wanted:
+        if self._prove == "never":
             return None
-        return self._finish(anchor)
+        self._background.look()
+        for anchor in self._anchors.since(self._mark, self._run):
+            self._begin(anchor)
+        self._mark = self._anchors.mark
+        # A run that went back to an older checkpoint does not go on from these.
+        self._noting = [noting for noting in self._noting if noting.anchor.manifest.step < step]
+        if not self._noting:
+            return None
+        try:
+            digests = live_digests(_built(items))
+        except Exception as error:  # of a stranger's backend, or an item in the middle of something
+            self._tell(f"what step {step} did cannot be noted: {type(error).__name__}: {error}")
+            self._noting.clear()
+            return None
+        proofs = [proof for noting in list(self._noting) if (proof := self._add(noting, step, digests)) is not None]
+        return proofs[-1] if proofs else None
 
     @property
-    def _wanted(self) -> int:
-        return int(os.environ.get(REHEARSAL, self.steps))
+    def proving(self) -> bool:
+        """Whether a rehearsal is under way in the background."""
+        return self._background.running
 
-    def _finish(self, anchor: Anchor) -> Proof | None:
-        mine = Observation(dict(self._noted))
-        before = observation.read(anchor.at, anchor.manifest)
-        proof = None
-        if before is None:
-            observation.seal(anchor.at, anchor.manifest, mine)
+    def look(self) -> None:
+        """Say what came out of the rehearsal in the background, if it is done; ``note`` does so by itself."""
+        self._background.look()
+
+    def _begin(self, anchor: Anchor) -> None:
+        if anchor.number:
+            # Counted from 1: "first" is the first; M: the first, and each M-th after it.
+            due = anchor.number == 1 if self._prove == "first" else (anchor.number - 1) % int(self._prove) == 0
+            if due or self._note_after == "every":
+                self._noting.append(_Noting(anchor, rehearse=due))
+            return
+        self._noting.clear()
+        try:
+            before = observation.read(anchor.at, anchor.manifest)
+        except (CkptkitError, OSError) as error:
+            self._tell(f"{anchor.at.ref}: what the first run did next cannot be read: {error}")
+            return
+        if before is not None:
+            counts = anchor.manifest.digest not in self._anchors.sealed
+            self._noting.append(_Noting(anchor, before=before, counts=counts))
+
+    def _add(self, noting: _Noting, step: int, digests: Digests) -> Proof | None:
+        noting.steps[step] = digests
+        if noting.before is not None:
+            return self._compare(noting, noting.before, step)
+        if len(noting.steps) == self.steps:
+            self._noting.remove(noting)
+            self._seal(noting)
+        return None
+
+    def _seal(self, noting: _Noting) -> None:
+        anchor = noting.anchor
+        try:
+            observation.seal(anchor.at, anchor.manifest, Observation(noting.steps))
+        except ConflictError:
+            return  # another observer of this process was faster
+        except StoreError as error:
+            reason = str(error)
+            if not anchor.at.manifest.exists():
+                reason = f"it was pruned within {self.steps} steps; keep more, or observe fewer steps"
+            self._tell(f"{anchor.at.ref}: what the run did next cannot be noted, so nothing is proven: {reason}")
+            return
+        self._anchors.sealed.add(anchor.manifest.digest)
+        if noting.rehearse:
+            self._background.start(anchor.at, anchor.manifest, len(noting.steps))
+
+    def _compare(self, noting: _Noting, before: Observation, step: int) -> Proof | None:
+        common = before.common(Observation(noting.steps))
+        if not common and step <= max(before.steps):
+            return None
+        manifest, ref = noting.anchor.manifest, noting.anchor.at.ref
+        differs = before.difference(Observation(noting.steps))
+        if differs is None and len(common) < len(before.steps) and step < max(before.steps):
+            return None
+        self._noting.remove(noting)
+        if not common:
+            self.proof = Proof("unproven", "none of the steps that the first run noted was done again")
+        elif differs is None:
+            self.proof = Proof("same", None, len(common), STEPS)
+        elif elsewhere := numeric.differences(manifest.environment):
+            reason = f"{differs}; the numeric environment differs: {'; '.join(elsewhere)}"
+            self.proof = Proof("environment-differs", reason, len(common), STEPS)
         else:
-            difference = before.difference(mine)
-            reason = f"differs from the run that saved it in {difference}" if difference else None
-            proof = self.proof = Proof("differs" if difference else "same", reason, len(mine.steps), "steps")
-        if REHEARSAL in os.environ:
-            sys.exit(0 if proof is None or proof.verdict == "same" else 1)
-        return proof
+            self.proof = Proof("differs", differs, len(common), STEPS)
+        if "differs" in self.proof.verdict:
+            LOG.warning("%s: this resumed run does not go on as the first one did: %s", ref, self.proof.reason)
+        if noting.counts and self.proof.verdict in ("same", "differs"):
+            shown.note(noting.anchor.at, manifest.digest, shown.Shown("observed", len(common), differs))
+        return self.proof
+
+    def _tell(self, text: str) -> None:
+        if text.partition(":")[0] not in self._told:
+            self._told.add(text.partition(":")[0])
+            LOG.warning("%s: %s", self._run, text)
+
+
+def _built(items: Items) -> Mapping[str, Any]:
+    return items() if callable(items) else items

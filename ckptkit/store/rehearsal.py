@@ -1,45 +1,39 @@
-"""Rehearse a resume: run the resume command twice in scratch copies of the store and compare what the two write.
+"""Rehearse a resume: run the resume command in a scratch copy of the store and hold it against the run that saved.
 
-This proves the training script itself: is it deterministic from this checkpoint, and does it go the way the run went
-that saved it? The command runs with ``CKPTKIT_STORE`` pointing at the scratch store, and with every mention of the real
-store in its arguments replaced; a script that writes elsewhere writes for real.
+What the live run did next lies beside the checkpoint when it was observed (``CheckpointStore.observe``): then one run
+of the command shows whether a resume goes the same way, and the result is noted in ``shown.json``. Without it the
+command runs twice, and what the two write is compared: that shows only whether the script is deterministic from there.
 """
 
-import os
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ckptkit.backend import Proof
-from ckptkit.errors import CkptkitError, UsageError
-from ckptkit.manifest.models import Manifest
-from ckptkit.storage import LocalStorage, Location
-from ckptkit.store import restoring, resuming
+from ckptkit.storage import LocalStorage, shown
+from ckptkit.store import scratching
 from ckptkit.store.choosing import Chosen
-from ckptkit.store.observing import REHEARSAL
 from ckptkit.store.readback import recorded
+from ckptkit.store.running import Attempt, run
+from ckptkit.store.scratching import Place
 from ckptkit.verification import observation
+from ckptkit.verification.observation import Digests, Observation, first_difference
 from ckptkit.verification.presence import read_manifest
-
-_POLL = 0.1
-_PATIENCE = 15.0  # seconds between asking a process to end and ending it
+from ckptkit.verification.report import AS_EACH_OTHER, AS_THE_RUN
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class Outcome:
     """What came out.
 
     Attributes:
-        proof: ``same``: both runs wrote the same (and what the first run had written, where it still exists).
-        compared: what was compared, for a person: ``step 5040``, ``observed steps 5001-5004``.
+        proof: ``same`` or ``differs``, of as many steps as were compared; ``of`` says with what.
+        compared: what was compared, for a person: ``step 5001``.
+        runs: how often the command ran.
     """
 
     proof: Proof
     compared: Sequence[str] = ()
+    runs: int = 1
 
 
 def rehearse(
@@ -49,11 +43,11 @@ def rehearse(
     steps: int,
     template: Sequence[str] | None = None,
     seconds: float = 600,
-) -> Rehearsal:
-    """Run the resume command twice from a verified checkpoint and compare what the runs write.
+) -> Outcome:
+    """Run the resume command from a checkpoint and compare what it does.
 
-    A run is over when its process ends, when its observer has noted ``steps`` steps (see ``CheckpointStore.observe``),
-    or when it has saved a checkpoint at least ``steps`` further.
+    A run is over when its observer has noted the steps, when its process ends, or when it has saved a checkpoint that
+    far.
 
     Args:
         storage: the store.
@@ -63,128 +57,87 @@ def rehearse(
         seconds: limit for each run.
 
     Raises:
-        UsageError: nothing says how to resume it, or the command never names the store.
-        StoreError: the scratch copy cannot be written.
+        UsageError: nothing says how to resume it.
+        StoreError, DamagedError: the scratch copy cannot be written, or the checkpoint changed under it.
     """
-    results = []
+    live = observation.read(chosen.at, chosen.manifest)
+    if live is None:
+        return _twice(storage, chosen, steps, template, seconds)
+    wanted = Observation({step: live.steps[step] for step in sorted(live.steps)[:steps]})
+    with scratching.copied(storage, chosen) as place:
+        attempt = run(place, steps=steps, until=max(wanted.steps), template=template, seconds=seconds)
+    result = _against(wanted, attempt, chosen.manifest.step)
+    if result.proof.verdict in ("same", "differs"):
+        differs = result.proof.reason if result.proof.verdict == "differs" else None
+        shown.note(chosen.at, chosen.manifest.digest, shown.Shown("rehearsed", result.proof.steps, differs))
+    return result
+
+
+def _against(live: Observation, attempt: Attempt, start: int) -> Outcome:
+    """Hold one run of the command against what the live run noted."""
+    notes = attempt.notes
+    if notes is None:
+        return Outcome(Proof("unproven", attempt.ended or "the command noted no step: does it call observer.note?"))
+    if notes.began <= start:
+        reason = f"the command did not resume: the first step that it did is {notes.began}, not one after {start}"
+        return Outcome(Proof("unproven", reason))
+    mine = Observation(notes.steps)
+    common = live.common(mine)
+    compared = [f"step {step}" for step in common]
+    if differs := live.difference(mine):
+        if notes.environment:
+            reason = f"{differs}; the numeric environment differs: {'; '.join(notes.environment)}"
+            return Outcome(Proof("environment-differs", reason, len(common), AS_THE_RUN), compared)
+        return Outcome(Proof("differs", differs, len(common), AS_THE_RUN), compared)
+    if attempt.ended is not None:
+        reason = f"{attempt.ended} (after {len(common)} of {len(live.steps)} steps, all the same)"
+        return Outcome(Proof("unproven", reason, len(common), AS_THE_RUN), compared)
+    if not common:
+        return Outcome(Proof("unproven", "the command did none of the steps that the run noted"))
+    return Outcome(Proof("same", None, len(common), AS_THE_RUN), compared)
+
+
+def _twice(
+    storage: LocalStorage, chosen: Chosen, steps: int, template: Sequence[str] | None, seconds: float
+) -> Outcome:
+    """Run the command twice and compare the two with each other, and with what the run itself saved later."""
+    runs: list[dict[str, Digests]] = []
     for _ in range(2):
-        with tempfile.TemporaryDirectory(prefix="ckptkit-rehearsal-") as folder:
-            scratch = LocalStorage(Path(folder, "store"))
-            at = _copy(storage, chosen, scratch)
-            failure = _run(storage, scratch, Chosen(at, chosen.manifest), steps, template, seconds)
-            written = _written(scratch, at, chosen.manifest)
-            if not written:
-                return Rehearsal(Proof("unproven", failure or "the command wrote nothing into the scratch store"))
-            results.append(written)
-    first, second = results
+        with scratching.copied(storage, chosen) as place:
+            attempt = run(place, steps=steps, template=template, seconds=seconds)
+            written = _written(place, attempt)
+        if not written:
+            return Outcome(Proof("unproven", attempt.ended or "the command wrote nothing into the scratch store"))
+        runs.append(written)
+    first, second = runs
     common = [name for name in first if name in second]
     if not common:
-        return Rehearsal(Proof("unproven", "the two runs wrote no checkpoint of the same step"))
+        return Outcome(Proof("unproven", "the two runs wrote nothing of the same step"), (), 2)
     for name in common:
-        if difference := _difference(first[name], second[name]):
-            return Rehearsal(Proof("differs", f"the two runs differ in {name}: {difference}"), common)
-    original = _written(storage, chosen.at, chosen.manifest)
+        if difference := first_difference(first[name], second[name]):
+            proof = Proof("differs", f"the two runs differ in {name}: {difference}", len(common), AS_EACH_OTHER)
+            return Outcome(proof, common, 2)
+    original = _saved(storage, chosen)
     for name in common:
-        if name in original and (difference := _difference(original[name], first[name])):
-            return Rehearsal(
-                Proof("differs", f"equal twice, but not the way the run went in {name}: {difference}"), common
-            )
-    return Rehearsal(Proof("same"), common)
+        if name in original and (difference := first_difference(original[name], first[name])):
+            reason = f"equal twice, but not the way the run went in {name}: {difference}"
+            return Outcome(Proof("differs", reason, len(common), AS_THE_RUN), common, 2)
+    return Outcome(Proof("same", None, len(common), AS_EACH_OTHER), common, 2)
 
 
-def _copy(storage: LocalStorage, chosen: Chosen, scratch: LocalStorage) -> Location:
-    folder = scratch.run_folder(chosen.at.run)
-    target = folder if chosen.at.sidecar else folder / chosen.at.folder.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    restoring.copy_out(chosen, target)
-    return Location(chosen.at.run, target, target / chosen.at.manifest.name)
+def _written(place: Place, attempt: Attempt) -> dict[str, Digests]:
+    noted = attempt.notes.steps if attempt.notes else {}
+    return {f"step {step}": noted[step] for step in sorted(noted)} | _saved(place.storage, place.chosen)
 
 
-def _run(
-    storage: LocalStorage,
-    scratch: LocalStorage,
-    chosen: Chosen,
-    steps: int,
-    template: Sequence[str] | None,
-    seconds: float,
-) -> str | None:
-    """Run the command until it is over; return why it failed, or None."""
-    command = resuming.command(scratch, chosen, template=template)
-    here, there = str(storage.root.resolve()), str(scratch.root.resolve())
-    argv = [argument.replace(here, there) for argument in command.argv]
-    if not any(there in argument for argument in argv):
-        raise UsageError(
-            f"the command never names the store: {argv[0]} ... would write into the real one",
-            hint="use {store} or {path} in it",
-        )
-    environment = os.environ | {"CKPTKIT_STORE": there, REHEARSAL: str(steps)}
-    log = scratch.root.parent / "log"
-    cwd = command.cwd if command.cwd and Path(command.cwd).is_dir() else None
-    with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(
-                argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            return f"{argv[0]}: {error.strerror}"
-        try:
-            over = _wait(process, scratch, chosen, steps, seconds)
-        finally:
-            _end(process)
-    if over == "ended" and process.returncode != 0:
-        lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
-        return f"the command ended with {process.returncode}: {lines[-1][:200]}"
-    return f"the command did not get there within {seconds:.0f} seconds" if over == "late" else None
-
-
-def _wait(process: "subprocess.Popen[bytes]", scratch: LocalStorage, chosen: Chosen, steps: int, seconds: float) -> str:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            return "ended"
-        if any(
-            (at.step or 0) >= chosen.manifest.step + steps and at.manifest.exists()
-            for at in scratch.scan(chosen.at.run)
-        ):
-            return "saved"
-        time.sleep(_POLL)
-    return "late"
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, number)
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _written(storage: LocalStorage, base: Location, manifest: Manifest) -> dict[str, dict[str, dict[str, str]]]:
-    """Return what a run wrote after the checkpoint: by name, by item, by part, a digest."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
-    try:
-        observed = observation.read(base, manifest)
-    except CkptkitError:
-        observed = None
-    for step, items in sorted((observed.steps if observed else {}).items()):
-        found[f"observed step {step}"] = {name: dict(parts) for name, parts in items.items()}
-    for at in storage.scan(base.run):
+def _saved(storage: LocalStorage, chosen: Chosen) -> dict[str, Digests]:
+    """Return what a run saved after the checkpoint: by name, by item, by part, a digest."""
+    found: dict[str, Digests] = {}
+    for at in storage.scan(chosen.at.run):
         later, _ = read_manifest(at)
-        if later is not None and later.step > manifest.step:
-            found[f"step {later.step}"] = {
+        if later is not None and later.step > chosen.manifest.step:
+            found[f"checkpoint {later.step}"] = {
                 name: dict(recorded(item)) or {f.path: f.digest for f in item.files}
                 for name, item in later.items.items()
             }
     return found
-
-
-def _difference(one: dict[str, dict[str, str]], other: dict[str, dict[str, str]]) -> str | None:
-    for name in sorted(set(one) & set(other)):
-        changed = sorted(part for part in one[name] if other[name].get(part) != one[name][part])
-        if changed:
-            return f"{', '.join(changed)} of item {name!r}"
-    return None

@@ -5,13 +5,14 @@ nothing is proven by it. It names the manifest it belongs to by digest and carri
 """
 
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ckptkit.digest import algorithm_of, digest_bytes
-from ckptkit.errors import CkptkitError, DamagedError
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
@@ -31,13 +32,57 @@ class Observation:
 
     def difference(self, other: "Observation") -> str | None:
         """Return where the first difference is in the steps that both have, or None."""
-        for step in sorted(set(self.steps) & set(other.steps)):
-            for item, parts in self.steps[step].items():
-                there = other.steps[step].get(item, {})
-                changed = sorted(part for part in parts if there.get(part) != parts[part])
-                if changed:
-                    return f"step {step}: {', '.join(changed)} of item {item!r}"
+        for step in self.common(other):
+            if found := first_difference(self.steps[step], other.steps[step]):
+                return f"step {step}: {found}"
         return None
+
+    def common(self, other: "Observation") -> list[int]:
+        """Return the steps that both have, in order."""
+        return sorted(set(self.steps) & set(other.steps))
+
+
+def first_difference(one: Digests, other: Digests) -> str | None:
+    """Return which part of a step differs, that first which acts on the others, or None.
+
+    Only items that both have are compared. In one step data, draws and environments act on gradients, these on the
+    optimizer, and that on the model: all of them may differ after it, but the first is where to look.
+    """
+    changed = [
+        (_rank(part), number, part, item)
+        for number, item in enumerate(one)
+        if item in other
+        for part in sorted(set(one[item]) | set(other[item]))
+        if one[item].get(part) != other[item].get(part)
+    ]
+    if not changed:
+        return None
+    changed.sort()
+    (_, _, part, item), *rest = changed
+    more = [name if of == item else f"{name} of {of!r}" for _, _, name, of in rest]
+    listed = ", ".join(more[:_TOLD]) + (f" and {len(more) - _TOLD} more" if len(more) > _TOLD else "")
+    return f"{part} of item {item!r}" + (f" (and with it {listed})" if more else "")
+
+
+_TOLD = 4
+_ACTS_ON_THE_NEXT = (
+    r"position|definition|order|batch|epoch|iterator",
+    r"generator|rng|random|python|numpy|torch|cuda|noise",
+    r"environment|\benv|obs|episode|wrapper|attribute|counter|modes?\b|flag",
+    r"replay|rollout|buffer",
+    r"gradient|grad",
+    r"schedul|scaler",
+    r"optim",
+    r"",
+    r"model|policy|actor|critic|network|module|weights|parameters",
+    r"ema|target",
+)
+
+
+def _rank(part: str) -> int:
+    # What backends call their parts is theirs: a name that says nothing stands between the causes and the effects.
+    named = (rank for rank, words in enumerate(_ACTS_ON_THE_NEXT) if words and re.search(words, part.lower()))
+    return next(named, _ACTS_ON_THE_NEXT.index(""))
 
 
 def read(at: Location, manifest: Manifest) -> Observation | None:
@@ -61,7 +106,7 @@ def read(at: Location, manifest: Manifest) -> Observation | None:
 
 
 def seal(at: Location, manifest: Manifest, observation: Observation) -> None:
-    """Write the observation beside the manifest, once; raises FileExistsError if there is one, StoreError."""
+    """Write the observation beside the manifest, once; raises ConflictError if there is one, StoreError."""
     content: dict[str, Any] = {
         "schema_version": VERSION,
         "manifest": manifest.digest,
@@ -69,14 +114,15 @@ def seal(at: Location, manifest: Manifest, observation: Observation) -> None:
     }
     content["digest"] = digest_bytes(strict_json.dumps(content), algorithm_of(manifest.digest))
     # Outside the checkpoint until it is whole: a file of ours that is half written would count as damage.
-    state = at.folder.parent / ".ckptkit" if not at.sidecar else at.folder / ".ckptkit"
-    temporary = state / f"observed-{uuid.uuid4().hex}"
+    temporary = at.state_folder / f"observed-{uuid.uuid4().hex}"
     with durable.storage_errors(str(at.observed)):
-        durable.make_folders(state)
+        durable.make_folders(at.state_folder)
         durable.write_file(temporary, strict_json.dumps(content, indent=1) + b"\n")
         try:
             os.link(temporary, at.observed)
             durable.fsync_path(at.folder)
+        except FileExistsError as error:
+            raise ConflictError(f"{at.observed}: exists already") from error
         finally:
             temporary.unlink()
 

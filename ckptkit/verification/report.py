@@ -12,6 +12,9 @@ from ckptkit.storage import Location
 Level = Literal["presence", "digest", "format", "resume"]
 REHEARSED = "(run)"
 """Name under which the verdict on a rehearsal of the whole run stands among the items' proofs."""
+AS_THE_RUN = "steps as the run itself did them"
+"""What a rehearsal compared that was held against the run that saved; only this shows that a resume is exact."""
+AS_EACH_OTHER = "steps of two resumes with each other (what the run itself did next was not noted)"
 LEVELS: tuple[Level, ...] = ("presence", "digest", "format", "resume")
 
 
@@ -46,9 +49,10 @@ class CheckpointReport:
     def unproven(self) -> Sequence[str]:
         """Items of which the level ``resume`` could neither prove nor disprove that they resume.
 
-        A rehearsal of the whole run that was exact has proven every item with it.
+        A rehearsal that went as the run itself has proven every item with it.
         """
-        if (rehearsed := self.proofs.get(REHEARSED)) is not None and rehearsed.verdict == "same":
+        rehearsed = self.proofs.get(REHEARSED)
+        if rehearsed is not None and rehearsed.verdict == "same" and rehearsed.of == AS_THE_RUN:
             return []
         return [name for name, proof in self.proofs.items() if proof.verdict == "unproven"]
 

@@ -106,7 +106,8 @@ def main() -> None:
         print(f"resumed {restored.run} at step {start}", flush=True)
         for warning in restored.warnings:
             print(f"note: {warning}")
-    observer = store.observe(args.run)  # what this run does next is noted; what a resumed run does is held against it
+    # What this run does after each save is noted; a rehearsal, and what a resumed run does, is held against it.
+    observer = store.observe(args.run, steps=4, note_after="every")
     for number in range(start + 1, args.steps + 1):
         loss = training.step(number)
         if proof := observer.note(number, training.items()):

@@ -58,7 +58,7 @@ def train(
         )
         print(f"resumed {run} at step {train_state.step}, batch {data_loaders[0].get_batches_seen()}", flush=True)
     # What this run does after a checkpoint is noted; what a resumed run does is held against it.
-    observer = checkpoint_manager.store.observe(run)
+    observer = checkpoint_manager.store.observe(run, steps=4, note_after="every")
     batches = zip(*data_loaders, strict=True)
     while train_state.step < config.num_train_steps:
         loss = train_state.train_step(list(next(batches)))

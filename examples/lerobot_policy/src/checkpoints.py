@@ -90,7 +90,7 @@ class OutputFolder:
         self.store, self.run = CheckpointStore(self.path.parent), self.path.name
         self._command, self._config = command, config
         self._parent: str | None = None
-        self.observer = self.store.observe(self.run)
+        self.observer = self.store.observe(self.run, steps=4, note_after="every")
 
     def save(self, step: int, items: Mapping[str, Any], loss: float) -> Committed:
         """Save everything as ``checkpoint-STEP``, in one rename."""

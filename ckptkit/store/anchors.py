@@ -1,0 +1,69 @@
+"""What this process saved and restored last in each store: from there on a run can be observed."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ckptkit.manifest.models import Manifest
+from ckptkit.storage import Location
+
+_KEPT = 8  # an observer looks after every step: few events lie between two looks
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A checkpoint from which this process went on.
+
+    Attributes:
+        at: where it is.
+        manifest: its manifest.
+        number: which save of its run in this process, counted from 1; 0: it was restored.
+    """
+
+    at: Location
+    manifest: Manifest
+    number: int = 0
+
+
+@dataclass
+class Anchors:
+    """The latest events of one store in this process, whichever ``CheckpointStore`` they went through.
+
+    Attributes:
+        mark: how many events there were.
+        sealed: digests of the manifests whose observation was sealed by this very process.
+    """
+
+    mark: int = 0
+    sealed: set[str] = field(default_factory=set)
+    _recent: deque[tuple[int, Anchor]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _saves: Counter[str] = field(default_factory=Counter)
+
+    def saved(self, at: Location, manifest: Manifest) -> None:
+        """Note that the run was just saved."""
+        self._saves[at.run] += 1
+        self._add(Anchor(at, manifest, self._saves[at.run]))
+
+    def restored(self, at: Location, manifest: Manifest) -> None:
+        """Note that a run goes on from this checkpoint."""
+        self._add(Anchor(at, manifest))
+
+    def _add(self, anchor: Anchor) -> None:
+        self.mark += 1
+        self._recent.append((self.mark, anchor))
+
+    def since(self, mark: int, run: str) -> Iterator[Anchor]:
+        """Yield what happened after the mark: saves of the run, restores of any (a resumed run may be a new one)."""
+        if mark != self.mark:
+            for number, anchor in list(self._recent):
+                if number > mark and (not anchor.number or anchor.at.run == run):
+                    yield anchor
+
+
+_STORES: dict[str, Anchors] = {}
+
+
+def of(root: Path) -> Anchors:
+    """Return the events of the store at a root; one object for the whole process."""
+    return _STORES.setdefault(str(root.resolve()), Anchors())

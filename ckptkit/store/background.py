@@ -1,0 +1,146 @@
+"""Rehearse a checkpoint beside the run that saved it, in a process that can outlive it and never stands in its way.
+
+The process starts with no inherited files or locks, in a session of its own, and lowers itself (``lowly``). It writes
+what it finds into the checkpoint's ``shown.json``; the live run only looks, now and then, whether it is done.
+"""
+
+import atexit
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from ckptkit.backend import Proof
+from ckptkit.manifest.models import Manifest
+from ckptkit.storage import LocalStorage, Location
+from ckptkit.store import headroom
+
+LOG = logging.getLogger("ckptkit")
+OFF = "CKPTKIT_BACKGROUND"
+"""Set to ``never``, nothing is rehearsed in the background; the run still notes what it does."""
+MARK = "ckptkit-rehearsal:"
+_EVERY = 1.0  # seconds between two looks
+
+
+@dataclass
+class _Running:
+    ref: str
+    process: "subprocess.Popen[bytes]"
+    output: IO[bytes]
+
+
+class Background:
+    """At most one rehearsal of one run at a time.
+
+    Args:
+        storage: the store.
+        run: name of the run.
+        template: the resume command; that of the manifest when None.
+        seconds: limit for the rehearsal.
+    """
+
+    def __init__(self, storage: LocalStorage, run: str, template: Sequence[str] | None, seconds: int) -> None:
+        self._storage = storage
+        self._run = run
+        self._template = template
+        self._seconds = seconds
+        self._running: _Running | None = None
+        self._next_look = 0.0
+        self._told: set[str] = set()
+
+    def start(self, at: Location, manifest: Manifest, steps: int) -> None:
+        """Start a rehearsal of a checkpoint that was observed, or say once why not and what to do instead."""
+        if os.environ.get(OFF) == "never" or self._running is not None:
+            return
+        if self._template is None and manifest.resume is None:
+            self._tell(
+                "no-command",
+                "nothing says how to resume it, so it cannot prove itself: give save(..., resume=[...]) or "
+                "observe(..., resume=[...]) the command, such as ['python', 'train.py', '--resume', '{run}@{step}']",
+            )
+            return
+        if (reason := headroom.why_not()) is not None:
+            self._tell("no-room", f"not rehearsed in the background: {reason}; later: {self._by_hand(at, steps)}")
+            return
+        job = {
+            "root": str(self._storage.root.resolve()),
+            "run": at.run,
+            "folder": str(at.folder.resolve()),
+            "manifest": at.manifest.name,
+            "steps": steps,
+            "template": self._template,
+            "seconds": self._seconds,
+        }
+        output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        command = [sys.executable, "-P", "-m", "ckptkit.store.lowly", json.dumps(job)]
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        except OSError as error:
+            output.close()
+            self._tell("no-start", f"the rehearsal cannot be started: {error}")
+            return
+        self._running = _Running(at.ref, process, output)
+        atexit.register(self._leave)
+        LOG.info("%s: being rehearsed in the background", at.ref)
+
+    @property
+    def running(self) -> bool:
+        """Whether a rehearsal was started and its end was not seen yet."""
+        return self._running is not None
+
+    def look(self, *, now: bool = False) -> None:
+        """Say what came out of the rehearsal, if it is done. Costs a comparison of two numbers most of the time."""
+        running = self._running
+        if running is None or (not now and time.monotonic() < self._next_look):
+            return
+        self._next_look = time.monotonic() + _EVERY
+        if running.process.poll() is None:
+            return
+        self._running = None
+        atexit.unregister(self._leave)
+        with running.output as output:
+            output.seek(0)
+            lines = output.read().decode(errors="replace").strip().splitlines() or ["no output"]
+        told = next((line for line in reversed(lines) if line.startswith(MARK)), None)
+        if told is None:
+            proof = Proof("unproven", f"it ended with {running.process.returncode}: {lines[-1][:200]}")
+        else:
+            proof = Proof(**json.loads(told.removeprefix(MARK)))
+        self._say(running.ref, proof)
+
+    def _say(self, ref: str, proof: Proof) -> None:
+        if proof.verdict == "same":
+            LOG.info("%s: rehearsed %d steps, the same", ref, proof.steps)
+        elif proof.verdict == "unproven":
+            self._tell("unproven", f"the rehearsal of {ref} proved nothing: {proof.reason}")
+        else:
+            LOG.warning(
+                "%s: a resume from here does not go on as this run does. Rehearsed %d steps, first difference: %s",
+                ref,
+                proof.steps,
+                proof.reason,
+            )
+
+    def _leave(self) -> None:
+        self.look(now=True)
+        if (running := self._running) is not None:
+            LOG.info("%s: the rehearsal goes on; `ckptkit show` tells what comes out", running.ref)
+            running.process.returncode = 0  # it is left to itself on purpose: no warning of a forgotten process
+
+    def _by_hand(self, at: Location, steps: int) -> str:
+        root = shlex.quote(str(self._storage.root))
+        return f"ckptkit --store {root} verify {shlex.quote(at.ref)} --level resume --steps {steps}"
+
+    def _tell(self, kind: str, text: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            LOG.warning("%s: %s", self._run, text)

@@ -1,0 +1,63 @@
+"""The process of a background rehearsal: ``python -m ckptkit.store.lowly JOB``; it gives way to everything else."""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ckptkit.backend import Proof
+from ckptkit.errors import CkptkitError
+from ckptkit.storage import LocalStorage, Location
+from ckptkit.store import rehearsal
+from ckptkit.store.background import MARK
+from ckptkit.store.choosing import Chosen
+from ckptkit.verification.presence import read_manifest
+
+
+def give_way(seconds: int) -> None:
+    """Lower this process, and all that it starts: processor last, first to go when memory is short, an end by CPU time.
+
+    A session is a scheduling group of its own where Linux groups by session: there a nice value counts within it only,
+    and the group has one of its own (``/proc/self/autogroup``).
+    """
+    os.nice(19)
+    for file, value in (("autogroup", "19"), ("oom_score_adj", "1000")):
+        with contextlib.suppress(OSError):
+            Path("/proc/self", file).write_text(value)
+    most = seconds * (os.cpu_count() or 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _rehearse(job: dict[str, Any]) -> Proof:
+    folder = Path(job["folder"])
+    at = Location(job["run"], folder, folder / job["manifest"])
+    manifest, problem = read_manifest(at)
+    if manifest is None:
+        return Proof("unproven", f"{at.ref}: {problem.message if problem else 'its manifest cannot be read'}")
+    storage = LocalStorage(Path(job["root"]))
+    done = rehearsal.rehearse(
+        storage, Chosen(at, manifest), steps=job["steps"], template=job["template"], seconds=job["seconds"]
+    )
+    return done.proof
+
+
+def _main() -> None:
+    job = json.loads(sys.argv[1])
+    give_way(job["seconds"])
+    # Ended from outside, it takes the rehearsed process and the scratch copy with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        proof = _rehearse(job)
+    except CkptkitError as error:
+        proof = Proof("unproven", error.message)
+    print(f"{MARK}{json.dumps(asdict(proof))}", flush=True)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,85 @@
+"""The scratch copy in which a rehearsal runs: one checkpoint in a store of its own, and the way there."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptkit import scratch
+from ckptkit.storage import LocalStorage, Location
+from ckptkit.store import restoring
+from ckptkit.store.choosing import Chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A scratch copy.
+
+    Attributes:
+        real: root of the store that it stands for.
+        storage: the scratch store.
+        chosen: the checkpoint in it.
+        folder: what is removed afterwards; the store lies in it.
+    """
+
+    real: Path
+    storage: LocalStorage
+    chosen: Chosen
+    folder: Path
+
+    @property
+    def notes(self) -> Path:
+        """The file in which the rehearsed process notes what it does."""
+        return self.folder / "notes.json"
+
+    def environment(self, steps: int, until: int) -> dict[str, str]:
+        """Return the environment of the rehearsed process; trackers are silenced or led here."""
+        asked = scratch.Rehearsal(
+            real=str(self.real),
+            scratch=str(self.storage.root),
+            run=self.chosen.at.run,
+            step=self.chosen.manifest.step,
+            steps=steps,
+            until=until,
+            notes=str(self.notes),
+        )
+        return os.environ | {
+            scratch.VARIABLE: asked.variable(),
+            "CKPTKIT_STORE": str(self.storage.root),
+            "OMP_NUM_THREADS": str(self.chosen.manifest.environment.threads),  # the same order of additions
+            "WANDB_MODE": "disabled",
+            "WANDB_SILENT": "true",
+            "COMET_MODE": "disabled",
+            "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # of transformers
+            "MLFLOW_TRACKING_URI": (self.folder / "mlruns").as_uri(),
+            "TENSORBOARD_LOGGING_DIR": str(self.folder / "tensorboard"),  # of transformers
+        }
+
+    def in_place(self, argument: str) -> str:
+        """Return an argument of the command with the real store in it replaced, where the scratch copy has it too."""
+        before, found, after = argument.partition(str(self.real))
+        inside = self.storage.root / after.lstrip("/")
+        if not found or (after and not (after.startswith("/") and inside.exists())):
+            return argument
+        return f"{before}{self.storage.root}{after}"
+
+
+@contextmanager
+def copied(storage: LocalStorage, chosen: Chosen) -> Iterator[Place]:
+    """Copy a checkpoint into a fresh scratch store, checking every byte; it is gone after the block.
+
+    Raises:
+        DamagedError: a file changed since it was saved.
+        StoreError: the folder for temporary files (``TMPDIR``) has no room.
+    """
+    with tempfile.TemporaryDirectory(prefix="ckptkit-rehearsal-", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        copy = LocalStorage(folder / "store")
+        run_folder = copy.run_folder(chosen.at.run)
+        target = run_folder if chosen.at.sidecar else run_folder / chosen.at.folder.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        restoring.copy_out(chosen, target)
+        at = Location(chosen.at.run, target, target / chosen.at.manifest.name)
+        yield Place(storage.root.resolve(), copy, Chosen(at, chosen.manifest), folder)
