@@ -24,10 +24,11 @@ from ckptkit.testing.laws_identity import IdentityLaws
 from ckptkit.testing.laws_ingest import IngestLaws
 from ckptkit.testing.laws_powers import PowerLaws
 from ckptkit.testing.laws_probe import ProbeLaws
+from ckptkit.testing.laws_restore import RestoreLaws
 from ckptkit.testing.laws_resume import ResumeLaws
 
 __all__ = ["BackendHooks", "BackendTests", "Saved"]
 
 
-class BackendTests(IdentityLaws, FileLaws, ResumeLaws, DamageLaws, ProbeLaws, IngestLaws, PowerLaws):
+class BackendTests(IdentityLaws, FileLaws, ResumeLaws, RestoreLaws, DamageLaws, ProbeLaws, IngestLaws, PowerLaws):
     """Every law of the backend contract, as tests. See ``BackendHooks`` for what a subclass fills in."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ckptkit.backend import CheckContext, LoadContext, SaveContext, SavedItem
+from ckptkit.backend import CheckContext, Grade, LoadContext, SaveContext, SavedItem
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
@@ -79,6 +79,10 @@ class BackendHooks:
         """Return the factories by role (``dataset``, ``env``, ``model``) that loading and proving need."""
         return {}
 
+    def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
+        """Return what makes an item for each grade below ``complete`` that the backend gives; also the target of it."""
+        return {}
+
     def same(self, expected: object, actual: object) -> bool:
         """Return whether two outputs are equal to the last bit."""
         return same_output(expected, actual)
@@ -110,21 +114,35 @@ class BackendHooks:
         """Return the next outputs of a live item (``steps`` of them unless told)."""
         return [self.advance(item) for _ in range(self.steps if count is None else count)]
 
-    def save_to(self, directory: Path, item: Any, *, step: int = 0, probe: bool = True) -> Saved:
-        """Save an item into a new folder, as the store does, and return the record of it."""
+    def save_to(
+        self, directory: Path, item: Any, *, step: int = 0, probe: bool = True, factories: bool = True
+    ) -> Saved:
+        """Save an item into a new folder, and return the record of it.
+
+        Args:
+            directory: the new folder.
+            item: what to save.
+            step: step of the checkpoint.
+            probe: whether a proof of resume is asked for.
+            factories: whether the caller gives ``factories()``, as ``store.save(..., factories={...})`` passes them on;
+                a caller need not give any.
+        """
         directory.mkdir(parents=True)
-        context = SaveContext(step=step, probe=probe, factories=self.factories())
+        context = SaveContext(step=step, probe=probe, factories=self.factories() if factories else {})
         said = self.backend().save(item, directory, context=context)
         assert isinstance(said, SavedItem), f"save() returned {short(said)}, not a SavedItem"
         metadata = strict_json.loads(strict_json.dumps(said.metadata))
         recorded = None if said.probe is None else strict_json.loads(strict_json.dumps(said.probe))
         return Saved(directory, files_in(directory), step, said, metadata, recorded)
 
-    def save_midway(self, directory: Path, *, probe: bool = True) -> Saved:
-        """Save a fresh item that has been used for half of its steps (at least one)."""
-        item, done = self.make_item(), max(1, self.steps // 2)
+    def save_midway(
+        self, directory: Path, *, probe: bool = True, factories: bool = True, grade: Grade = "complete"
+    ) -> Saved:
+        """Save a fresh item of the grade that has been used for half of its steps (at least one)."""
+        item = self.make_item() if grade == "complete" else self.lesser_items()[grade]()
+        done = max(1, self.steps // 2)
         self.outputs(item, done)
-        return self.save_to(directory, item, step=done, probe=probe)
+        return self.save_to(directory, item, step=done, probe=probe, factories=factories)
 
     def load_context(self, saved: Saved) -> LoadContext:
         """Return the context with which the store would load the item."""

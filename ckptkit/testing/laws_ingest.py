@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from ckptkit.backend import CheckContext, SavedItem, SupportsIngest
+from ckptkit.backend import GRADES, CheckContext, SavedItem, SupportsIngest
 from ckptkit.formats import strict_json
 from ckptkit.testing.hooks import BackendHooks, Saved
 from ckptkit.testing.outputs import short
@@ -51,14 +51,26 @@ class IngestLaws(BackendHooks):
         assert not problems, f"check() of adopted files: {problems}"
 
     def test_adopted_files_resume_as_exactly_as_they_say(self, tmp_path: Path) -> None:
-        """If ``describe`` grades them exact, all remaining outputs are equal after a load."""
+        """Whatever is adopted can be loaded; if ``describe`` grades it complete, all remaining outputs are equal."""
         self._need_ingest()
         saved = self.save_midway(tmp_path / "item")
         adopted = self._adopt(saved, tmp_path / "adopted")
-        if adopted.said.captured.grade != "complete":
-            pytest.skip(f"adopted files are graded {adopted.said.captured.grade}: {adopted.said.captured.reasons}")
-        expected = self.outputs(self.resume(saved, self.make_target()))
-        self.assert_same_outputs(expected, self.outputs(self.resume(adopted, self.make_target())), "adopted files")
+        actual = self.outputs(self.resume(adopted, self.make_target()))
+        if adopted.said.captured.grade == "complete":
+            expected = self.outputs(self.resume(saved, self.make_target()))
+            self.assert_same_outputs(expected, actual, "adopted files")
+
+    def test_adopted_files_claim_no_more_than_was_saved(self, tmp_path: Path) -> None:
+        """What was not captured at the save is in no file: ``describe`` grades no better, and names what is missing."""
+        self._need_ingest()
+        for grade in ("complete", *self.lesser_items()):
+            saved = self.save_midway(tmp_path / grade / "item", grade=grade)
+            said = self._adopt(saved, tmp_path / grade / "adopted").said.captured
+            before = saved.said.captured.grade
+            what = f"describe() of an item that was saved as {before}"
+            assert said.grade in GRADES, f"{what} grades it {said.grade!r}, which is not one of {GRADES}"
+            assert GRADES.index(said.grade) >= GRADES.index(before), f"{what} claims {said.grade}"
+            assert said.grade == "complete" or said.reasons, f"{what} grades it {said.grade} and does not say why"
 
     def _recognise(self, saved: Saved) -> dict[str, Path]:
         found = self.backend().recognise(saved.directory)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ckptkit.errors import CkptkitError
+from ckptkit.testing import generators
 from ckptkit.testing.hooks import BackendHooks, Saved
+from ckptkit.testing.outputs import same_output
 
 
 class ResumeLaws(BackendHooks):
@@ -31,13 +33,22 @@ class ResumeLaws(BackendHooks):
 
     @pytest.mark.parametrize("probe", [True, False], ids=["probe", "no probe"])
     def test_saving_does_not_disturb_the_live_item(self, tmp_path: Path, probe: bool) -> None:
-        """A run that is saved before every step gives the same outputs as one that is never saved."""
-        expected = self.outputs(self.make_item())
-        item, actual = self.make_item(), []
-        for step in range(self.steps):
-            self.save_to(tmp_path / f"step-{step}", item, step=step, probe=probe)
-            actual.append(self.advance(item))
-        self.assert_same_outputs(expected, actual, f"saved before every step, {probe=}")
+        """A run that is saved before every step does the same as one that is never saved, at every grade.
+
+        Equal are all outputs, and the random generators of the process: what else runs in it draws from them.
+        """
+        for grade, make in {"complete": self.make_item, **self.lesser_items()}.items():
+            with generators.seeded():
+                expected, untouched = self.outputs(make()), generators.states()
+            with generators.seeded():
+                item, actual = make(), []
+                for step in range(self.steps):
+                    self.save_to(tmp_path / f"{grade}-{step}", item, step=step, probe=probe)
+                    actual.append(self.advance(item))
+                drawn = [name for name, state in generators.states().items() if not same_output(untouched[name], state)]
+            what = f"saved before every step, {probe=}" + ("" if grade == "complete" else f", graded {grade}")
+            self.assert_same_outputs(expected, actual, what)
+            assert not drawn, f"{what}: the random generators of the process were used: {', '.join(drawn)}"
 
     def test_a_resumed_run_can_be_saved_and_resumed_again(self, tmp_path: Path) -> None:
         """Nothing is lost by being resumed: state goes through disk before every single step."""

@@ -3,14 +3,16 @@
 import contextlib
 import json
 import os
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tally import Tally, TallyBackend, read
 
-from ckptkit.backend import CheckContext, Fingerprint, LoadContext, Problem, Proof, SaveContext, SavedItem
-from ckptkit.errors import DamagedError
+from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.errors import BackendError, DamagedError
 
 
 class NeedsArguments(TallyBackend):
@@ -266,3 +268,56 @@ class DigestsAdvance(TallyBackend):
 class DigestsNothing(TallyBackend):
     def digests(self, item: Any, /) -> dict[str, str]:
         return {"stride": str(item.stride)}
+
+
+class RefusesWhatItSaved(TallyBackend):
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        if "listener" in read(directory):
+            raise BackendError("the listener is not what was saved")
+        return super().load(directory, target=target, context=context)
+
+
+class ReadsBackTheListener(TallyBackend):
+    def digests(self, item: Any, /) -> dict[str, str]:
+        parts = super().digests(item)
+        return parts if item.listener is None else parts | {"listener": str(item.listener)}
+
+
+class RemembersInMemory(TallyBackend):
+    saved: ClassVar[dict[str, dict[str, int]]] = {}
+
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        self.saved[str(directory)] = item.state()
+        return super().save(item, directory, context=context)
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        target = super().load(directory, target=target, context=context)
+        target.total = self.saved.get(str(directory), {}).get("total", 0)
+        return target
+
+    def digests(self, item: Any, /) -> dict[str, str]:
+        return {"count": str(item.count)}
+
+
+class NamesNoReasons(TallyBackend):
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        said = super().save(item, directory, context=context)
+        return replace(said, captured=Captured(said.captured.grade))
+
+
+class CannotDoWithoutFactories(TallyBackend):
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        if "tally" not in context.factories:
+            raise BackendError("give factories={'tally': ...}")
+        return super().save(item, directory, context=context)
+
+
+class DescribesBetterThanItSaved(TallyBackend):
+    def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
+        return replace(super().describe(directory, context=context), captured=Captured())
+
+
+class DrawsWhileItSaves(TallyBackend):
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        random.random()
+        return super().save(item, directory, context=context)

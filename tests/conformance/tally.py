@@ -1,27 +1,37 @@
 """A complete backend in pure Python that keeps every law of the conformance kit and has every power."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import CheckContext, Fingerprint, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 
 
 @dataclass
 class Tally:
-    """Counts in strides and remembers the sum; ``next`` returns both."""
+    """Counts in strides and remembers the sum; ``next`` returns both.
+
+    ``listener`` is an object of the user's that no file can hold: it begins anew.
+    """
 
     stride: int = 3
     count: int = 0
     total: int = 0
+    listener: Counter[int] | None = None
 
     def next(self) -> tuple[int, int]:
         self.count += self.stride
         self.total += self.count
+        if self.listener is not None:
+            self.listener[self.count] += 1
         return self.count, self.total
+
+    def state(self) -> dict[str, int]:
+        return {"stride": self.stride, "count": self.count, "total": self.total}
 
 
 def read(directory: Path) -> dict[str, int]:
@@ -29,9 +39,14 @@ def read(directory: Path) -> dict[str, int]:
         state = strict_json.load(directory / "tally.json")
     except OSError as error:
         raise DamagedError(f"tally.json: {error.strerror}") from error
-    if not isinstance(state, dict) or state.keys() != {"stride", "count", "total"}:
+    known = {"stride", "count", "total"}
+    if not isinstance(state, dict) or state.keys() - {"listener"} != known:
         raise DamagedError("tally.json: does not hold stride, count and total")
     return state
+
+
+def captured_of(state: Mapping[str, int]) -> Captured:
+    return Captured("partial", ["the listener is not saved"]) if "listener" in state else Captured()
 
 
 class TallyBackend:
@@ -46,10 +61,11 @@ class TallyBackend:
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         if not self.can_save(item):
             raise BackendError(f"a {type(item).__name__} is not a Tally")
-        (directory / "tally.json").write_bytes(strict_json.dumps(vars(item)) + b"\n")
-        following = list(Tally(**vars(item)).next())
+        state = item.state() | ({} if item.listener is None else {"listener": 0})
+        (directory / "tally.json").write_bytes(strict_json.dumps(state) + b"\n")
+        following = list(Tally(**item.state()).next())
         probe = {"next": following, "digests": self.digests(item)} if context.probe else None
-        return SavedItem(metadata={"count": item.count}, counters={"count": item.count}, probe=probe)
+        return SavedItem({"count": item.count}, None, {"count": item.count}, captured_of(state), probe=probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         state = read(directory)
@@ -81,13 +97,14 @@ class TallyBackend:
         return {"tally.json": path / "tally.json"}
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
-        return SavedItem(counters={"count": read(directory)["count"]})
+        state = read(directory)
+        return SavedItem(counters={"count": state["count"]}, captured=captured_of(state))
 
     def estimate_bytes(self, item: Any, /) -> int:
         return 64
 
     def snapshot(self, item: Any, /) -> Tally:
-        return Tally(**vars(item))
+        return Tally(**item.state(), listener=None if item.listener is None else Counter())
 
     def fingerprint(self, item: Any, /) -> Fingerprint:
         return Fingerprint(f"stride {item.stride}")

@@ -50,6 +50,7 @@ print(json.dumps(result))
 
 
 def install(folder: Path, code: str, name: str = "stranger", *, metadata: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}_backend.py").write_text(code)
     info = folder / f"{name}_backend-1.0.dist-info"
     info.mkdir(parents=True)

@@ -1,0 +1,67 @@
+"""Laws of what a grade promises: whatever was saved comes back in a new process, and each missing piece has a name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ckptkit.backend import GRADES, Captured, Grade
+from ckptkit.testing.elsewhere import Case, resume_in_a_new_process
+from ckptkit.testing.hooks import BackendHooks
+from ckptkit.testing.outputs import fingerprint, short
+
+
+class RestoreLaws(BackendHooks):
+    """For ``make_item`` and for each of ``lesser_items``, saved with factories and without."""
+
+    def test_whatever_was_saved_is_put_back_in_a_new_process(self, tmp_path: Path) -> None:
+        """A save that was accepted can be resumed from, at every grade: nothing known to be missing refuses it.
+
+        What is compared after the load is what the store compares: the parts in ``probe["digests"]``. Of a complete
+        item all remaining outputs are equal as well.
+        """
+        cases = self._cases(tmp_path)
+        remaining = self._remaining()
+        for case, answer in zip(cases, resume_in_a_new_process(self, cases, tmp_path), strict=True):
+            what = f"{case.name}: saved as {case.saved.said.captured.grade}, in a new process"
+            assert answer.error is None, f"{what}: {answer.error}"
+            assert not answer.changed, (
+                f"{what}: read-back refuses it, {', '.join(answer.changed)} is not what was saved"
+            )
+            if case.grade == case.saved.said.captured.grade == "complete" and self._comparable:
+                pairs = enumerate(zip(remaining, answer.outputs, strict=True), start=1)
+                differs = [place for place, (one, other) in pairs if one != other]
+                assert not differs, f"{what}: output {differs[0]} of {len(remaining)} differs"
+
+    def test_every_grade_but_complete_names_what_is_missing(self, tmp_path: Path) -> None:
+        """One reason for each missing piece, one line each; ``complete`` needs none."""
+        for case in self._cases(tmp_path):
+            captured = case.saved.said.captured
+            if case.grade != "complete" and case.factories:  # without them a backend may know less
+                given = f"{case.name} is graded {captured.grade} ({'; '.join(captured.reasons)})"
+                assert captured.grade == case.grade, given
+            self.assert_names_what_is_missing(captured, case.name)
+
+    def assert_names_what_is_missing(self, captured: Captured, what: str) -> None:
+        """Fail unless the grade is one of the five, and all but ``complete`` have a line for each missing piece."""
+        assert captured.grade in GRADES, f"{what}: {captured.grade!r} is not one of {GRADES}"
+        bad = [r for r in captured.reasons if not isinstance(r, str) or len(r.splitlines()) != 1]
+        assert not bad, f"{what}: reasons are one line of text each: {short(bad)}"
+        assert captured.grade == "complete" or captured.reasons, f"{what}: is {captured.grade} and does not say why"
+
+    @property
+    def _comparable(self) -> bool:
+        """Whether outputs are compared as they are, which is all that another process can do."""
+        return type(self).same is BackendHooks.same
+
+    def _cases(self, place: Path) -> list[Case]:
+        lesser: Mapping[Grade, object] = self.lesser_items()
+        cases = []
+        for grade in ("complete", *(g for g in GRADES if g in lesser)):
+            for factories in (True, False) if self.factories() else (True,):
+                name = f"{grade} item" + ("" if factories else " without factories")
+                folder = place / name.replace(" ", "-")
+                cases.append(Case(name, grade, factories, self.save_midway(folder, factories=factories, grade=grade)))
+        return cases
+
+    def _remaining(self) -> list[str]:
+        done = max(1, self.steps // 2)
+        return [fingerprint(output) for output in self.outputs(self.make_item(), done + self.steps)[done:]]
