@@ -150,6 +150,9 @@ class SavedItem:
         ambient: the item is state of the whole process (global random generators; the live object has an attribute
             ``ambient = True`` as well, so that the store knows beforehand): captured first and last at save,
             put back after every other item at restore.
+        draws: what in the item draws from the random generators of the process while it trains (``model.drop draws in
+            training``); empty where nothing is known to. Where no ambient item is saved beside it, the core names this
+            as a missing piece of the item.
         boundary: ``{"kind", "requested_at", "saved_at"}`` where the item knows at which boundary of the training it was
             taken (``kind``: ``step``, ``rollout``, ``episode``, ``epoch``, ``accumulation``); the checkpoint's own
             where the caller of the store gave none.
@@ -162,6 +165,7 @@ class SavedItem:
     hazards: Sequence[str] = ()
     probe: Mapping[str, Any] | None = None
     ambient: bool = False
+    draws: str = ""
     boundary: Mapping[str, Any] | None = None
 
 

@@ -5,12 +5,21 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ckptkit import registry
-from ckptkit.backend import Backend, CheckContext, SaveContext, SavedItem, SupportsEstimate, SupportsIngest
+from ckptkit.backend import (
+    GRADES,
+    Backend,
+    Captured,
+    CheckContext,
+    SaveContext,
+    SavedItem,
+    SupportsEstimate,
+    SupportsIngest,
+)
 from ckptkit.digest import digest_file
 from ckptkit.errors import (
     BackendError,
@@ -137,9 +146,12 @@ def write(
     """
     ordered = sorted(sources, key=lambda source: not source.ambient)
     entries: dict[str, dict[str, Any]] = {}
+    ambient = False
     for source in ordered:
         item_folder = folder / source.name
         saved = _write_one(source, item_folder, step, probe)
+        ambient = ambient or saved.ambient
+        saved = saved if ambient or not saved.draws else _without_generators(saved)
         prefix = f"{source.name}/"
         files = _files(item_folder, prefix, algorithm, on_bytes)
         entries[source.name] = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
@@ -174,6 +186,13 @@ def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedIt
         if not isinstance(saved, SavedItem):
             raise TypeError(f"it returned a {type(saved).__name__}, not a SavedItem")
         return saved
+
+
+def _without_generators(saved: SavedItem) -> SavedItem:
+    """Return the item as it is in a set without the generators that it draws from: a known piece is missing."""
+    reason = f"{saved.draws}, and the random generators of the process are not in the checkpoint: save a GlobalRng too"
+    grade = max("partial", saved.captured.grade, key=GRADES.index)
+    return replace(saved, captured=Captured(grade, [*saved.captured.reasons, reason]))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from ckptkit.errors import DamagedError, NewerFormatError
 from ckptkit.formats import strict_json
-from ckptkit_numpy.rules import as_integer, is_leaf, label, shown
+from ckptkit.formats.generator_states import as_integer, is_leaf, label, shown
 from ckptkit_numpy.trees import leaves, tree_faults
 
 FILE_NAME = "rng.json"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError, BackendUnavailableError
-from ckptkit_numpy.rules import BIT_GENERATORS, leaf_kind, torch_bytes
+from ckptkit.formats.generator_states import BIT_GENERATORS, leaf_kind, torch_bytes
 
 _SPAWN_IN_PLACE = 100_000  # at most; NumPy makes a child for each, 0.7 s for these
 _SPAWN_CHUNK = 1000

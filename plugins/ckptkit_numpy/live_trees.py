@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError
+from ckptkit.formats.generator_states import leaf_kind
 from ckptkit_numpy import live
-from ckptkit_numpy.rules import leaf_kind
 from ckptkit_numpy.trees import Path, at, first_difference, leaves, mapped, nodes, place
 
 _MAX_DEPTH = 24  # the file is read back with at most 32 levels, and a leaf has some of its own

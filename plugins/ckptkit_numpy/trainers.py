@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ckptkit.formats.generator_states import leaf_kind
 from ckptkit.pieces import Piece, Trainer
-from ckptkit_numpy.rules import leaf_kind
 from ckptkit_numpy.trees import leaves
 
 DUMPED = Trainer(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ckptkit_numpy.rules import is_leaf, label, leaf_faults, leaf_kind, shown
+from ckptkit.formats.generator_states import is_leaf, label, leaf_faults, leaf_kind, shown
 
 Path = tuple[str | int, ...]
 

@@ -12,6 +12,8 @@ from ckptkit.problem import Problem
 from ckptkit_safetensors import best, check, ingest, layouts, policy
 from ckptkit_safetensors.capture import Snapshot
 
+_MOST_REASONS = 20
+
 
 class SafetensorsBackend:
     """Saves a ``Policy``, a ``torch.nn.Module``, or a flat dict of torch tensors and NumPy arrays.
@@ -25,7 +27,7 @@ class SafetensorsBackend:
     """
 
     name: ClassVar[str] = "safetensors"
-    format_version: ClassVar[int] = 1
+    format_version: ClassVar[int] = 2
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the item is one of those, or a snapshot of one."""
@@ -53,16 +55,14 @@ class SafetensorsBackend:
             digests = probe.digests_of(captured)
             if digests != probe.digests_of(restore.read(directory, layouts.find(directory, _listed(directory)))):
                 raise BackendError("the files do not hold what was saved", hint="do not train while a save runs")
-            proof = {"digests": digests, "output": captured.output}
-        grade = Captured()
-        if captured.trains and "optimizer" not in captured.states:
-            grade = Captured("weights-only", ["the item has no optimizer"])
+            proof = probe.record(digests, captured.output)
         return SavedItem(
             _metadata(captured, components),
             step=context.step,
-            captured=grade,
+            captured=_grade(captured),
             hazards=captured.hazards,
             probe=proof,
+            draws=captured.draws,
         )
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
@@ -151,9 +151,11 @@ class SafetensorsBackend:
         from ckptkit_safetensors.states import bytes_of
 
         captured = capture(item)
-        sets = [part for part in (captured.model, captured.ema, captured.gradients) if part is not None]
+        held = captured.modules.tensors if captured.modules is not None else None
+        sets = [part for part in (captured.model, captured.ema, captured.gradients, held) if part is not None]
         names = sum(len(part.tensors) for part in sets)
-        text = sum(len(strict_json.dumps(value)) for value in captured.configs.values())
+        said = [captured.modules.record] if captured.modules is not None else []
+        text = sum(len(strict_json.dumps(value)) for value in [*captured.configs.values(), *said])
         return sum(part.nbytes() for part in sets) + bytes_of(captured.states) + text + 400 * names + 16384
 
     def snapshot(self, item: Any, /) -> Snapshot:
@@ -166,10 +168,21 @@ class SafetensorsBackend:
         return captured.copied()
 
 
+def _grade(captured: Snapshot) -> Captured:
+    reasons = list(captured.modules.reasons) if captured.modules is not None else []
+    if len(reasons) > _MOST_REASONS:
+        reasons[_MOST_REASONS - 1 :] = [f"and {len(reasons) - _MOST_REASONS + 1} more attributes"]
+    if captured.trains and "optimizer" not in captured.states:
+        return Captured("partial" if reasons else "weights-only", ["the item has no optimizer", *reasons])
+    return Captured("partial" if reasons else "complete", reasons)
+
+
 def _write(captured: Snapshot, directory: Path, step: int) -> dict[str, str]:
     from ckptkit_safetensors import states, tensors
 
     sets = {"ema": captured.ema, "gradients": captured.gradients}
+    if captured.modules is not None and captured.modules.tensors.tensors:
+        sets["module_tensors"] = captured.modules.tensors
     present = ["model", *(name for name, part in sets.items() if part is not None), *captured.states, *captured.configs]
     components = {part: layouts.FILES[part] for part in present}
     for part, value in captured.configs.items():
@@ -183,6 +196,9 @@ def _write(captured: Snapshot, directory: Path, step: int) -> dict[str, str]:
     if captured.example is not None:
         components["probe_input"] = layouts.PROBE_INPUT
         tensors.write(directory / layouts.PROBE_INPUT, captured.example)
+    if captured.modules is not None:
+        components["modules"] = layouts.FILES["modules"]
+        (directory / components["modules"]).write_bytes(strict_json.dumps(captured.modules.record))
     record = {**captured.record, "step": step, "components": components}
     tensors.write(directory / layouts.MODEL, captured.model, record)
     return components

@@ -6,8 +6,10 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError, UsageError
 from ckptkit.formats import strict_json
+from ckptkit_safetensors.draws import drawing
 from ckptkit_safetensors.frameworks import need
-from ckptkit_safetensors.policy import Policy, is_module, is_tensor_dict
+from ckptkit_safetensors.modules import ModuleState, capture_modules
+from ckptkit_safetensors.policy import Policy, is_module, is_tensor, is_tensor_dict
 from ckptkit_safetensors.tensors import TensorSet, collect, describe
 
 CONFIGS = ("preprocessor", "postprocessor", "extra")
@@ -26,7 +28,9 @@ class Snapshot:
         states: ``state_dict`` of optimizer, scheduler and scaler, those that the item has.
         configs: JSON values of preprocessor, postprocessor and extra, those that the item has.
         record: what a load compares before it puts anything back: classes, and the parameters of the optimizer.
+        modules: what the modules hold beside parameters and buffers; None for a dict of tensors.
         hazards: one line each.
+        draws: which module draws from the generators of the process while it trains, if one is known to.
         trains: whether some parameter of the model is trained.
         example: tensors of the example input, by position ("0", "1") or keyword.
         output: digest of the model's output on it, or why there is none.
@@ -39,7 +43,9 @@ class Snapshot:
     states: dict[str, Any] = field(default_factory=dict)
     configs: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+    modules: ModuleState | None = None
     hazards: list[str] = field(default_factory=list)
+    draws: str = ""
     trains: bool = False
     example: TensorSet | None = None
     output: Mapping[str, Any] | None = None
@@ -54,7 +60,9 @@ class Snapshot:
             states={name: portable(state, copy=True) for name, state in self.states.items()},
             configs=self.configs,
             record=self.record,
+            modules=self.modules and self.modules.copied(),
             hazards=self.hazards,
+            draws=self.draws,
             trains=self.trains,
             example=self.example and self.example.copied(),
             output=self.output,
@@ -92,7 +100,9 @@ def capture(item: Any) -> Snapshot:
         return item
     kind, policy = as_policy(item)
     model = collect(tensors_of(policy.model), "model")
-    captured = Snapshot(kind=kind, model=model, hazards=hazards_of(policy.model))
+    captured = Snapshot(kind=kind, model=model)
+    if kind != "tensors":
+        captured.modules = capture_modules(policy)
     captured.trains = kind != "tensors" and any(p.requires_grad for p in parameters_of(policy.model).values())
     captured.record = {"kind": kind, "model": class_of(policy.model)}
     if policy.ema is not None:
@@ -105,6 +115,7 @@ def capture(item: Any) -> Snapshot:
             captured.record[name] = class_of(part)
     if policy.optimizer is not None:
         captured.record["parameters"] = _named_groups(policy)
+        captured.draws = drawing(policy.model)
     for name in CONFIGS:
         value = getattr(policy, name)
         if value is not None:
@@ -115,11 +126,10 @@ def capture(item: Any) -> Snapshot:
 
 
 def tensors_of(part: Any) -> Mapping[str, Any]:
-    """Return the named tensors of a module (its ``state_dict``) or of a dict of tensors."""
+    """Return the named tensors of a module (those of its ``state_dict``) or of a dict of tensors."""
     if not is_module(part):
         return dict(part)
-    state: Mapping[str, Any] = part.state_dict()
-    return state
+    return {name: value for name, value in part.state_dict().items() if is_tensor(value)}
 
 
 def parameters_of(model: Any) -> dict[str, Any]:
@@ -132,15 +142,6 @@ def parameters_of(model: Any) -> dict[str, Any]:
 def class_of(part: Any) -> str:
     """Return ``module.QualifiedName`` of the object's class."""
     return f"{type(part).__module__}.{type(part).__qualname__}"
-
-
-def hazards_of(model: Any) -> list[str]:
-    """Return what a module holds that its ``state_dict`` leaves out."""
-    if not is_module(model):
-        return []
-    kept = set(model.state_dict(keep_vars=True))
-    lost = sorted(name for name, _ in model.named_buffers() if name not in kept)
-    return [f"buffer {name!r} is not persistent: it is not saved and starts anew" for name in lost]
 
 
 def portable(value: Any, *, copy: bool = False) -> Any:

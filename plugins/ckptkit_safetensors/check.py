@@ -14,6 +14,7 @@ from ckptkit.formats.torch_files import check_torch_file
 from ckptkit.problem import Problem
 from ckptkit_safetensors import layouts
 from ckptkit_safetensors.header import Header, HeaderError, read_header
+from ckptkit_safetensors.modules import MAX_DEPTH
 from ckptkit_safetensors.tensors import read_record
 
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -87,7 +88,9 @@ def _pickle(path: Path, name: str) -> Iterator[Problem]:
 
 def _json(path: Path, name: str) -> Iterator[Problem]:
     try:
-        content = strict_json.load(path)
+        content = strict_json.load(
+            path, max_depth=MAX_DEPTH if name == layouts.FILES["modules"] else strict_json.MAX_DEPTH
+        )
     except DamagedError as error:
         reason = error.message.removeprefix(f"{path.name}: ")
         severe = name in layouts.FILES.values() or not _python_reads(path)

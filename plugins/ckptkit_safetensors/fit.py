@@ -96,13 +96,14 @@ def fit_class(part: str, recorded: object, target: Any) -> None:
     Where in its package a class lives may change between versions; package and name may not.
     """
     now = class_of(target)
-    if isinstance(recorded, str) and _short(recorded) != _short(now):
+    if isinstance(recorded, str) and not _one_class(recorded, now):
         message = f"{part}: the checkpoint was saved from {recorded}, the target is a {now}"
         raise BackendError(message, hint=f"build the same {part} as the run that saved it")
 
 
-def _short(name: str) -> tuple[str, str]:
-    return name.partition(".")[0], name.rpartition(".")[2]
+def _one_class(saved: str, now: str) -> bool:
+    packages = {saved.partition(".")[0], now.partition(".")[0]}  # a script is `__main__` when it runs, else a module
+    return saved.rpartition(".")[2] == now.rpartition(".")[2] and (len(packages) == 1 or "__main__" in packages)
 
 
 def fit_keys(part: str, state: Any, target: Any) -> None:
@@ -118,7 +119,7 @@ def fit_keys(part: str, state: Any, target: Any) -> None:
         raise BackendError(f"{part}: {_listed('fields differ from those of the target', differing)}", hint=hint)
 
 
-def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimizer: Any) -> None:
+def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimizer: Any) -> list[list[Any]]:
     """Check that every parameter gets its own state back.
 
     Args:
@@ -127,20 +128,28 @@ def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimize
         model: the target model, for the names.
         optimizer: the target optimizer.
 
+    Returns:
+        By group of the saved state, the parameters that the target's group lacks: the run added them on its way, to
+        a group or as a new one.
+
     Raises:
         BackendError: other groups, another order, other shapes, or options that belong to another optimizer.
     """
     names = {id(value): name for name, value in tensors_with_identity(model)}
     now = [[[names.get(id(p)), *_as_json(p)] for p in group["params"]] for group in optimizer.param_groups]
     counts = [len(group["params"]) for group in state["param_groups"]]
-    if counts != [len(group) for group in now]:
+    added = _added(groups, now, model) if groups is not None else None
+    if added is None and counts != [len(group) for group in now]:
         message = f"optimizer: saved with {counts} parameters per group, the target has {[len(g) for g in now]}"
         raise BackendError(message, hint="build the optimizer over the same parameters and groups")
-    if groups is not None:
+    if added is None and groups is not None:
         _fit_order(groups, now)
-    else:
+    elif groups is None:
         _fit_options(state["param_groups"], optimizer)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    own = [list(group["params"]) for group in optimizer.param_groups]
+    own += [[] for _ in range(len(counts) - len(own))]
+    added = added or [[] for _ in own]
+    parameters = [p for have, more in zip(own, added, strict=True) for p in [*have, *more]]
     places = [place for group in state["param_groups"] for place in group["params"]]
     for place, parameter in zip(places, parameters, strict=True):
         for key, value in state["state"].get(place, {}).items():
@@ -148,6 +157,24 @@ def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimize
                 shapes = f"{tuple(value.shape)}, the parameter of the target {tuple(parameter.shape)}"
                 name = names.get(id(parameter), place)
                 raise BackendError(f"optimizer: {key!r} of parameter {name!r} has shape {shapes}")
+    return added
+
+
+def _added(groups: Any, now: list[list[list[Any]]], model: Any) -> list[list[Any]] | None:
+    """Return, by saved group, the parameters that came to the target's groups later; None if that is not all."""
+    if not isinstance(groups, list) or len(groups) < len(now) or groups == now:
+        return None
+    heads = [*now, *([] for _ in range(len(groups) - len(now)))]
+    if any(group[: len(head)] != head for group, head in zip(groups, heads, strict=True)):
+        return None
+    rest = [group[len(head) :] for group, head in zip(groups, heads, strict=True)]
+    own = dict(tensors_with_identity(model))
+    taken = {entry[0] for head in now for entry in head}
+    for entry in (entry for group in rest for entry in group):
+        if entry[0] not in own or entry[0] in taken or entry[1:] != _as_json(own[entry[0]]):
+            return None
+        taken.add(entry[0])
+    return [[own[entry[0]] for entry in group] for group in rest]
 
 
 def _as_json(parameter: Any) -> list[Any]:

@@ -20,6 +20,8 @@ FILES = {
     "preprocessor": "preprocessor_config.json",
     "postprocessor": "postprocessor_config.json",
     "extra": "extra.json",
+    "modules": "module_state.json",
+    "module_tensors": "module_state.safetensors",
 }
 """The names that ``save`` gives: those of the seed's ``checkpoint-N/``, and more of the same style."""
 

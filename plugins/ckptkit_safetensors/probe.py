@@ -25,8 +25,20 @@ def digests_of(parts: Snapshot | restore.Stored) -> dict[str, str]:
         result["ema"] = digest_tensors(parts.ema)
     if parts.gradients is not None:
         result["gradients"] = digest_tensors(parts.gradients)
+    if parts.modules is not None:
+        result["modules"] = parts.modules.digest()
     result |= {name: digest_state(portable(state)) for name, state in parts.states.items()}
     return result | {name: digest_state(value) for name, value in parts.configs.items()}
+
+
+def record(digests: Mapping[str, str], output: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the proof of an item.
+
+    The digest of what modules hold stands apart: a newer version of a library may hold an attribute more, which is no
+    reason to refuse a restore. A load itself looks whether every piece of the checkpoint arrived.
+    """
+    parts = {part: digest for part, digest in digests.items() if part != "modules"}
+    return {"digests": parts, "output": output, **({"modules": digests["modules"]} if "modules" in digests else {})}
 
 
 def observe(captured: Snapshot, item: Any) -> None:
@@ -85,7 +97,8 @@ def prove(directory: Path, context: LoadContext) -> Proof:
         return Proof("unproven", "no proof was recorded at save")
     layout = layouts.find(directory, context.files)
     stored = restore.read(directory, layout)
-    different = _different(recorded, digests_of(stored))
+    modules = {"modules": probe["modules"]} if "modules" in probe else {}
+    different = _different({**recorded, **modules}, digests_of(stored))
     if different:
         return Proof("differs", f"{', '.join(different)}: not what was saved")
     if stored.record.get("kind") == "tensors":

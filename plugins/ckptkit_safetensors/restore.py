@@ -1,6 +1,6 @@
 """Puts saved state into live objects: everything is compared first, and taken back if anything still fails."""
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -9,10 +9,11 @@ from typing import Any
 
 from ckptkit.errors import BackendError, CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit_safetensors import fit, states, tensors
+from ckptkit_safetensors import fit, modules_restore, states, tensors
 from ckptkit_safetensors.capture import CONFIGS, STATES, as_policy, parameters_of, tensors_of
 from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.layouts import Layout
+from ckptkit_safetensors.modules import ModuleState, capture_modules, differences
 from ckptkit_safetensors.policy import Policy, is_module
 from ckptkit_safetensors.tensors import TensorSet, is_array
 
@@ -30,6 +31,7 @@ class Stored:
     gradients: TensorSet | None = None
     states: dict[str, Any] = field(default_factory=dict)
     configs: dict[str, Any] = field(default_factory=dict)
+    modules: ModuleState | None = None
 
     def plain(self) -> Any:
         """Return everything without any object of ours: see ``SafetensorsBackend.load`` with no target."""
@@ -47,7 +49,7 @@ class Stored:
 def read(directory: Path, layout: Layout) -> Stored:
     """Read all parts; raises DamagedError or UnsafeContentError, naming the file."""
     model, record = tensors.read([directory / name for name in layout.model])
-    stored = Stored(model, record)
+    stored = Stored(model, record, modules=modules_restore.read(directory, layout.parts))
     for part, name in layout.parts.items():
         path = directory / name
         if part == "ema":
@@ -70,16 +72,25 @@ def put(stored: Stored, target: Any) -> None:
         BackendError: it does not fit; the target is unchanged.
     """
     kind, policy = as_policy(target)
-    parts = [(policy.model, fit.fit_tensors(stored.model, tensors_of(policy.model), "model"))]
+    late = [*_late_buffers(stored.model, policy.model), *_late_buffers(stored.ema, policy.ema)]
+    parts = [(policy.model, fit.fit_tensors(stored.model, _with(late, policy.model), "model"))]
     actions: list[Action] = []
     if kind == "policy":
         _same_parts(stored, policy)
         actions = [*_states(stored, policy), *_configs(stored, policy)]
         if stored.ema is not None:
-            parts.append((policy.ema, fit.fit_tensors(stored.ema, tensors_of(policy.ema), "ema")))
+            parts.append((policy.ema, fit.fit_tensors(stored.ema, _with(late, policy.ema), "ema")))
         actions.append(_gradients(stored.gradients, policy.model))
-    revocable = any(_loads_itself(part) for part, _ in parts)
-    actions += [_model(values, part, revocable=revocable) for part, values in parts]
+    actions += [modules_restore.set_entry(own, name, value) for _, _, own, name, value in late]
+    # From a whole policy a bare module takes the weights only.
+    modules = stored.modules if kind == stored.record.get("kind", kind) or kind == "policy" else None
+    revocable = modules is not None or any(_loads_itself(part) for part, _ in parts)
+    for name, (part, values) in zip(("model", "ema"), parts, strict=False):
+        if is_module(part):
+            values |= modules_restore.extra_entries(modules, policy, name)
+        actions.append(_model(values, part, revocable=revocable))
+    if modules is not None:
+        actions.append(_all(modules_restore.plan(modules, policy), lambda: _arrived(modules, policy)))
     undo: list[Callable[[], None]] = []
     try:
         for action in actions:
@@ -90,6 +101,50 @@ def put(stored: Stored, target: Any) -> None:
         if isinstance(error, CkptkitError) or not isinstance(error, Exception):
             raise
         raise BackendError(f"the state was refused by the target ({error}); it is as it was before") from error
+
+
+def _late_buffers(saved: TensorSet | None, part: Any) -> list[tuple[Any, str, dict[str, Any], str, Any]]:
+    """Return an empty tensor for each buffer that the saved module had filled, and the target has as None yet."""
+    if saved is None or not is_module(part):
+        return []
+    modules, found = dict(part.named_modules()), []
+    device = next((p.device for p in part.parameters()), "cpu")
+    for full in saved.names():
+        path, _, name = full.rpartition(".")
+        own = modules[path]._buffers if path in modules else {}
+        if name in own and own[name] is None and not is_array(saved[full]):
+            found.append((part, full, own, name, need("torch").empty_like(saved[full], device=device)))
+    return found
+
+
+def _with(late: Sequence[tuple[Any, str, dict[str, Any], str, Any]], part: Any) -> dict[str, Any]:
+    return {**tensors_of(part), **{full: value for owner, full, _, _, value in late if owner is part}}
+
+
+def _all(writes: Sequence[Action], then: Callable[[], None]) -> Action:
+    """Return one action of many: they are all taken back where one of them, or what comes then, fails."""
+
+    def act() -> Callable[[], None]:
+        done: list[Callable[[], None]] = []
+
+        def undo() -> None:
+            for step in reversed(done):
+                step()
+
+        with _undone(undo):
+            done.extend(write() for write in writes)
+            then()
+        return undo
+
+    return act
+
+
+def _arrived(modules: ModuleState, policy: Policy) -> None:
+    lost = differences(modules, capture_modules(policy))
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        hint = "a property or a hook of the module changes it; restore into the bare module takes the weights only"
+        raise BackendError(f"{lost[0]}: is not what was put there{more}", hint=hint)
 
 
 def _same_parts(stored: Stored, policy: Policy) -> None:
@@ -114,8 +169,8 @@ def _states(stored: Stored, policy: Policy) -> list[Action]:
         target = getattr(policy, part)
         fit.fit_class(part, record.get(part), target)
         if part == "optimizer":
-            fit.fit_optimizer(state, record.get("parameters"), policy.model, target)
-            actions.append(_optimizer(target, state))
+            added = fit.fit_optimizer(state, record.get("parameters"), policy.model, target)
+            actions.append(_optimizer(target, state, added))
         else:
             fit.fit_keys(part, state, target)
             actions.append(_simple_state(target, state))
@@ -124,19 +179,33 @@ def _states(stored: Stored, policy: Policy) -> list[Action]:
     return actions
 
 
-def _optimizer(optimizer: Any, state: Any) -> Action:
+def _optimizer(optimizer: Any, state: Any, added: Sequence[Sequence[Any]]) -> Action:
     def act() -> Callable[[], None]:
         before = {"state": optimizer.state, "param_groups": optimizer.param_groups}
+        counts = [len(group["params"]) for group in optimizer.param_groups]
 
         def undo() -> None:
+            del before["param_groups"][len(counts) :]
+            for group, count in zip(before["param_groups"], counts, strict=True):
+                del group["params"][count:]
             optimizer.__setstate__(before)
 
         with _undone(undo):
+            _extend(optimizer, state["param_groups"], added)
             optimizer.load_state_dict(state)
             _undo_casts(optimizer, state)
         return undo
 
     return act
+
+
+def _extend(optimizer: Any, saved: Sequence[Any], added: Sequence[Sequence[Any]]) -> None:
+    """Give the optimizer the parameters that the run gave it on its way (``add_param_group``, or by hand)."""
+    for index, parameters in enumerate(added):
+        if index < len(optimizer.param_groups):
+            optimizer.param_groups[index]["params"].extend(parameters)
+        else:
+            optimizer.add_param_group({**saved[index], "params": list(parameters)})
 
 
 def _undo_casts(optimizer: Any, state: Any) -> None:

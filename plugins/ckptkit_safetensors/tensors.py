@@ -23,9 +23,13 @@ _TORCH = {
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
     "float8_e4m3fn": "F8_E4M3", "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2": "F8_E5M2",
-    "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
+    "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0", "float4_e2m1fn_x2": "F4",
+    "complex128": "C128", "complex32": "C32",
 }  # fmt: skip
-_NUMPY = {name: dtype for name, dtype in _TORCH.items() if not name.startswith(("bfloat", "float8"))}
+_NUMPY = {n: d for n, d in _TORCH.items() if not n.startswith(("bfloat", "float8", "float4")) and n != "complex32"}
+_IN_PAIRS = ("C128", "C32")
+"""Complex dtypes that the format has no name for: they are stored as real and imaginary parts, a last axis of two."""
+_REAL = ("F64", "F16")
 _PLAIN = {("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("numpy", "ndarray"), ("numpy", "memmap")}
 
 
@@ -105,28 +109,28 @@ def _refuse(name: str, value: Any, what: str) -> None:
         check_name(name)
     except HeaderError as error:
         raise BackendError(f"{what}: cannot be saved, {error}", hint="rename it") from error
-    kind = type(value)
-    if (
-        kind.__module__,
-        kind.__name__,
-    ) not in _PLAIN:  # subclasses carry more than their elements: masks, scales, shards
-        hint = "only plain tensors and arrays are saved; convert it, or put JSON values into Policy.extra"
-        raise BackendError(f"{where} is a {kind.__module__}.{kind.__qualname__}, not a plain tensor", hint=hint)
-    if is_array(value):
-        if value.dtype.name not in _NUMPY:
-            raise BackendError(f"{where} has dtype {value.dtype}, which safetensors cannot hold", hint="convert it")
-        return
-    reason = None
-    if value.is_quantized:
-        reason = "is quantized"
-    elif str(value.layout) != "torch.strided":
-        reason = f"is sparse ({value.layout})"
-    elif value.device.type == "meta":
-        reason = "is on the meta device and has no values"
-    elif str(value.dtype).removeprefix("torch.") not in _TORCH:
-        reason = f"has dtype {value.dtype}, which safetensors cannot hold"
+    reason = why_not(value)
     if reason is not None:
-        raise BackendError(f"{where} {reason}", hint="convert it to a dense tensor of a plain dtype before saving")
+        hint = "only plain dense tensors and arrays are saved; convert it, or put JSON values into Policy.extra"
+        raise BackendError(f"{where} {reason}", hint=hint)
+
+
+def why_not(value: Any) -> str | None:
+    """Return why a value cannot be written as a tensor or array, or None."""
+    kind = type(value)
+    if (kind.__module__, kind.__name__) not in _PLAIN:  # subclasses carry more than their elements: masks, scales
+        return f"is a {kind.__module__}.{kind.__qualname__}, not a plain tensor"
+    if is_array(value):
+        return None if value.dtype.name in _NUMPY else f"has dtype {value.dtype}, which safetensors cannot hold"
+    if value.is_quantized:
+        return "is quantized"
+    if str(value.layout) != "torch.strided":
+        return f"is sparse ({value.layout})"
+    if value.device.type == "meta":
+        return "is on the meta device and has no values"
+    if str(value.dtype).removeprefix("torch.") not in _TORCH:
+        return f"has dtype {value.dtype}, which safetensors cannot hold"
+    return None
 
 
 def _identity(value: Any) -> Any:
@@ -152,7 +156,14 @@ def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = Non
         BackendError: the library refuses.
         OSError: it cannot be written.
     """
-    text = json.dumps({**(record or {}), "aliases": tensors.aliases, "arrays": tensors.arrays}, sort_keys=True)
+    pairs = [name for name, value in tensors.tensors.items() if describe(value)[1] in _IN_PAIRS]
+    note = {
+        **(record or {}),
+        "aliases": tensors.aliases,
+        "arrays": tensors.arrays,
+        **({"pairs": pairs} if pairs else {}),
+    }
+    text = json.dumps(note, sort_keys=True)
     if len(text) + sum(len(name) + 120 for name in tensors.tensors) > MAX_HEADER:
         raise BackendError(f"{path.name}: too many tensors for one file ({len(tensors.tensors)})")
     with path.open("xb") as stream:
@@ -175,10 +186,11 @@ def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = Non
 
 def _plain_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
     np = need("numpy")
-    return {
+    plain = {
         name: np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).reshape(value.shape)
         for name, value in arrays.items()
     }
+    return {name: _as_pairs(value) for name, value in plain.items()}
 
 
 def _plain_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,8 +208,21 @@ def _plain_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
             if storage.data_ptr() in taken:
                 plain = plain.clone()
             taken.add(storage.data_ptr())
-        result[name] = plain
+        result[name] = _as_pairs(plain)
     return result
+
+
+def _as_pairs(value: Any) -> Any:
+    """Return a contiguous complex tensor or array that the format cannot name as its real and imaginary parts."""
+    if describe(value)[1] not in _IN_PAIRS:
+        return value
+    if is_array(value):
+        return value.reshape(*value.shape, 1).view("<f8")
+    return need("torch").view_as_real(value)
+
+
+def _from_pairs(value: Any) -> Any:
+    return value.view("<c16").reshape(value.shape[:-1]) if is_array(value) else need("torch").view_as_complex(value)
 
 
 def read_record(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -228,7 +253,7 @@ def _is_note(field: str, value: Any) -> bool:
         return type(value) is int and value >= 0
     if field in ("aliases", "components"):
         return isinstance(value, dict) and all(map(_is_name, [*value, *value.values()]))
-    if field == "arrays":
+    if field in ("arrays", "pairs"):
         return isinstance(value, list) and all(map(_is_name, value))
     return field == "parameters" and isinstance(value, list) and all(isinstance(group, list) for group in value)
 
@@ -265,6 +290,10 @@ def read(paths: Iterable[Path]) -> tuple[TensorSet, dict[str, Any]]:
         first = record if first is None else first
         arrays = set(record.get("arrays", []))
         loaded = _load_file(path, only_arrays=bool(header.tensors) and arrays.issuperset(header.tensors))
+        for name in record.get("pairs", ()):
+            if name not in loaded or header.tensors[name].shape[-1:] != (2,) or header.tensors[name].dtype not in _REAL:
+                raise DamagedError(f"{path.name}: does not hold {name!r} in pairs of numbers")
+            loaded[name] = _from_pairs(loaded[name])
         for name, value in loaded.items():
             if name in result.tensors:
                 raise DamagedError(f"{path.name}: holds {name!r}, which another shard holds too")

@@ -14,7 +14,10 @@ from ckptkit.testing import BackendTests
 
 def make_model(width: int = 4) -> torch.nn.Module:
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.BatchNorm1d(width), torch.nn.Linear(width, 1))
+    model = torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.BatchNorm1d(width), torch.nn.Linear(width, 1))
+    model.noise = torch.Generator().manual_seed(3)  # type: ignore[assignment]
+    model.register_buffer("drift", torch.zeros(3), persistent=False)
+    return model
 
 
 def make_policy(width: int = 4) -> Policy:
@@ -39,6 +42,13 @@ def _edit(path: Path, change: Callable[[Any], object]) -> None:
     torch.save(state, path)
 
 
+def _replace(folder: Path, old: str, new: str) -> None:
+    path = folder / "module_state.json"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
 class TestPolicy(BackendTests):
     backend = SafetensorsBackend
     steps = 4
@@ -59,7 +69,10 @@ class TestPolicy(BackendTests):
         return make_policy(width=5)
 
     def advance(self, item: Policy) -> object:
-        x = torch.linspace(-1.0, 1.0, 24).reshape(8, 3)
+        item.model.drift += 0.1
+        item.model[1].momentum *= 0.9
+        x = torch.linspace(-1.0, 1.0, 24).reshape(8, 3) + item.model.drift
+        x += torch.randn(8, 3, generator=item.model.noise)
         loss = item.model(x).square().mean() + item.model(-x).mean()
         item.optimizer.zero_grad()
         loss.backward()
@@ -81,6 +94,10 @@ class TestPolicy(BackendTests):
             "the step of the scheduler": lambda folder: _edit(
                 folder / "scheduler_state.pth", lambda state: state.update(last_epoch=0)
             ),
+            "a buffer that does not persist": lambda folder: _reset(folder / "module_state.safetensors", "model.drift"),
+            "an attribute": lambda folder: _replace(folder, '["1","momentum",', '["1","lost",'),
+            "a mode": lambda folder: _replace(folder, '"train":["",', '"train":['),
+            "a generator": lambda folder: _replace(folder, '"noise",{"generator"', '"lost",{"generator"'),
             "the processor's settings": lambda folder: (folder / "preprocessor_config.json").write_text(
                 '{"mean":[0.0]}', encoding="utf-8"
             ),

@@ -61,7 +61,6 @@ def sparse() -> torch.Tensor:
 
 
 TENSORS: dict[str, Callable[[], Any]] = {
-    "complex128": lambda: torch.zeros(2, dtype=torch.complex128),
     "sparse": sparse,
     "quantized": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
     "meta": lambda: torch.zeros(2, device="meta"),
@@ -69,7 +68,7 @@ TENSORS: dict[str, Callable[[], Any]] = {
     "object": lambda: np.array([{}]),
     "str": lambda: np.array(["a"]),
     "datetime64": lambda: np.zeros(2, "M8[s]"),
-    "complex128 ": lambda: np.zeros(2, complex),
+    "complex256": lambda: np.zeros(2, np.clongdouble),
     "float16'": lambda: np.zeros(2, [("x", "f2")]),
     "MaskedArray": lambda: np.ma.masked_array([1, 2], [0, 1]),
 }
@@ -148,15 +147,6 @@ def test_a_trained_parameter_outside_the_model_is_refused(tmp_path: Path) -> Non
     model, alpha = linear(2, 2), nn.Parameter(torch.zeros(()))
     with pytest.raises(BackendError, match=r"parameter 2 of group 0 .* not in the model"):
         save(Policy(model, torch.optim.Adam([*model.parameters(), alpha])), tmp_path)
-
-
-def test_extra_state_of_a_module_is_refused_by_name(tmp_path: Path) -> None:
-    class Extra(nn.Linear):
-        def get_extra_state(self) -> Any:
-            return {"calls": 3}
-
-    with pytest.raises(BackendError, match=r"'_extra_state' is a builtins.dict"):
-        save(Extra(2, 2), tmp_path)
 
 
 def test_a_sparse_gradient_is_refused_by_name(tmp_path: Path) -> None:
@@ -351,7 +341,7 @@ def test_a_state_file_that_is_no_optimizer_state_is_damaged(state: Any, tmp_path
 def test_a_newer_format_and_a_folder_without_a_model_are_refused(tmp_path: Path) -> None:
     save(adamw(), tmp_path)
     with pytest.raises(NewerFormatError):
-        load(tmp_path, version=2)
+        load(tmp_path, version=3)
     (tmp_path / "policy.safetensors").unlink()
     with pytest.raises(DamagedError, match=r"policy.safetensors"):
         load(tmp_path)

@@ -72,9 +72,9 @@ def trained(seed: int, model: type[nn.Module] = Tied) -> Policy:
 TORCH = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.int64, torch.int32, torch.int16,
     torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2,
-    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
+    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu, torch.float4_e2m1fn_x2, torch.complex128,
 ]  # fmt: skip
-NUMPY = ["f8", "f4", "f2", "c8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
+NUMPY = ["f8", "f4", "f2", "c8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?", "c16"]
 
 
 def test_tensors_of_every_dtype_come_back_with_every_bit(tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_arrays_of_every_dtype_come_back_as_arrays_with_every_bit(tmp_path: Path
     save(item, tmp_path)
     back = load(tmp_path)
     assert all(same(item[name], back[name]) for name in item)
-    assert all(
-        same(item[name], value) for name, value in safetensors.numpy.load_file(tmp_path / "policy.safetensors").items()
-    )
+    plain = safetensors.numpy.load_file(tmp_path / "policy.safetensors")
+    plain["c16"] = plain["c16"].view("c16")[..., 0]  # the format has no name for it: real and imaginary parts
+    assert all(same(item[name], value) for name, value in plain.items())
 
 
 def test_tensors_and_arrays_in_one_dict_come_back_as_what_they_were(tmp_path: Path) -> None:
@@ -199,7 +199,8 @@ def test_the_files_are_those_of_the_seed_and_are_read_by_their_own_frameworks(tm
     policy.preprocessor, policy.postprocessor = {"a": 1}, {"b": [1.5, None]}
     save(policy, tmp_path, probe=False)
     names = {"policy.safetensors", "preprocessor_config.json", "postprocessor_config.json", "optimizer_state.pth"}
-    assert {entry.name for entry in tmp_path.iterdir()} == names | {"scheduler_state.pth"}
+    names |= {"scheduler_state.pth", "module_state.json", "module_state.safetensors"}
+    assert {entry.name for entry in tmp_path.iterdir()} == names
     state = torch.load(tmp_path / "optimizer_state.pth", weights_only=True)
     torch.optim.AdamW(Tied().parameters()).load_state_dict(state)
 
@@ -212,7 +213,7 @@ def test_two_saves_of_one_state_are_equal_byte_by_byte(tmp_path: Path) -> None:
         policy.model.emb.weight.grad = torch.ones(7, 4)
         save(policy, tmp_path / name)
     files = sorted(entry.name for entry in (tmp_path / "a").iterdir())
-    assert len(files) == 7
+    assert len(files) == 9
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
 
 
@@ -321,7 +322,6 @@ def test_the_estimate_is_close_and_never_below_for_large_state(tmp_path: Path) -
 def test_the_fingerprint_is_of_the_architecture_not_of_the_values() -> None:
     one, two = BACKEND.fingerprint(trained(0)), BACKEND.fingerprint(trained(1).model)
     assert one.value == two.value
-    assert "scratch" in one.hazards[0]
     assert BACKEND.fingerprint(nn.Linear(4, 7)).value != BACKEND.fingerprint(nn.Linear(7, 4)).value
 
 

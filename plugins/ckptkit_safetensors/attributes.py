@@ -1,0 +1,226 @@
+"""Says the values of attributes in JSON and named tensors, piece by piece, and names each piece that cannot be said.
+
+A value that JSON has no word for is an object with one key: ``{"tuple": [...]}``, ``{"tensor": "model.hidden"}``,
+``{"generator": {...}}``, ``{"object": ["pkg:Memory", [["count", 3]]]}``. ``{"kept": null}`` stands for what is no
+state: a load leaves what the target has there. ``{"same": "model.memory"}`` is an object that another place holds too.
+"""
+
+import base64
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ckptkit_safetensors import generators
+from ckptkit_safetensors.header import HeaderError, check_name
+from ckptkit_safetensors.not_state import is_installed, is_no_state, says_where
+from ckptkit_safetensors.policy import is_module, is_tensor
+from ckptkit_safetensors.tensors import is_array, why_not
+
+KEPT: Mapping[str, Any] = {"kept": None}
+MAIN = "__main__"
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+_MAX_DEPTH = 12
+_MAX_PIECES = 200_000
+_SEQUENCES = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": None}
+_MAPPINGS = ("dict", "OrderedDict", "Counter", "defaultdict")
+
+
+@dataclass(slots=True, eq=False)
+class Sayer:
+    """Says values one after the other and remembers what they share.
+
+    Attributes:
+        known: ids of what other files hold (parameters, buffers, modules, the optimizer): references to it are kept.
+        tensors: by name, every tensor and array that was met.
+        reasons: one line for each piece that cannot be said.
+        on_module: says a module that no other module has registered; set by the walk over modules.
+    """
+
+    known: set[int]
+    tensors: dict[str, Any] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    on_module: Callable[[Any, str], Any] | None = None
+    _places: dict[int, tuple[str, Any]] = field(default_factory=dict)  # the object too: its id must stay its own
+    _pieces: int = 0
+
+    def say(self, value: Any, place: str, depth: int = 0) -> Any:
+        """Return the value in JSON; a piece that cannot be said is kept as the target has it, and named."""
+        kind = type(value)
+        if value is None or kind in (bool, float):
+            return value
+        if kind is int:
+            return value if value.bit_length() < 9000 else self._cannot(place, "an integer of thousands of digits")
+        if kind is str:
+            return self._text(value, place)
+        self._pieces += 1
+        if id(value) in self.known or is_no_state(value):
+            return dict(KEPT)
+        if id(value) in self._places:
+            return {"same": self._places[id(value)][0]}
+        if depth > _MAX_DEPTH or self._pieces > _MAX_PIECES:
+            return self._cannot(place, f"{_named(value)}, nested too deeply or too large")
+        return self._composed(value, place, depth)
+
+    def _composed(self, value: Any, place: str, depth: int) -> Any:
+        name = type(value).__name__
+        if isinstance(value, enum.Enum):
+            return {"enum": [class_name(value), value.name]} if value.name else self._cannot(place, _named(value))
+        if is_tensor(value):
+            return self.say_tensor(value, place)
+        if generators.kind_of(value) is not None:
+            why = generators.refusal(value)
+            self._places[id(value)] = (place, value)
+            return {"generator": generators.capture(value)} if why is None else self._cannot(place, why)
+        if is_module(value):
+            assert self.on_module is not None
+            self._places[id(value)] = (place, value)
+            return self.on_module(value, place)
+        if type(value) in (bytes, bytearray, complex):
+            return _scalar(value)
+        if type(value).__module__ == "numpy" and hasattr(value, "item"):
+            return self._numpy_number(value, place)
+        if name in _SEQUENCES and type(value).__module__ in ("builtins", "collections"):
+            return self._sequence(value, name, place, depth)
+        if isinstance(value, tuple):
+            said = [self.say(entry, f"{place}[{i}]", depth + 1) for i, entry in enumerate(value)]
+            return {"tuple": said, "of": class_name(value)}
+        if isinstance(value, dict):
+            return self._mapping(value, name if name in _MAPPINGS else class_name(value), place, depth)
+        return self._object(value, place, depth)
+
+    def _text(self, value: str, place: str) -> Any:
+        if says_where(value):
+            return dict(KEPT)
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return self._cannot(place, "a text with half a character")
+        return value
+
+    def say_tensor(self, value: Any, place: str) -> Any:
+        """Return the word for a tensor or array, also for one that is known, and take it in."""
+        why = why_not(value)
+        if why is not None:
+            return self._cannot(place, f"a tensor that {why}")
+        self._places[id(value)] = (place, value)
+        name = self._name(value, place)
+        if is_array(value):
+            return {"array": name}
+        more = {"device": str(value.device)} if value.device.type != "cpu" else {}
+        return {"tensor": name, **more, **({"trained": True} if value.requires_grad and value.is_leaf else {})}
+
+    def _name(self, value: Any, place: str) -> str:
+        name = place.replace("'", "")
+        try:
+            check_name(name)
+        except HeaderError:
+            name = "unnamed"
+        found, count = name, 1
+        while found in self.tensors:
+            count += 1
+            found = f"{name}~{count}"
+        self.tensors[found] = value
+        return found
+
+    def _numpy_number(self, value: Any, place: str) -> Any:
+        plain = value.item()
+        if type(plain) not in (bool, int, float, complex, str, bytes):
+            return self._cannot(place, _named(value))
+        return {"number": [value.dtype.name, _scalar(plain) if type(plain) in (complex, bytes) else plain]}
+
+    def _sequence(self, value: Any, name: str, place: str, depth: int) -> Any:
+        if name in ("list", "set", "deque"):
+            self._places[id(value)] = (place, value)
+        entries = sorted(value, key=repr) if name in ("set", "frozenset") else value
+        said = [self.say(entry, f"{place}[{i}]", depth + 1) for i, entry in enumerate(entries)]
+        if name in ("set", "frozenset") and KEPT in said:
+            # A set has no places, so nothing in it can be left as the target has it.
+            return dict(KEPT) if all(entry == KEPT for entry in said) else self._cannot(place, "a set of objects")
+        return {name: said, **({"longest": value.maxlen} if name == "deque" else {})}
+
+    def _mapping(self, value: dict[Any, Any], name: str, place: str, depth: int) -> Any:
+        self._places[id(value)] = (place, value)
+        pairs = []
+        for key, entry in value.items():
+            where = f"{place}[{key!r:.60}]"
+            if not _is_key(key):
+                if id(entry) in self.known or is_no_state(entry):
+                    continue
+                return self._cannot(place, f"a dict with {_named(key)} as a key")
+            pairs.append(
+                [self.say(key, where, depth + 1) if type(key) is not str else key, self.say(entry, where, depth + 1)]
+            )
+        return {"dict": pairs, **({"of": name} if name != "dict" else {})}
+
+    def _object(self, value: Any, place: str, depth: int) -> Any:
+        cls = type(value)
+        if cls.__module__.startswith(("torch.optim", "torch.amp", "torch.cuda.amp")):
+            return self._cannot(place, f"{_named(value)} that is no part of the Policy")
+        if (built_in := _built_in_base(cls)) is not None:
+            return self._cannot(place, f"{_named(value)}, a kind of {built_in.__qualname__}")
+        attributes = dict(_attributes_of(value))
+        if not attributes and not hasattr(value, "__dict__") and not _has_slots(cls):
+            return self._cannot(place, _named(value))
+        self._places[id(value)] = (place, value)
+        hidden = is_installed(cls)  # a library's private bookkeeping is no state of ours
+        said = [
+            [name, self.say(entry, f"{place}.{name}", depth + 1)]
+            for name, entry in attributes.items()
+            if not (hidden and name.startswith("_"))
+        ]
+        return {"object": [class_name(value), said]}
+
+    def _cannot(self, place: str, what: str) -> Any:
+        self.reasons.append(f"{place} is {what}, which cannot be saved")
+        return dict(KEPT)
+
+
+def class_name(value: Any) -> str:
+    """Return ``module:QualifiedName`` of the object's class."""
+    return f"{type(value).__module__}:{type(value).__qualname__}"
+
+
+def same_class(saved: str, now: str) -> bool:
+    """Return whether two names are of one class, which may have moved in its package, or to or from a main program."""
+    (home, _, name), (place, _, other) = saved.partition(":"), now.partition(":")
+    packages = {home.partition(".")[0], place.partition(".")[0]}
+    return name == other and (len(packages) == 1 or MAIN in packages)
+
+
+def _named(value: Any) -> str:
+    name = class_name(value).removeprefix("builtins:").replace(":", ".")
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _is_key(key: Any) -> bool:
+    if type(key) is tuple:
+        return all(_is_key(part) for part in key)
+    return key is None or type(key) in (str, int, float, bool, bytes) or isinstance(key, enum.Enum)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    return {type(value).__name__: base64.b64encode(value).decode("ascii")}
+
+
+def _built_in_base(cls: type) -> type | None:
+    """Return a class in C below a class of Python, if there is one: it may hold what no attribute shows."""
+    in_c = [base for base in cls.__mro__[1:] if not base.__flags__ & _HEAP_TYPE and base is not object]
+    return in_c[0] if in_c else None
+
+
+def _has_slots(cls: type) -> bool:
+    return any(vars(base).get("__slots__") for base in cls.__mro__)
+
+
+def _attributes_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object: those in its ``__dict__`` and those in slots."""
+    yield from getattr(value, "__dict__", {}).items()
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            full = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            if name not in ("__dict__", "__weakref__") and hasattr(value, full):
+                yield full, getattr(value, full)

@@ -1,0 +1,170 @@
+"""What modules hold beside their `state_dict`: modes, frozen parameters, plain attributes, non-persistent buffers.
+
+torch saves none of it: a submodule in ``eval()``, an unfrozen layer, an annealed ``dropout.p``, a ``torch.Generator``
+or a hidden state would begin anew. It goes into ``module_state.json``, its tensors into ``module_state.safetensors``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ckptkit_safetensors.attributes import KEPT, Sayer, class_name
+from ckptkit_safetensors.digests import digest_state
+from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.not_state import is_of_torch, made_elsewhere
+from ckptkit_safetensors.policy import Policy, is_module, is_tensor
+from ckptkit_safetensors.tensors import TensorSet, collect
+
+MAX_DEPTH = 64  # of the JSON: each list of lists of the live object is a few levels there
+_PARTS = ("model", "ema")
+
+
+@dataclass(slots=True, eq=False)
+class ModuleState:
+    """What the modules of an item hold beside their parameters and buffers.
+
+    Attributes:
+        record: JSON, by part (``model``, ``ema``, ``optimizer``).
+        tensors: the tensors and arrays that it names.
+        reasons: one line for each piece that is not in it.
+    """
+
+    record: dict[str, Any]
+    tensors: TensorSet = field(default_factory=lambda: TensorSet({}))
+    reasons: list[str] = field(default_factory=list)
+
+    def copied(self) -> "ModuleState":
+        """Return a copy in main memory that later training does not change."""
+        return ModuleState(self.record, self.tensors.copied(), self.reasons)
+
+    def digest(self) -> str:
+        """Return one digest of everything."""
+        return digest_state([self.record, {name: self.tensors[name] for name in self.tensors.names()}])
+
+
+def capture_modules(policy: Policy) -> ModuleState:
+    """Return what the modules and the optimizer of a policy hold; tensors are referenced, not copied."""
+    sayer = Sayer(_known_of(policy))
+    sayer.on_module = lambda module, place: {"module": [class_name(module), _say(module, place, sayer, whole=True)]}
+    roots = {name: part for name in _PARTS if is_module(part := getattr(policy, name))}
+    record = {name: _say(part, name, sayer, whole=False) for name, part in roots.items()}
+    for name, part in roots.items():
+        record[name]["entries"] = _entries(part, name, sayer)
+    if policy.optimizer is not None:
+        record["optimizer"] = {"attributes": _attributes_of_optimizer(policy.optimizer, sayer)}
+    return ModuleState(record, collect(sayer.tensors, "modules"), sayer.reasons)
+
+
+def _known_of(policy: Policy) -> set[int]:
+    """Return the ids of all that other files of the item hold."""
+    parts = (policy.model, policy.optimizer, policy.scheduler, policy.scaler, policy.ema)
+    known = {id(part) for part in parts if part is not None}
+    for part in (policy.model, policy.ema):
+        if is_module(part):
+            _register(part, known)
+        elif isinstance(part, Mapping):
+            known.update(map(id, part.values()))
+    return known
+
+
+def _register(root: Any, known: set[int]) -> None:
+    for module in root.modules():
+        known.add(id(module))
+        known.update(id(value) for own in (module._parameters, module._buffers) for value in own.values())
+
+
+def _say(root: Any, place: str, sayer: Sayer, *, whole: bool) -> dict[str, Any]:
+    """Say one tree of modules; ``whole`` with its parameters and buffers, because no other file holds them."""
+    if whole:
+        _register(root, sayer.known)
+    said: dict[str, Any] = {"train": [], "eval": [], "attributes": [], "buffers": []}
+    internal = set(vars(need("torch").nn.Module()))
+    for path, module in root.named_modules():
+        said["train" if module.training else "eval"].append(path)
+        here = f"{place}.{path}" if path else place
+        said["attributes"] += [[path, *pair] for pair in _attributes(module, here, sayer, internal)]
+        for name in sorted(getattr(module, "_non_persistent_buffers_set", ())):
+            buffer = module._buffers.get(name)
+            value = None if buffer is None else sayer.say_tensor(buffer, f"{here}.{name}")
+            said["buffers"].append([path, name, value])
+    said["frozen"] = [name for name, parameter in root.named_parameters() if not parameter.requires_grad]
+    if whole:
+        values = root.state_dict(keep_vars=True)
+        said["tensors"] = [[n, sayer.say_tensor(v, f"{place}.{n}")] for n, v in values.items() if is_tensor(v)]
+    return said
+
+
+def _attributes(module: Any, here: str, sayer: Sayer, internal: set[str]) -> list[list[Any]]:
+    # Wrappers (DDP, compile, script) keep private marks of what lies in C++; the layers of torch.nn are plain.
+    wrapper = is_of_torch(module) and not type(module).__module__.startswith("torch.nn.modules")
+    found = []
+    for name, value in vars(module).items():
+        if name in internal or (wrapper and name.startswith("_")) or made_elsewhere(module, name):
+            continue
+        before = len(sayer.reasons)
+        said = sayer.say(value, f"{here}.{name}")
+        if wrapper:
+            del sayer.reasons[before:]
+        if said != KEPT:
+            found.append([name, said])
+    return found
+
+
+def _entries(part: Any, place: str, sayer: Sayer) -> list[list[Any]]:
+    """Say what a ``state_dict`` holds beside tensors: what ``get_extra_state`` returned, on its own."""
+    alone = Sayer(set(), sayer.tensors, sayer.reasons, sayer.on_module)
+    values = {name: value for name, value in part.state_dict().items() if not is_tensor(value)}
+    return [[name, alone.say(value, f"{place}.{name}")] for name, value in values.items()]
+
+
+def _attributes_of_optimizer(optimizer: Any, sayer: Sayer) -> list[list[Any]]:
+    """Say the attributes that a class of the user's gives its optimizer (a counter, slow weights)."""
+    if is_of_torch(optimizer):
+        return []
+    torch = need("torch")
+    internal = {*vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)), "state", "param_groups", "step", "_step_count"}
+    said = [[name, sayer.say(v, f"optimizer.{name}")] for name, v in vars(optimizer).items() if name not in internal]
+    return [pair for pair in said if pair[1] != KEPT]
+
+
+def differences(saved: ModuleState, now: ModuleState) -> list[str]:
+    """Return the places where live modules are not what was saved; what was not saved is not looked at."""
+    found = []
+    for part, record in saved.record.items():
+        here = now.record.get(part)
+        if here is None:
+            continue
+        for kind in ("attributes", "buffers", "entries", "tensors"):
+            have = {tuple(entry[:-1]): _by_value(entry[-1], now) for entry in here.get(kind, ())}
+            for *path, said in record.get(kind, ()):
+                if tuple(path) in have and have[tuple(path)] != _by_value(said, saved):
+                    found.append(".".join([part, *filter(None, path)]))
+        for kind in ("eval", "train", "frozen"):
+            other = {"eval": "train", "train": "eval"}.get(kind)
+            if other is not None:
+                found += [
+                    ".".join([part, *filter(None, [p]), "training"]) for p in record.get(kind, ()) if p in here[other]
+                ]
+        found += [
+            f"{part}.{n}.requires_grad" for n in sorted(set(record.get("frozen", ())) ^ set(here.get("frozen", ())))
+        ]
+    return found
+
+
+def _by_value(said: Any, state: ModuleState) -> Any:
+    """Return a said value with the values of its tensors instead of their names, and classes without their home."""
+    if isinstance(said, list):
+        return [_by_value(entry, state) for entry in said]
+    if isinstance(said, dict):
+        name = said.get("tensor", said.get("array"))
+        if isinstance(name, str) and name in state.tensors.names():
+            return {"tensor": digest_state(state.tensors[name])}
+        return {key: _homeless(key, _by_value(entry, state)) for key, entry in said.items()}
+    return said
+
+
+def _homeless(tag: str, content: Any) -> Any:
+    """Return what a tag holds without the module of Python that its class comes from: a script may be `__main__`."""
+    if tag == "of":
+        return content.rpartition(":")[2]
+    return [content[0].rpartition(":")[2], content[1]] if tag in ("object", "enum", "module") else content

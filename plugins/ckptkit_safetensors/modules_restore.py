@@ -1,0 +1,132 @@
+"""Puts back what modules hold beside their `state_dict`, and looks whether it arrived."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import BackendError, DamagedError
+from ckptkit.formats import strict_json
+from ckptkit_safetensors import tensors
+from ckptkit_safetensors.layouts import FILES
+from ckptkit_safetensors.modules import MAX_DEPTH, ModuleState
+from ckptkit_safetensors.not_state import is_installed, is_of_torch
+from ckptkit_safetensors.policy import Policy, is_module, is_tensor
+from ckptkit_safetensors.putting import MISSING, Putter, Write
+
+
+def read(directory: Path, parts: Mapping[str, str]) -> ModuleState | None:
+    """Return what the files hold, or None if the item has none: an older format, or another trainer's files."""
+    if "modules" not in parts:
+        return None
+    record = strict_json.load(directory / parts["modules"], max_depth=MAX_DEPTH)
+    if not isinstance(record, dict) or not all(isinstance(part, dict) for part in record.values()):
+        raise DamagedError(f"{parts['modules']}: is not an object of parts")
+    paths = [directory / parts["module_tensors"]] if "module_tensors" in parts else []
+    return ModuleState(record, tensors.read(paths)[0])
+
+
+def plan(state: ModuleState, policy: Policy) -> list[Write]:
+    """Return the writes that make the modules and the optimizer of a policy what was saved.
+
+    Raises:
+        BackendError: the target has nothing that could take some value.
+        DamagedError: the record is not what is written.
+    """
+    putter = _putter(state, policy)
+    try:
+        for part in ("model", "ema"):
+            if part in state.record and is_module(getattr(policy, part)):
+                _plan_tree(putter, getattr(policy, part), state.record[part], part)
+        if "optimizer" in state.record and policy.optimizer is not None:
+            for name, said in state.record["optimizer"]["attributes"]:
+                _plan_attribute(putter, policy.optimizer, name, said, f"optimizer.{name}")
+        while putter.modules:
+            module, record, place = putter.modules.pop()
+            _plan_tree(putter, module, record, place)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DamagedError(f"{FILES['modules']}: is not what is written there ({error})") from error
+    return putter.writes
+
+
+def _plan_tree(putter: Putter, root: Any, record: dict[str, Any], place: str) -> None:
+    modules = dict(root.named_modules())
+    for mode in ("train", "eval"):
+        for path in record[mode]:
+            if path in modules:
+                module = modules[path]
+                putter.set_attribute(module, "training", module.training, mode == "train")
+    frozen = set(record["frozen"])
+    for name, parameter in root.named_parameters():
+        if parameter.requires_grad == (name in frozen):
+            putter.writes.append(_flag(parameter, name not in frozen))
+    for path, name, said in record["attributes"]:
+        if path in modules:
+            _plan_attribute(putter, modules[path], name, said, ".".join(filter(None, [place, path, name])))
+    for path, name, said in record["buffers"]:
+        if path in modules and name in modules[path]._buffers:
+            own = modules[path]._buffers
+            new = putter.value(said, own[name], ".".join(filter(None, [place, path, name])))
+            if new is not own[name]:
+                putter.writes.append(set_entry(own, name, new))
+    values = dict(root.state_dict(keep_vars=True)) if "tensors" in record else {}
+    for name, said in record.get("tensors", ()):
+        putter.value(said, values.get(name, MISSING), f"{place}.{name}")
+
+
+def _plan_attribute(putter: Putter, item: Any, name: str, said: Any, place: str) -> None:
+    have = vars(item).get(name, MISSING)
+    if have is MISSING and is_of_torch(item):  # of another version of torch, which has no such attribute
+        return
+    new = putter.value(said, have, place)
+    if not (new is have or (type(new) is type(have) and type(new) in (int, float, str, bool) and new == have)):
+        putter.set_attribute(item, name, have, new)
+
+
+def _flag(parameter: Any, value: bool) -> Write:
+    def act() -> Callable[[], None]:
+        before = parameter.requires_grad
+        parameter.requires_grad_(value)
+
+        def undo() -> None:
+            parameter.requires_grad_(before)
+
+        return undo
+
+    return act
+
+
+def set_entry(own: dict[str, Any], name: str, new: Any) -> Write:
+    """Return the write of one entry of a dict."""
+
+    def act() -> Callable[[], None]:
+        before = own[name]
+        own[name] = new
+        return lambda: own.__setitem__(name, before)
+
+    return act
+
+
+def _putter(state: ModuleState, policy: Policy) -> Putter:
+    roots = [part for part in (policy.model, policy.ema) if is_module(part)]
+    classes = [type(module) for root in roots for module in root.modules()]
+    homes = {cls.__module__ for cls in classes if not is_installed(cls)}
+    parameter = next((p for root in roots for p in root.parameters()), None)
+    return Putter(state.tensors, homes, parameter.device if parameter is not None else "cpu")
+
+
+def extra_entries(state: ModuleState | None, policy: Policy, part: str) -> dict[str, Any]:
+    """Return what ``load_state_dict`` of a part wants beside tensors: what was saved, else what the target has."""
+    module = getattr(policy, part)
+    own = {name: value for name, value in module.state_dict().items() if not is_tensor(value)}
+    if not own or state is None:
+        return own
+    putter = _putter(state, policy)
+    try:
+        for name, said in state.record[part]["entries"]:
+            if name in own:
+                with suppress(BackendError):  # a piece that could not be said, which the reasons name
+                    own[name] = putter.value(said, MISSING, name)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DamagedError(f"{FILES['modules']}: is not what is written there ({error})") from error
+    return own
