@@ -119,7 +119,7 @@ class ProtectedError(RefusedError):
 
 
 class ConflictError(CkptkitError, FileExistsError):
-    """Already committed, or changed under us."""
+    """Already committed, in the way of what is to be saved, or changed under us."""
 
     exit_code = 6
     default_hint = "`ckptkit list` shows what is there now"

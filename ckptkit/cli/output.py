@@ -26,6 +26,14 @@ def talk(text: str, *, quiet: bool = False) -> None:
             sys.stderr.write(text + "\n")
 
 
+def followed(lines: Sequence[str], *, quiet: bool = False) -> None:
+    """Say that a run was followed to another one, and how to ask for the run itself."""
+    for text in lines:
+        talk(safe(text), quiet=quiet)
+    if lines:
+        talk("--exact-run asks for the run itself", quiet=quiet)
+
+
 def failure(message: str, hint: str, code: int) -> int:
     """Print what went wrong and what to do, one line each, and return the exit code."""
     with contextlib.suppress(OSError):  # the data may have nowhere to go, which is no reason to be silent about why

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import ExactRunOption, MetricOption, ModeOption, StoreOption, session
 
 
 def restore(
@@ -15,11 +15,17 @@ def restore(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A new folder.")],
     metric: MetricOption = None,
     mode: ModeOption = None,
+    exact_run: ExactRunOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one."""
+    """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one.
+
+    A run that was resumed as another one is followed to the newest good checkpoint there.
+    """
     asked = session(context)
-    chosen = asked.open(store).copy_out(ref, destination, ranking=asked.ranking(ref, metric, mode))
+    ranking = asked.ranking(ref, metric, mode)
+    chosen = asked.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run)
+    output.followed(chosen.followed, quiet=asked.quiet)
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     output.talk(f"restored {chosen.at.ref}", quiet=asked.quiet)

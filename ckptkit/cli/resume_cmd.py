@@ -10,7 +10,7 @@ import typer
 
 from ckptkit.cli import output, telling
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import LevelOption, MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
@@ -33,10 +33,13 @@ def resume_cmd(
     metric: MetricOption = None,
     mode: ModeOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to an older one.")] = False,
+    exact_run: ExactRunOption = False,
     level: LevelOption = None,
     store: StoreOption = None,
 ) -> None:
     """Print the command that resumes a run; the checkpoint is verified first, older ones are fallen back to.
+
+    A run that was resumed as another one is followed to the newest good checkpoint there.
 
     Nothing resumable: nothing on stdout, exit 4, so that eval "$(ckptkit resume-cmd RUN)" does no harm.
     """
@@ -49,13 +52,16 @@ def resume_cmd(
     opened = asked.open(store)
     with bytes_progress(f"verify {ref}", None, quiet=asked.quiet) as advance:
         verifier = Verifier(asked.level(Ref.parse(ref).run, level), on_bytes=advance)
-        chosen = opened.choose(ref, verifier=verifier, ranking=asked.ranking(ref, metric, mode))
+        ranking = asked.ranking(ref, metric, mode)
+        chosen = opened.choose(ref, verifier=verifier, ranking=ranking, exact_run=exact_run)
+    output.followed(chosen.followed, quiet=asked.quiet)
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     if strict and chosen.skipped:
         raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
     configured = parse_template(template) if template is not None else _configured(asked, chosen)
-    again = (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
+    again = ["--exact-run"] if exact_run else []
+    again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
     command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or (), again=again)
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)

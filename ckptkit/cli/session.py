@@ -32,6 +32,9 @@ LevelOption = Annotated[
     typer.Option("--level", help="How far to look; else `level` in ckptkit.yaml, else format.", show_default=False),
 ]
 MetricOption = Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")]
+ExactRunOption = Annotated[
+    bool, typer.Option("--exact-run", help="RUN means the run itself, also where it went on as another one.")
+]
 ModeOption = Annotated[
     Literal["min", "max"] | None, typer.Option("--mode", help="For @best: what is better.", show_default=False)
 ]

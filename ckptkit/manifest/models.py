@@ -68,7 +68,7 @@ class ItemEntry(Part):
 
 
 class Parent(Part):
-    """The checkpoint that this run was resumed from."""
+    """A checkpoint that this run was resumed from."""
 
     run: RunName
     step: Step
@@ -117,6 +117,7 @@ class Manifest(Part):
     sequence: Count
     created_at: Timestamp
     parent: Parent | None = None
+    origin: Parent | None = None
     counters: dict[Name, Count] = {}
     metrics: dict[Name, float] = {}
     config: dict[str, Any] = {}
@@ -125,6 +126,13 @@ class Manifest(Part):
     boundary: Boundary | None = None
     items: Annotated[dict[str, ItemEntry], Field(min_length=1, max_length=1000)]
     digest: Digest
+
+    @property
+    def began_from(self) -> Parent | None:
+        """The checkpoint of another run that this run went on from; before ``origin`` was written the parent told."""
+        if self.origin is None and self.parent is not None and self.parent.run != self.run:
+            return self.parent
+        return self.origin
 
     @property
     def size(self) -> int:

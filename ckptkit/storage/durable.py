@@ -89,6 +89,8 @@ def make_folders(folder: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for path in reversed(missing):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(path))
         path.mkdir(exist_ok=True)
         fsync_path(path.parent)
 

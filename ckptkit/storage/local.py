@@ -62,11 +62,16 @@ class LocalStorage:
         """Return the folder of everything in a run that is not a checkpoint."""
         return self.run_folder(run) / STATE_FOLDER
 
-    def scan(self, run: str | None = None) -> Iterator[Location]:
-        """Yield all checkpoints of a run, or of the whole store, ordered by run and step; manifests are not read."""
+    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Location]:
+        """Yield all checkpoints of a run, or of the whole store, ordered by run and step; manifests are not read.
+
+        Args:
+            run: only this one.
+            skip_unreadable: of the whole store, leave out folders that may not be read instead of raising StoreError.
+        """
         self.require()
         if run is None:
-            yield from self._walk(self.root, ".", 0)
+            yield from self._walk(self.root, ".", 0, skip_unreadable)
             return
         folder = self.run_folder(run)
         with storage_errors(str(folder)):
@@ -82,12 +87,18 @@ class LocalStorage:
                 return True
         return False
 
-    def _walk(self, folder: Path, run: str, depth: int) -> Iterator[Location]:
-        found, deeper = self._here(folder, run)
+    def _walk(self, folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator[Location]:
+        try:
+            found, deeper = self._here(folder, run)
+        except StoreError:
+            if skip_unreadable:
+                return
+            raise
         yield from found
         if depth < MAX_RUN_PARTS:
             for name in deeper:
-                yield from self._walk(folder / name, name if run == "." else f"{run}/{name}", depth + 1)
+                inner = name if run == "." else f"{run}/{name}"
+                yield from self._walk(folder / name, inner, depth + 1, skip_unreadable)
 
     def _here(self, folder: Path, run: str) -> tuple[list[Location], list[str]]:
         """Return the checkpoints right in a folder, and the names of its folders that are none."""

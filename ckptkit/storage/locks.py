@@ -12,8 +12,8 @@ from ckptkit.errors import LockedError, StoreError
 from ckptkit.storage.durable import make_folders, storage_errors
 
 # File systems without flock (some NFS, Lustre) answer with these: then there is no lock, and that is allowed.
-_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524}
-_BUSY = {errno.EWOULDBLOCK, errno.EACCES}
+UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524}
+BUSY = {errno.EWOULDBLOCK, errno.EACCES}
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
@@ -21,9 +21,9 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in _BUSY:
+        if error.errno in BUSY:
             return False
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
     return True
 

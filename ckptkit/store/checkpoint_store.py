@@ -11,9 +11,9 @@ from ckptkit.errors import ManifestError, NotFound, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_tag
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import Location, open_storage
+from ckptkit.storage import Location, holds, open_storage
 from ckptkit.storage import refs as marks
-from ckptkit.store import anchors, choosing, listing, pruning, restoring, saving
+from ckptkit.store import anchors, choosing, listing, preparing, pruning, restoring, saving
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.refs import Ref
 from ckptkit.store.restoring import Restored
@@ -178,6 +178,7 @@ class CheckpointStore:
         ranking: choosing.Ranking | None = ...,
         missing_ok: Literal[False] = ...,
         readback: bool = ...,
+        exact_run: bool = ...,
     ) -> Restored: ...
 
     @overload
@@ -191,6 +192,7 @@ class CheckpointStore:
         ranking: choosing.Ranking | None = ...,
         missing_ok: bool,
         readback: bool = ...,
+        exact_run: bool = ...,
     ) -> Restored | None: ...
 
     def restore(
@@ -203,17 +205,20 @@ class CheckpointStore:
         ranking: choosing.Ranking | None = None,
         missing_ok: bool = False,
         readback: bool = True,
+        exact_run: bool = False,
     ) -> Restored | None:
         """Put the newest checkpoint that verifies back into live objects.
 
         Args:
-            ref: ``RUN`` (falls back to older ones that verify), ``RUN@STEP`` (just that one) or ``RUN@best``.
+            ref: ``RUN`` (falls back to older ones that verify; a run that was resumed as another one is followed
+                there), ``RUN@STEP`` (just that one) or ``RUN@best``.
             into: live objects by item name; None builds a new object where the backend can.
             factories: by item, by role (``dataset``, ``env``, ``model``), what builds a definition.
             level: how far to verify before anything is loaded.
             ranking: for ``RUN@best``.
             missing_ok: return None when the run has no checkpoint at all (a fresh start). Damaged ones still raise.
             readback: digest every part again once it is put back, and refuse to go on if one is not what was saved.
+            exact_run: ``RUN`` means the run itself, also where it went on as another one.
 
         Raises:
             NotFound: there is no such run, step or item.
@@ -223,9 +228,10 @@ class CheckpointStore:
         parsed = Ref.parse(ref)
         if missing_ok and not self._exists(parsed):
             return None
-        chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking)
+        chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking, exact_run=exact_run)
         restored = restoring.restore(chosen, into, factories or {}, check=readback)
-        self._resumed[restored.run] = (restored.run, restored.step)
+        for run in {parsed.run, restored.run}:  # two where the run was followed: either may be what is trained now
+            self._resumed[run] = (restored.run, restored.step)
         self._anchors.restored(chosen.at, chosen.manifest)
         return restored
 
@@ -247,6 +253,53 @@ class CheckpointStore:
             raise ManifestError(f"{at.ref}: {problem.message if problem else 'its manifest cannot be read'}")
         self._resumed[at.run] = (at.run, manifest.step)
         self._anchors.restored(at, manifest)
+
+    def prepare(self, run: str, *, after: int | str | None = None, replace_newer: bool = False) -> Sequence[Location]:
+        """Make a run ready to be trained, or say why it cannot be; to be called before the first step.
+
+        Its folder is created, and something is written, flushed, renamed and removed in it, as a save would. The run is
+        held (see ``hold``). And no checkpoint that verifies may lie beyond the step that training goes on from: who
+        goes back behind one gives the new training another run name, or has the newer ones moved to the trash.
+
+        Args:
+            run: name of the run.
+            after: step that training goes on from, -1 for a fresh start; or ``RUN@STEP``, which is then the parent of
+                what is saved. When left out, what this store object restored into the run, else a fresh start.
+            replace_newer: move what lies beyond that step to the trash.
+
+        Returns:
+            What was moved.
+
+        Raises:
+            StoreError, DiskFullError: nothing can be saved there.
+            LockedError: another process is training this run.
+            ConflictError: checkpoints that verify are in the way; none is touched.
+            ProtectedError: one that would be moved is pinned.
+        """
+        if isinstance(after, str):
+            origin = Ref.parse(after)
+            if origin.step is None:
+                raise UsageError(f"after {after!r} names no step", hint="write RUN@STEP")
+            self._resumed[run] = (origin.run, origin.step)
+            after = origin.step
+        if after is None:
+            after = self._resumed[run][1] if run in self._resumed else preparing.FRESH
+        return preparing.prepare(self.storage, run, after=after, replace_newer=replace_newer)
+
+    def hold(self, run: str) -> None:
+        """Hold a run for this process until it ends, however it ends, or calls ``release``; again is nothing.
+
+        Taken by ``prepare`` and ``observe``. Plain saves do not ask for it.
+
+        Raises:
+            LockedError: another process holds the run; the message says which one.
+        """
+        self.storage.require_reachable(run)
+        holds.hold(self.storage.state_folder(run), run)
+
+    def release(self, run: str) -> None:
+        """Let a run go before this process ends, for one that trains many runs or lives on after a training."""
+        holds.release(self.storage.state_folder(run))
 
     def observe(
         self,
@@ -272,7 +325,9 @@ class CheckpointStore:
 
         Raises:
             UsageError: an argument makes no sense.
+            LockedError: another process is training this run; see ``hold``.
         """
+        self.hold(run)
         return Observer(
             self.storage, run, steps=steps, prove=prove, note_after=note_after, resume=resume, seconds=seconds
         )
@@ -283,14 +338,21 @@ class CheckpointStore:
         return any(ref.step in (None, at.step) for at in self.storage.scan(ref.run))
 
     def choose(
-        self, ref: str, *, verifier: Verifier | None = None, ranking: choosing.Ranking | None = None
+        self,
+        ref: str,
+        *,
+        verifier: Verifier | None = None,
+        ranking: choosing.Ranking | None = None,
+        exact_run: bool = False,
     ) -> choosing.Chosen:
-        """Return the checkpoint that a reference means, verified; see ``restore`` for what it raises."""
-        return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking)
+        """Return the checkpoint to go on from, verified; see ``restore`` for what is followed and what it raises."""
+        return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking, exact_run=exact_run)
 
-    def copy_out(self, ref: str, destination: Path, *, ranking: choosing.Ranking | None = None) -> choosing.Chosen:
+    def copy_out(
+        self, ref: str, destination: Path, *, ranking: choosing.Ranking | None = None, exact_run: bool = False
+    ) -> choosing.Chosen:
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was."""
-        chosen = self.choose(ref, ranking=ranking)
+        chosen = self.choose(ref, ranking=ranking, exact_run=exact_run)
         restoring.copy_out(chosen, destination)
         return chosen
 

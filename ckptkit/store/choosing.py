@@ -9,6 +9,7 @@ from ckptkit.errors import DamagedError, NotFound, NothingResumable, UnsafeConte
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location
+from ckptkit.store.lineage import Search
 from ckptkit.store.refs import Ref
 from ckptkit.verification import CheckpointReport, Verifier
 from ckptkit.verification.presence import read_manifest
@@ -16,15 +17,21 @@ from ckptkit.verification.presence import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The checkpoint to go on from, and the reports of those that would have come first but do not verify.
+    """The checkpoint to go on from.
 
-    ``warnings`` is what verification found in it that does not forbid to resume.
+    Attributes:
+        at: the checkpoint.
+        manifest: its manifest.
+        skipped: reports of those that would have come first but do not verify.
+        warnings: what verification found in it that does not forbid to resume.
+        followed: one line for each run that went on as another one, where that was followed.
     """
 
     at: Location
     manifest: Manifest
     skipped: Sequence[CheckpointReport] = ()
     warnings: Sequence[Problem] = ()
+    followed: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +42,13 @@ class Ranking:
     mode: Literal["min", "max"] | None = None
 
 
-def choose(storage: LocalStorage, ref: Ref, verifier: Verifier, ranking: Ranking | None = None) -> Chosen:
+def choose(
+    storage: LocalStorage, ref: Ref, verifier: Verifier, ranking: Ranking | None = None, *, exact_run: bool = False
+) -> Chosen:
     """Return the checkpoint that the reference means, verified.
 
-    ``RUN`` and ``RUN@latest`` fall back to the newest one that verifies, ``RUN@best`` to the best one; ``RUN@STEP``
-    means just that one.
+    ``RUN`` and ``RUN@latest`` mean the newest one that verifies, of the run or, unless ``exact_run``, of what it went
+    on as; ``RUN@best`` means the best one of the run itself, ``RUN@STEP`` just that one.
 
     Raises:
         NotFound: there is no such run or step.
@@ -53,16 +62,30 @@ def choose(storage: LocalStorage, ref: Ref, verifier: Verifier, ranking: Ranking
             if report.good and report.manifest is not None:
                 return Chosen(report.at, report.manifest, warnings=report.problems)
         raise _damaged(ref, reports[0])
-    ordered = reversed(candidates) if ref.word != "best" else _ranked(candidates, ref, ranking or Ranking())
+    if ref.word == "best":
+        return _best(ref, _ranked(candidates, ref, ranking or Ranking()), verifier)
+    search = Search(storage, verifier, {ref.run: candidates}, follow=not exact_run)
+    reached = search.newest(ref.run)
+    if reached is None:
+        raise _nothing(ref, search.bad)
+    skipped = [r for r in search.bad if r.at.step is not None and r.at.step >= reached.manifest.step]
+    return Chosen(reached.report.at, reached.manifest, skipped, reached.report.problems, reached.followed)
+
+
+def _best(ref: Ref, ordered: Iterator[Location], verifier: Verifier) -> Chosen:
     skipped: list[CheckpointReport] = []
     for at in ordered:
         report = verifier.verify(at)
         if report.good and report.manifest is not None:
             return Chosen(at, report.manifest, skipped, report.problems)
         skipped.append(report)
+    raise _nothing(ref, skipped)
+
+
+def _nothing(ref: Ref, skipped: Sequence[CheckpointReport]) -> NothingResumable:
     reasons = "; ".join(f"{r.at.ref}: {r.reason}" for r in skipped[:3]) or "it is empty"
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    raise NothingResumable(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
+    return NothingResumable(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
 
 
 def found(storage: LocalStorage, ref: Ref) -> list[Location]:
@@ -71,11 +94,12 @@ def found(storage: LocalStorage, ref: Ref) -> list[Location]:
     if candidates:
         return candidates
     if ref.step is not None and (steps := [at.step for at in storage.scan(ref.run)]):
-        raise NotFound(f"{ref}: there is no such step in the run", hint=f"it has {_some(steps)}")
+        raise NotFound(f"{ref}: there is no such step in the run", hint=f"it has {some(steps)}")
     raise NotFound(f"{ref.run}: there is no such run in {storage.root}")
 
 
-def _some(steps: Sequence[int | None]) -> str:
+def some(steps: Sequence[int | None]) -> str:
+    """Return steps for a message, the last five of many."""
     shown = ", ".join(str(step) for step in steps[-5:])
     return f"steps {shown}" if len(steps) <= 5 else f"{len(steps)} steps, the last ones {shown}"
 

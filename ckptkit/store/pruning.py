@@ -105,7 +105,7 @@ def _candidate(at: Location, report: CheckpointReport, marks: refs.Refs) -> Cand
         tags=tags,
         pinned=pinned,
         good=report.good,
-        parents=() if manifest.parent is None else ((manifest.parent.run, manifest.parent.step),),
+        parents=tuple((p.run, p.step) for p in (manifest.parent, manifest.origin) if p is not None),
     )
 
 

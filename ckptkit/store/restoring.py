@@ -34,6 +34,7 @@ class Restored:
         metrics: of the manifest.
         config: of the manifest.
         skipped: one line for each newer checkpoint that does not verify.
+        followed: one line for each run that went on as another one, where that was followed.
         warnings: one line for each piece that was not captured, and so begins anew, and for each part of the numeric
             environment that differs from the one it was saved in.
     """
@@ -46,6 +47,7 @@ class Restored:
     config: Mapping[str, Any] = field(default_factory=dict)
     skipped: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    followed: Sequence[str] = ()
 
 
 def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, check: bool = True) -> Restored:
@@ -72,6 +74,7 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
         metrics=manifest.metrics,
         config=manifest.config,
         skipped=[f"{report.at.ref}: {report.reason}" for report in chosen.skipped],
+        followed=chosen.followed,
         warnings=[*_not_captured(manifest, into), *numeric.differences(manifest.environment)],
     )
 

@@ -31,7 +31,7 @@ from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
 
-_SPARE = 1 << 20  # bytes for the manifest and the file system's own needs
+SPARE = 1 << 20  # bytes for the manifest and the file system's own needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ def save(
     _require_free(storage, run, step, replace)
     sources = writing.resolve(items, factories or {})
     estimate = max(
-        sum(s.estimate for s in sources), _last_size(storage, run) if any(not s.estimate for s in sources) else 0
+        sum(s.estimate for s in sources), last_size(storage, run) if any(not s.estimate for s in sources) else 0
     )
-    durable.require_space(folder, estimate + _SPARE)
+    durable.require_space(folder, estimate + SPARE)
     with durable.storage_errors(str(storage.root)), locks.saving(state), staging.staged(state) as staged:
         entries = writing.write(sources, staged, step, probe=probe, algorithm=algorithm, on_bytes=on_bytes)
         if flat:
@@ -100,7 +100,7 @@ def save(
         final = folder / name
         staging.seal(staged, data)  # whatever can fail has happened before an old one makes room
         for old in _require_free(storage, run, step, replace):
-            trash.remove(old, state, _payload(old))
+            trash.remove(old, state, payload(old))
         staging.commit_folder(staged, final)
     if tags:
         with refs.changed(state) as changed:
@@ -133,6 +133,9 @@ def adopt_in_place(
             entries[name] = _sidecar_item(folder, name, [paths] if isinstance(paths, Path) else paths, step, algorithm)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
+        mine = {file.path for item in manifest.items.values() for file in item.files}
+        for old in _require_free(storage, run, step, False):
+            trash.remove(old, state, [path for path in payload(old) if path not in mine])
         staging.commit_sidecar(manifest_path, data)
     return Location(run, folder, manifest_path), manifest
 
@@ -170,7 +173,8 @@ def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> 
     return existing
 
 
-def _payload(at: Location) -> list[str]:
+def payload(at: Location) -> list[str]:
+    """Return the files that must move one by one when a checkpoint is removed: those of a sidecar checkpoint."""
     manifest, _ = read_manifest(at)
     return [f.path for item in manifest.items.values() for f in item.files] if manifest and at.sidecar else []
 
@@ -185,7 +189,7 @@ def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
         raise UsageError(f"{error.message}; nothing was committed", hint="correct what was given to save") from error
 
 
-def _last_size(storage: LocalStorage, run: str) -> int:
+def last_size(storage: LocalStorage, run: str) -> int:
     """Size of the run's newest checkpoint, as a guess at the next one where a backend cannot tell."""
     if storage.run_folder(run).is_dir():
         for at in reversed(list(storage.scan(run))):
@@ -210,6 +214,7 @@ def _fields(
         "sequence": _next_sequence(storage, run),
         "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "parent": None if details.parent is None else {"run": details.parent[0], "step": details.parent[1]},
+        "origin": _origin(storage, run, step, details.parent),
         "counters": dict(details.counters),
         "metrics": {name: float(value) for name, value in details.metrics.items()},
         "config": redact_value(dict(details.config)),
@@ -218,6 +223,22 @@ def _fields(
         "boundary": None if boundary is None else dict(boundary),
         "items": dict(items),
     }
+
+
+def _origin(storage: LocalStorage, run: str, step: int, parent: tuple[str, int] | None) -> dict[str, Any] | None:
+    """Return the checkpoint of another run that this run began from.
+
+    It is carried from checkpoint to checkpoint: the parent tells no more of it once the run was resumed within itself,
+    and the checkpoint that named it first may be pruned.
+    """
+    if parent is not None and parent[0] != run:
+        return {"run": parent[0], "step": parent[1]}
+    for at in reversed(list(storage.scan(run))) if storage.run_folder(run).is_dir() else ():
+        manifest = read_manifest(at)[0] if at.step is not None and at.step < step else None
+        if manifest is not None:
+            origin = manifest.began_from
+            return None if origin is None else {"run": origin.run, "step": origin.step}
+    return None
 
 
 def _next_sequence(storage: LocalStorage, run: str) -> int:

@@ -1,0 +1,144 @@
+"""The hold of a run that is being written: one process at a time, let go by its death and by nothing less.
+
+A POSIX record lock is the process's own: forked workers do not inherit it, so that those that outlive a killed training
+cannot keep the run. The price: it is gone as soon as the process closes *any* descriptor of the file. So this module
+opens the file once, and remembers.
+"""
+
+import contextlib
+import fcntl
+import os
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ckptkit.errors import LockedError, StoreError
+from ckptkit.formats import strict_json
+from ckptkit.formats.shown import shown
+from ckptkit.manifest.redaction import redact_argv
+from ckptkit.storage.durable import make_folders, storage_errors
+from ckptkit.storage.locks import BUSY, UNSUPPORTED
+
+NAME = "writer.lock"
+_MAX_BYTES = 1 << 16
+_SHOWN = 240  # characters of the other process in a message
+_guard = threading.Lock()
+_held: dict[tuple[int, int], int] = {}  # (device, inode) -> descriptor
+
+
+def hold(state_folder: Path, run: str) -> None:
+    """Hold a run until this process ends, or lets it go; holding it again is nothing.
+
+    Where the file system has no locks (some NFS, Lustre) nothing is held, and that is allowed.
+
+    Args:
+        state_folder: the run's ``.ckptkit``; created if it is missing.
+        run: its name, for the message.
+
+    Raises:
+        LockedError: another process holds it; the message says which.
+        StoreError: the file cannot be written.
+    """
+    path = state_folder / NAME
+    with _guard, storage_errors(run):
+        if state_folder.is_symlink():
+            raise StoreError(f"{state_folder}: is a symbolic link, which is never followed")
+        make_folders(state_folder)
+        _forget_removed()
+        if (known := _held.get(_key(path) or (-1, -1))) is not None:
+            if not _try(known):  # a copy of the run's folder, made by this process, lost it to another one
+                raise _locked(run, _note(known))
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            if not _try(descriptor):
+                raise _locked(run, _note(descriptor))
+            data = strict_json.dumps(_mine(), indent=1) + b"\n"
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+            status = os.fstat(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        _held[status.st_dev, status.st_ino] = descriptor
+
+
+def release(state_folder: Path) -> None:
+    """Let a run go that this process holds; without effect where it does not."""
+    with _guard:
+        descriptor = _held.pop(_key(state_folder / NAME) or (-1, -1), None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _key(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in BUSY:
+            return False
+        if error.errno not in UNSUPPORTED:
+            raise
+    return True
+
+
+def _forget_removed() -> None:
+    """Close what is held of runs whose folder was removed: nobody can meet us there any more."""
+    for key, descriptor in list(_held.items()):
+        if os.fstat(descriptor).st_nlink == 0:
+            os.close(_held.pop(key))
+
+
+def _forget_all() -> None:
+    """In a forked child nothing is held; its copies of the descriptors are of no use there."""
+    global _guard  # another thread may have had it at the fork
+    _guard = threading.Lock()
+    for descriptor in _held.values():
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+def _mine() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": redact_argv(sys.orig_argv),
+    }
+
+
+def _note(descriptor: int) -> dict[str, Any]:
+    """Return what the holder wrote; nothing if it is just writing it."""
+    try:
+        value = strict_json.loads(os.pread(descriptor, _MAX_BYTES, 0))
+    except strict_json.StrictJsonError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _locked(run: str, note: dict[str, Any]) -> LockedError:
+    pid, host, started = (note.get(name) for name in ("pid", "host", "started"))
+    who, stop = "another process", "stop it"
+    if pid is not None:
+        who, stop = f"process {pid} on {host} since {started}", f"stop it (kill {pid})"
+        words = note.get("command")
+        command = " ".join(map(str, words)) if isinstance(words, list) else ""
+        who = shown(f"{who}: {command}" if command else who, _SHOWN)
+    return LockedError(
+        f"{run}: is being written by {who}",
+        hint=f"let it end, {stop}, or give this training another run name; nothing was changed",
+    )

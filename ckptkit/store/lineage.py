@@ -1,0 +1,155 @@
+"""Where a run went on: a run that was resumed as another one is followed to its newest good checkpoint there.
+
+A run that went on from a checkpoint of R is R's continuation while R itself has no good checkpoint beyond that one.
+While R has one, it is an experiment beside R, and never followed. Of several continuations the furthest is taken, by
+step, then by the time of its last save.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ckptkit.manifest.models import Manifest, Parent
+from ckptkit.manifest.names import is_run
+from ckptkit.storage import LocalStorage, Location
+from ckptkit.verification import CheckpointReport, Verifier
+from ckptkit.verification.presence import read_manifest
+
+_Reach = tuple[int, str]
+_BEFORE_ALL = -2  # what has no step in its name sorts as -1, and is looked at last
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The newest good checkpoint of a run and its continuations.
+
+    Attributes:
+        report: of the checkpoint.
+        manifest: its manifest.
+        followed: one line for each run that went on as another one, on the way there, and for each that did so too.
+    """
+
+    report: CheckpointReport
+    manifest: Manifest
+    followed: Sequence[str] = ()
+
+    @property
+    def reach(self) -> _Reach:
+        """By what continuations are compared."""
+        return self.manifest.step, self.manifest.created_at
+
+
+@dataclass
+class Search:
+    """Looks for the newest good checkpoint; no checkpoint is verified twice, and none that cannot decide anything.
+
+    Attributes:
+        storage: the store.
+        verifier: judges.
+        own: checkpoints by run, in order of steps; that of the run that was named must be there.
+        follow: whether to look into other runs at all.
+    """
+
+    storage: LocalStorage
+    verifier: Verifier
+    own: dict[str, Sequence[Location]]
+    follow: bool = True
+    _reports: dict[Location, CheckpointReport] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> list[CheckpointReport]:
+        """What was looked at and does not verify, the newest first."""
+        found = [report for report in self._reports.values() if not _is_good(report)]
+        return sorted(found, key=lambda report: -1 if report.at.step is None else report.at.step, reverse=True)
+
+    def newest(self, run: str) -> Reached | None:
+        """Return the newest good checkpoint of a run, or of what it went on as."""
+        return self._beyond(run, _BEFORE_ALL, frozenset({run}))
+
+    def _beyond(self, run: str, after: int, seen: frozenset[str]) -> Reached | None:
+        """The same, beyond a step; ``seen`` are the runs on the way here."""
+        best: Reached | None = None
+        lines: dict[str, str] = {}
+        taken = ""
+        for heir in sorted(self._heirs(run, seen), key=lambda name: self._bound(name, seen), reverse=True):
+            fork = self._tips[heir].began_from
+            assert fork is not None  # else it were no heir
+            bound = self._bound(heir, seen)
+            if bound[0] <= fork.step or self._own(run, fork.step) is not None:
+                continue  # it counts anew, or the run went on by itself: that was an experiment
+            if best is None or bound > best.reach:  # else it cannot be further, and is not read
+                found = self._beyond(heir, max(after, fork.step), seen | {heir})
+                if found is None:
+                    continue
+                bound = found.reach
+                if best is None or found.reach > best.reach:
+                    best, taken = found, heir
+            lines[heir] = f"{heir}: from step {fork.step} to step {bound[0]}"
+        if best is None:
+            return self._own(run, after)
+        also = [f"{run} also went on as {line}" for heir, line in lines.items() if heir != taken]
+        return Reached(best.report, best.manifest, [f"{run} went on as {lines[taken]}", *best.followed, *also])
+
+    def _own(self, run: str, after: int) -> Reached | None:
+        """Return the run's own newest good checkpoint beyond a step."""
+        for at in reversed(self.own[run]):
+            if (-1 if at.step is None else at.step) <= after:
+                return None
+            if at not in self._reports:
+                self._reports[at] = self.verifier.verify(at)
+            report = self._reports[at]
+            if _is_good(report) and report.manifest is not None:
+                return Reached(report, report.manifest)
+        return None
+
+    def _heirs(self, run: str, seen: frozenset[str]) -> list[str]:
+        """Return the runs that went on from this one, where their manifests do not tell that they cannot count."""
+        if not self.follow:
+            return []
+        return [heir for heir in self._by_origin[run] if heir not in seen and self._may_count(run, heir)]
+
+    def _may_count(self, run: str, heir: str) -> bool:
+        tip, mine = self._tips[heir], self._tips.get(run)
+        fork = tip.began_from
+        if fork is None or mine is None or any(at.step == fork.step for at in self.own[run]):
+            return True
+        # The checkpoint it went on from is gone. When the run has saved since, a person went back in it on purpose.
+        return tip.created_at > mine.created_at
+
+    def _bound(self, run: str, seen: frozenset[str]) -> _Reach:
+        """Return how far a run and its continuations can have come, by what their manifests say."""
+        inner = seen | {run}
+        tip = self._tips[run]
+        further = [self._bound(heir, inner) for heir in self._by_origin[run] if heir not in inner]
+        return max([(tip.step, tip.created_at), *further])
+
+    @cached_property
+    def _tips(self) -> Mapping[str, Manifest]:
+        """The newest manifest of each run that can be read: one read for each run, whatever it holds."""
+        places: dict[str, list[Location]] = defaultdict(list)
+        for at in self.storage.scan(skip_unreadable=True):
+            if is_run(at.run):  # a stranger's folder may have a name that no run can have
+                places[at.run].append(at)
+        tips = {}
+        for run, locations in places.items():
+            self.own.setdefault(run, locations)
+            for at in reversed(locations):
+                manifest, problem = read_manifest(at)
+                if manifest is not None and problem is None:
+                    tips[run] = manifest
+                    break
+        return tips
+
+    @cached_property
+    def _by_origin(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for run, tip in sorted(self._tips.items()):
+            origin: Parent | None = tip.began_from
+            if origin is not None and origin.run != run:
+                found[origin.run].append(run)
+        return found
+
+
+def _is_good(report: CheckpointReport) -> bool:
+    return report.good and report.manifest is not None

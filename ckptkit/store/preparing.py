@@ -1,0 +1,58 @@
+"""Before the first step: can checkpoints be saved here, does nobody else write here, are newer ones in the way?"""
+
+from collections.abc import Sequence
+
+from ckptkit.errors import ConflictError, ProtectedError, UsageError
+from ckptkit.manifest.names import MAX_STEP, check_run
+from ckptkit.storage import LocalStorage, Location, holds, locks, preflight, refs, trash
+from ckptkit.store import choosing, saving
+from ckptkit.verification import Verifier
+
+FRESH = -1
+"""The step that a fresh start goes on from: before everything."""
+
+
+def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool) -> Sequence[Location]:
+    """Make a run ready to be trained; see ``CheckpointStore.prepare``."""
+    check_run(run)
+    if isinstance(after, bool) or not FRESH <= after <= MAX_STEP:
+        raise UsageError(f"after {after!r} is no step", hint=f"give the step that training goes on from, or {FRESH}")
+    storage.require_reachable(run)
+    state = storage.state_folder(run)
+    preflight.probe(storage.run_folder(run), state, needed=saving.last_size(storage, run) + saving.SPARE)
+    holds.hold(state, run)
+    newer = [at for at in storage.scan(run) if at.step is not None and at.step > after]
+    if replace_newer:
+        return _moved(storage, run, newer)
+    if any(Verifier().verify(at).good for at in reversed(newer)):
+        raise _conflict(run, after, newer)
+    return ()  # those that are damaged make room when their step is reached again
+
+
+def _moved(storage: LocalStorage, run: str, newer: Sequence[Location]) -> Sequence[Location]:
+    state = storage.state_folder(run)
+    if not newer:
+        return ()
+    with locks.alone(state):
+        pins = refs.read(state).pins
+        if pinned := [at.ref for at in newer if at.step in pins]:
+            raise ProtectedError(
+                f"{pinned[-1]}: is pinned, and would have to make room",
+                hint=f"`ckptkit unpin {pinned[-1]}` lets it go; or give the new training another run name",
+            )
+        others = {path for at in storage.scan(run) if at not in newer for path in saving.payload(at)}
+        for at in reversed(newer):  # a crash in the middle leaves an older state, never a hole
+            trash.remove(at, state, [path for path in saving.payload(at) if path not in others])
+    return newer
+
+
+def _conflict(run: str, after: int, newer: Sequence[Location]) -> ConflictError:
+    there = choosing.some([at.step for at in newer])
+    message = f"{run}: has checkpoints already ({there}), and this training starts from the beginning"
+    if after != FRESH:
+        message = f"{run}: has newer checkpoints ({there}) than step {after}, from which this training goes on"
+    return ConflictError(
+        message,
+        hint=f"go on from the newest (`ckptkit resume-cmd {run}`), give this training another run name, "
+        "or move them to the trash with --replace-newer (replace_newer=True)",
+    )
