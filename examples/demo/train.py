@@ -21,6 +21,7 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from ckptkit import CheckpointStore
+from ckptkit.errors import CkptkitError
 
 AGENT_EVERY = 20  # steps between two rollouts of the agent
 
@@ -82,30 +83,26 @@ class Training:
         return hasher.hexdigest()
 
 
-def main() -> None:
-    """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, required=True, help="where checkpoints go")
-    parser.add_argument("--data", type=Path, help="folder of the recorded episodes; beside the store when left out")
-    parser.add_argument("--run", required=True, help="name of this run")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--save-every", type=int, default=40)
-    parser.add_argument("--resume", metavar="REF", help="RUN or RUN@STEP to go on from")
-    args = parser.parse_args()
+def train(args: argparse.Namespace) -> None:
+    """Train from the start, or from a checkpoint."""
     torch.set_num_threads(1)  # the same order of additions everywhere
     data = (args.data or args.store.parent / "episodes").resolve()
+    store = CheckpointStore(args.store)
+    if not args.resume:
+        prepare(store, args, None)  # before any work
     files = sorted(data.glob("*.tfrecord")) or record(data)
     training = Training(files, args.steps)
-    store = CheckpointStore(args.store)
     command = [sys.executable, __file__, "--store", "{store}", "--run", "{run}", "--resume", "{run}@{step}"]
     command += ["--data", str(data), "--steps", str(args.steps), "--save-every", str(args.save_every)]
     start = 0
     if args.resume:
         restored = store.restore(args.resume, into=training.items())
         start = restored.step
-        print(f"resumed {restored.run} at step {start}", flush=True)
+        for line in (*restored.followed, f"resumed {restored.run} at step {start}"):
+            print(line, flush=True)
         for warning in restored.warnings:
             print(f"note: {warning}")
+        prepare(store, args, f"{restored.run}@{start}")
     # What this run does after each save is noted; a rehearsal, and what a resumed run does, is held against it.
     observer = store.observe(args.run, steps=4, note_after="every")
     for number in range(start + 1, args.steps + 1):
@@ -120,5 +117,31 @@ def main() -> None:
     print(f"digest {training.digest()}")
 
 
+def prepare(store: CheckpointStore, args: argparse.Namespace, origin: str | None) -> None:
+    """Find out before the first step what would else come out at a save, and tell what was moved away for it."""
+    for moved in store.prepare(args.run, after=origin, replace_newer=args.replace_newer):
+        print(f"moved to the trash: {moved.ref}", flush=True)
+
+
+def main() -> int:
+    """Parse the command line and train; an error is told in a line, with what to do about it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", type=Path, required=True, help="where checkpoints go")
+    parser.add_argument("--data", type=Path, help="folder of the recorded episodes; beside the store when left out")
+    parser.add_argument("--run", required=True, help="name of this run")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--save-every", type=int, default=40)
+    parser.add_argument("--resume", metavar="REF", help="RUN or RUN@STEP to go on from")
+    parser.add_argument(
+        "--replace-newer", action="store_true", help="move checkpoints beyond where training goes on from to the trash"
+    )
+    try:
+        train(parser.parse_args())
+    except CkptkitError as error:
+        print(f"error: {error}\n  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

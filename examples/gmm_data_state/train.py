@@ -25,6 +25,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--resume", type=int, nargs="?", const=LATEST, metavar="STEP", help="go on: from a step, or the newest good one"
     )
+    parser.add_argument(
+        "--replace-newer",
+        action="store_true",
+        help="move checkpoints beyond the one that training goes on from to the trash",
+    )
     return parser.parse_args()
 
 
@@ -36,7 +41,13 @@ def train(args: argparse.Namespace) -> None:
     command += ["--experiment-dir", f"{{store}}/{_literal(folder.name)}", "--resume", "{step}"]
     if args.num_epochs is not None:
         command += ["--num-epochs", str(args.num_epochs)]
-    manager = ExperimentManager(load_config(args.config), folder, command, say=lambda line: print(line, flush=True))
+    manager = ExperimentManager(
+        load_config(args.config),
+        folder,
+        command,
+        say=lambda line: print(line, flush=True),
+        replace_newer=args.replace_newer,
+    )
     if args.resume is None:
         done = manager.run(args.num_epochs)
     else:

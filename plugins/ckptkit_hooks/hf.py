@@ -28,6 +28,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     best_mode: Mode | None = None,
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
+    replace_newer: bool = False,
 ) -> Any:
     """Return a ``TrainerCallback`` that keeps the checkpoints of one run.
 
@@ -50,6 +51,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_mode: whether the best is the ``min`` or the ``max``.
         sigterm: whether SIGTERM saves first.
         resume: argument list for ``ckptkit resume-cmd``.
+        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
+            begin while there are such.
 
     Returns:
         The callback, with the method ``latest(ref=None)``: the path of the newest checkpoint that verifies, for
@@ -66,6 +69,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_metric=best_metric,
         best_mode=best_mode,
         resume=resume,
+        replace_newer=replace_newer,
     )
     return _callback_class()(keeper, StopRequest({"Trainer.train"}, enabled=sigterm))
 
@@ -103,16 +107,18 @@ def _build_class() -> type:
             return None if chosen is None else str(chosen.at.folder.absolute() / _ITEM)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            """Watch for SIGTERM.
+            """Make the run ready, and watch for SIGTERM.
 
             Raises:
                 BackendError: more than one process trains; their files are not written at the same moment.
+                StoreError, LockedError, ConflictError: see ``CheckpointStore.prepare``.
             """
             if args.world_size > 1:
                 raise BackendError(
                     f"{args.world_size} processes train: this hook adopts checkpoints of one process only",
                     hint="leave the hook out and adopt finished folders with `ckptkit save`",
                 )
+            self._keeper.prepare(state.global_step)
             self._doubt = _doubt(args, others.get("train_dataloader"))
             self._stop.watch()
 

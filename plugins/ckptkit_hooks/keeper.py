@@ -24,6 +24,7 @@ class Keeper:
         best_metric: name of the metric.
         best_mode: whether the best is the ``min`` or the ``max``.
         resume: argument list that goes on from a checkpoint, for ``ckptkit resume-cmd``.
+        replace_newer: whether checkpoints beyond the step that training goes on from are moved to the trash.
 
     Raises:
         UsageError: an interval, count or mode makes no sense.
@@ -39,6 +40,7 @@ class Keeper:
         best_metric: str | None = None,
         best_mode: Mode | None = None,
         resume: Sequence[str] | None = None,
+        replace_newer: bool = False,
     ) -> None:
         self.store = store if isinstance(store, CheckpointStore) else CheckpointStore(store)
         self.run = run
@@ -50,6 +52,7 @@ class Keeper:
             self._retention = RetentionPolicy(
                 keep_last=keep_last_n, keep_best=keep_best_n, metric=best_metric, mode=best_mode
             )
+        self._replace_newer = replace_newer
         self._parent: str | None = None
         self._safe: int | None = None
         self._warned = False
@@ -57,6 +60,21 @@ class Keeper:
     def is_safe(self, step: int) -> bool:
         """Return whether the step was saved by this keeper, or is the one that training resumed from."""
         return step == self._safe
+
+    def prepare(self, step: int) -> None:
+        """Make the run ready before the first step; see ``CheckpointStore.prepare``.
+
+        Args:
+            step: the one that training goes on from; 0 is a fresh start, unless that step was resumed from.
+
+        Raises:
+            StoreError: nothing can be saved there.
+            LockedError: another process is training this run.
+            ConflictError: newer checkpoints are in the way; with ``replace_newer`` they go to the trash.
+        """
+        after = step if step > 0 or self.is_safe(step) else -1
+        for moved in self.store.prepare(self.run, after=after, replace_newer=self._replace_newer):
+            _LOG.warning("%s: moved to the trash, training goes on from step %s", moved.ref, step)
 
     def save(
         self,
@@ -111,7 +129,8 @@ class Keeper:
     def newest(self, ref: str | None = None) -> Chosen | None:
         """Return the newest checkpoint that verifies, or None if the run has none at all: a fresh start.
 
-        Why newer ones were skipped is logged as warnings.
+        A run that was resumed as another one is followed there. That, and why newer ones were skipped, is logged as
+        warnings.
 
         Args:
             ref: another one to go on from: ``RUN@STEP`` or ``RUN@best``; it must exist.
@@ -132,6 +151,8 @@ class Keeper:
                 raise
             self._fresh()
             return None
+        for line in chosen.followed:
+            _LOG.warning("%s", line)
         for report in chosen.skipped:
             _LOG.warning("skipped %s: %s", report.at.ref, report.reason)
         self._resumed(chosen.at.run, chosen.manifest.step)

@@ -34,6 +34,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     best_mode: Mode | None = None,
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
+    replace_newer: bool = False,
 ) -> Any:
     """Return a ``keras.callbacks.Callback`` that keeps the checkpoints of one run, and trains through it.
 
@@ -52,6 +53,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_mode: whether the best is the ``min`` or the ``max``.
         sigterm: whether SIGTERM saves first, after the batch that it falls into.
         resume: argument list for ``ckptkit resume-cmd``.
+        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
+            begin while there are such.
 
     Returns:
         The callback, with the method ``fit(model, x, *args, epochs, ref=None, **fit)``.
@@ -70,6 +73,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_metric=best_metric,
         best_mode=best_mode,
         resume=resume,
+        replace_newer=replace_newer,
     )
     if every_steps is None and every_epochs is None:
         every_epochs = 1
@@ -181,10 +185,11 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: Keras may no
             return progress
 
         def on_train_begin(self, logs: Any = None) -> None:
-            """Put the state of other callbacks back, which have just reset themselves; watch for SIGTERM."""
+            """Put the state of other callbacks back, which have just reset themselves; make the run ready."""
             for callback in self._others:
                 vars(callback).update(self._restored.get(type(callback).__name__, {}))
             self._restored = {}
+            self._keeper.prepare(self._steps)
             self._stop.watch()
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -33,6 +33,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     best_mode: Mode | None = None,
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
+    replace_newer: bool = False,
 ) -> Any:
     """Return a Lightning ``Callback`` that keeps the checkpoints of one run.
 
@@ -52,6 +53,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_mode: whether the best is the ``min`` or the ``max``.
         sigterm: whether SIGTERM saves first, after the optimizer step that it falls into.
         resume: argument list for ``ckptkit resume-cmd``.
+        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
+            begin while there are such.
 
     Returns:
         The callback, with the method ``latest(ref=None)``: the path of the newest checkpoint that verifies, for
@@ -71,6 +74,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_metric=best_metric,
         best_mode=best_mode,
         resume=resume,
+        replace_newer=replace_newer,
     )
     if every_steps is None and every_epochs is None:
         every_epochs = 1
@@ -171,8 +175,9 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             """In the middle of an epoch, take the batches that were used already; then put the generators back."""
-            self._stop.watch()
             self._step = trainer.global_step
+            self._keeper.prepare(self._step)
+            self._stop.watch()
             if self._resumed is None:
                 return
             self._batches = self._resumed["batches"]

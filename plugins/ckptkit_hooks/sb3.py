@@ -30,6 +30,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
     factories: Mapping[str, Callable[[], Any]] | None = None,
+    replace_newer: bool = False,
 ) -> Any:
     """Return an SB3 callback that keeps the checkpoints of one run.
 
@@ -52,6 +53,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
         resume: argument list for ``ckptkit resume-cmd``.
         factories: ``{"env": ...}`` builds one more environment, for a self-test in another process; only needed where
             the environment can neither be pickled nor be built anew from its ``spec``.
+        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
+            begin while there are such.
 
     Returns:
         A ``CallbackList`` with two methods:
@@ -71,6 +74,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_metric=best_metric if keep_best_n is not None or best_metric != REWARD else None,
         best_mode=best_mode if keep_best_n is not None or best_metric != REWARD else None,
         resume=resume,
+        replace_newer=replace_newer,
     )
     stop = StopRequest(_LOOPS, enabled=sigterm)
 
@@ -142,6 +146,7 @@ def _build_class() -> type:
             return restored.items[_ITEM].learn(total_timesteps, callback=callbacks, **learn)
 
         def _on_training_start(self) -> None:
+            self._keeper.prepare(self.model.num_timesteps)
             self._stop.watch()
             super()._on_training_start()
 

@@ -488,6 +488,7 @@ def test_a_run_that_exists_is_neither_overwritten_nor_mixed_up(config: TrainConf
     _checkpoints.save_state(manager, state, hosts, 1)
     with pytest.raises(ConflictError, match="has checkpoints already"):
         _checkpoints.initialize_checkpoint_dir(tmp_path / "store", "run", config)
-    _, resuming = _checkpoints.initialize_checkpoint_dir(tmp_path / "store", "run", config, overwrite=True)
+    _, resuming = _checkpoints.initialize_checkpoint_dir(tmp_path / "store", "run", config, replace_newer=True)
     assert not resuming
-    assert not (tmp_path / "store" / "run").exists()
+    assert list(manager.store.list("run")) == []
+    assert manager.store.undelete("run").step == 1

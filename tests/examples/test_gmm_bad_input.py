@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import gmm_example
+import numpy as np
 import pytest
 import torch
 from gmm_v2.config import ExperimentConfig, load_config
 from gmm_v2.data.core import DataGenerator, ParameterGenerator
 from gmm_v2.data.loaders import GMMDataLoader, StateMismatchError, load_generator_state
 from gmm_v2.data.utils.random_utils import RandomState
-from gmm_v2.experiment.checkpoints import get_latest_checkpoint
+from gmm_v2.experiment.checkpoints import get_latest_checkpoint, store_of
 from gmm_v2.experiment.experiment_manager import ExperimentManager
 
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFound, NothingResumable, UsageError
@@ -236,11 +237,16 @@ def test_a_damaged_newest_checkpoint_is_told(trained: Path, caplog: pytest.LogCa
     assert caplog.messages[0].startswith("first/checkpoints@4 is not resumed from: rng/rng.json")
 
 
-def test_nothing_that_verifies_is_an_error_and_not_a_fresh_start(trained: Path) -> None:
+def test_nothing_that_verifies_is_an_error_and_no_fresh_start_unless_a_person_starts_afresh(trained: Path) -> None:
     (trained / "checkpoints/step-00000002/policy/policy.safetensors").write_bytes(b"")
-    for start in (manager(trained).resume_training, manager(trained).run):
-        with pytest.raises(NothingResumable):
-            start()
+    with pytest.raises(NothingResumable):
+        manager(trained).resume_training()
+    manager(trained).run()  # the damaged one makes room; it waits in the trash
+    store = store_of(trained / "checkpoints")
+    assert store.verify("first/checkpoints").exit_code == 0
+    shutil.rmtree(trained / "checkpoints/step-00000002")
+    store.undelete("first/checkpoints")
+    assert store.verify("first/checkpoints").exit_code == 1
 
 
 def test_a_folder_that_cannot_be_a_run_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -264,6 +270,19 @@ def test_the_latest_checkpoint_of_nothing_is_none(tmp_path: Path) -> None:
 def test_a_new_run_does_not_start_over_an_old_one(trained: Path) -> None:
     with pytest.raises(ConflictError, match="has checkpoints already"):
         manager(trained).run()
+
+
+def test_going_back_is_refused_before_anything_is_changed_unless_the_newer_ones_may_go(trained: Path) -> None:
+    store = store_of(trained / "checkpoints")
+    store.save("first/checkpoints", 9, {"rng": np.random.default_rng()})
+    before = {path: path.read_bytes() for path in trained.glob("*.json")}
+    with pytest.raises(ConflictError, match=r"first/checkpoints: has newer checkpoints \(steps 9\) than step 2"):
+        manager(trained).resume_training(step=2)
+    assert {path: path.read_bytes() for path in trained.glob("*.json")} == before
+    lines: list[str] = []
+    ExperimentManager(CONFIG, trained, say=lines.append, replace_newer=True).resume_training(step=2)
+    assert lines[0] == "moved to the trash: first/checkpoints@9"
+    assert store.undelete("first/checkpoints@9").step == 9
 
 
 @pytest.mark.parametrize(

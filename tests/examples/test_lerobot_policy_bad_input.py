@@ -18,9 +18,11 @@ from lerobot_example import (
     DRAWN,
     EXAMPLE,
     ID,
+    RUN,
     Train,
     as_older_trainer_left_it,
     keep_until,
+    listed,
 )
 
 from ckptkit.errors import (
@@ -107,14 +109,21 @@ def test_another_dataset_is_refused_field_by_field(here: Path, program: Path, tr
 
 
 def test_a_new_run_does_not_start_over_an_old_one(here: Path, train: Train) -> None:
-    with pytest.raises(ConflictError, match="checkpoint-10: is there already, and verifies"):
+    with pytest.raises(ConflictError, match=f"{RUN}: has checkpoints already .steps 10, 20, 30, 40, 50."):
         train()
 
 
 def test_going_back_behind_a_good_checkpoint_is_refused(here: Path, train: Train) -> None:
-    with pytest.raises(ConflictError, match="checkpoint-40: is there already, and verifies") as caught:
+    with pytest.raises(ConflictError, match=f"{RUN}: has newer checkpoints .steps 40, 50. than step 30") as caught:
         train(resume_from_checkpoint=here / "checkpoint-30")
-    assert caught.value.hint.startswith("--resume_from_checkpoint")
+    assert "--replace-newer" in caught.value.hint
+
+
+def test_going_back_moves_the_newer_ones_to_the_trash_where_that_was_asked_for(here: Path, train: Train) -> None:
+    expected = train(resume_from_checkpoint=here / "checkpoint-50")
+    done = train(resume_from_checkpoint=here / "checkpoint-30", replace_newer=True)
+    assert done["digest"] == expected["digest"]
+    assert listed(here.parent) == [10, 20, 30, 40, 50]
 
 
 def test_a_checkpoint_of_an_older_trainer_is_never_overwritten(here: Path, train: Train) -> None:

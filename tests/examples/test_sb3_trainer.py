@@ -151,7 +151,7 @@ for count in range(1, 1000):
     shutil.copytree(base, store)
     pid = os.fork()
     if pid == 0:
-        here = CheckpointWriter(type(run)("ppo_agent", "run1", store), combined({}, fields), [])
+        here = CheckpointWriter(CheckpointStore(store), type(run)("ppo_agent", "run1", store), combined({}, fields), [])
         def hook(name, args):
             global count
             reads = name == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR)
@@ -418,8 +418,54 @@ def test_a_wrong_field_is_named() -> None:
 
 
 def test_a_run_is_not_written_into_twice(copied: Path) -> None:
-    with pytest.raises(ConflictError, match="has checkpoints already"):
+    with pytest.raises(ConflictError, match=r"ppo_agent/whole: has checkpoints already \(steps 10, "):
         run(copied, "whole")
+
+
+def test_going_back_in_a_run_is_refused_unless_the_newer_ones_may_go(whole: tuple[Path, str], copied: Path) -> None:
+    before = episodes(copied, "whole")
+    fields = {"resume_from_checkpoint": str(copied / "ppo_agent/whole/ep000020.zip")}
+    with pytest.raises(ConflictError, match=r"ppo_agent/whole: has newer checkpoints .* than step 20"):
+        run(copied, "whole", fields)
+    assert episodes(copied, "whole") == before
+    assert run(copied, "whole", {**fields, "keep_last_n_checkpoints": 99}, replace_newer=True) == whole[1]
+    assert episodes(copied, "whole") == before
+    assert CheckpointStore(copied).verify("ppo_agent/whole").exit_code == 0
+
+
+def test_a_run_that_falls_back_within_itself_saves_the_damaged_ones_anew(whole: tuple[Path, str], copied: Path) -> None:
+    before = episodes(copied, "whole")
+    for episode in before[2:]:
+        path = copied / f"ppo_agent/whole/ep{episode:06d}_metadata.json"
+        path.write_text(path.read_text() + " ")
+    fields = {"resume_from_checkpoint": str(copied / "ppo_agent/whole/ep000020.zip"), "keep_last_n_checkpoints": 99}
+    assert run(copied, "whole", fields) == whole[1]
+    assert episodes(copied, "whole") == before
+    assert CheckpointStore(copied).verify("ppo_agent/whole").exit_code == 0
+
+
+@pytest.mark.parametrize("place", ["/proc/nothing", "file/checkpoints"])
+def test_a_folder_that_cannot_be_written_is_told_before_training(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    words = [sys.executable, "training/trainer.py", "--checkpoint-dir", str(tmp_path / place)]
+    done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (10, "")
+    first, hint = done.stderr.splitlines()
+    assert first.startswith(f"error: {tmp_path / place}/ppo_agent/")
+    assert "no checkpoint can be saved here" in first
+    assert hint.startswith("  choose another folder")
+
+
+def test_the_second_training_of_one_run_ends_at_once(tmp_path: Path) -> None:
+    words = [sys.executable, "training/trainer.py", "--checkpoint-dir", str(tmp_path), "--run-id", "both"]
+    with subprocess.Popen([*words, "--total-timesteps", "1000000"], cwd=EXAMPLE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline().startswith(b"saved ")
+        done = subprocess.run([*words, "--env-id", "Acrobot-v1"], cwd=EXAMPLE, capture_output=True, text=True)
+        first.kill()
+    assert (done.returncode, done.stdout) == (11, "")
+    assert done.stderr.startswith(f"error: ppo_agent/both: is being written by process {first.pid} on ")
+    assert "training/trainer.py" in done.stderr
 
 
 FULL = """\

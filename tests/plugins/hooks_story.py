@@ -53,8 +53,7 @@ class Story:
 
 
 def steps_of(store: Path) -> list[int]:
-    kept = CheckpointStore(store)
-    return [at.step or 0 for at in kept.locate(RUN)] if (store / RUN).is_dir() else []
+    return [at.step or 0 for at in CheckpointStore(store).storage.scan(RUN)] if store.is_dir() else []
 
 
 def play(program: str, store: Path, *arguments: str) -> Part:

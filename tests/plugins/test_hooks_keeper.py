@@ -87,6 +87,44 @@ def test_a_fresh_run_does_not_overwrite_an_older_one(tmp_path: Path) -> None:
         saved(tmp_path, 1)
 
 
+@pytest.mark.parametrize("step", [0, 1])
+def test_what_is_in_the_way_is_told_before_training_and_goes_only_when_that_was_asked_for(
+    tmp_path: Path, step: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path, 1, 2, 3)
+    with pytest.raises(ConflictError, match="than step 1" if step else "has checkpoints already"):
+        Keeper(tmp_path, RUN).prepare(step)
+    Keeper(tmp_path, RUN).prepare(3)
+    assert steps(tmp_path) == [1, 2, 3]
+    Keeper(tmp_path, RUN, replace_newer=True).prepare(step)
+    assert "keeper/run1@3: moved to the trash" in caplog.text
+    assert [at.step for at in CheckpointStore(tmp_path).storage.scan(RUN)] == [1][:step]
+
+
+def test_a_run_that_resumed_from_step_0_is_no_fresh_start(tmp_path: Path) -> None:
+    saved(tmp_path, 0)
+    keeper = Keeper(tmp_path, RUN)
+    keeper.newest()
+    keeper.prepare(0)
+
+
+def test_a_run_is_followed_where_it_went_on_and_goes_on_from_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path, 1)
+    CheckpointStore(tmp_path).save("keeper/run2", 2, {"rng": np.random.default_rng(2)}, parent=f"{RUN}@1")
+    keeper, generator = Keeper(tmp_path, RUN), np.random.default_rng(7)
+    restored = keeper.restore({"rng": generator})
+    assert restored is not None
+    assert (restored.run, restored.step) == ("keeper/run2", 2)
+    assert f"{RUN} went on as keeper/run2" in caplog.text
+    keeper.prepare(2)
+    keeper.save(3, {"rng": generator})
+    parent = CheckpointStore(tmp_path).choose(f"{RUN}@3").manifest.parent
+    assert parent is not None
+    assert (parent.run, parent.step) == ("keeper/run2", 2)
+
+
 def test_old_checkpoints_go_and_a_damaged_one_fills_no_slot(tmp_path: Path) -> None:
     keeper = saved(tmp_path, 1, 2, 3, keep_last_n=2)
     assert steps(tmp_path) == [2, 3]

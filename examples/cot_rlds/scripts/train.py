@@ -25,7 +25,7 @@ def train(
     command: list[str],
     *,
     resume: int | None,
-    overwrite: bool,
+    replace_newer: bool,
 ) -> str:
     """Train to the config's last step and return a digest of all state at the end.
 
@@ -35,11 +35,16 @@ def train(
         run: name of the run in it.
         command: template of the command that goes on from a checkpoint.
         resume: step to go on from, ``NEWEST``, or None to begin.
-        overwrite: whether checkpoints of an earlier run of that name are removed.
+        replace_newer: whether checkpoints beyond the one that training goes on from are moved to the trash.
     """
     torch.set_num_threads(1)  # the same order of additions everywhere
     checkpoint_manager, resuming = _checkpoints.initialize_checkpoint_dir(
-        checkpoint_dir, run, config, resume_command=command, overwrite=overwrite, resume=resume is not None
+        checkpoint_dir,
+        run,
+        config,
+        resume_command=command,
+        replace_newer=replace_newer,
+        resume=resume is not None,
     )
     data_loaders = [
         _data_loader.create_data_loader(
@@ -89,7 +94,8 @@ def main() -> None:
     parser.add_argument("--save-interval", type=int)
     newest = "go on from that step; without a number from the newest checkpoint that verifies"
     parser.add_argument("--resume", metavar="STEP", nargs="?", const=NEWEST, type=int, help=newest)
-    parser.add_argument("--overwrite", action="store_true", help="remove the run's checkpoints first")
+    newer = "move checkpoints beyond the one that training goes on from to the trash; of a fresh start: all of them"
+    parser.add_argument("--replace-newer", action="store_true", help=newer)
     args = parser.parse_args()
     options: list[str] = []
     for name in ("num_train_steps", "save_interval"):
@@ -106,7 +112,7 @@ def main() -> None:
         command = [sys.executable, str(Path(__file__).resolve()), "--config-name", args.config_name]
         command += ["--exp-name", "{run}", "--checkpoint-dir", "{store}", *options, "--resume", "{step}"]
         print(f"if it dies: ckptkit --store {args.checkpoint_dir} resume-cmd {run}", flush=True)
-        digest = train(config, args.checkpoint_dir, run, command, resume=args.resume, overwrite=args.overwrite)
+        digest = train(config, args.checkpoint_dir, run, command, resume=args.resume, replace_newer=args.replace_newer)
     except CkptkitError as error:
         print(f"train.py: {error}\n  {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -90,7 +90,7 @@ class OutputFolder:
         self.store, self.run = CheckpointStore(self.path.parent), self.path.name
         self._command, self._config = command, config
         self._parent: str | None = None
-        self.observer = self.store.observe(self.run, steps=4, note_after="every")
+        self.observer: Any = None  # made when the folder is ready
 
     def save(self, step: int, items: Mapping[str, Any], loss: float) -> Committed:
         """Save everything as ``checkpoint-STEP``, in one rename."""
@@ -106,20 +106,26 @@ class OutputFolder:
             flat=True,
         )
 
-    def require_free(self, after: int = -1) -> None:
-        """Raise ConflictError if a checkpoint beyond a step is there already and would be in the way.
+    def prepare(self, found: Found | None, *, replace_newer: bool) -> list[str]:
+        """Make the folder ready before the first step, and return what is worth telling.
 
-        Damaged ones make room by themselves when their step is reached; those of an older trainer cannot be judged.
+        Args:
+            found: the checkpoint that training goes on from; None for a start from step 0.
+            replace_newer: move checkpoints beyond it to the trash.
+
+        Raises:
+            StoreError, LockedError: nothing can be saved there, or another process trains this run.
+            ConflictError: checkpoints are in the way. Damaged ones make room by themselves when their step is reached;
+                those of an older trainer, which cannot be judged, are never touched.
         """
-        for found in _all(self.path):
-            if found.step <= after:
-                continue
-            if not found.committed:
+        after = -1 if found is None else found.step
+        for other in _all(self.path):
+            if other.step > after and not other.committed:
                 hint = "move it away, or give another --output_dir"
-                raise ConflictError(f"{found.path}: is there already, and has no manifest", hint=hint)
-            if self.store.verify(f"{self.run}@{found.step}").checkpoints[0].good:
-                hint = f"--resume_from_checkpoint {found.path}, or another --output_dir"
-                raise ConflictError(f"{found.path}: is there already, and verifies", hint=hint)
+                raise ConflictError(f"{other.path}: is there already, and has no manifest", hint=hint)
+        moved = self.store.prepare(self.run, after=after, replace_newer=replace_newer)
+        self.observer = self.store.observe(self.run, steps=4, note_after="every")
+        return [f"moved to the trash: {at.folder}" for at in moved]
 
     def resume(self, found: Found, items: Mapping[str, Any]) -> list[str]:
         """Put a committed checkpoint back, all of it, and return what is worth telling.

@@ -38,6 +38,7 @@ def train(
     config: str | Path = CONFIG,
     steps: int | None = None,
     data_root: str | Path = DATA_ROOT,
+    replace_newer: bool = False,
 ) -> dict[str, Any]:
     """Train a policy, from scratch or from a checkpoint.
 
@@ -49,6 +50,7 @@ def train(
         config: YAML file.
         steps: length of the run, instead of the configuration's.
         data_root: where datasets are.
+        replace_newer: move checkpoints of ``output_dir`` beyond the one that training goes on from to the trash.
 
     Returns:
         ``step``, ``loss`` (None when there was nothing left to do), ``digest``, ``mean_return`` (None where the
@@ -72,13 +74,14 @@ def train(
     noted = {**settings.model_dump(), "dataset": {"id": dataset_id, **frames.description()}}
     extra = _options(config=config, steps=steps, data_root=data_root)
     output = OutputFolder(Path(output_dir), _command(dataset_id, extra), noted)
-    output.require_free(after=start if found and not fine_tune else -1)
     if found is not None and fine_tune:
         _take_weights(training, found)
     elif found is not None and found.committed:
         _take_all(training, output, found)
     elif found is not None:
         _take_what_is_there(training, found)
+    for line in output.prepare(None if fine_tune else found, replace_newer=replace_newer):
+        _say(line)
     return _run(training, output, start)
 
 
@@ -165,6 +168,8 @@ def main() -> int:
     parser.add_argument("--fine_tune", action="store_true", help="take only weights and processors from it")
     parser.add_argument("--config", default=CONFIG, help="YAML file")
     parser.add_argument("--steps", type=int, help="length of the run, instead of the configuration's")
+    newer = "move checkpoints in --output_dir beyond the one that training goes on from to the trash"
+    parser.add_argument("--replace-newer", "--replace_newer", action="store_true", help=newer)
     parser.add_argument("--data_root", default=DATA_ROOT, help=f"where datasets are [{DATA_ROOT}]")
     try:
         train(**vars(parser.parse_args()))

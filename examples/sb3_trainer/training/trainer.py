@@ -11,7 +11,8 @@ from typing import Any
 if __name__ == "__main__":  # started as a file: `training` is the folder that it lies in
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ckptkit.errors import CkptkitError, ConflictError, UsageError
+from ckptkit import CheckpointStore
+from ckptkit.errors import CkptkitError, UsageError
 from training.config import TrainingConfig, combined, read_yaml
 from training.run import Listener, TrainingRun
 
@@ -21,6 +22,7 @@ def train(
     file: Mapping[str, Any] | None = None,
     *,
     resume_episode: int | None = None,
+    replace_newer: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> tuple[TrainingRun, Any]:
     """Train from the start, or from ``resume_from_checkpoint``, until ``total_timesteps`` are done.
@@ -29,6 +31,7 @@ def train(
         chosen: fields of the configuration that win over all others.
         file: fields that win over those of the checkpoint.
         resume_episode: count episodes on from here, whatever the checkpoint's metadata says.
+        replace_newer: move checkpoints of the run beyond the one that it goes on from to the trash.
         listeners: called with an ``Event`` after each commit and each removal; what they raise is logged.
 
     Returns:
@@ -37,7 +40,8 @@ def train(
     Raises:
         FileNotFoundError: Checkpoint not found.
         RuntimeError: Failed to load model from checkpoint.
-        CkptkitError: the configuration is off, or a checkpoint could not be saved.
+        CkptkitError: the configuration is off, the run cannot be written or is written by another process, newer
+            checkpoints are in the way, or a checkpoint could not be saved.
     """
     from ckptkit_sb3 import CheckpointBoundary
 
@@ -54,7 +58,11 @@ def train(
     model = build_model(config, env) if resumed is None else resumed.model
     if found is not None and not found.exact:
         logging.warning("%s: beside it lies no state: weights and counters go on, nothing else", found.path.name)
-    writer = CheckpointWriter(run, config, listeners)
+    store = CheckpointStore(run.checkpoint_dir)
+    after = -1 if found is None else found.episode
+    for moved in store.prepare(run.name, after=after, replace_newer=replace_newer):
+        logging.warning("%s: moved to the trash", moved.ref)
+    writer = CheckpointWriter(store, run, config, listeners)
     boundary = CheckpointBoundary(writer.save, every_episodes=config.checkpoint_interval_episodes or None)
     if resumed is None:
         model.learn(config.total_timesteps, callback=boundary)
@@ -66,16 +74,13 @@ def train(
 
 
 def _new_run(config: TrainingConfig, found: Any) -> TrainingRun:
-    run = TrainingRun(
+    return TrainingRun(
         agent_id=config.agent_id or "",
         run_id=config.run_id or str(uuid.uuid4()),
         checkpoint_dir=Path(config.checkpoint_dir),
         parent=None if found is None else found.parent,
         resumed_from=None if found is None else found.path,
     )
-    if run.folder.is_dir() and any(run.folder.glob("*.manifest.json")):
-        raise ConflictError(f"{run.folder}: has checkpoints already", hint="leave --run-id out, or choose another")
-    return run
 
 
 def arguments(words: Sequence[str] | None = None) -> dict[str, Any]:
@@ -97,6 +102,8 @@ def arguments(words: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seed", type=int, help="default: 0")
     parser.add_argument("--agent-id", help="default: ppo_agent")
     parser.add_argument("--run-id", help="default: a new UUID")
+    help_ = "move checkpoints of --run-id beyond the one that training goes on from to the trash"
+    parser.add_argument("--replace-newer", action="store_true", help=help_)
     return vars(parser.parse_args(words))
 
 
@@ -105,6 +112,7 @@ def main(listeners: Sequence[Listener] = ()) -> int:
     logging.basicConfig(format="note: %(message)s")
     chosen = arguments()
     path, episode = chosen.pop("config", None), chosen.pop("resume_episode", None)
+    replace_newer = chosen.pop("replace_newer", False)
     try:
         if episode is not None and episode < 0:
             raise UsageError(f"--resume-episode {episode}: is no count of episodes")
@@ -114,7 +122,9 @@ def main(listeners: Sequence[Listener] = ()) -> int:
         torch.set_num_threads(1)  # the same order of additions everywhere
         from training.agent import digest
 
-        run, model = train(chosen, file, resume_episode=episode, listeners=[_say, *listeners])
+        run, model = train(
+            chosen, file, resume_episode=episode, replace_newer=replace_newer, listeners=[_say, *listeners]
+        )
     except CkptkitError as error:
         print(f"error: {error}\n  {error.hint}", file=sys.stderr)
         return error.exit_code

@@ -36,11 +36,13 @@ _ADVICE = (
 class CheckpointWriter:
     """Saves the checkpoints of one run, keeps the last N of them that verify, and tells the listeners."""
 
-    def __init__(self, run: TrainingRun, config: TrainingConfig, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, store: CheckpointStore, run: TrainingRun, config: TrainingConfig, listeners: Sequence[Listener]
+    ) -> None:
+        self._store = store
         self._run = run
         self._config = config
         self._listeners = listeners
-        self._store = CheckpointStore(run.checkpoint_dir)
         self._backend = Sb3Backend()
 
     def save(self, model: Any) -> None:
@@ -59,7 +61,7 @@ class CheckpointWriter:
                 saved = self._backend.save(model, staged, context=SaveContext(step=0, item="agent", probe=False))
                 episode = int(saved.counters.get("episode", 0))
                 path = folder / f"{layout.stem_of(episode)}.zip"
-                if path.with_name(f"{path.stem}.manifest.json").exists():
+                if self._is_safe(episode):
                     return  # training ended inside the episode after it: from there it comes to the same end
                 self._publish(model, saved, staged, path)
         except Exception as error:
@@ -68,6 +70,12 @@ class CheckpointWriter:
             raise
         self._tell("saved", episode)
         self._prune()
+
+    def _is_safe(self, episode: int) -> bool:
+        """Return whether the episode was saved; a damaged checkpoint of it, which a fallback left, makes room."""
+        if not any(at.step == episode for at in self._store.storage.scan(self._run.name)):
+            return False
+        return any(found.good for found in self._store.verify(f"{self._run.name}@{episode}").checkpoints)
 
     def save_final(self, model: Any) -> Path:
         """Write the trained agent as ``final_model.zip``, an ordinary SB3 zip; return its path."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ckptkit.errors import ConflictError, DamagedError, UsageError
+from ckptkit.errors import DamagedError, UsageError
 from ckptkit.store import Files, Ref
 from gmm_v2.config import ExperimentConfig
 from gmm_v2.data.loaders import GMMDataLoader
@@ -27,6 +27,7 @@ class ExperimentManager:
         experiment_dir: its folder.
         resume_command: argument list that resumes it, for ``ckptkit resume-cmd``; fields such as ``{step}``.
         say: takes one line of progress at a time.
+        replace_newer: move checkpoints beyond the one that training goes on from to the trash.
 
     Raises:
         UsageError: the folder's name cannot be that of a run.
@@ -38,6 +39,8 @@ class ExperimentManager:
         experiment_dir: Path,
         resume_command: list[str] | None = None,
         say: Callable[[str], None] = print,
+        *,
+        replace_newer: bool = False,
     ) -> None:
         self.config = config
         self.experiment_dir = experiment_dir.absolute()
@@ -47,7 +50,9 @@ class ExperimentManager:
         self.train_loader: GMMDataLoader | None = None
         self.validation_loader: GMMDataLoader | None = None
         self._say = say
-        self._resumed = False
+        self._store = store_of(self.checkpoint_dir)
+        self._run = run_of(self.checkpoint_dir)
+        self._replace_newer = replace_newer
         self._saved_at = -1
 
     @property
@@ -59,13 +64,14 @@ class ExperimentManager:
         """Make the loaders of a new experiment.
 
         Raises:
-            ConflictError: the folder has checkpoints already.
+            CkptkitError: see ``CheckpointStore.prepare``.
         """
-        if get_latest_checkpoint(self.checkpoint_dir) is not None:
-            raise ConflictError(
-                f"{self.experiment_dir}: has checkpoints already", hint="add --resume, or name a new folder"
-            )
+        self._prepare(-1)
         self._make_loaders(resume=False)
+
+    def _prepare(self, after: int | str) -> None:
+        for moved in self._store.prepare(self._run, after=after, replace_newer=self._replace_newer):
+            self._say(f"moved to the trash: {moved.ref}")
 
     def resume_training(self, num_epochs: int | None = None, *, step: int | None = None) -> dict[str, Any]:
         """Resume training from the latest checkpoint that verifies, or from the one of a step.
@@ -94,6 +100,7 @@ class ExperimentManager:
             error.add_note(f"the checkpoint holds a copy: name its step to go on from it alone (--resume {number})")
             raise error
         self.trainer._load_checkpoint(latest_checkpoint)
+        self._prepare(ref_of(latest_checkpoint))
         for name, path in self._state_files().items():
             copy = latest_checkpoint / name / path.name
             if not copy.exists():
@@ -101,7 +108,7 @@ class ExperimentManager:
             write_whole(path, copy.read_bytes())
         self._make_loaders(resume=True)
         self._require_same_streams(latest_checkpoint)
-        self._resumed, self._saved_at = True, self.trainer.step
+        self._saved_at = self.trainer.step
         self._say(f"resumed {ref_of(latest_checkpoint)}")
         return self.run(num_epochs)
 
@@ -137,8 +144,8 @@ class ExperimentManager:
         files = self._state_files()
         self.train_loader.save_state(files["data"])
         self.validation_loader.save_state(files["validation"])
-        committed = store_of(self.checkpoint_dir).save(
-            run_of(self.checkpoint_dir),
+        committed = self._store.save(
+            self._run,
             self.trainer.step,
             {
                 **self.trainer.items(),
@@ -149,8 +156,6 @@ class ExperimentManager:
             counters={"epoch": self.train_loader.current_epoch, "batch": self.train_loader.current_batch},
             config=self.config.model_dump(mode="json"),
             resume=self.resume_command,
-            # A run that went back to an older checkpoint writes the later ones anew; the old ones go to the trash.
-            replace=self._resumed,
         )
         self._saved_at = self.trainer.step
         self._say(f"step {self.trainer.step:5d}  excess {excess:.4f}  saved {committed.path.name}")
@@ -171,7 +176,7 @@ class ExperimentManager:
     def _checkpoint(self, step: int | None) -> Path | None:
         if step is None or not self.checkpoint_dir.is_dir():
             return get_latest_checkpoint(self.checkpoint_dir)
-        return store_of(self.checkpoint_dir).choose(f"{run_of(self.checkpoint_dir)}@{step}").at.folder
+        return self._store.choose(f"{self._run}@{step}").at.folder
 
     def _state_files(self) -> dict[str, Path]:
         return {

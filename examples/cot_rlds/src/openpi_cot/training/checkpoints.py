@@ -1,6 +1,5 @@
 """Model and data loader in one atomic checkpoint: saved together, verified together, restored together."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +10,6 @@ from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import ConflictError
 from ckptkit.retention import RetentionPolicy
 from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader
 from openpi_cot.dataloader.loader_state import refuse_other
@@ -32,12 +30,26 @@ class CheckpointManager:
         run: name of this run.
         config: of the run; a resume with another one is refused field by field.
         resume: template of the command that goes on.
+        replace_newer: whether checkpoints beyond the one that training goes on from are moved to the trash.
     """
 
     store: CheckpointStore
     run: str
     config: TrainConfig
     resume: Sequence[str] = field(default_factory=tuple)
+    replace_newer: bool = False
+
+    def prepare(self, origin: str | None = None) -> None:
+        """Make the run ready before the first step, which goes on from ``RUN@STEP`` or starts afresh.
+
+        Raises:
+            ConflictError: checkpoints are in the way, and ``replace_newer`` was not asked for.
+            StoreError, LockedError: nothing can be saved there, or another process trains this run.
+        """
+        for moved in self.store.prepare(
+            self.run, after=-1 if origin is None else origin, replace_newer=self.replace_newer
+        ):
+            print(f"moved to the trash: {moved.ref}", flush=True)
 
 
 def initialize_checkpoint_dir(
@@ -46,22 +58,20 @@ def initialize_checkpoint_dir(
     config: TrainConfig,
     *,
     resume_command: Sequence[str] = (),
-    overwrite: bool = False,
+    replace_newer: bool = False,
     resume: bool = False,
 ) -> tuple[CheckpointManager, bool]:
-    """Return the manager and whether there is something to resume.
+    """Return the manager and whether there is something to resume; a fresh start is made ready here.
 
     Raises:
-        ConflictError: the run has checkpoints, and neither ``resume`` nor ``overwrite`` was asked for.
+        CkptkitError: see ``CheckpointManager.prepare``.
     """
-    manager = CheckpointManager(CheckpointStore(checkpoint_dir), run, config, resume_command)
+    manager = CheckpointManager(CheckpointStore(checkpoint_dir), run, config, resume_command, replace_newer)
     folder = Path(checkpoint_dir) / run
-    saved = folder.is_dir() and any(manager.store.storage.scan(run))
-    if saved and overwrite:
-        shutil.rmtree(folder)
-    elif saved and not resume:
-        raise ConflictError(f"{folder}: has checkpoints already", hint="add --resume, --overwrite, or name a new run")
-    return manager, bool(saved and resume)
+    resuming = resume and folder.is_dir() and any(manager.store.storage.scan(run))
+    if not resuming:
+        manager.prepare()
+    return manager, resuming
 
 
 def save_state(
@@ -103,10 +113,13 @@ def restore_state(
         ValueError: a loader was created with ``persistent_iterator=False``.
         RefusedError: it is of another config or loader; the message names every field. Nothing was changed.
         NothingResumable, DamagedError: nothing, or not that step, verifies.
+        CkptkitError: see ``CheckpointManager.prepare``.
     """
     manager = checkpoint_manager
     live = items(train_state, data_loader)
     chosen = manager.store.choose(manager.run if step is None else f"{manager.run}@{step}")
+    for line in chosen.followed:
+        print(line, flush=True)
     for report in chosen.skipped:
         print(f"skipped {report.at.ref}: {report.reason}", flush=True)
     refuse_other(chosen.at.ref, chosen.manifest.config, _config(manager.config, data_loader))
@@ -116,6 +129,7 @@ def restore_state(
     for warning in restored.warnings if restored else ():
         print(f"note: {warning}")
     train_state.step = chosen.manifest.step
+    manager.prepare(chosen.at.ref)
     return train_state
 
 
