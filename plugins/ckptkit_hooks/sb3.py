@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ckptkit_sb3 import CheckpointBoundary
+from ckptkit_sb3 import CheckpointBoundary, cycle_of
 
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks.keeper import Keeper, Mode
@@ -137,8 +137,10 @@ def _build_class() -> type:
 
             Raises:
                 NothingResumable: there are checkpoints, but none that verifies.
-                BackendError: the state does not fit the model; it is unchanged.
+                BackendError: the state does not fit the model, which is unchanged; or the model is an algorithm that
+                    cannot be saved while it trains.
             """
+            cycle_of(model)
             callbacks = [self, *(callback if isinstance(callback, list) else [callback] if callback else [])]
             restored = self._keeper.restore({_ITEM: model}, ref)
             if restored is None:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from ckptkit.errors import BackendError, UsageError
-from ckptkit_sb3 import environments, rollout
+from ckptkit_sb3 import callbacks, environments, rollout, settings
 from ckptkit_sb3.progress import Kind, Progress, episodes_of, progress_of
 
-__all__ = ["CheckpointBoundary", "install", "progress_of", "reset_with_seed", "uninstall"]
+__all__ = ["CheckpointBoundary", "begin", "cycle_of", "install", "progress_of", "reset_with_seed", "uninstall"]
 
+_CYCLES = ("collect_rollouts", "_do_one_update")
+"""Of all algorithms of SB3 and sb3-contrib but ARS; of ARS, which evaluates a population in each update."""
+TELLS_EPISODES = frozenset({"collect_rollouts"})
 MidRollout = bool | Literal["auto"]
 
 
@@ -98,10 +101,10 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
                 self._requested, self._kind = self.model.num_timesteps, "step"
 
         def _init_callback(self) -> None:
-            if not hasattr(self.model, "collect_rollouts"):
+            if cycle_of(self.model) not in TELLS_EPISODES and self._every_episodes is not None:
                 raise BackendError(
-                    f"{type(self.model).__name__} has no collect_rollouts, at whose entry its state would be clean",
-                    hint="save before or after learn()",
+                    f"{type(self.model).__name__} does not tell its callbacks where episodes end",
+                    hint="give every_steps",
                 )
             hindrance = rollout.obstacle(self.model)
             if self._mid is True and hindrance is not None:
@@ -112,17 +115,22 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
         def _on_training_start(self) -> None:
             progress = progress_of(self.model)
             progress.cut_short = False
-            if progress.episodes is None:
+            if self.locals.get("async_eval") is not None:
+                raise BackendError(
+                    "AsyncEval: the environments of its processes cannot be reached", hint="train without async_eval"
+                )
+            if progress.episodes is None and cycle_of(self.model) in TELLS_EPISODES:
                 progress.episodes = episodes_of(self.model) or 0
-            self._steps, self._episodes = self.model.num_timesteps, progress.episodes
+            self._steps, self._episodes = self.model.num_timesteps, progress.episodes or 0
             progress.callbacks.append(self)
+            begin(self.model, self.locals)
             install(self.model)
             environments.begin(self.model.env, self._fresh_env, barrier=self._barrier is not None)
 
         def _on_step(self) -> bool:
             progress, now = progress_of(self.model), self.model.num_timesteps
-            if progress.callbacks[0] is self:  # one of them counts for all
-                progress.episodes = (progress.episodes or 0) + sum(map(bool, self.locals["dones"]))
+            if progress.callbacks[0] is self and progress.episodes is not None:  # one of them counts for all
+                progress.episodes += sum(map(bool, self.locals["dones"]))
             done = progress.episodes or 0
             by_episodes = _passed(self._every_episodes, self._episodes, done)
             due = by_episodes or _passed(self._every_steps, self._steps, now)
@@ -150,6 +158,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             uninstall(self.model)
             if not progress_of(self.model).cut_short:
                 self.save_if_requested()
+            progress_of(self.model).watched = None
             self._disarm()
 
         def save_if_requested(self) -> None:
@@ -178,6 +187,36 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
     return BoundaryCallback
 
 
+def begin(model: Any, variables: Mapping[str, Any]) -> None:
+    """Note, as training starts, what the program gave: settings, and the callbacks' plain values.
+
+    Args:
+        model: the algorithm.
+        variables: the local variables of its ``learn``, which SB3 tells to callbacks.
+    """
+    progress = progress_of(model)
+    if progress.start is None:
+        progress.start, _ = settings.take(model)
+    if variables.get("callback") is not None:
+        progress.watched = callbacks.watch(model, variables["callback"], progress.watched)
+
+
+def cycle_of(model: Any) -> str:
+    """Return the method at whose entry an algorithm has nothing in flight, again and again in a training.
+
+    Raises:
+        BackendError: it is built in another way, so that no such moment is known.
+    """
+    for name in _CYCLES:
+        if hasattr(model, name):
+            return name
+    raise BackendError(
+        f"{type(model).__name__} has no {' or '.join(_CYCLES)}, at whose entry its state would be clean: it cannot be"
+        " saved while learn() runs",
+        hint="save it with CheckpointStore.save before or after learn()",
+    )
+
+
 def reset_with_seed(model: Any, seed: int) -> int:
     """Reset all environments of an algorithm with a seed derived from another and ``num_timesteps``; return it.
 
@@ -203,27 +242,28 @@ def _passed(interval: int | None, before: int, now: int) -> bool:
 def install(model: Any) -> None:
     """Let saves happen at the entry of ``collect_rollouts``, and a rollout be finished, on this instance only."""
     uninstall(model)
-    progress = progress_of(model)
-    collect = model.collect_rollouts
+    progress, cycle = progress_of(model), cycle_of(model)
+    collect = getattr(model, cycle)
     excluded = model._excluded_save_params
 
-    def collect_rollouts(*args: Any, **kwargs: Any) -> Any:
+    def at_entry(*args: Any, **kwargs: Any) -> Any:
         for callback in progress.callbacks:
             callback.save_if_requested()
         if progress.rest is not None:
             args, kwargs = _rest_only(progress, args, kwargs)
         result = collect(*args, **kwargs)
-        progress.cut_short = not getattr(result, "continue_training", result)
+        if cycle in TELLS_EPISODES:  # ARS returns nothing: it goes on, whatever its callbacks say
+            progress.cut_short = not getattr(result, "continue_training", result)
         return result
 
-    model.collect_rollouts = collect_rollouts
+    vars(model)[cycle] = at_entry
     # Without this, any other callback that saves the model would pickle both functions into its zip.
-    model._excluded_save_params = lambda: [*excluded(), "collect_rollouts", "_excluded_save_params"]
+    model._excluded_save_params = lambda: [*excluded(), cycle, "_excluded_save_params"]
 
 
 def uninstall(model: Any) -> None:
     """Take away what ``install`` put on the instance."""
-    for name in ("collect_rollouts", "_excluded_save_params"):
+    for name in (*_CYCLES, "_excluded_save_params"):
         vars(model).pop(name, None)
 
 

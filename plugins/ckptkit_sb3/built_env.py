@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ckptkit_sb3 import capture
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.levels import MONITOR
+from ckptkit_sb3.vec_wrappers import wrappers_of
 
 _VEC_ENVS = "stable_baselines3.common.vec_env"
 _NORMALIZE = f"{_VEC_ENVS}.vec_normalize.VecNormalize"
@@ -37,5 +37,5 @@ def built_env(factory: Callable[[], Any], state: Mapping[str, Any] | None) -> An
             for one, names in zip(made, levels, strict=True)
         ]
         env = DummyVecEnv([lambda one=one: one for one in singles])
-    inner = [class_name(wrapper) for wrapper in capture.wrappers_of(env)]
+    inner = [class_name(wrapper) for wrapper in wrappers_of(env)]
     return VecNormalize(env) if saved == [_NORMALIZE, *inner] else env

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import environments
+from ckptkit.errors import DamagedError
+from ckptkit_sb3 import callbacks, environments, modules, settings, vec_wrappers
 from ckptkit_sb3.agent import constructor_arguments
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import STATIC, Encoder, class_name, is_kind
+from ckptkit_sb3.encoding import STATIC, Encoder, is_kind
 from ckptkit_sb3.process_rng import check_rng, put_rng, take_rng
+from ckptkit_sb3.progress import progress_of
 
 OBSERVATIONS = ("_last_obs", "_last_episode_starts", "_last_original_obs")
 SET_BY_LEARN = frozenset({"_total_timesteps", "_num_timesteps_at_start"})
@@ -25,10 +26,6 @@ _OWN_SECTION = frozenset(
 ) | {"policy", "device", "env", "_vec_normalize_env", "_logger", "_custom_logger", "replay_buffer", "rollout_buffer"}
 """Attributes that are saved elsewhere, or are no state. Not ``_excluded_save_params``: RecurrentPPO excludes its hidden
 states from the zip, without which it resumes wrongly."""
-_PROCESSES = "venv class_attributes envs remotes work_remotes processes waiting closed"
-_OVERWRITTEN = "buf_infos reset_infos actions"  # by the next step, before anything reads them
-_DEFINITION = "metadata render_mode spec results_writer t_start observation_space action_space obs_spaces"
-_VEC_SKIP = frozenset(f"{_PROCESSES} {_OVERWRITTEN} {_DEFINITION}".split())
 
 
 @dataclass(slots=True)
@@ -60,13 +57,11 @@ def take(
             if name == "attributes":
                 captured.sections[name] = _attributes(encoder, value)
             elif name == "wrappers":
-                captured.sections[name] = [
-                    {"class": class_name(w), "attributes": encoder.attributes(w, f"wrappers[{i}]")}
-                    for i, w in enumerate(value)
-                ]
+                captured.sections[name] = vec_wrappers.take(encoder, value, name)
             else:
                 captured.sections[name] = encoder.encode(value, name)
             captured.left_out += encoder.left_out
+        _take_beside(model, captured)
         started = time.perf_counter()
         captured.sections["environments"] = environments.take(
             model.env, captured.arrays, fresh_env, barrier, tested=tested
@@ -76,6 +71,27 @@ def take(
         if take_rng() != rng:  # a stranger's get_state may draw numbers
             put_rng(rng)
     return captured
+
+
+def _take_beside(model: Any, captured: Capture) -> None:
+    """Take what a load puts back at moments of its own: settings, modules, callbacks."""
+    progress = progress_of(model)
+    captured.sections["settings"], lost = settings.describe(model, progress.start)
+    captured.left_out += lost
+    captured.sections["modules"], lost = modules.take(model, captured.arrays, _shared(model))
+    captured.left_out += lost
+    captured.sections["callbacks"], lost = callbacks.take(model, progress.watched, captured.arrays)
+    captured.left_out += lost
+
+
+def plan_beside(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], decoder: Decoder) -> list[str]:
+    """Collect the assignments that put settings and modules back; return what to tell. Older checkpoints have none."""
+    told = []
+    if "settings" in sections:
+        told += settings.plan(model, sections["settings"], decoder)
+    if "modules" in sections:
+        told += modules.plan(model, sections["modules"], arrays, decoder)
+    return told
 
 
 def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, started: bool) -> Decoder:
@@ -111,7 +127,7 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
             decoder.later(part.apply)
             decoder.later(partial(vars(model).update, values))
         elif name == "wrappers":
-            _plan_wrappers(node, value, arrays, decoder)
+            vec_wrappers.plan(node, value, arrays, decoder, name)
         else:
             part = Decoder(arrays, skip=skip)
             found = part.decode(node, value, name)
@@ -137,15 +153,6 @@ def begins_anew(sections: Mapping[str, Any]) -> bool:
     return isinstance(described, list) and any(d.get("strategy") == "none" for d in described)
 
 
-def wrappers_of(env: Any) -> list[Any]:
-    """Return the vector environment and the ones inside it, outermost first."""
-    found = []
-    while env is not None:
-        found.append(env)
-        env = vars(env).get("venv")
-    return found
-
-
 def action_noise_of(model: Any) -> Any:
     """Return the action noise, one per environment as ``learn`` makes it of a single one."""
     noise, count = getattr(model, "action_noise", None), model.n_envs
@@ -164,7 +171,7 @@ def _configuration(model: Any) -> frozenset[str]:
 def _parts(model: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:
     yield "attributes", model, frozenset()
     yield "spaces", [model.action_space, model.observation_space], frozenset()
-    yield "wrappers", wrappers_of(model.env), _VEC_SKIP
+    yield "wrappers", model.env, frozenset()
     yield "noise", action_noise_of(model), frozenset()
     yield "observations", [getattr(model, name, None) for name in OBSERVATIONS], frozenset()
 
@@ -179,20 +186,6 @@ def _attributes(encoder: Encoder, model: Any) -> dict[str, Any]:
         if node != STATIC:
             nodes[name] = node
     return nodes
-
-
-def _plan_wrappers(nodes: Any, wrappers: list[Any], arrays: Mapping[str, Any], decoder: Decoder) -> None:
-    saved = [n.get("class") for n in nodes]
-    live = [class_name(w) for w in wrappers]
-    if saved != live:
-        raise BackendError(
-            f"the environment is wrapped as {' > '.join(live)}, the saved one as {' > '.join(map(str, saved))}",
-            hint="wrap the environment as in the training that was saved (VecNormalize, VecFrameStack, ...)",
-        )
-    part = Decoder(arrays, skip=_VEC_SKIP)
-    for i, (node, wrapper) in enumerate(zip(nodes, wrappers, strict=True)):
-        part.attributes(node["attributes"], wrapper, f"wrappers[{i}]")
-    decoder.later(part.apply)
 
 
 def _shared(model: Any) -> frozenset[int]:

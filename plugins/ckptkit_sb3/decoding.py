@@ -9,23 +9,49 @@ import math
 import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import generators, standard
-from ckptkit_sb3.encoding import class_name, decode_python_random, is_kind, set_space_generators, space_generators
+from ckptkit_sb3 import generators, no_state, standard
+from ckptkit_sb3.encoding import (
+    class_name,
+    code_name,
+    decode_python_random,
+    is_kind,
+    set_space_generators,
+    space_generators,
+)
 
 _DTYPE_KINDS = "biufcSU"
 
 
 class Decoder:
-    """Decodes nodes against a target; ``apply`` performs the assignments that were collected meanwhile."""
+    """Decodes nodes against a target; ``apply`` performs the assignments that were collected meanwhile.
 
-    def __init__(self, arrays: Mapping[str, Any], *, skip: frozenset[str] = frozenset()) -> None:
-        self._arrays = arrays
+    Args:
+        arrays: the large arrays by member name.
+        skip: attribute names that are left alone in the objects given to ``attributes``.
+        kinds: more kinds of nodes, and what decodes them.
+        given: chooses between a plain value of the checkpoint and the one that stands in its place, from where they
+            stand; with it attributes that the checkpoint lacks stay, too. Without, the checkpoint's is taken.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Any],
+        *,
+        skip: frozenset[str] = frozenset(),
+        kinds: "Mapping[str, Kind] | None" = None,
+        given: Callable[[str, Any, Any], Any] | None = None,
+    ) -> None:
+        self.arrays = arrays
         self._skip = skip
+        self._kinds = {**_KINDS, **(kinds or {})}
+        self._given = given
         self._made: dict[int, Any] = {}
         self._assignments: list[Callable[[], object]] = []
+        self._lost = False
 
     def apply(self) -> None:
         """Perform the collected assignments."""
@@ -49,15 +75,17 @@ class Decoder:
             BackendError: the target has another structure.
         """
         if node is None or isinstance(node, (bool, int, float, str)):
-            return node
+            return node if self._given is None else self._given(where, node, existing)
         kind = node.get("@") if isinstance(node, dict) else None
         if kind == "static":
             return existing
         if kind == "ref":
             if node.get("id") not in self._made:
+                if self._lost:
+                    raise BackendError(f"{where}: refers to a value that found no place")
                 raise DamagedError(f"{where}: refers to a value that comes later")
             return self._made[node["id"]]
-        decode = _KINDS.get(str(kind))
+        decode = self._kinds.get(str(kind))
         if decode is None:
             raise DamagedError(f"{where}: unknown kind of value {str(kind)[:40]!r}")
         try:
@@ -67,15 +95,37 @@ class Decoder:
                 raise
             raise DamagedError(f"{where}: not a well-formed {kind} ({error})") from error
 
+    def key(self, node: Any, where: str) -> Any:
+        """Return the value of a dict's key: it stands in nobody's place."""
+        given, self._given = self._given, None
+        try:
+            return self.decode(node, None, where)
+        finally:
+            self._given = given
+
+    def attempt(self, node: Any, existing: Any, where: str, told: list[str]) -> Any:
+        """Return the value of a node, or ``existing`` where the target has another structure, which is told then."""
+        count = len(self._assignments)
+        try:
+            return self.decode(node, existing, where)
+        except BackendError as error:
+            del self._assignments[count:]
+            self._lost = True
+            told.append(f"{error.message}; what was saved is not put back")
+            return existing
+
     def attributes(self, nodes: Any, target: object, where: str) -> None:
         """Collect the assignments that put nodes back into an object's ``__dict__``; names not in the nodes go."""
+        self._attributes(nodes, target, where, self._skip)
+
+    def _attributes(self, nodes: Any, target: object, where: str, skip: frozenset[str]) -> None:
         if not isinstance(nodes, dict):
             raise DamagedError(f"{where}: not a table of attributes")
         current = vars(target)
-        values = {
-            k: self.decode(v, current.get(k), f"{where}.{k}") for k, v in sorted(nodes.items()) if k not in self._skip
-        }
-        gone = [k for k in current if k not in nodes and k not in self._skip]
+        skip |= no_state.names_of(target)
+        wanted = {k: v for k, v in nodes.items() if k not in skip and (k in current or v != {"@": "static"})}
+        values = {k: self.decode(v, current.get(k), f"{where}.{k}") for k, v in sorted(wanted.items())}
+        gone = [] if self._given else [k for k in current if k not in nodes and k not in skip | no_state.ONCE_SKIPPED]
 
         def assign() -> None:
             for name in gone:
@@ -83,6 +133,14 @@ class Decoder:
             current.update(values)
 
         self.later(assign)
+
+    def object(self, node: Any, existing: Any, where: str) -> Any:
+        """Put the attributes of an ``object`` node into the object of the same class that stands in its place."""
+        if class_name(existing) != node["class"]:
+            raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
+        self.remember(node, existing)
+        self._attributes(node["attributes"], existing, where, frozenset())
+        return existing
 
     def remember(self, node: Mapping[str, Any], value: Any) -> Any:
         """Note the value under the node's number, for references to it; return it."""
@@ -102,7 +160,7 @@ class Decoder:
             if len(data) != math.prod(shape) * dtype.itemsize:
                 raise DamagedError(f"{where}: {len(data)} bytes for shape {shape} of {dtype}")
             return np.frombuffer(data, dtype).reshape(shape).copy()
-        found = self._arrays[node["member"]]
+        found = self.arrays[node["member"]]
         if found.dtype != dtype or found.shape != shape:
             raise DamagedError(f"{where}: array {node['member']} has another shape or dtype than noted")
         return found.copy()
@@ -135,7 +193,7 @@ def _dict(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     decoder.remember(node, made)
     olds = existing if isinstance(existing, dict) else {}
     for key_node, item in node["items"]:
-        key = decoder.decode(key_node, None, where)
+        key = decoder.key(key_node, where)
         made[key] = decoder.decode(item, olds.get(key), f"{where}[{key!r:.40}]")
     return made
 
@@ -151,7 +209,58 @@ def _tensor(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     tensor = torch.from_numpy(decoder.array(node["array"], where))
     if is_kind(existing, "torch.Tensor"):
         tensor = tensor.to(existing.device)
+        if existing.requires_grad and existing.is_leaf and existing.shape == tensor.shape:
+            decoder.later(lambda: existing.data.copy_(tensor))  # an optimizer may hold it
+            return decoder.remember(node, existing)
     return decoder.remember(node, tensor)
+
+
+def _torch_generator(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    import torch
+
+    state = torch.from_numpy(decoder.array(node["state"], where))
+    kept = is_kind(existing, "torch._C.Generator")
+    try:
+        made = torch.Generator(existing.device if kept else node["device"])
+        made.set_state(state)  # a throw-away one where there is one already: torch checks only while it sets
+    except RuntimeError as error:
+        raise DamagedError(f"{where}: not a state of torch's generator on {node['device']}") from error
+    if kept:
+        decoder.later(lambda: existing.set_state(state))
+    return decoder.remember(node, existing if kept else made)
+
+
+def _function(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    """Put values into the variables of the closure that stands in the same place; its code is the target's own."""
+    same_code(node, existing, where)
+    cells = getattr(existing, "__closure__", None) or ()
+    if len(cells) != len(node["cells"]):
+        raise BackendError(f"{where}: {node['name']} holds on to other variables than in the checkpoint")
+    for cell, held, name in zip(cells, node["cells"], existing.__code__.co_freevars, strict=True):
+        if held != {"@": "static"}:
+            decoder.later(partial(setattr, cell, "cell_contents", decoder.decode(held, _held(cell), f"{where} {name}")))
+    own = {k: decoder.decode(v, vars(existing).get(k), f"{where}.{k}") for k, v in sorted(node["own"].items())}
+    decoder.later(lambda: vars(existing).update(own))
+    return existing
+
+
+def _method(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    same_code(node, existing, where)
+    decoder.decode(node["self"], existing.__self__, where)
+    return existing
+
+
+def _held(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def same_code(node: Any, existing: Any, where: str) -> None:
+    """Raise BackendError unless the function that stands in the place of a saved one has its name."""
+    if code_name(existing) != node["name"]:
+        raise BackendError(f"{where}: the target holds {code_name(existing)} instead of {node['name']}")
 
 
 def _enum(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
@@ -189,13 +298,6 @@ def _space(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     return decoder.remember(node, existing)
 
 
-def _object(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    _same_class(node, existing, where)
-    decoder.remember(node, existing)
-    decoder.attributes(node["attributes"], existing, where)
-    return existing
-
-
 def _bytes(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     return bytes.fromhex(node["hex"])
 
@@ -205,7 +307,9 @@ def _same_class(node: Any, existing: Any, where: str) -> None:
         raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
 
 
-_KINDS: dict[str, Callable[[Decoder, Any, Any, str], Any]] = {
+Kind = Callable[[Decoder, Any, Any, str], Any]
+"""Decodes a node: the decoder, the node, what stands in its place, and where that is."""
+_KINDS: dict[str, Kind] = {
     "list": _container,
     "deque": _container,
     "tuple": _frozen,
@@ -221,7 +325,10 @@ _KINDS: dict[str, Callable[[Decoder, Any, Any, str], Any]] = {
     "random-state": _random_state,
     "random": _random,
     "space": _space,
-    "object": _object,
+    "object": Decoder.object,
     "bytes": _bytes,
     **standard.KINDS,
+    "torch-generator": _torch_generator,
+    "function": _function,
+    "method": _method,
 }

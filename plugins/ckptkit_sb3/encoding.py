@@ -6,17 +6,21 @@ is marked ``static`` (the fresh one is kept) and, unless it is code, listed in `
 """
 
 import enum
+import functools
 import random
 import types
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ckptkit_sb3 import generators, standard
+from ckptkit_sb3 import generators, no_state, standard
 
 INLINE_BYTES = 512
 STATIC: dict[str, Any] = {"@": "static"}
-_CODE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType, property)
+_CODE = (
+    type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType, property, functools.partial
+)  # fmt: skip
+_MUTABLE = (list, dict, set, deque)
 _MAX_NODES = 200_000
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _FINGERS = 12
@@ -44,7 +48,14 @@ class Encoder:
         arrays: where large arrays are put, by member name.
         prefix: start of the member names.
         shared: data pointers of torch tensors that are saved elsewhere (parameters): they are marked static.
-        skip: attribute names that are left alone in any object.
+        skip: attribute names that are left alone in the objects given to ``attributes``.
+        known: objects by ``id`` that are saved elsewhere (the algorithm, its environments): they are marked static.
+        functions: say what functions and methods hold on to (variables of a closure), not only that they are code.
+        special: says a value in its own way, before all others; returns None for values that it does not know.
+
+    Attributes:
+        left_out: what could not be said.
+        scalars: every plain value by where it stands.
     """
 
     def __init__(
@@ -54,12 +65,19 @@ class Encoder:
         *,
         shared: frozenset[int] = frozenset(),
         skip: frozenset[str] = frozenset(),
+        known: Mapping[int, object] | None = None,
+        functions: bool = False,
+        special: "Callable[[Encoder, Any, str], Any] | None" = None,
     ) -> None:
         self.left_out: list[str] = []
+        self.scalars: dict[str, Any] = {}
         self._arrays = arrays
         self._prefix = prefix
         self._shared = shared
         self._skip = skip
+        self._known = known or {}
+        self._functions = functions
+        self._special = special
         self._seen: dict[int, tuple[int, object]] = {}
         self._nodes = 0
 
@@ -70,25 +88,39 @@ class Encoder:
             self._leave_out(f"{where}: more than {_MAX_NODES} values")
             return STATIC
         if value is None or type(value) in (bool, int, float, str):
+            self.scalars[where] = value
             return value
         if type(value) in (tuple, bytes):
             return self._immutable(value, where)
+        if id(value) in self._known or no_state.is_output(value):
+            return dict(STATIC)
         if isinstance(value, _CODE):
             return self._code(value, where)
         if id(value) in self._seen:
             return {"@": "ref", "id": self._seen[id(value)][0]}
         number = len(self._seen)
         self._seen[id(value)] = (number, value)  # keeps the value alive, so that its id stays its own
-        node = standard.encode(self, value, where) or self._shared_value(value, where)
+        node = self._special(self, value, where) if self._special is not None else None
+        node = node or standard.encode(self, value, where) or self._shared_value(value, where)
         if node is None:
             self._leave_out(f"{where} ({class_name(value)})")
             return STATIC
         return {**node, "id": number}
 
     def attributes(self, value: object, where: str) -> dict[str, Any]:
-        """Return the nodes of an object's ``__dict__`` by name, without the skipped ones."""
-        names = sorted(k for k in vars(value) if k not in self._skip)  # the order in which they will be decoded
-        return {k: self.encode(vars(value)[k], f"{where}.{k}") for k in names}
+        """Return the nodes of an object's ``__dict__`` by name, without the skipped and those that are no state."""
+        return self._attributes(value, where, self._skip)
+
+    def _attributes(self, value: object, where: str, skip: frozenset[str]) -> dict[str, Any]:
+        skip |= no_state.names_of(value)
+        nodes = {}
+        for name in sorted(k for k in vars(value) if k not in skip):  # the order in which they will be decoded
+            before = len(self.left_out)
+            nodes[name] = self.encode(vars(value)[name], f"{where}.{name}")
+            if no_state.is_optional(value, name) and len(self.left_out) > before:
+                del self.left_out[before:]
+                nodes[name] = dict(STATIC)
+        return nodes
 
     def _leave_out(self, text: str) -> None:
         if len(self.left_out) < _FINGERS:
@@ -100,10 +132,28 @@ class Encoder:
         return {"@": "tuple", "items": [self.encode(v, f"{where}[{i}]") for i, v in enumerate(value)]}
 
     def _code(self, value: Any, where: str) -> Any:
-        for cell in getattr(value, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, (list, dict, set, deque)):
-                self._leave_out(f"{where} (a closure over a {type(cell.cell_contents).__name__})")
-        return STATIC
+        if isinstance(value, functools.partial):
+            return self._code(value.func, where) and dict(STATIC)
+        if self._functions:
+            return self._function(value, where)
+        for held in _cells(value):
+            if isinstance(held, _MUTABLE):
+                self._leave_out(f"{where} (a closure over a {type(held).__name__})")
+        return dict(STATIC)
+
+    def _function(self, value: Any, where: str) -> Any:
+        """Return the name of some code, and the values that it holds on to; never the code."""
+        name = code_name(value)
+        if isinstance(value, types.MethodType):
+            return {"@": "method", "name": name, "self": self.encode(value.__self__, where)}
+        if not isinstance(value, types.FunctionType):
+            return {**STATIC, "name": name}
+        if any(isinstance(held, _MUTABLE) and held for held in value.__defaults__ or ()):
+            self._leave_out(f"{where} (a function with a default value that changes)")
+        variables = zip(value.__code__.co_freevars, _cells(value), strict=True)
+        held = [self.encode(v, f"{where} {n}") if _is_data(v) else dict(STATIC) for n, v in variables]
+        own = {k: self.encode(v, f"{where}.{k}") for k, v in sorted(vars(value).items()) if _is_data(v)}
+        return {"@": "function", "name": name, "cells": held, "own": own}
 
     def _shared_value(self, value: Any, where: str) -> dict[str, Any] | None:
         kind = type(value)
@@ -114,14 +164,11 @@ class Encoder:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             items = [self.encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
             return {"@": "namedtuple", "class": class_name(value), "items": items}
-        if kind is random.Random:
-            return {"@": "random", "state": encode_python_random(value.getstate())}
         if is_kind(value, "numpy.ndarray", "numpy.generic"):
             return self._array(value)
-        if is_kind(value, "numpy.random._generator.Generator"):
-            return {"@": "generator", **generators.encode(value)}
-        if is_kind(value, "numpy.random.mtrand.RandomState"):
-            return {"@": "random-state", **generators.encode_legacy(value)}
+        generator = self._generator(value)
+        if generator is not None:
+            return generator
         if is_kind(value, "torch.Tensor"):
             return self._tensor(value)
         if is_kind(value, "torch.nn.modules.module.Module"):
@@ -130,14 +177,27 @@ class Encoder:
         if is_kind(value, "gymnasium.spaces.space.Space"):
             return {"@": "space", "generators": [self.encode(g, where) for g in space_generators(value)]}
         if is_plain_object(value):
-            return {"@": "object", "class": class_name(value), "attributes": self.attributes(value, where)}
+            attributes = self._attributes(value, where, frozenset())
+            return {"@": "object", "class": class_name(value), "attributes": attributes}
+        return None
+
+    def _generator(self, value: Any) -> dict[str, Any] | None:
+        if type(value) is random.Random:
+            return {"@": "random", "state": encode_python_random(value.getstate())}
+        if is_kind(value, "numpy.random._generator.Generator"):
+            return {"@": "generator", **generators.encode(value)}
+        if is_kind(value, "numpy.random.mtrand.RandomState"):
+            return {"@": "random-state", **generators.encode_legacy(value)}
+        if is_kind(value, "torch._C.Generator"):
+            state = self._array(value.get_state().numpy())
+            return {"@": "torch-generator", "device": str(value.device), "state": state}
         return None
 
     def _container(self, value: Any, where: str) -> dict[str, Any] | None:
         if isinstance(value, dict):
             if type(value) is not dict and class_name(value) != "collections.OrderedDict":
                 return None
-            items = [[self.encode(k, where), self.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
+            items = [[self.encode(k, f"{where} key"), self.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
             return {"@": "dict", "ordered": type(value) is not dict, "items": items}
         order = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         node: dict[str, Any] = {"@": type(value).__name__}
@@ -162,10 +222,39 @@ class Encoder:
     def _tensor(self, value: Any) -> dict[str, Any] | None:
         if value.data_ptr() in self._shared:
             return dict(STATIC)
-        if value.requires_grad or str(value.dtype) == "torch.bfloat16":
+        if str(value.dtype) == "torch.bfloat16":
             return None
         node = self._array(value.detach().cpu().numpy())
         return None if node is None else {"@": "tensor", "array": node}
+
+
+def without_static(nodes: dict[str, Any]) -> dict[str, Any]:
+    """Return nodes without those that say nothing but that the target's own stays."""
+    return {name: node for name, node in nodes.items() if not isinstance(node, dict) or node.get("@") != "static"}
+
+
+def code_name(value: Any) -> str:
+    """Return the full name of a function, method or class; of another value its class in brackets."""
+    name = getattr(value, "__qualname__", None)
+    return f"{getattr(value, '__module__', None)}.{name}" if name is not None else f"<{class_name(value)}>"
+
+
+def _cells(value: Any) -> list[Any]:
+    """Return what the variables of a closure hold; None for one that was never set."""
+    held = []
+    for cell in getattr(value, "__closure__", None) or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:
+            held.append(None)
+    return held
+
+
+def _is_data(value: Any) -> bool:
+    """Return whether a value that a function holds on to is data or a generator: objects have other holders, too."""
+    plain = (bool, int, float, str, bytes, tuple, *_MUTABLE)
+    names = "numpy.ndarray numpy.generic numpy.random._generator.Generator numpy.random.mtrand.RandomState"
+    return isinstance(value, plain) or is_kind(value, *names.split(), "random.Random", "torch._C.Generator")
 
 
 def space_generators(space: Any) -> list[Any]:

@@ -7,13 +7,14 @@ from typing import Any
 from ckptkit.backend import LoadContext, Proof
 from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import capture, layout, replay, resume
+from ckptkit_sb3 import capture, layout, modules, process_rng, replay, resume, settings
 from ckptkit_sb3.parameters import part_of
 from ckptkit_sb3.progress import in_rollout
 from ckptkit_sb3.trace import feed
 
 _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
 """Wall time, and what ``learn`` sets from its own argument."""
+SETTING, CALLBACK = "setting ", "callback "
 _SAMPLE = 4096
 _NEWEST = 256
 
@@ -34,12 +35,27 @@ def _digests(model: Any, taken: capture.Capture) -> dict[str, str]:
         found["replay_buffer"] = _rows_digest(buffer)
     if in_rollout(model):
         found["rollout_buffer"] = _rows_digest(model.rollout_buffer)
+    found |= _beside(taken)
     for name, section in taken.sections.items():
-        if name != "environments":
+        if name not in ("environments", "settings", "callbacks"):
             found[name] = _digest(_without_wall_time(section), taken.arrays)
     for i, described in enumerate(taken.sections["environments"]):
         state = {k: described.get(k) for k in ("strategy", "levels", "own", "attributes", "rng")}
         found[f"environment {i}"] = _digest(_without_wall_time(state), taken.arrays)
+    return found
+
+
+def _beside(taken: capture.Capture) -> dict[str, str]:
+    """Return the digests of settings and callbacks: of all settings together, and of each that training changed."""
+    section = taken.sections["settings"]
+    nodes = settings.digestible(section)
+    found = {"settings": _digest(nodes, taken.arrays)}
+    for path in section["changed"] or ():
+        if path not in section["lost"]:
+            found[f"{SETTING}{path}"] = _digest(nodes[path], taken.arrays)
+    for i, node in enumerate(taken.sections["callbacks"]):
+        name = f"{CALLBACK}{i} ({node['class'].rpartition('.')[2]})"
+        found[name] = _digest(_without_wall_time(node["attributes"]), taken.arrays)
     return found
 
 
@@ -70,10 +86,11 @@ def parameter_digests(model: Any) -> dict[str, str]:
 def record(model: Any, taken: capture.Capture) -> dict[str, Any]:
     """Return the probe: digests of all parts, the action on the last observation, and the numeric environment.
 
-    Only of parts that a load will put back: environments that could not be captured begin anew, with new observations.
+    Only of parts that a load will put back: environments that could not be captured begin anew, with new observations;
+    settings only where training has changed them (others are the program's); callbacks wait for ``learn``.
     """
     anew = capture.begins_anew(taken.sections)
-    found = _digests(model, taken)
+    found = {k: v for k, v in _digests(model, taken).items() if k != "settings" and not k.startswith(CALLBACK)}
     for i, described in enumerate(taken.sections["environments"]):
         if anew or described.get("wrong"):  # taken in another way than a live one whose self-test is not known
             del found[f"environment {i}"]
@@ -97,7 +114,8 @@ def prove(directory: Path, context: LoadContext) -> Proof:
     except CkptkitError as error:
         return Proof("unproven", f"cannot be loaded here: {error.message}")
     saved, live = recorded["digests"], digests(resumed.model)
-    changed = sorted(name for name in saved if live.get(name) != saved[name])
+    # A setting that this program gives as training had changed it is no changed one here.
+    changed = sorted(n for n in saved if live.get(n) != saved[n] and (n in live or not n.startswith(SETTING)))
     if not changed and _action(resumed.model) != recorded["action"]:
         changed = ["the action on the last observation"]
     if not changed:
@@ -117,7 +135,11 @@ def _action(model: Any) -> str | None:
     if model._last_obs is None:
         return None
     hasher = hashlib.sha256()
-    feed(hasher, model.policy.predict(model._last_obs, deterministic=True)[0])
+    rng = process_rng.take_rng()
+    with modules.undisturbed(model):  # its modules may count, or draw
+        feed(hasher, model.policy.predict(model._last_obs, deterministic=True)[0])
+    if process_rng.take_rng() != rng:
+        process_rng.put_rng(rng)
     return hasher.hexdigest()
 
 

@@ -10,7 +10,7 @@ from ckptkit.errors import BackendError
 
 Kind = Literal["step", "episode", "rollout"]
 
-_IN_TRAINING = ("learn", "collect_rollouts", "train")
+_IN_TRAINING = ("learn", "collect_rollouts", "train", "_do_one_update")
 _HINT = "save from ckptkit_sb3.CheckpointBoundary, before learn(), or after it"
 
 
@@ -28,6 +28,8 @@ class Progress:
         callbacks: the boundary callbacks of the ``learn`` that is running.
         partial: ``(rows, num_timesteps)`` where the algorithm stands between two steps of a rollout, and the rows of
             its rollout buffer count: while it is saved there, and from a load of such a save on.
+        start: nodes of the settings when training began, or when it was resumed: what the program gave.
+        watched: the callbacks of the ``learn`` that is running.
         rest: puts rows and generators back at the first step of the rollout that a resumed ``learn`` finishes.
     """
 
@@ -40,6 +42,8 @@ class Progress:
     callbacks: list[Any] = field(default_factory=list)
     partial: tuple[int, int] | None = None
     rest: Any = None
+    start: dict[str, Any] | None = None
+    watched: Any = None
 
 
 _PROGRESS: "weakref.WeakKeyDictionary[Any, Progress]" = weakref.WeakKeyDictionary()
@@ -93,7 +97,7 @@ def position_of(model: Any) -> Position:
         if name == "on_rollout_start" or (name in _IN_TRAINING and frame.f_locals.get("self") is model):
             names.add(name)
         frame = frame.f_back
-    if "train" in names or ("collect_rollouts" in names and "on_rollout_start" not in names):
+    if {"train", "_do_one_update"} & names or ("collect_rollouts" in names and "on_rollout_start" not in names):
         raise BackendError("the agent cannot be saved in the middle of a rollout or an update", hint=_HINT)
     inside = "learn" in names or progress_of(model).at_boundary
     if "collect_rollouts" in names and getattr(model, "use_sde", False):

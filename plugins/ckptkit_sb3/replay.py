@@ -11,8 +11,6 @@ from ckptkit_sb3.encoding import Encoder, class_name
 from ckptkit_sb3.layout import REPLAY as FILE
 from ckptkit_sb3.layout import Place
 
-_SKIP = frozenset({"observation_space", "action_space", "device", "env", "replay_buffer"})
-
 
 def rows_of(buffer: Any) -> Iterator[tuple[str, Any]]:
     """Yield ``(name, array)`` of every array with one row per stored transition, whole capacity."""
@@ -47,7 +45,7 @@ def save(buffer: Any, directory: Path, arrays: dict[str, Any]) -> tuple[dict[str
             rows[name] = array[:count]
     with (directory / FILE).open("wb") as stream:
         np.savez(stream, **rows)
-    encoder = Encoder(arrays, "replay/", skip=_row_names(buffer) | _SKIP)
+    encoder = Encoder(arrays, "replay/", skip=_row_names(buffer))
     others = encoder.attributes(buffer, "replay_buffer")
     shapes = {name: [array.dtype.str, list(array.shape[1:])] for name, array in rows.items()}
     description = {
@@ -93,7 +91,7 @@ def plan(
             raise DamagedError(f"{FILE}: {name} has another shape or dtype than state.json notes")
     before = filled(buffer)
     decoder.later(lambda: _fill(buffer, path, count, before))
-    attributes = Decoder(arrays, skip=_row_names(buffer) | _SKIP)
+    attributes = Decoder(arrays, skip=_row_names(buffer))
     attributes.attributes(description["attributes"], buffer, "replay_buffer")
     decoder.later(attributes.apply)
 

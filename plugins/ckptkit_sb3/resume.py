@@ -5,6 +5,7 @@ unpickled at all: parameters come through ``torch.load(weights_only=True)``, the
 SB3 builds it from the zip, which unpickles; that is done only when every pickle in it passed the gate.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 
 from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_sb3 import boundary, capture, layout, process_rng, replay, rollout, structure
+from ckptkit_sb3 import boundary, callbacks, capture, layout, process_rng, replay, rollout, settings, structure
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.built_env import built_env
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import Parameters
 from ckptkit_sb3.progress import progress_of
 
+_LOG = logging.getLogger("ckptkit_sb3")
 _ENVIRONMENTS = ("gymnasium.core.Env", "stable_baselines3.common.vec_env.base_vec_env.VecEnv")
 _TRUSTED_HOMES = ("stable_baselines3", "sb3_contrib")
 
@@ -33,9 +35,12 @@ class Resumed:
 
         resumed.model.learn(total - resumed.model.num_timesteps, reset_num_timesteps=False, callback=resumed.callback)
 
+    (and for ARS, which measures its progress against the argument alone, ``learn(total, callback=resumed.callback)``).
+
     Attributes:
         model: the algorithm.
         differences: constructor arguments that differ from the saved ones: ``{name: (saved, now)}``.
+        told: one line for each value that could not be put back, or about which program and checkpoint disagree.
         inside_learn: the state was saved while ``learn`` was running.
         inside_rollout: it was saved between two steps of a rollout; the next ``learn`` finishes it first.
     """
@@ -43,6 +48,7 @@ class Resumed:
     model: Any
     differences: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     inside_learn: bool = False
+    told: list[str] = field(default_factory=list)
     _sections: Mapping[str, Any] | None = None
     _arrays: Mapping[str, Any] = field(default_factory=dict)
     _rest: rollout.Rest | None = None
@@ -72,7 +78,10 @@ class Resumed:
         left = total_timesteps - self.model.num_timesteps
         if left <= 0 and not self.inside_rollout:
             return self.model
-        return self.model.learn(left, callback=[*others, self.callback], reset_num_timesteps=False, **more)
+        if boundary.cycle_of(self.model) == "collect_rollouts":
+            return self.model.learn(left, callback=[*others, self.callback], reset_num_timesteps=False, **more)
+        # ARS measures its progress against the argument alone; the callback puts back the counters that learn resets.
+        return self.model.learn(total_timesteps, callback=[*others, self.callback], **more)
 
     def put_back(self, *, started: bool) -> None:
         """Put everything beside parameters and replay rows in place, random generators last.
@@ -93,6 +102,23 @@ class Resumed:
         if self._sections is not None:
             process_rng.put_rng(self._sections["rng"])
 
+    def put_callbacks(self, root: Any, *, again: bool = False) -> None:
+        """Put the state of the other callbacks back into those of a ``learn`` that has begun.
+
+        Args:
+            root: SB3's own callback of ``learn``, which holds all others.
+            again: it was done before: nothing new is to be told.
+        """
+        if self._sections is None or not self._sections.get("callbacks"):
+            return
+        told = callbacks.put_back(self.model, root, self._sections["callbacks"], self._arrays)
+        self._say([] if again else told)
+
+    def _say(self, lines: list[str]) -> None:
+        self.told += lines
+        for line in lines:
+            _LOG.warning("%s", line)
+
 
 def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     """Load an item; see ``Sb3Backend.load`` for the arguments and errors."""
@@ -104,7 +130,9 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
         return _load_bare(zip_path, directory, target, context)
     model = _model(zip_path, directory, target, context, state)
     try:
-        parameters, decoder, arrays, rest = _planned(model, zip_path, place, state)
+        start, _ = settings.take(model)
+        differences = _differences(model, state)
+        parameters, decoder, arrays, rest, told = _planned(model, zip_path, place, state)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # a field of another type than save writes
         raise DamagedError(f"{layout.STATE}: not well formed ({type(error).__name__}: {error})") from error
     generators = process_rng.take_rng()
@@ -116,19 +144,21 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     parameters.put(model)
     progress = progress_of(model)
     progress.episodes, progress.cut_short = state["counters"].get("episode"), False
-    progress.partial = progress.rest = None
+    progress.partial = progress.rest = progress.watched = None
+    progress.start = start
     progress.callbacks.clear()
     if rest is not None:
         rest.put(model)
         progress.partial = (rest.count, model.num_timesteps)
     process_rng.put_rng(state["sections"]["rng"])
-    differences = _differences(model, state["configuration"])
-    return Resumed(model, differences, state["inside_learn"], state["sections"], arrays, rest)
+    resumed = Resumed(model, differences, state["inside_learn"], [], state["sections"], arrays, rest)
+    resumed._say(told)
+    return resumed
 
 
 def _planned(
     model: Any, zip_path: Path, directory: layout.Place, state: Any
-) -> tuple[Parameters, Any, dict[str, Any], rollout.Rest | None]:
+) -> tuple[Parameters, Any, dict[str, Any], rollout.Rest | None, list[str]]:
     """Check all of a state against an algorithm and return what will put it in; changes nothing."""
     _fits(model, state["agent"])
     arrays = layout.read_arrays(directory)
@@ -137,9 +167,10 @@ def _planned(
     decoder = capture.plan(model, state["sections"], arrays, started=False)
     if state["replay"] is not None:
         replay.plan(state["replay"], getattr(model, "replay_buffer", None), directory, arrays, decoder)
+    told = capture.plan_beside(model, state["sections"], arrays, decoder)
     halfway = state.get("rollout")
     rest = None if halfway is None else rollout.Rest.read(halfway, model, directory)
-    return parameters, decoder, arrays, rest
+    return parameters, decoder, arrays, rest, told
 
 
 def _load_bare(zip_path: Path, directory: Path, target: Any, context: LoadContext) -> Resumed:
@@ -222,8 +253,11 @@ def _fits(model: Any, saved: Mapping[str, Any]) -> None:
         raise BackendError("the agent has no environment", hint="build it with its env, or give the env as the target")
 
 
-def _differences(model: Any, saved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    live = configuration_of(model)
+def _differences(model: Any, state: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Compare what this program gives with what the saved one gave (as far as it is known, what training changed)."""
+    live, saved = configuration_of(model), dict(state["configuration"])
+    changed = state["sections"].get("settings", {}).get("changed") or {}
+    saved |= {k: v for k, v in changed.items() if k in saved and not isinstance(v, dict)}
     return {k: (saved[k], live[k]) for k in saved if k in live and live[k] != saved[k]}
 
 
@@ -253,14 +287,23 @@ def _callback(resumed: Resumed) -> Any:
                     "learn() has cut the last trajectory of the replay buffer",
                     hint="call learn(..., reset_num_timesteps=False)",
                 )
+            boundary.begin(self.model, self.locals)  # before anything is put back: what the program gave
             resumed.put_back(started=True)
+            resumed.put_callbacks(self.locals["callback"])
+            resumed.put_generators()
             if resumed._rest is not None:
                 boundary.install(self.model)
-                rollout.finish(self.model, progress_of(self.model), resumed._rest, resumed.put_generators)
+                rollout.finish(self.model, progress_of(self.model), resumed._rest, self._at_first_step)
             self.done = True
+
+        def _at_first_step(self) -> None:
+            resumed.put_callbacks(self.locals["callback"], again=True)  # a rollout has just been begun twice
+            resumed.put_generators()
 
         def _on_training_end(self) -> None:
             boundary.uninstall(self.model)
+            if not progress_of(self.model).callbacks:  # else a boundary callback may still save
+                progress_of(self.model).watched = None
 
         def _on_step(self) -> bool:
             return True

@@ -17,10 +17,6 @@ from ckptkit_sb3.encoding import Encoder, class_name
 from ckptkit_sb3.levels import MONITOR, levels_of, names_of
 from ckptkit_sb3.verdict import Verdict
 
-_DEFINITION = "env spec metadata _metadata _cached_spec _saved_kwargs _ezpickle_args _ezpickle_kwargs ckptkit_factory"
-_DISPLAY = "render_mode screen clock viewer window window_surface surf mujoco_renderer"
-SKIP = frozenset(f"{_DEFINITION} {_DISPLAY} results_writer t_start reset_infos".split())
-"""Attributes of environments and wrappers that are definition, display or wall time."""
 _PROTOCOLS = (("ckptkit_get_state", "ckptkit_set_state"), ("get_state", "set_state"))
 _BARRIER = "it was reset with a new seed for the save, so the run differs from one without checkpoints"
 
@@ -107,7 +103,7 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     levels = levels_of(env)
     slots = description.get("slots") or [{}] * len(nodes)
     pairs = _pairs(levels, [(str(n), (a, s)) for n, a, s in zip(names, nodes, slots, strict=True)])
-    decoder = Decoder(arrays, skip=SKIP | known_envs.HIDDEN.get(strategy, frozenset()))
+    decoder = Decoder(arrays, skip=known_envs.HIDDEN.get(strategy, frozenset()))
     own = decoder.decode(description.get("own"), None, "environment")
     for i, (level, (node, held)) in enumerate(pairs):
         if node is not None:
@@ -154,7 +150,7 @@ def _pairs(levels: list[Any], saved: list[tuple[str, Any]]) -> list[tuple[Any, A
 def _describe(
     name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str, outside: Sequence[surroundings.Name]
 ) -> tuple[dict[str, Any], list[str]]:
-    encoder = Encoder(arrays, prefix, skip=SKIP | known_envs.HIDDEN.get(name, frozenset()))
+    encoder = Encoder(arrays, prefix, skip=known_envs.HIDDEN.get(name, frozenset()))
     own, first = found
     levels = levels_of(env)
     names = names_of(env)

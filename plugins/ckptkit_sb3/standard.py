@@ -21,7 +21,9 @@ _MADE_BY: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bo
 def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
     """Return the node of a value of this room, or None for another one."""
     if type(value) in (Counter, defaultdict):
-        items = [[encoder.encode(k, where), encoder.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
+        items = [
+            [encoder.encode(k, f"{where} key"), encoder.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()
+        ]
         made_by = getattr(getattr(value, "default_factory", None), "__name__", None)
         return {"@": type(value).__name__, "made_by": made_by, "items": items}
     if type(value) is itertools.count:
@@ -112,7 +114,7 @@ def _dict_like(decoder: Any, node: Any, existing: Any, where: str) -> Any:
     decoder.remember(node, made)
     olds = existing if isinstance(existing, dict) else {}
     for key_node, item in node["items"]:
-        key = decoder.decode(key_node, None, where)
+        key = decoder.key(key_node, where)
         made[key] = decoder.decode(item, olds.get(key), f"{where}[{key!r:.40}]")
     return made
 

@@ -19,6 +19,9 @@ MAX_PTH = 8 << 30
 _IN_A_WORKER = re.compile(r"environments\[\d+\]\.rng")
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
 
+_LATER = ("settings", "modules", "callbacks")
+"""Sections that checkpoints of before format 2 of the backend lack."""
+
 
 def check(directory: layout.Place, context: CheckContext) -> Iterator[Problem]:
     """Yield everything that is wrong with the files of an item."""
@@ -192,8 +195,8 @@ def _faults(state: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(arrays, list):
         yield "arrays is missing"
         return
-    for name in _SECTIONS:
-        yield from _walk(sections[name], name, frozenset(map(str, arrays)))
+    for name in (*_SECTIONS, *_LATER):
+        yield from _walk(sections.get(name), name, frozenset(map(str, arrays)))
 
 
 def _walk(node: Any, where: str, arrays: frozenset[str]) -> Iterator[str]:

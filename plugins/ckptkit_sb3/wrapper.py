@@ -60,6 +60,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: gymnasium ma
         """Answers for the environment inside it; keeps the log of actions if asked to."""
 
         env: Any
+        ckptkit_no_state = ("ckptkit_factory",)
 
         def __init__(self, factory: EnvFactory) -> None:
             super().__init__(factory.factory())

@@ -5,12 +5,16 @@ from typing import Any
 
 import gymnasium
 import pytest
+from ckptkit_hooks.sb3 import CheckpointCallback
 from ckptkit_sb3 import CheckpointBoundary
 from sb3_agents import BACKEND, Maker, Saves, envs, load, load_context, off, on
-from sb3_contrib import QRDQN, TQC, MaskablePPO, RecurrentPPO
+from sb3_contrib import ARS, QRDQN, TQC, MaskablePPO, RecurrentPPO
+from sb3_contrib.common.vec_env import AsyncEval
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-from ckptkit.backend import Proof
-from ckptkit.errors import UnsafeContentError
+from ckptkit.backend import Captured
+from ckptkit.errors import BackendError, UnsafeContentError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -27,6 +31,15 @@ class Masked(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def masked(seed: int) -> Any:
     return MaskablePPO("MlpPolicy", Masked(gymnasium.make("CartPole-v1")), **on(seed))
+
+
+class Strange(BaseAlgorithm):
+    """Follows SB3's base class, and nothing else."""
+
+    def _setup_model(self) -> None: ...
+
+    def learn(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError
 
 
 AGENTS: dict[str, tuple[Maker, str]] = {
@@ -48,7 +61,7 @@ def test_an_algorithm_of_sb3_contrib_goes_on_exactly(name: str, tmp_path: Path) 
     resumed = load(folder, item, maker(5))
     resumed.learn(TOTAL)
     assert BACKEND.digests(resumed.model) == BACKEND.digests(agent)
-    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: maker(9))) == Proof("same")
+    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: maker(9))).verdict == "same"
 
 
 def test_a_policy_class_that_is_not_known_is_not_unpickled(tmp_path: Path) -> None:
@@ -56,3 +69,46 @@ def test_a_policy_class_that_is_not_known_is_not_unpickled(tmp_path: Path) -> No
     AGENTS["qrdqn"][0](1).learn(30, callback=CheckpointBoundary(saves, every_steps=20))
     with pytest.raises(UnsafeContentError, match="QRDQNPolicy"):
         load(*saves.made[0], env=lambda: gymnasium.make("CartPole-v1"))
+
+
+def ars(seed: int) -> Any:
+    def falling(progress: float) -> float:
+        return 0.02 * progress
+
+    return ARS("LinearPolicy", envs("Pendulum-v1", 2, norm=True), n_delta=2, learning_rate=falling, seed=seed)
+
+
+def test_ars_goes_on_exactly_between_two_of_its_updates(tmp_path: Path) -> None:
+    saves, agent = Saves(tmp_path), ars(1)
+    agent.learn(4000, callback=CheckpointBoundary(saves, every_steps=1500))
+    folder, item = saves.made[0]
+    assert item.captured == Captured()
+    assert item.boundary == {"kind": "rollout", "requested_at": 1500, "saved_at": 1600}
+    resumed = load(folder, item, ars(5))
+    resumed.learn(4000)
+    assert BACKEND.digests(resumed.model) == BACKEND.digests(agent)
+
+
+def test_an_interval_of_episodes_is_refused_for_ars_before_it_trains(tmp_path: Path) -> None:
+    agent = ars(1)
+    with pytest.raises(BackendError, match="does not tell its callbacks where episodes end"):
+        agent.learn(100, callback=CheckpointBoundary(Saves(tmp_path), every_episodes=3))
+    assert agent.num_timesteps == 0
+
+
+def test_processes_of_ars_are_refused_before_it_trains(tmp_path: Path) -> None:
+    agent = ars(1)
+    workers = AsyncEval([lambda: envs("Pendulum-v1")], agent.policy)
+    try:
+        with pytest.raises(BackendError, match="AsyncEval"):
+            agent.learn(100, callback=CheckpointBoundary(Saves(tmp_path), every_steps=50), async_eval=workers)
+    finally:
+        workers.close()
+    assert agent.num_timesteps == 0
+
+
+def test_an_algorithm_without_a_known_cycle_is_refused_when_the_hook_first_sees_it(tmp_path: Path) -> None:
+    agent = Strange(QRDQNPolicy, gymnasium.make("CartPole-v1"), 1e-3)
+    hook = CheckpointCallback(tmp_path, "strange/run", every_steps=5)
+    with pytest.raises(BackendError, match="Strange has no collect_rollouts or _do_one_update"):
+        hook.resume_or_start(agent, 100)

@@ -171,7 +171,7 @@ def test_the_proof_of_a_fresh_save_replays_and_names_what_was_changed(tmp_path: 
     train(AGENTS["td3 ou"](1), saves)
     folder, item = saves.made[0]
     context = load_context(folder, item, model=lambda: AGENTS["td3 ou"](9))
-    assert BACKEND.prove(folder, context=context) == Proof("same")
+    assert BACKEND.prove(folder, context=context).verdict == "same"
     assert item.probe is not None
     item.probe["digests"]["noise"] = "another"  # type: ignore[index]  # a plain dict, as save made it
     assert BACKEND.prove(folder, context=context) == Proof("differs", "differs in noise")

@@ -133,7 +133,7 @@ def test_the_proof_of_a_save_inside_a_rollout_replays(tmp_path: Path) -> None:
     saves, _ = run(AGENTS["a2c"], tmp_path, every_steps=14)
     folder, item = saves.made[0]
     assert "rollout_buffer" in (item.probe or {})["digests"]
-    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: AGENTS["a2c"](9))) == Proof("same")
+    assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: AGENTS["a2c"](9))).verdict == "same"
     assert check(folder, item) == []
 
 

@@ -10,7 +10,7 @@ from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from ckptkit.backend import Proof, SavedItem
+from ckptkit.backend import SavedItem
 from ckptkit.errors import BackendError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -129,4 +129,4 @@ def test_an_env_factory_needs_to_know_nothing_of_normalization_and_monitors(tmp_
     agent.learn(64)
     item = save(agent, tmp_path)
     context = load_context(tmp_path, item, env=lambda: gymnasium.make("Pendulum-v1"))
-    assert BACKEND.prove(tmp_path, context=context) == Proof("same")
+    assert BACKEND.prove(tmp_path, context=context).verdict == "same"

@@ -1,0 +1,172 @@
+"""State of the other callbacks of a ``learn``: SB3's own and anybody's, with the environments that they evaluate in.
+
+``learn`` tells each callback its local variables when training starts, and with them the root of all callbacks. What is
+noted there says later which plain values (``eval_freq``) are still what the program gave; see ``settings``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ckptkit.errors import BackendError
+from ckptkit_sb3 import environments, vec_wrappers
+from ckptkit_sb3.decoding import Decoder
+from ckptkit_sb3.encoding import Encoder, class_name, is_kind, without_static
+from ckptkit_sb3.holders import known_objects
+from ckptkit_sb3.settings import said
+
+_SB3 = "stable_baselines3.common.callbacks"
+_OWN = ("ckptkit_sb3.", "ckptkit_hooks.")
+_VEC_ENV = "stable_baselines3.common.vec_env.base_vec_env.VecEnv"
+_ENV = "gymnasium.core.Env"
+
+
+@dataclass(slots=True)
+class Watched:
+    """The callbacks of the ``learn`` that is running, and their plain values when it began, by where they stand."""
+
+    callbacks: list[Any]
+    start: list[dict[str, Any]] = field(default_factory=list)
+
+
+def watch(model: Any, root: Any, before: Watched | None) -> Watched:
+    """Note the callbacks under a root as training starts; once for each ``learn``."""
+    found = list(_flat(root))
+    if before is not None and list(map(id, before.callbacks)) == list(map(id, found)):
+        return before
+    return Watched(found, [_said(model, callback, {}, "")[1].scalars for callback in found])
+
+
+def take(model: Any, watched: Watched | None, arrays: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return one node for each callback, and what could not be said.
+
+    Args:
+        model: the algorithm.
+        watched: what ``watch`` noted; None outside ``learn``, where there are no callbacks.
+        arrays: where large arrays are put.
+    """
+    nodes, left_out = [], []
+    if watched is None:
+        return [], []
+    for i, (callback, start) in enumerate(zip(watched.callbacks, watched.start, strict=True)):
+        attributes, encoder = _said(model, callback, arrays, f"callbacks/{i}/")
+        kept = [where for where, value in start.items() if _same(encoder.scalars.get(where, _NOTHING), value)]
+        nodes.append({"class": class_name(callback), "attributes": attributes, "as_given": sorted(kept)})
+        left_out += [f"callback {i}: {text}" for text in encoder.left_out]
+    return nodes, left_out
+
+
+def put_back(model: Any, root: Any, nodes: list[dict[str, Any]], arrays: Mapping[str, Any]) -> list[str]:
+    """Put the state of callbacks into those of the same class, in order; return what to tell.
+
+    What has no place in this program's callbacks is told and left out: other callbacks are no other training.
+    """
+    live, told = list(_flat(root)), []
+    for i, node in enumerate(nodes):
+        callback = next((c for c in live if class_name(c) == node["class"]), None)
+        if callback is None:
+            told.append(f"callback {i}: there is no {node['class']} here; its state is not put back")
+            continue
+        live = [c for c in live if c is not callback]
+        decoder = Decoder(arrays, kinds={"env": _put_env}, given=partial(_given, frozenset(node["as_given"]), told))
+        name = _short(callback)
+        values = {
+            key: decoder.attempt(value, vars(callback).get(key), f"{name}.{key}", told)
+            for key, value in sorted(node["attributes"].items())
+        }
+        decoder.later(partial(vars(callback).update, values))
+        try:
+            decoder.apply()
+        except BackendError as error:  # an environment does not take its state
+            told.append(f"{name}: {error.message}; its state is put back in part")
+    return told
+
+
+def _flat(root: Any, *, inner: bool = False) -> Iterator[Any]:
+    """Yield the callbacks under a root, outermost first, without the root's list, ours, and SB3's progress bar."""
+    if class_name(root).startswith(_OWN) or is_kind(root, f"{_SB3}.ProgressBarCallback"):
+        return
+    listed = is_kind(root, f"{_SB3}.CallbackList")
+    if inner or not listed:
+        yield root
+    for callback in root.callbacks if listed else ():
+        yield from _flat(callback, inner=True)
+
+
+def _said(model: Any, callback: Any, arrays: dict[str, Any], prefix: str) -> tuple[dict[str, Any], Encoder]:
+    shared = frozenset(t.data_ptr() for t in model.policy.state_dict().values() if hasattr(t, "data_ptr"))
+    special = partial(_env, prefix, arrays)
+    known = known_objects(model)
+    encoder = Encoder(arrays, prefix, shared=shared, known=known, functions=True, special=special)
+    return without_static(encoder.attributes(callback, _short(callback))), encoder
+
+
+def _env(prefix: str, arrays: dict[str, Any], encoder: Encoder, value: Any, where: str) -> dict[str, Any] | None:
+    """Say an environment that is not the training's; None for other values."""
+    if not is_kind(value, _VEC_ENV, _ENV):
+        return None
+    inner: dict[str, Any] = {}
+    vec = _vec(value)
+    part = Encoder(inner, "wrappers/")
+    node: dict[str, Any] = {"@": "env", "wrappers": vec_wrappers.take(part, vec, where) if vec is value else []}
+    node["environments"] = environments.take(vec, inner, tested=False)
+    encoder.left_out += part.left_out
+    for described in node["environments"]:
+        if described["strategy"] == "none":
+            encoder.left_out.append(f"{where}: {described.get('reason') or '; '.join(described.get('reasons', ()))}")
+    here = f"{prefix}{where}/"
+    arrays.update({f"{here}{name}": array for name, array in inner.items()})
+    renamed: dict[str, Any] = _renamed(node, here)
+    return renamed
+
+
+def _put_env(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    if not is_kind(existing, _VEC_ENV, _ENV):
+        raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of an environment")
+    vec = _vec(existing)
+    put = environments.plan(vec, node["environments"], decoder.arrays)
+    if node["wrappers"]:
+        vec_wrappers.plan(node["wrappers"], vec, decoder.arrays, decoder, where)
+    decoder.later(put)
+    return decoder.remember(node, existing)
+
+
+class _One:
+    """A single environment, to be taken and put back like one of a vector environment."""
+
+    def __init__(self, env: Any) -> None:
+        self.envs = [env]
+        self.num_envs = 1
+
+
+def _vec(env: Any) -> Any:
+    return env if is_kind(env, _VEC_ENV) else _One(env)
+
+
+def _renamed(node: Any, prefix: str) -> Any:
+    if isinstance(node, list):
+        return [_renamed(part, prefix) for part in node]
+    if isinstance(node, dict):
+        return {k: prefix + v if k == "member" else _renamed(v, prefix) for k, v in node.items()}
+    return node
+
+
+_NOTHING = object()
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and (one == other or one != one)
+
+
+def _given(as_given: frozenset[str], told: list[str], where: str, node: Any, existing: Any) -> Any:
+    """Choose the program's value where training had left the saved program's as it was."""
+    plain = existing is None or type(existing) in (bool, int, float, str)
+    if where not in as_given or not plain or _same(existing, node):
+        return node
+    told.append(f"{where}: this program gives {said(existing)}, the saved one {said(node)}; this one's is used")
+    return existing
+
+
+def _short(callback: Any) -> str:
+    return type(callback).__name__

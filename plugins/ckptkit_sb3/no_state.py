@@ -1,0 +1,80 @@
+"""Which attributes are no state: by the class that made them so, or by the kind of their value, never by name alone.
+
+``actions`` of a ``DummyVecEnv`` is overwritten by each step before anything reads it; ``actions`` of somebody else's
+wrapper may be all that the wrapper is there for.
+"""
+
+import logging
+from typing import Any
+
+_VEC = "stable_baselines3.common.vec_env"
+_VEC_ENV = f"{_VEC}.base_vec_env.VecEnv"
+_OWNERS = {
+    _VEC_ENV: "metadata render_mode observation_space action_space",
+    f"{_VEC}.base_vec_env.VecEnvWrapper": "venv class_attributes",
+    f"{_VEC}.dummy_vec_env.DummyVecEnv": "envs actions buf_infos",
+    f"{_VEC}.subproc_vec_env.SubprocVecEnv": "remotes work_remotes processes waiting closed",
+    f"{_VEC}.vec_monitor.VecMonitor": "results_writer t_start",
+    f"{_VEC}.vec_normalize.VecNormalize": "obs_spaces",
+    "stable_baselines3.common.monitor.Monitor": "results_writer t_start",
+    "stable_baselines3.common.buffers.BaseBuffer": "observation_space action_space device",
+    "stable_baselines3.common.buffers.RolloutBuffer": "pos full generator_ready",
+    "stable_baselines3.her.her_replay_buffer.HerReplayBuffer": "env",
+    "stable_baselines3.common.callbacks.BaseCallback": "model locals globals parent",
+    "stable_baselines3.common.callbacks.CallbackList": "callbacks",
+    "gymnasium.core.Env": "metadata render_mode spec",
+    "gymnasium.core.Wrapper": "env _metadata _cached_spec",
+    "gymnasium.utils.record_constructor.RecordConstructorArgs": "_saved_kwargs",
+    "gymnasium.utils.ezpickle.EzPickle": "_ezpickle_args _ezpickle_kwargs",
+}
+"""Full name of a class, and its attributes that are definition, of the process, wall time, or overwritten unread."""
+OPTIONAL = frozenset({"reset_infos"})
+"""Attributes of SB3's ``VecEnv`` that may hold anything (what environments said at a reset): kept if it can be said."""
+ONCE_SKIPPED = frozenset({
+    *("venv", "class_attributes", "envs", "remotes", "work_remotes", "processes", "waiting", "closed", "buf_infos"),
+    *("reset_infos", "actions", "metadata", "render_mode", "spec", "results_writer", "t_start", "observation_space"),
+    *("action_space", "obs_spaces", "env", "_metadata", "_cached_spec", "_saved_kwargs", "_ezpickle_args"),
+    *("_ezpickle_kwargs", "ckptkit_factory", "screen", "clock", "viewer", "window", "window_surface", "surf"),
+    *("mujoco_renderer", "device", "replay_buffer"),
+})  # fmt: skip
+"""Checkpoints of before lack these in any object: where such a name is missing, what the target has stays."""
+_OUTPUT = ("pygame", "pyglet", "glfw", "gymnasium.envs.mujoco.mujoco_rendering", "tqdm", "torch.utils.tensorboard")
+_KINDS = frozenset({
+    "stable_baselines3.common.distributions.Distribution",  # made anew by each forward pass
+    "sb3_contrib.common.maskable.distributions.MaskableDistribution",
+    "stable_baselines3.common.logger.Logger",
+    "torch.device",
+    "torch.dtype",
+    "torch.Size",
+    "numpy.dtype",
+    "pathlib.PurePath",
+    "re.Pattern",
+    "weakref.ReferenceType",
+})  # fmt: skip
+
+
+def names_of(value: object) -> frozenset[str]:
+    """Return the names of an object's attributes that are no state, of all classes that it descends from."""
+    found: set[str] = set()
+    for kind in type(value).__mro__:
+        found.update(_OWNERS.get(f"{kind.__module__}.{kind.__qualname__}", "").split())
+        found.update(kind.__dict__.get("ckptkit_no_state", ()))
+    return frozenset(found)
+
+
+def is_optional(value: object, name: str) -> bool:
+    """Return whether an attribute is kept only where it can be said."""
+    return name in OPTIONAL and any(f"{k.__module__}.{k.__qualname__}" == _VEC_ENV for k in type(value).__mro__)
+
+
+def is_output(value: Any) -> bool:
+    """Return whether a value only shows, logs or refers, is immutable, or is made anew before it is read."""
+    if isinstance(value, (logging.Logger, logging.LoggerAdapter)):
+        return True
+    for kind in type(value).__mro__:
+        module = getattr(kind, "__module__", "") or ""
+        if f"{module}.{kind.__qualname__}" in _KINDS:
+            return True
+        if any(module == name or module.startswith(f"{name}.") for name in _OUTPUT):
+            return True
+    return False

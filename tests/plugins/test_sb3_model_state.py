@@ -1,0 +1,128 @@
+"""State beside an SB3 algorithm: settings that training changes, modules, wrappers, callbacks; what is told of the rest."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ckptkit_sb3 import CheckpointBoundary
+from sb3_agents import BACKEND, Saves, load, load_context
+from sb3_model_cases import CASES, Each, Own, Unsayable, annealed, evaluated, extracted, ppo, setting
+from stable_baselines3.common import callbacks as sb3
+
+from ckptkit.backend import Captured
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+GENERATOR = "cannot say callback 0: Unsayable.lines (builtins.generator)"
+LAMBDA = "cannot say lr_schedule, which training has replaced with code (builtins.function)"
+DIFFERS = {"d: a global of the module", "e: a generator object"}
+"""What cannot be captured: named in the grade, or shown by a rehearsal."""
+REASONS = {"e: a generator object": [GENERATOR], "a: lr_schedule replaced by a lambda": [LAMBDA]}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run every case without a break, killed and resumed, each in a process of its own."""
+    program = str(Path(__file__).with_name("sb3_model_cases.py"))
+    command = [sys.executable, "-W", "ignore", program, str(tmp_path_factory.mktemp("cases"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr
+    return {found["case"]: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_and_resumed_training_ends_as_one_that_never_stopped(name: str, runs: dict[str, Any]) -> None:
+    found = runs[name]
+    assert len(found["straight"]) == 12, found
+    assert found["killed"] == "ended by -9" or name == "e: StopTrainingOnMaxEpisodes"
+    assert found["equal"] is (name not in DIFFERS), found
+    if name in REASONS:
+        assert found["captured"] == {"grade": "partial", "reasons": REASONS[name]}
+
+
+def test_what_the_program_gives_decides_where_training_left_it_alone_and_is_told(tmp_path: Path, caplog: Any) -> None:
+    folder, item = saved(ppo(), tmp_path)
+    resumed = load(folder, item, ppo(ent_coef=0.5))
+    assert resumed.model.ent_coef == 0.5
+    assert resumed.told == ["ent_coef: this program gives 0.5, the saved one 0.0; this one's is used"]
+    assert resumed.differences["ent_coef"] == (0.0, 0.5)
+    assert resumed.told[0] in caplog.text
+
+
+def test_what_training_changed_is_put_back_and_another_start_is_told(tmp_path: Path) -> None:
+    folder, item = saved(ppo(), tmp_path, Each(setting("ent_coef", 0.25), at=20))
+    assert load(folder, item, ppo()).told == []
+    resumed = load(folder, item, ppo(ent_coef=0.5))
+    assert resumed.model.ent_coef == 0.25
+    assert resumed.told == [
+        "ent_coef: this program gives 0.5, the saved one gave 0.0, which training changed to 0.25; that is put back"
+    ]
+    assert resumed.differences["ent_coef"] == (0.0, 0.5)
+
+
+def test_a_second_resume_still_knows_what_training_changed(tmp_path: Path) -> None:
+    folder, item = saved(ppo(), tmp_path / "first", Each(setting("ent_coef", 0.25), at=20))
+    resumed, again = load(folder, item, ppo()), Saves(tmp_path / "second")
+    resumed.learn(96, callback=CheckpointBoundary(again, every_steps=64))
+    assert load(*again.made[0], ppo()).model.ent_coef == 0.25
+
+
+def test_a_callback_keeps_what_the_program_gives_now_and_goes_on_counting(tmp_path: Path) -> None:
+    folder, item = saved(ppo(), tmp_path, evaluated())
+    resumed, evaluation = load(folder, item, ppo()), evaluated()
+    evaluation.eval_freq = 1000
+    counts: list[int] = []
+    look = Each(lambda _: counts.append(evaluation.n_calls))
+    resumed.learn(64, callback=[evaluation, look])
+    assert counts[0] == item.counters["num_timesteps"] + 1
+    assert resumed.told == ["EvalCallback.eval_freq: this program gives 1000, the saved one 20; this one's is used"]
+
+
+def test_callbacks_that_are_not_there_any_more_are_told_and_nothing_is_refused(tmp_path: Path) -> None:
+    folder, item = saved(ppo(), tmp_path, Own(), sb3.StopTrainingOnMaxEpisodes(50))
+    resumed = load(folder, item, ppo())
+    resumed.learn(64, callback=[Each(annealed), sb3.StopTrainingOnMaxEpisodes(50)])
+    assert resumed.told == [f"callback 0: there is no {Own.__module__}.Own here; its state is not put back"]
+
+
+def test_a_callback_that_holds_what_cannot_be_said_is_named(tmp_path: Path) -> None:
+    _, item = saved(ppo(), tmp_path, Unsayable())
+    assert item.captured == Captured("partial", [GENERATOR])
+
+
+def test_a_schedule_of_code_that_training_put_in_is_held_at_its_value(tmp_path: Path) -> None:
+    folder, item = saved(ppo(), tmp_path, Each(setting("clip_range", lambda _: 0.05), at=20))
+    assert item.captured == Captured(
+        "partial", ["cannot say clip_range, which training has replaced with code (builtins.function)"]
+    )
+    assert load(folder, item, ppo()).model.clip_range(1.0) == 0.05
+
+
+@pytest.mark.parametrize("kind", ["counter", "buffer", "torch generator", "deque"])
+def test_saving_does_not_disturb_what_a_policy_keeps(kind: str, tmp_path: Path) -> None:
+    never, always = extracted(kind), extracted(kind)
+    never.learn(96)
+    always.learn(96, callback=CheckpointBoundary(Saves(tmp_path), every_steps=10))
+    assert BACKEND.digests(never) == {**BACKEND.digests(always), **settings_of(never)}
+
+
+def test_the_proof_sees_a_generator_of_a_module_that_was_not_put_back(tmp_path: Path) -> None:
+    folder, item = saved(extracted("torch generator"), tmp_path)
+    state = json.loads((folder / "state.json").read_bytes())
+    del state["sections"]["modules"]["attributes"]["policy.features_extractor.generator"]
+    (folder / "state.json").write_text(json.dumps(state))
+    context = load_context(folder, item, model=lambda: extracted("torch generator"))
+    assert BACKEND.prove(folder, context=context).reason == "differs in modules"
+
+
+def test_an_attribute_of_another_structure_is_told_and_nothing_is_refused(tmp_path: Path) -> None:
+    folder, item = saved(extracted("rich", last=Rising()), tmp_path)
+    resumed = load(folder, item, extracted("rich", last=None))
+    assert resumed.told == [
+        "policy.features_extractor.last: the target holds a builtins.NoneType instead of "
+        f"{Rising.__module__}.Rising; what was saved is not put back"
+    ]
