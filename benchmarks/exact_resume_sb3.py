@@ -62,7 +62,7 @@ def kinds(inner: Callable[[], Any], name: str) -> dict[str, Callable[[], Any]]:
         name: dummy(inner),
         f"{name}, VecNormalize": normalized(dummy(inner)),
         f"{name}, 2 Dummy": dummy(inner, 2),
-        f"{name}, 2 Subproc": subproc(checkpointable(inner)),
+        f"{name}, 2 Subproc": subproc(inner),
     }
 
 
@@ -79,7 +79,6 @@ CONTINUOUS = {
 }
 OUT_OF_REACH = {
     "Box2D LunarLander, plain": dummy(single("LunarLander-v3")),
-    "CartPole, 2 Subproc, plain": subproc(CART),
 }
 
 

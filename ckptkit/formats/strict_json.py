@@ -104,6 +104,9 @@ def encode(value: Any, where: str = "$") -> Any:
     if isinstance(value, Mapping):
         return {_key(k, where): encode(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, (list, tuple)):
+        # States of generators: hundreds of words, each of which would be a call.
+        if set(map(type, value)) == {int} and max(value) <= _SAFE_INTEGER and min(value) >= -_SAFE_INTEGER:
+            return list(value)
         return [encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
     raise UsageError(f"{where}: a {type(value).__name__} cannot be written as JSON", hint="convert it to plain values")
 

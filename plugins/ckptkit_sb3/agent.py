@@ -1,5 +1,6 @@
 """Who an agent is: what must be equal for a state to fit it, and the arguments that it was built with."""
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -48,8 +49,14 @@ def configuration_of(model: Any) -> dict[str, Any]:
 
 def constructor_arguments(model: Any) -> frozenset[str]:
     """Return the names of the constructor's arguments: they are the user's, not state."""
+    kind: Any = type(model)
+    return _arguments_of(kind)
+
+
+@functools.cache
+def _arguments_of(kind: Any) -> frozenset[str]:
     names: set[str] = set()
-    for base in type(model).__mro__[:-1]:
+    for base in kind.__mro__[:-1]:
         if "__init__" in vars(base):
             names.update(inspect.signature(vars(base)["__init__"]).parameters)
     return frozenset(names | {f"_{n}" for n in names})

@@ -16,6 +16,7 @@ _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_
 """Wall time, and what ``learn`` sets from its own argument."""
 SETTING, CALLBACK = "setting ", "callback "
 _SAMPLE = 4096
+_NESTED = frozenset({list, dict})
 _NEWEST = 256
 
 
@@ -165,7 +166,7 @@ def _digest(section: Any, arrays: dict[str, Any]) -> str:
 
 
 def _members(node: Any) -> list[str]:
-    if isinstance(node, list):
+    if isinstance(node, list) and not _NESTED.isdisjoint(map(type, node)):
         return [name for part in node for name in _members(part)]
     if isinstance(node, dict):
         own = [node["member"]] if "member" in node else []
@@ -174,7 +175,7 @@ def _members(node: Any) -> list[str]:
 
 
 def _without_wall_time(node: Any) -> Any:
-    if isinstance(node, list):
+    if isinstance(node, list) and not _NESTED.isdisjoint(map(type, node)):
         return [_without_wall_time(part) for part in node]
     if isinstance(node, dict):
         return {k: _without_wall_time(v) for k, v in node.items() if k not in _NO_STATE}
