@@ -60,8 +60,12 @@ def hazards_of(definition: Definition, *, reads_known_files: bool) -> list[Hazar
 
 
 def worst(hazards: Iterable[Hazard]) -> Captured:
-    """Return the least that the hazards leave."""
-    return max((h.captured for h in hazards), key=lambda e: GRADES.index(e.grade), default=Captured())
+    """Return the least that the hazards leave, with the reasons of all that leave less than everything."""
+    lesser = [hazard.captured for hazard in hazards if hazard.captured.grade != "complete"]
+    if not lesser:
+        return Captured()
+    reasons = dict.fromkeys(reason for captured in lesser for reason in captured.reasons)
+    return Captured(max((captured.grade for captured in lesser), key=GRADES.index), list(reasons))
 
 
 def writes_files(op: Op) -> bool:

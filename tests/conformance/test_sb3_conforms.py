@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import pytest
 from ckptkit_sb3 import Sb3Backend
 
-from ckptkit.backend import LoadContext
+from ckptkit.backend import Grade, LoadContext
 from ckptkit.testing import BackendTests
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -24,6 +24,13 @@ def cart_pole() -> Any:
     import gymnasium
 
     return gymnasium.make("CartPole-v1")
+
+
+def sealed_cart_pole() -> Any:
+    """Return one with something on it that no file can hold."""
+    env = cart_pole()
+    env.unwrapped.sealed = memoryview(bytearray(8))
+    return env
 
 
 def edit(folder: Path, path: list[Any], change: Callable[[Any], Any]) -> None:
@@ -99,6 +106,9 @@ class TestPpo(BackendTests):
     def make_misfit(self) -> Any:
         return self._build(width=9)
 
+    def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
+        return {"partial": lambda: self._build(width=8, env=sealed_cart_pole())}
+
     def load(self, directory: Path, target: Any, context: LoadContext) -> Any:
         resumed = super().load(directory, target, context)
         PENDING[resumed.model] = resumed.callback
@@ -135,22 +145,22 @@ class TestPpo(BackendTests):
             "the optimizer's moments": lambda folder: edit_tensors(folder, self.optimizer, forget_moments),
         }
 
-    def _build(self, width: int) -> Any:
+    def _build(self, width: int, env: Any = None) -> Any:
         from stable_baselines3 import PPO
 
         shape = {"net_arch": [width]}
         return PPO(
-            "MlpPolicy", cart_pole(), n_steps=self.rollout, batch_size=8, n_epochs=2, seed=0, policy_kwargs=shape
+            "MlpPolicy", env or cart_pole(), n_steps=self.rollout, batch_size=8, n_epochs=2, seed=0, policy_kwargs=shape
         )
 
 
 class TestDqn(TestPpo):
-    def _build(self, width: int) -> Any:
+    def _build(self, width: int, env: Any = None) -> Any:
         from stable_baselines3 import DQN
 
         shape = {"net_arch": [width]}
         return DQN(
-            "MlpPolicy", cart_pole(), learning_starts=8, buffer_size=200, batch_size=8, train_freq=4,
+            "MlpPolicy", env or cart_pole(), learning_starts=8, buffer_size=200, batch_size=8, train_freq=4,
             target_update_interval=8, seed=0, policy_kwargs=shape,
         )  # fmt: skip
 
@@ -167,6 +177,9 @@ class TestTd3(TestDqn):
 
     optimizer = "critic.optimizer.pth"
 
+    def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
+        return {}
+
     def ablations(self) -> Mapping[str, Callable[[Path], None]]:
         normalize: list[Any] = ["wrappers", 0, "attributes"]
         return {
@@ -181,7 +194,7 @@ class TestTd3(TestDqn):
             "the original observation": lambda folder: edit(folder, ["observations", "items", 2, "hex"], zeros),
         }
 
-    def _build(self, width: int) -> Any:
+    def _build(self, width: int, env: Any = None) -> Any:
         import gymnasium
         import numpy as np
         from stable_baselines3 import TD3

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ckptkit_tfdata import PersistentIterator, TfDataBackend
 
+from ckptkit.backend import Grade
 from ckptkit.testing import BackendTests
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
@@ -20,6 +21,20 @@ def shuffled(seed: int = 3) -> Any:
     return numbers.map(lambda n: {"n": n, "half": tf.cast(n, tf.float32) / 2}).batch(4).prefetch(1)
 
 
+def in_no_fixed_order() -> Any:
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.deterministic = False  # nothing runs in parallel here, so nothing depends on it
+    return shuffled().map(lambda row: row).with_options(options)
+
+
+def shuffled_without_a_seed() -> Any:
+    import tensorflow as tf
+
+    return tf.data.Dataset.range(20).shuffle(1).batch(4).repeat().map(lambda n: {"n": n})  # one place: no other order
+
+
 class TestTfData(BackendTests):
     backend = TfDataBackend
     steps = 7  # an epoch has five batches
@@ -29,6 +44,12 @@ class TestTfData(BackendTests):
 
     def make_misfit(self) -> PersistentIterator:
         return PersistentIterator(lambda: shuffled(seed=4))
+
+    def lesser_items(self) -> Mapping[Grade, Callable[[], PersistentIterator]]:
+        return {
+            "until": lambda: PersistentIterator(shuffled_without_a_seed),
+            "partial": lambda: PersistentIterator(in_no_fixed_order),
+        }
 
     def advance(self, item: PersistentIterator) -> object:
         return {name: value.numpy() for name, value in next(item).items()}, item.batches_seen

@@ -10,6 +10,7 @@ import torch
 from ckptkit_torchdata import ResumableLoader, TorchDataBackend
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
+from ckptkit.backend import Grade
 from ckptkit.testing import BackendTests
 
 
@@ -55,6 +56,14 @@ class Wandering(Sampler):  # type: ignore[type-arg]
         self.seed = state["seed"]
 
 
+class Unknown(Noisy):
+    """Holds a generator of a kind that the backend does not know, and draws nothing from it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.other = np.random.Generator(np.random.SFC64(seed))
+
+
 class Laws(BackendTests):
     backend = TorchDataBackend
     steps = 6  # batches and ends of epochs: four batches an epoch
@@ -65,6 +74,9 @@ class Laws(BackendTests):
 
     def make_item(self) -> ResumableLoader:
         return ResumableLoader(self.make_loader)
+
+    def lesser_items(self) -> Mapping[Grade, Callable[[], ResumableLoader]]:
+        return {"partial": lambda: ResumableLoader(lambda: DataLoader(Unknown(5), 3))}
 
     def make_target(self) -> ResumableLoader:
         target = ResumableLoader(lambda: self.make_loader(seed=6))
