@@ -37,7 +37,7 @@ class SafetensorsBackend:
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         """Write the item into the empty folder.
 
-        The grade is ``exact`` with an optimizer, or where nothing is trained; else ``weights-only``. With
+        The grade is ``complete`` with an optimizer, or where nothing is trained; else ``weights-only``. With
         ``context.probe`` the files are read back at once and compared with the live state.
 
         Raises:
@@ -200,6 +200,8 @@ def _write(captured: Snapshot, directory: Path, step: int) -> dict[str, str]:
         components["modules"] = layouts.FILES["modules"]
         (directory / components["modules"]).write_bytes(strict_json.dumps(captured.modules.record))
     record = {**captured.record, "step": step, "components": components}
+    if (grade := _grade(captured)).grade != "complete":
+        record["captured"] = {"grade": grade.grade, "reasons": list(grade.reasons)}
     tensors.write(directory / layouts.MODEL, captured.model, record)
     return components
 

@@ -82,10 +82,19 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
 def _captured(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> Captured:
     """Return how much is there: of our own files by our own record, else by what the trainer needs."""
     if record:
-        trained = "optimizer" in layout.parts or record.get("kind") == "tensors"
-        return Captured() if trained else Captured("weights-only", ["the item has no optimizer"])
+        return _own(layout, record)
     trainer = trainer_of(TRAINERS, context.files)
     return Captured() if trainer is None else trainer.captured(context.files, _left(context))
+
+
+def _own(layout: layouts.Layout, record: Mapping[str, Any]) -> Captured:
+    if "captured" in record:
+        return Captured.read(**record["captured"])
+    if record.get("kind") == "tensors" or {"optimizer", "modules"} <= layout.parts.keys():
+        return Captured()
+    if "optimizer" not in layout.parts:
+        return Captured("weights-only", ["the item has no optimizer"])
+    return Captured("partial", ["what modules hold beside parameters and buffers: format 1 did not save it"])
 
 
 def _hazards(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> list[str]:

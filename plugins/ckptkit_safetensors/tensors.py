@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ckptkit.backend import GRADES
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.header import MAX_HEADER, HeaderError, check_name, read_header
@@ -255,7 +256,14 @@ def _is_note(field: str, value: Any) -> bool:
         return isinstance(value, dict) and all(map(_is_name, [*value, *value.values()]))
     if field in ("arrays", "pairs"):
         return isinstance(value, list) and all(map(_is_name, value))
+    if field == "captured":
+        return isinstance(value, dict) and value.keys() == {"grade", "reasons"} and _is_captured(**value)
     return field == "parameters" and isinstance(value, list) and all(isinstance(group, list) for group in value)
+
+
+def _is_captured(grade: object, reasons: object) -> bool:
+    lines = reasons if isinstance(reasons, list) else [None]
+    return grade in GRADES and all(isinstance(line, str) and len(line.splitlines()) == 1 for line in lines)
 
 
 def _is_name(value: object) -> bool:

@@ -70,7 +70,12 @@ class TestPolicy(BackendTests):
         return make_policy(width=5)
 
     def lesser_items(self) -> Mapping[Grade, Callable[[], Policy]]:
-        return {"weights-only": lambda: Policy(make_model())}
+        def sealed() -> Policy:
+            policy = make_policy()
+            policy.model.sealed = memoryview(bytearray(8))  # no file can hold it
+            return policy
+
+        return {"weights-only": lambda: Policy(make_model()), "partial": sealed}
 
     def advance(self, item: Policy) -> object:
         item.model.drift += 0.1

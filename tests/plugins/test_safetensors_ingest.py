@@ -344,3 +344,21 @@ def test_what_names_no_best_checkpoint_is_no_hazard(best: str, tmp_path: Path) -
     folder = with_best(tmp_path / "checkpoint-14", "x")
     (folder / "trainer_state.json").write_text(f'{{"global_step": 14, "best_model_checkpoint": {best}}}')
     assert not [line for line in adopted(folder)[1].hazards if "does not exist" in line]
+
+
+def test_our_own_files_say_again_what_was_not_captured(tmp_path: Path) -> None:
+    live = policy(0)
+    live.model.sealed = memoryview(bytearray(8))  # type: ignore[assignment]
+    saved = BACKEND.save(live, tmp_path, context=SaveContext(step=7))
+    assert saved.captured.grade == "partial"
+    assert described(tmp_path).captured == saved.captured
+
+
+@pytest.mark.parametrize(
+    "said", ["complete", {"grade": "fine", "reasons": []}, {"grade": "partial", "reasons": "x"}, {"grade": "partial"}]
+)
+def test_a_record_that_grades_itself_in_no_known_way_is_refused(said: Any, tmp_path: Path) -> None:
+    metadata = {"ckptkit": json.dumps({"kind": "tensors", "captured": said})}
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "policy.safetensors", metadata)
+    with pytest.raises(DamagedError, match="'captured'"):
+        described(tmp_path)
