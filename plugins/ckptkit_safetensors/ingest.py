@@ -10,10 +10,9 @@ from typing import Any
 from ckptkit.backend import Captured, CheckContext, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError
 from ckptkit.pieces import trainer_of
-from ckptkit_safetensors import best, layouts
+from ckptkit_safetensors import best, layouts, trainers
 from ckptkit_safetensors.header import read_header
 from ckptkit_safetensors.tensors import NOTED_CLASSES, read_record
-from ckptkit_safetensors.trainers import TRAINERS
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)
 _COUNTED = {"trainer_state.json": "global_step", "training_state/training_step.json": "step"}
@@ -76,15 +75,18 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     step = _agreed(_steps(directory, context, record))
     place, gone = best.look(directory, context)
     hazards = [*_hazards(layout, context, record), *gone]
-    return SavedItem(metadata | place, step=step, captured=_captured(layout, context, record), hazards=hazards)
+    return SavedItem(
+        metadata | place, step=step, captured=_captured(directory, layout, context, record), hazards=hazards
+    )
 
 
-def _captured(layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> Captured:
+def _captured(directory: Path, layout: layouts.Layout, context: CheckContext, record: Mapping[str, Any]) -> Captured:
     """Return how much is there: of our own files by our own record, else by what the trainer needs."""
     if record:
         return _own(layout, record)
-    trainer = trainer_of(TRAINERS, context.files)
-    return Captured() if trainer is None else trainer.captured(context.files, _left(context))
+    there = trainers.names(directory, context.files)
+    trainer = trainer_of(trainers.TRAINERS, there)
+    return Captured() if trainer is None else trainer.captured(there, _left(context))
 
 
 def _own(layout: layouts.Layout, record: Mapping[str, Any]) -> Captured:

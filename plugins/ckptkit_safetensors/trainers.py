@@ -4,7 +4,16 @@ Source: transformers/trainer.py (``_load_from_checkpoint``, ``_load_optimizer_an
 accelerate/checkpointing.py (``load_accelerator_state``), lerobot/utils/train_utils.py (``load_training_state``).
 """
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
 from ckptkit.pieces import Piece, Trainer
+
+_ARGUMENTS = "training_args.bin"
+_MOST_BYTES = 1 << 20
+# In torch's pickle: the text "fp16", put into the memo, then True. Stored, not compressed; never unpickled.
+_FP16 = re.compile(rb"X\x04\x00\x00\x00fp16(?:q.|r.{4})\x88", re.DOTALL)
 
 HUGGING_FACE = Trainer(
     "Hugging Face Trainer",
@@ -36,6 +45,12 @@ HUGGING_FACE = Trainer(
             ranks=True,
         ),
         Piece("trainer state", ("trainer_state.json",), "the Trainer cannot resume from the folder"),
+        Piece(
+            "gradient scaler",
+            ("scaler.pt",),
+            "the Trainer begins with a new one, without a word",
+            when="training_args.bin: fp16",
+        ),
     ),
 )
 
@@ -108,3 +123,12 @@ UNKNOWN = Trainer(
 
 TRAINERS = (HUGGING_FACE, ACCELERATE, LEROBOT, UNKNOWN)
 """In the order in which they are tried."""
+
+
+def names(directory: Path, files: Sequence[str]) -> list[str]:
+    """Return the files of an item, and what the Trainer's arguments among them ask for."""
+    if _ARGUMENTS not in files:
+        return list(files)
+    with (directory / _ARGUMENTS).open("rb") as stream:
+        half = _FP16.search(stream.read(_MOST_BYTES)) is not None
+    return [*files, *([f"{_ARGUMENTS}: fp16"] if half else [])]

@@ -71,6 +71,8 @@ def hazards(data: Mapping[str, Any], files: Sequence[str]) -> list[str]:
     pickles = [name for name in files if name.endswith(".pkl")]
     if pickles:
         found.append(f"{', '.join(pickles)}: a restore unpickles nothing; SB3's own load functions put it back")
+    if any("replay_buffer" in name and name.endswith("_steps.pkl") for name in pickles):
+        found.append("CheckpointCallback saves before the last step is stored: the replay buffer lacks that transition")
     if data.get("replay_buffer_class") is not None and not any("vecnormalize" in name for name in pickles):
         found.append("whether a VecNormalize was used cannot be told from the zip, and none lies beside it")
     return found

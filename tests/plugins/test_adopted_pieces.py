@@ -111,6 +111,8 @@ def lose(trainer: Trainer, piece: Piece, files: Path) -> Path:
         return files / "numpy" / "pcg.json"
     elif piece.what == "optimizer" and path.suffix == ".zip":
         without_member(path, lambda member: member.endswith("optimizer.pth"))
+    elif piece.what == "gradient scaler":
+        shutil.copy(files / "hugging_face" / "fp16.bin", path / "training_args.bin")
     else:
         path = files / "sb3" / "ppo" / "rl_model_8_steps.zip" if piece.what == "VecNormalize" else path
         for pattern in piece.names:
@@ -200,6 +202,13 @@ def test_an_optimizer_in_a_folder_of_its_own_is_named_where_it_is(files: Path) -
         "the optimizer is in the folder 'global_step2', which was not adopted: "
         "the Trainer begins with a new optimizer, without a word",
     )
+
+
+def test_a_scaler_that_is_there_is_not_asked_for(files: Path) -> None:
+    folder = files / "hugging_face" / "checkpoint-2"
+    shutil.copy(files / "hugging_face" / "fp16.bin", folder / "training_args.bin")
+    torch.save({"scale": 65536.0}, folder / "scaler.pt")
+    assert captured(folder) == Captured()
 
 
 def test_a_gap_between_the_generators_of_processes_is_named(files: Path) -> None:

@@ -29,6 +29,8 @@ def hugging_face(root: Path) -> None:
         disable_tqdm=True,
     )  # fmt: skip
     Trainer(model, arguments, train_dataset=Data()).train()
+    arguments.fp16 = True  # as on a GPU
+    torch.save(arguments, root / "fp16.bin")
     model.save_pretrained(root / "sharded" / "checkpoint-2", max_shard_size="2KB")
 
 
