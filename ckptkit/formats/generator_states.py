@@ -7,6 +7,7 @@ integers either plain or as decimal strings. Every rule takes a value and its pl
 
 import base64
 import binascii
+import json
 import math
 import re
 import struct
@@ -158,6 +159,34 @@ def _text(value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {shown(value)} is not text"
 
 
+def _text_or_null(value: Any, where: str) -> Iterator[str]:
+    if value is not None:
+        yield from _text(value, where)
+
+
+def _words_of_32(value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, list) or len(value) > MAX_LIST:
+        yield f"{where}: {shown(value)} is not a list of at most {MAX_LIST} words"
+    else:
+        yield from words(len(value), 32)(value, where)
+
+
+def _json_scalar(value: Any, where: str) -> Iterator[str]:
+    try:
+        plain = not isinstance(value, str) or isinstance(json.loads(value), (list, dict))
+    except ValueError:
+        plain = True
+    if plain:
+        yield f"{where}: {shown(value)} is not a plain value in JSON"
+
+
+def _jax_key(value: Any, where: str) -> Iterator[str]:
+    faults = list(_JAX_KEY(value, where))
+    yield from faults
+    if not faults and math.prod(as_integer(side) or 0 for side in value["shape"]) != len(value["words"]):
+        yield f"{where}.shape: does not fit {len(value['words'])} words"
+
+
 def _python_words(value: Any, where: str) -> Iterator[str]:
     if not isinstance(value, list) or len(value) != 625:
         yield from words(625, 32)(value, where)
@@ -217,12 +246,13 @@ def _torch(value: Any, where: str) -> Iterator[str]:
         yield from inner(data, f"{where}.state")
 
 
-_SEED_SEQ = record(
-    entropy=_entropy,
-    spawn_key=_naturals,
-    pool_size=between(4, MAX_POOL),
-    n_children_spawned=between(0, 2**32 - 1),
-)
+_SEED: dict[str, Rule] = {
+    "entropy": _entropy,
+    "spawn_key": _naturals,
+    "pool_size": between(4, MAX_POOL),
+    "n_children_spawned": between(0, 2**32 - 1),
+}
+_SEED_SEQ = record(**_SEED)
 _BUFFERED: dict[str, Rule] = {"has_uint32": between(0, 1), "uinteger": word(32)}
 _PCG: dict[str, Rule] = {"state": record(state=word(128), inc=_odd), **_BUFFERED}
 
@@ -240,12 +270,23 @@ BIT_GENERATORS: dict[str, dict[str, Rule]] = {
 }
 """The fields of each bit generator's ``.state`` besides its name."""
 
+_PYTHON = record(kind=_text, version=between(3, 3), words=_python_words, gauss_next=_finite_or_null)
+_JAX_KEY = record(kind=_text, impl=_text_or_null, shape=_naturals, words=_words_of_32)
+_PLAIN_VALUE = record(kind=_text, json=_json_scalar)
+_BARE: dict[str, Rule] = {
+    "python-random": _PYTHON,
+    "torch-generator": _torch,
+    "seed-sequence": record(kind=_text, **_SEED),
+    "jax-key": _jax_key,
+    "plain-value": _PLAIN_VALUE,
+}
+"""The kinds that are no NumPy generator."""
+
 _WRAPPERS: dict[str, dict[str, Rule]] = {
     "generator": {"seed_seq": _seed_seq},
     "bit-generator": {"seed_seq": _seed_seq},
     "random-state": {"has_gauss": between(0, 1), "gauss": _finite},
 }
-_PYTHON = record(kind=_text, version=between(3, 3), words=_python_words, gauss_next=_finite_or_null)
 
 
 def is_leaf(node: Any) -> bool:
@@ -264,10 +305,8 @@ def leaf_faults(leaf: Mapping[str, Any], where: str, *, foreign: bool = False) -
         foreign: the object was not written by this backend, so it has neither ``kind`` nor a seed sequence.
     """
     kind = leaf_kind(leaf)
-    if kind == "python-random":
-        yield from _PYTHON(leaf, where)
-    elif kind == "torch-generator":
-        yield from _torch(leaf, where)
+    if kind in _BARE:
+        yield from _BARE[kind](leaf, where)
     elif kind not in _WRAPPERS:
         yield f"{where}.kind: {shown(kind)} is not a kind of generator known here"
     elif not isinstance(leaf.get("bit_generator"), str):

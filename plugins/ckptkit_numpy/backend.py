@@ -10,28 +10,33 @@ from ckptkit.errors import BackendError, DamagedError, NewerFormatError
 from ckptkit_numpy import document, live, live_trees, probe, summary, trainers
 from ckptkit_numpy.document import FILE_NAME, Content
 from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
+from ckptkit_numpy.opening import opened
 from ckptkit_numpy.trees import leaves, place
 
 _MOST_PROBLEMS = 100
 
 
 class NumpyRngBackend:
-    """Saves NumPy generators, bit generators, RandomState, random.Random, torch.Generator, and dicts or lists of them.
+    """Saves NumPy generators, bit generators, RandomState, SeedSequence, random.Random, torch.Generator, JAX keys.
+
+    Also containers of them: dicts, lists, tuples, named tuples, dataclasses (with plain fields beside the generators).
+    JAX keys are values: a new one takes the place of the old one, so they must stand in a dict, list or dataclass.
 
     A ``GlobalRng`` is saved by it too, as an ambient item. The file holds NumPy's own ``.state`` dictionaries, with
     the spawn counter beside them; integers beyond 2**53 - 1 are decimal text.
 
     What ``load`` does with a target: states go in place, into a target of the same structure and generator types. The
     spawn counter of a target that was built from the same seed is advanced in its own SeedSequence; otherwise its
-    SeedSequence is replaced (NumPy 2; refused on NumPy 1). Without a target new generators are returned, or for the
-    global ones an ``RngSnapshot``, and nothing in the process changes.
+    SeedSequence is replaced (NumPy 2; refused on NumPy 1). Without a target new generators are returned (tuples as
+    lists, dataclasses and named tuples as dicts), or for the global ones an ``RngSnapshot``, and nothing in the process
+    changes.
     """
 
     name: ClassVar[str] = "numpy-rng"
     format_version: ClassVar[int] = document.FORMAT_VERSION
 
     def can_save(self, item: object, /) -> bool:
-        """Return whether the object is a generator, a dict or list of generators, or a GlobalRng."""
+        """Return whether the object is a generator, a container of generators, or a GlobalRng."""
         return isinstance(item, (GlobalRng, RngSnapshot)) or live_trees.holds_generators(item)
 
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
@@ -161,8 +166,8 @@ def _kind(is_global: bool) -> str:
 def _matched(content: Content, target: Any) -> tuple[Any, Any]:
     """Return the saved tree and the live tree to compare; a foreign file with one state also fits a lone generator."""
     if not content.foreign:
-        return content.tree, {"generators": target}
+        return content.tree, {"generators": opened(target)}
     found = list(leaves(content.tree).values())
     if len(found) == 1 and live.kind_of(target) is not None:
         return found[0], target
-    return content.tree, target
+    return content.tree, opened(target)

@@ -12,11 +12,12 @@ from ckptkit_numpy.trees import leaves, tree_faults
 
 FILE_NAME = "rng.json"
 FORMAT = "ckptkit.numpy-rng"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BYTES = 64 << 20
 _HEADER = ("format", "format_version", "kind")
 _SAFE_INTEGER = 2**53 - 1
-_TEXTS = {"kind", "bit_generator", "device", "path"}
+_READ = (1, 2)  # 2 has seed sequences, JAX keys and plain values
+_TEXTS = {"kind", "bit_generator", "device", "path", "impl", "json"}
 
 Document = dict[str, Any]
 
@@ -124,8 +125,8 @@ def faults(document: Any) -> Iterator[str]:
         else:
             yield from tree_faults(tree, foreign=True)
         return
-    if type(document.get("format_version")) is not int or document["format_version"] != FORMAT_VERSION:
-        yield f"format_version: {shown(document.get('format_version'))} is not {FORMAT_VERSION}"
+    if type(document.get("format_version")) is not int or document["format_version"] not in _READ:
+        yield f"format_version: {shown(document.get('format_version'))} is neither 1 nor 2"
     if document.get("kind") == "global":
         yield from _global_faults(tree)
     elif document.get("kind") != "generators":

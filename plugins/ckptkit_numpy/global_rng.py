@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from ckptkit.errors import BackendError, BackendUnavailableError, DamagedError
 from ckptkit_numpy import document, live, live_trees
 from ckptkit_numpy.document import Document, new_document
+from ckptkit_numpy.opening import opened
 
 
 class GlobalRng:
@@ -22,7 +23,7 @@ class GlobalRng:
             evaluate(model)
 
     Args:
-        generators: generators by name, or dicts and lists of them, saved and put back together with the global ones.
+        generators: generators by name, or containers of them, saved and put back together with the global ones.
         cuda: False leaves the generators of CUDA devices alone, at save and at restore. True makes torch start CUDA
             where there is a device.
         named: the same as ``generators``, as keywords: ``GlobalRng(aug=rng)``.
@@ -38,7 +39,7 @@ class GlobalRng:
 
     def live_tree(self) -> dict[str, Any]:
         """Return the live generators of this process, by part: python, numpy, torch, generators."""
-        tree: dict[str, Any] = {"python": _python(), "generators": self.generators}
+        tree: dict[str, Any] = {"python": _python(), "generators": opened(self.generators)}
         if sys.modules.get("numpy") is not None:
             tree["numpy"] = _numpy()
         if sys.modules.get("torch") is not None:
@@ -73,7 +74,7 @@ class GlobalRng:
         Raises:
             BackendError: a generator is missing here, or is of another type.
         """
-        target: dict[str, Any] = {"python": _python(), "generators": self.generators}
+        target: dict[str, Any] = {"python": _python(), "generators": opened(self.generators)}
         wanted = dict(saved)
         if "numpy" in saved:
             target["numpy"] = _imported("numpy", _numpy)
@@ -121,7 +122,7 @@ def live_tree_of(item: Any) -> dict[str, Any]:
     """Return the live generators behind what can be saved: a GlobalRng, a snapshot, or generators."""
     if isinstance(item, GlobalRng):
         return item.live_tree()
-    return item.tree if isinstance(item, RngSnapshot) else {"generators": item}
+    return item.tree if isinstance(item, RngSnapshot) else {"generators": opened(item)}
 
 
 def is_global_item(item: Any) -> bool:

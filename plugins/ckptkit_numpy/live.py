@@ -6,12 +6,15 @@ A leaf is trusted here: it comes from a live generator, or ``rules`` has judged 
 
 import base64
 import copy
+import json
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError, BackendUnavailableError
 from ckptkit.formats.generator_states import BIT_GENERATORS, leaf_kind, torch_bytes
+from ckptkit_numpy import jax_keys
+from ckptkit_numpy.opening import Slot, is_jax_key
 
 _SPAWN_IN_PLACE = 100_000  # at most; NumPy makes a child for each, 0.7 s for these
 _SPAWN_CHUNK = 1000
@@ -20,10 +23,12 @@ _ENTROPY_BITS = 13_000  # about the 4000 decimal digits that the rules read
 
 def kind_of(item: object) -> str | None:
     """Return the kind of a live generator, or None; judged by the name of its class, so nothing is imported."""
+    if isinstance(item, Slot):
+        return "jax-key" if is_jax_key(item.value) else "plain-value"
     cls = type(item)
     module, name = cls.__module__, cls.__qualname__
     if module.startswith("numpy.random"):
-        kinds = {"Generator": "generator", "RandomState": "random-state"}
+        kinds = {"Generator": "generator", "RandomState": "random-state", "SeedSequence": "seed-sequence"}
         return "bit-generator" if name in BIT_GENERATORS else kinds.get(name)
     if (module, name) == ("torch._C", "Generator"):
         return "torch-generator"
@@ -48,6 +53,10 @@ def capture(item: Any) -> dict[str, Any]:
         return {"kind": kind, "device": device, "state": state}
     if kind == "random-state":
         return {"kind": kind, **_plain(item.get_state(legacy=False))}
+    if kind == "seed-sequence":
+        return {"kind": kind, **_seed_state(item)}
+    if isinstance(item, Slot):
+        return jax_keys.capture(item) if kind == "jax-key" else {"kind": kind, "json": json.dumps(item.value)}
     if kind not in ("generator", "bit-generator"):
         raise BackendError(f"a {type(item).__module__}.{type(item).__qualname__} is no generator that is known here")
     bits = _bits(item)
@@ -72,6 +81,10 @@ def build(leaf: Mapping[str, Any]) -> Any:
         BackendError: what was read back is not what was set.
     """
     kind = leaf_kind(leaf)
+    if kind == "plain-value":
+        return json.loads(leaf["json"])
+    if kind == "jax-key":
+        return jax_keys.build(leaf)
     library = "torch" if kind == "torch-generator" else "numpy"
     try:
         item = random.Random() if kind == "python-random" else _NEW[library](leaf)
@@ -95,6 +108,11 @@ def put(item: Any, leaf: Mapping[str, Any]) -> None:
         item.set_state(torch.frombuffer(bytearray(torch_bytes(leaf["state"]) or b""), dtype=torch.uint8))
     elif kind == "random-state":
         item.set_state(_numpy_state(leaf))
+    elif kind == "seed-sequence":
+        _become(item, {key: value for key, value in leaf.items() if key != "kind"})
+    elif isinstance(item, Slot):
+        if capture(item) != leaf:
+            item.put(build(leaf))
     else:
         bits = _bits(item)
         _put_sequence(bits, leaf.get("seed_seq"))
@@ -105,7 +123,9 @@ def duplicate(item: Any) -> Any:
     """Return an independent copy of a live generator, made without the JSON form, so that it can judge that form."""
     if kind_of(item) == "torch-generator":
         return item.clone_state()
-    if kind_of(item) in ("random-state", "python-random"):
+    if isinstance(item, Slot):
+        return Slot([item.value], 0, item.value)
+    if kind_of(item) in ("random-state", "python-random", "seed-sequence"):
         return copy.deepcopy(item)
     bits = _bits(item)
     sequence = copy.deepcopy(_sequence(bits))
@@ -149,6 +169,8 @@ def _seed_state(sequence: Any) -> dict[str, Any]:
 
 def refusal(item: Any, leaf: Mapping[str, Any]) -> str | None:
     """Return why the state of a judged leaf cannot be put into a live generator of its kind, or None."""
+    if isinstance(item, Slot) and item.owner is None:
+        return "nothing can be put in its place"
     wanted = leaf.get("seed_seq")
     if wanted is None or can_replace_sequence() or _children_behind(_bits(item), wanted) is not None:
         return None
@@ -163,6 +185,13 @@ def _children_behind(bits: Any, wanted: Mapping[str, Any]) -> int | None:
         return None
     behind: int = wanted["n_children_spawned"] - have["n_children_spawned"]
     return behind if 0 <= behind <= _SPAWN_IN_PLACE else None
+
+
+def _become(sequence: Any, wanted: Mapping[str, Any]) -> None:
+    """Make a seed sequence another one, through the pickle protocol: no attribute of it can be set."""
+    import numpy
+
+    sequence.__setstate__(numpy.random.SeedSequence(**wanted).__reduce__()[2])
 
 
 def _put_sequence(bits: Any, wanted: Mapping[str, Any] | None) -> None:
@@ -201,6 +230,8 @@ def missing(library: str) -> BackendUnavailableError:
 def _new_numpy(leaf: Mapping[str, Any]) -> Any:
     import numpy
 
+    if leaf_kind(leaf) == "seed-sequence":
+        return numpy.random.SeedSequence(0)
     wanted = leaf.get("seed_seq")
     sequence = numpy.random.SeedSequence(**wanted) if wanted else None
     bits = _new_bits(getattr(numpy.random, leaf["bit_generator"]), sequence)

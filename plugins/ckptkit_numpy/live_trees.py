@@ -6,9 +6,8 @@ from typing import Any
 from ckptkit.errors import BackendError
 from ckptkit.formats.generator_states import leaf_kind
 from ckptkit_numpy import live
+from ckptkit_numpy.opening import MAX_DEPTH, opened
 from ckptkit_numpy.trees import Path, at, first_difference, leaves, mapped, nodes, place
-
-_MAX_DEPTH = 24  # the file is read back with at most 32 levels, and a leaf has some of its own
 
 
 def _is_live(item: object) -> bool:
@@ -16,11 +15,9 @@ def _is_live(item: object) -> bool:
 
 
 def holds_generators(item: object) -> bool:
-    """Return whether the object is a generator, or a dict or list of nothing but generators (nested allowed)."""
-    if _is_live(item):
-        return True
-    found, level = False, [item]
-    for _ in range(_MAX_DEPTH):
+    """Return whether the object is a generator, or a container of nothing but generators (nested allowed)."""
+    found, level = False, [opened(item)]
+    for _ in range(MAX_DEPTH + 1):
         deeper: list[object] = []
         for node in level:
             if isinstance(node, dict):
@@ -28,7 +25,7 @@ def holds_generators(item: object) -> bool:
             elif isinstance(node, list):
                 deeper.extend(node)
             elif _is_live(node):
-                found = True
+                found = found or live.kind_of(node) != "plain-value"
             else:
                 return False
         level = deeper
@@ -42,8 +39,8 @@ def live_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
         BackendError: something in the tree is no generator, or it is nested too deeply; the message says where.
     """
     for path, node in nodes(tree, lambda item: _is_live(item) or not isinstance(item, (dict, list))):
-        if len(path) > _MAX_DEPTH:
-            raise BackendError(f"{place(path)}: is nested more than {_MAX_DEPTH} levels deep")
+        if len(path) > MAX_DEPTH:
+            raise BackendError(f"{place(path)}: is nested more than {MAX_DEPTH} levels deep")
         if isinstance(node, dict):
             odd = next((key for key in node if not isinstance(key, str) or key.startswith("$")), None)
             if odd is not None:
@@ -127,7 +124,8 @@ def put_tree(saved: Any, target: Any) -> None:
         why = live.refusal(item, leaf)
         if why is not None:
             raise BackendError(f"{place(path)}: {why}", hint="build it with the same seed, or load without a target")
-    for _, item, leaf in pairs:
+    # A sequence before the generators that spawn from it: these then find it as it shall be, and leave it alone.
+    for _, item, leaf in sorted(pairs, key=lambda pair: leaf_kind(pair[2]) != "seed-sequence"):
         live.put(item, leaf)
 
 

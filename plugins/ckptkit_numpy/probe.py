@@ -1,6 +1,7 @@
 """Proof of resume: digests of what each generator draws next, on copies at save and on new objects at verify."""
 
 import hashlib
+import json
 import platform
 import struct
 import sys
@@ -9,8 +10,9 @@ from typing import Any
 
 from ckptkit.backend import Proof
 from ckptkit.errors import BackendError
-from ckptkit_numpy import document, live
+from ckptkit_numpy import document, jax_keys, live
 from ckptkit_numpy.live_trees import live_leaves
+from ckptkit_numpy.opening import Slot, is_jax_key
 from ckptkit_numpy.trees import leaves, place
 
 _NAMED_ONE_BY_ONE = 32
@@ -92,6 +94,14 @@ def _draw(item: Any) -> tuple[bytes, bytes]:
         return item.getrandbits(512).to_bytes(64), normals
     if kind == "torch-generator":
         return _draw_torch(item)
+    if kind == "seed-sequence":
+        return item.generate_state(4).tobytes() + item.spawn(1)[0].generate_state(4).tobytes(), b""
+    if isinstance(item, Slot):
+        item = item.value
+    if is_jax_key(item):
+        return repr(jax_keys.words(item)).encode(), b""  # a key is all there is: what it gives is a function of it
+    if live.kind_of(item) is None:
+        return json.dumps(item).encode(), b""
     bits = live.bits_of(item)
     values = b""
     if kind == "random-state":

@@ -72,6 +72,9 @@ def title(leaf: Mapping[str, Any]) -> str:
         "bit-generator": f"{bits}",
         "random-state": f"RandomState({bits})",
         "python-random": "random.Random",
+        "seed-sequence": "SeedSequence",
+        "jax-key": f"a JAX key ({leaf.get('impl') or 'raw'})",
+        "plain-value": "a plain value",
         "torch-generator": f"torch.Generator({leaf.get('device')})",
         "same-as": f"the same object as {place(tuple(leaf.get('path', ())))}",
     }[kind]

@@ -284,10 +284,10 @@ def test_a_missing_file_is_found(tmp_path):
 
 
 def test_a_newer_format_is_told_apart_from_damage(tmp_path):
-    write(tmp_path, setting("format_version", 2))
+    write(tmp_path, setting("format_version", 3))
     (problem,) = BACKEND.check(tmp_path, context=CONTEXT)
     assert problem.code == "rng-format-newer"
-    with pytest.raises(NewerFormatError, match="format_version 2 is newer than 1"):
+    with pytest.raises(NewerFormatError, match="format_version 3 is newer than 2"):
         BACKEND.load(tmp_path, target=None, context=CONTEXT)
 
 

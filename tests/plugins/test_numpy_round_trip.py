@@ -298,9 +298,21 @@ def test_all_is_refused_before_the_first_generator_of_a_dict_is_changed(tmp_path
 
 def test_what_can_be_saved():
     assert all(
-        BACKEND.can_save(item) for item in (rng(), [rng()], {"a": [rng(), {}]}, random.Random(), rng().bit_generator)
+        BACKEND.can_save(item)
+        for item in (rng(), [rng()], {"a": [rng(), {}]}, random.Random(), rng().bit_generator, (rng(),))
     )
-    others = [1, {}, [], {"a": 1}, [rng(), 1], {"a": np.zeros(3)}, torch.zeros(1), random.SystemRandom(), (rng(),), rng]
+    others = [
+        1,
+        {},
+        [],
+        {"a": 1},
+        [rng(), 1],
+        {"a": np.zeros(3)},
+        torch.zeros(1),
+        random.SystemRandom(),
+        (1, rng()),
+        rng,
+    ]
     assert not any(BACKEND.can_save(item) for item in others)
 
 
