@@ -114,7 +114,10 @@ def _remedy(op: str) -> str:
         )
     if "Random" in op or "Multinomial" in op or op == "TruncatedNormal":
         return (
-            "use tf.random.stateless_* with seeds from tf.data.Dataset.random(seed=...) or from a counter in the data"
+            "use tf.random.stateless_* with seeds from tf.data.Dataset.random(seed=...) or from a counter in the data; "
+            "instead of rejection_resample, which draws inside of TensorFlow: "
+            "sample_from_datasets([dataset.filter(...) for each class], weights=target_dist, seed=...); "
+            "a pipeline whose draws are all seeded can also be resumed by dataset.skip(batches_seen)"
         )
     if op == "DummySeedGenerator":
         return "shuffle outside of the function given to interleave or flat_map, with a seed"
