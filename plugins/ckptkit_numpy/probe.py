@@ -33,13 +33,16 @@ def predict(tree: Any) -> dict[str, Any]:
 
 def state_digests(captured: Any) -> dict[str, str]:
     """Return the digest of each state in a captured JSON tree, by place; one for all where there are very many."""
-    found = {
-        place(path): hashlib.sha256(document.to_bytes(document.new_document("state", {"state": leaf}))).hexdigest()
-        for path, leaf in leaves(captured).items()
-    }
+    found = {place(path): _state_digest(leaf) for path, leaf in leaves(captured).items()}
     if len(found) <= _NAMED_ONE_BY_ONE:
         return found
     return {f"{len(found)} generators": hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()}
+
+
+def _state_digest(leaf: Any) -> str:
+    # The digest is of the form that format 1 had, so that equal states have equal digests in every later one.
+    state = {"format": document.FORMAT, "format_version": 1, "kind": "state", "state": leaf}
+    return hashlib.sha256(document.to_bytes(state)).hexdigest()
 
 
 def replay(saved: Any, probe: Mapping[str, Any]) -> Proof:
