@@ -206,19 +206,20 @@ class Observer:
         if differs is None and len(common) < len(before.steps) and step < max(before.steps):
             return None
         self._noting.remove(noting)
+        steps = observation.far(common, manifest.step)
         if not common:
             self.proof = Proof("unproven", "none of the steps that the first run noted was done again")
         elif differs is None:
-            self.proof = Proof("same", None, len(common), STEPS)
+            self.proof = Proof("same", None, steps, STEPS)
         elif elsewhere := numeric.differences(manifest.environment):
             reason = f"{differs}; the numeric environment differs: {'; '.join(elsewhere)}"
-            self.proof = Proof("environment-differs", reason, len(common), STEPS)
+            self.proof = Proof("environment-differs", reason, steps, STEPS)
         else:
-            self.proof = Proof("differs", differs, len(common), STEPS)
+            self.proof = Proof("differs", differs, steps, STEPS)
         if "differs" in self.proof.verdict:
             LOG.warning("%s: this resumed run does not go on as the first one did: %s", ref, self.proof.reason)
         if noting.counts and self.proof.verdict in ("same", "differs"):
-            shown.note(noting.anchor.at, manifest.digest, shown.Shown("observed", len(common), differs))
+            shown.note(noting.anchor.at, manifest.digest, shown.Shown("observed", steps, differs))
         return self.proof
 
     def _tell(self, text: str) -> None:

@@ -83,18 +83,18 @@ def _against(live: Observation, attempt: Attempt, start: int) -> Outcome:
         return Outcome(Proof("unproven", reason))
     mine = Observation(notes.steps)
     common = live.common(mine)
-    compared = [f"step {step}" for step in common]
+    compared, steps = [f"step {step}" for step in common], observation.far(common, start)
     if differs := live.difference(mine):
         if notes.environment:
             reason = f"{differs}; the numeric environment differs: {'; '.join(notes.environment)}"
-            return Outcome(Proof("environment-differs", reason, len(common), AS_THE_RUN), compared)
-        return Outcome(Proof("differs", differs, len(common), AS_THE_RUN), compared)
+            return Outcome(Proof("environment-differs", reason, steps, AS_THE_RUN), compared)
+        return Outcome(Proof("differs", differs, steps, AS_THE_RUN), compared)
     if attempt.ended is not None:
         reason = f"{attempt.ended} (after {len(common)} of {len(live.steps)} steps, all the same)"
-        return Outcome(Proof("unproven", reason, len(common), AS_THE_RUN), compared)
+        return Outcome(Proof("unproven", reason, steps, AS_THE_RUN), compared)
     if not common:
         return Outcome(Proof("unproven", "the command did none of the steps that the run noted"))
-    return Outcome(Proof("same", None, len(common), AS_THE_RUN), compared)
+    return Outcome(Proof("same", None, steps, AS_THE_RUN), compared)
 
 
 def _twice(

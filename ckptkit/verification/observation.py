@@ -7,7 +7,7 @@ nothing is proven by it. It names the manifest it belongs to by digest and carri
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,11 @@ class Observation:
         return sorted(set(self.steps) & set(other.steps))
 
 
+def far(steps: Sequence[int], start: int) -> int:
+    """Return how many steps after a checkpoint were compared: notes of steps may lie further apart than one."""
+    return max(steps) - start if steps else 0
+
+
 def first_difference(one: Digests, other: Digests) -> str | None:
     """Return which part of a step differs, that first which acts on the others, or None.
 
@@ -68,7 +73,7 @@ _TOLD = 4
 _ACTS_ON_THE_NEXT = (
     r"position|definition|order|batch|epoch|iterator",
     r"generator|rng|random|python|numpy|torch|cuda|noise",
-    r"environment|\benv|obs|episode|wrapper|attribute|counter|modes?\b|flag",
+    r"environment|\benv|obs|episode|wrapper|attribute|counter|modes?\b|flag|setting|callback",
     r"replay|rollout|buffer",
     r"gradient|grad",
     r"schedul|scaler",

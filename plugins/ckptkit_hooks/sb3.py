@@ -7,9 +7,13 @@ from typing import Any
 from ckptkit_sb3 import CheckpointBoundary, cycle_of
 
 from ckptkit.store import CheckpointStore
+from ckptkit.store.observing import Prove
+from ckptkit_hooks import sb3_proof
 from ckptkit_hooks.keeper import Keeper, Mode
+from ckptkit_hooks.sb3_proof import Proving
 from ckptkit_hooks.sigterm import StopRequest
 
+sb3_proof.keep_monitors_apart()  # when this is imported: environments are built after that, and Monitors open files
 _ITEM = "agent"
 REWARD = "ep_rew_mean"
 """The metric of every checkpoint: mean reward of the last episodes (SB3's ``ep_info_buffer``, 100 of them)."""
@@ -31,6 +35,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     resume: Sequence[str] | None = None,
     factories: Mapping[str, Callable[[], Any]] | None = None,
     replace_newer: bool = False,
+    prove: Prove = "first",
 ) -> Any:
     """Return an SB3 callback that keeps the checkpoints of one run.
 
@@ -55,6 +60,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
             the environment can neither be pickled nor be built anew from its ``spec``.
         replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
             begin while there are such.
+        prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next updates did
+            is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``.
 
     Returns:
         A ``CallbackList`` with two methods:
@@ -84,10 +91,16 @@ def CheckpointCallback(  # reads as the callback class that it returns
         if stop.requested:
             stop.exit(name)
 
+    proof = Proving(keeper.store, run, prove, resume)
     boundary = CheckpointBoundary(
-        save, every_steps=every_steps, every_episodes=every_episodes, barrier=barrier, factories=factories
+        save,
+        every_steps=every_steps,
+        every_episodes=every_episodes,
+        barrier=barrier,
+        factories=factories,
+        note=lambda model: proof.note(model.num_timesteps, {_ITEM: model}),
     )
-    return _callback_class()(keeper, stop, boundary)
+    return _callback_class()(keeper, stop, boundary, proof)
 
 
 def _reward(model: Any) -> dict[str, float]:
@@ -113,8 +126,9 @@ def _build_class() -> type:
     class CheckpointCallback(CallbackList):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
         """Saves through the boundary; turns a SIGTERM into a request for a save."""
 
-        def __init__(self, keeper: Keeper, stop: StopRequest, boundary: Any) -> None:
+        def __init__(self, keeper: Keeper, stop: StopRequest, boundary: Any, proof: Proving) -> None:
             super().__init__([boundary])
+            self._proof = proof
             self._keeper = keeper
             self._stop = stop
             self._boundary = boundary
@@ -142,6 +156,7 @@ def _build_class() -> type:
             """
             cycle_of(model)
             callbacks = [self, *(callback if isinstance(callback, list) else [callback] if callback else [])]
+            sb3_proof.keep_apart(model, callbacks)
             restored = self._keeper.restore({_ITEM: model}, ref)
             if restored is None:
                 return model.learn(total_timesteps, callback=callbacks, **learn)
@@ -149,6 +164,7 @@ def _build_class() -> type:
 
         def _on_training_start(self) -> None:
             self._keeper.prepare(self.model.num_timesteps)
+            self._proof.begin(self.model)
             self._stop.watch()
             super()._on_training_start()
 

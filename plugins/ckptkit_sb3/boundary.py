@@ -28,6 +28,7 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     barrier: int | None = None,
     mid_rollout: MidRollout = "auto",
     factories: Mapping[str, Callable[[], Any]] | None = None,
+    note: Callable[[Any], object] | None = None,
 ) -> Any:
     """Return an SB3 callback that saves at the next clean boundary after an interval has passed.
 
@@ -49,6 +50,8 @@ def CheckpointBoundary(  # reads as the callback class that it returns
             it with ``Resumed.learn``.
         factories: ``env`` builds one more environment, for a self-test in another process, where the environment
             cannot be built anew from what it says of itself.
+        note: called with the algorithm at each clean boundary that follows an update, before a save there; for example
+            ``lambda model: observer.note(model.num_timesteps, {"agent": model})``.
 
     Returns:
         A ``BaseCallback`` with the method ``request()``, which asks for a save at the next boundary.
@@ -62,7 +65,7 @@ def CheckpointBoundary(  # reads as the callback class that it returns
         if interval is not None and interval < 1:
             raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
     mid: MidRollout = False if barrier is not None else mid_rollout
-    return _callback_class()(save, every_steps, every_episodes, barrier, mid, (factories or {}).get("env"))
+    return _callback_class()(save, every_steps, every_episodes, barrier, mid, (factories or {}).get("env"), note)
 
 
 _CLASSES: list[type] = []
@@ -82,9 +85,18 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
         """Asks for saves while steps go by; saves at the entry of ``collect_rollouts`` and at the end of training."""
 
         def __init__(
-            self, save: Any, steps: int | None, episodes: int | None, barrier: int | None, mid: Any, fresh_env: Any
+            self,
+            save: Any,
+            steps: int | None,
+            episodes: int | None,
+            barrier: int | None,
+            mid: Any,
+            fresh_env: Any,
+            note: Any,
         ) -> None:
             super().__init__()
+            self._note = note
+            self._seen: tuple[int, Any] | None = None
             self._fresh_env = fresh_env
             self._save = save
             self._every_steps = steps
@@ -123,6 +135,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
                 progress.episodes = episodes_of(self.model) or 0
             self._steps, self._episodes = self.model.num_timesteps, progress.episodes or 0
             progress.callbacks.append(self)
+            self._seen = None
             begin(self.model, self.locals)
             install(self.model)
             environments.begin(self.model.env, self._fresh_env, barrier=self._barrier is not None)
@@ -161,6 +174,14 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             progress_of(self.model).watched = None
             self._disarm()
 
+        def note_if_updated(self) -> None:
+            """Tell of a boundary that lies behind an update of this ``learn``; the state must be clean."""
+            here = (self.model.num_timesteps, getattr(self.model, "_n_updates", None))
+            before, self._seen = self._seen, here
+            moved = before is not None and here[0] > before[0] and (here[1] is None or here[1] != before[1])
+            if moved and self._note is not None:
+                self._at_boundary(self._note)
+
         def save_if_requested(self) -> None:
             """Save now if a save was asked for; the state must be clean."""
             if self._requested is not None and progress_of(self.model).rest is None:
@@ -172,12 +193,18 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: SB3 may not 
             progress.requested_at, progress.kind, self._requested = self._requested, kind, None
             if self._barrier is not None:
                 progress.barrier = reset_with_seed(self.model, self._barrier)
-            progress.at_boundary = True
             try:
-                self._save(self.model)
+                self._at_boundary(self._save)
             finally:
-                progress.requested_at, progress.barrier, progress.at_boundary = None, None, False
+                progress.requested_at, progress.barrier = None, None
                 progress.kind = "rollout"
+
+        def _at_boundary(self, act: Callable[[Any], object]) -> None:
+            progress_of(self.model).at_boundary = True
+            try:
+                act(self.model)
+            finally:
+                progress_of(self.model).at_boundary = False
 
         def _disarm(self) -> None:
             if self._hook is not None:
@@ -248,6 +275,7 @@ def install(model: Any) -> None:
 
     def at_entry(*args: Any, **kwargs: Any) -> Any:
         for callback in progress.callbacks:
+            callback.note_if_updated()
             callback.save_if_requested()
         if progress.rest is not None:
             args, kwargs = _rest_only(progress, args, kwargs)

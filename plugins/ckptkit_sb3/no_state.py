@@ -22,6 +22,8 @@ _OWNERS = {
     "stable_baselines3.her.her_replay_buffer.HerReplayBuffer": "env",
     "stable_baselines3.common.callbacks.BaseCallback": "model locals globals parent",
     "stable_baselines3.common.callbacks.CallbackList": "callbacks",
+    "stable_baselines3.common.callbacks.EvalCallback": "best_model_save_path log_path",
+    "stable_baselines3.common.callbacks.CheckpointCallback": "save_path",
     "gymnasium.core.Env": "metadata render_mode spec",
     "gymnasium.core.Wrapper": "env _metadata _cached_spec",
     "gymnasium.utils.record_constructor.RecordConstructorArgs": "_saved_kwargs",

@@ -18,6 +18,8 @@ SETTING, CALLBACK = "setting ", "callback "
 _SAMPLE = 4096
 _NESTED = frozenset({list, dict})
 _NEWEST = 256
+_BYTES, _FEWEST = 4 << 20, 32
+"""Of each array of a buffer about this many bytes are read, but at least this many rows."""
 
 
 def digests(model: Any) -> dict[str, str]:
@@ -38,7 +40,7 @@ def _digests(model: Any, taken: capture.Capture) -> dict[str, str]:
         found["rollout_buffer"] = _rows_digest(model.rollout_buffer)
     found |= _beside(taken)
     for name, section in taken.sections.items():
-        if name not in ("environments", "settings", "callbacks"):
+        if name not in ("environments", "settings", "callbacks", "modules"):
             found[name] = _digest(_without_wall_time(section), taken.arrays)
     for i, described in enumerate(taken.sections["environments"]):
         state = {k: described.get(k) for k in ("strategy", "levels", "own", "attributes", "rng")}
@@ -50,7 +52,10 @@ def _beside(taken: capture.Capture) -> dict[str, str]:
     """Return the digests of settings and callbacks: of all settings together, and of each that training changed."""
     section = taken.sections["settings"]
     nodes = settings.digestible(section)
-    found = {"settings": _digest(nodes, taken.arrays)}
+    found = {
+        "settings": _digest(nodes, taken.arrays),
+        "attributes of modules": _digest(taken.sections["modules"], taken.arrays),
+    }
     for path in section["changed"] or ():
         if path not in section["lost"]:
             found[f"{SETTING}{path}"] = _digest(nodes[path], taken.arrays)
@@ -65,8 +70,9 @@ def _rows_digest(buffer: Any) -> str:
     hasher = hashlib.sha256(f"{buffer.pos} {buffer.full} {count}".encode())
     for _, array in replay.rows_of(buffer):
         if not array.dtype.hasobject:
-            feed(hasher, array[: count : max(1, count // _SAMPLE)])
-            feed(hasher, array[max(0, buffer.pos - _NEWEST) : buffer.pos])
+            most = max(_FEWEST, _BYTES // max(1, array.nbytes // len(array)))  # images are large rows
+            feed(hasher, array[: count : max(1, count // min(_SAMPLE, most))])
+            feed(hasher, array[max(0, buffer.pos - min(_NEWEST, most)) : buffer.pos])
     return hasher.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 A program as well: ``python sb3_model_cases.py PLACE [NAME ...]`` runs each case three times, each in a process of its
 own (a fork of one that has imported the libraries, and nothing more): without a break; killed by SIGKILL; resumed. It
-prints a line of JSON for each.
+prints a line of JSON for each. ``python sb3_model_cases.py --one NAME STORE TOTAL`` trains one, and can be rehearsed.
 """
 
 import hashlib
@@ -206,6 +206,21 @@ class Global(gymnasium.Wrapper[Any, Any, Any, Any]):
         return (seen + np.float32(COUNTS["steps"] / 1000), *rest)
 
 
+def by_a_global(model: Any) -> None:
+    COUNTS["callback"] = COUNTS.get("callback", 0) + 1
+    model.ent_coef = 1e-4 * COUNTS["callback"]
+
+
+class GlobalExtractor(Extractor):
+    def forward(self, seen: Any) -> Any:
+        COUNTS["policy"] = COUNTS.get("policy", 0) + 1
+        return self.layer(seen) * (1 + COUNTS["policy"] / 1000)
+
+
+def by_a_global_policy() -> Any:
+    return ppo(policy_kwargs={"features_extractor_class": GlobalExtractor, "net_arch": [8]})
+
+
 def named(name: str) -> Any:
     return ppo(Naming(DummyVecEnv([lambda: Monitor(cart())]), name))
 
@@ -297,8 +312,14 @@ CASES: dict[str, Case] = {
     "c: env keeps window": lambda _: (ppo(EnvNaming(cart(), "window")), []),
     "c: env keeps clock": lambda _: (ppo(EnvNaming(cart(), "clock")), []),
     "c: env keeps a viewer in an object": lambda _: (ppo(EnvNaming(cart(), "spec", deep=True)), []),
-    "d: a global of the module": lambda _: (ppo(Global(cart())), []),
+    "d: a global, in an environment": lambda _: (ppo(Global(cart())), []),
+    "d: a global, in a callback": lambda _: (ppo(), [Each(by_a_global)]),
+    "d: a global, in a policy": lambda _: (by_a_global_policy(), []),
     "e: EvalCallback, stochastic": lambda _: (ppo(), [evaluated(deterministic=False)]),
+    "e: EvalCallback that writes": lambda place: (
+        ppo(Monitor(cart(), str(place / "monitor.csv"))),
+        [evaluated(best_model_save_path=str(place), log_path=str(place))],
+    ),
     "e: EvalCallback, deterministic": lambda _: (ppo(), [evaluated()]),
     "e: StopTrainingOnMaxEpisodes": lambda _: (ppo(), [sb3.StopTrainingOnMaxEpisodes(5)]),
     "e: StopTrainingOnNoModelImprovement": lambda _: (
@@ -316,13 +337,14 @@ CASES: dict[str, Case] = {
 }
 
 
-def train(name: str, place: Path, store: Path) -> str:
+def train(name: str, place: Path, store: Path, total: int = TOTAL) -> str:
     """Train a case with the hook, resuming if there is something to resume from; return a digest of the end."""
     from ckptkit_hooks.sb3 import CheckpointCallback
 
     model, callbacks = CASES[name](place)
-    hook = CheckpointCallback(store, RUN, every_steps=48)
-    hook.resume_or_start(model, TOTAL, callback=[*callbacks, Kill()])
+    command = [sys.executable, __file__, "--one", name, "{store}", str(total)]
+    hook = CheckpointCallback(store, RUN, every_steps=48, resume=command)
+    hook.resume_or_start(model, total, callback=[*callbacks, Kill()])
     hasher = hashlib.sha256(str((model.num_timesteps, model._last_obs.tolist())).encode())
     for key, value in sorted(model.policy.state_dict().items()):
         hasher.update(key.encode() + value.numpy().tobytes())
@@ -377,6 +399,10 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(1)
     ppo()  # torch imports more of itself with the first optimizer: once for all
+    if sys.argv[1] == "--one":
+        _, _, name, store, total = sys.argv
+        print(train(name, Path(store).with_name("files"), Path(store), int(total)))
+        return
     place = Path(sys.argv[1])
     for name in sys.argv[2:] or CASES:
         folder = place / name.translate({ord(c): "_" for c in " :,"})

@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 from ckptkit_sb3 import CheckpointBoundary
 from sb3_agents import BACKEND, Saves, load, load_context
-from sb3_model_cases import CASES, Each, Own, Rising, Unsayable, annealed, evaluated, extracted, ppo, setting
+from sb3_model_cases import CASES, RUN, Each, Own, Rising, Unsayable, annealed, evaluated, extracted, ppo, setting
 from stable_baselines3.common import callbacks as sb3
 
+from ckptkit import CheckpointStore
 from ckptkit.backend import Captured, SavedItem
+from ckptkit.store.rehearsal import rehearse
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 GENERATOR = "cannot say callback 0: Unsayable.lines (builtins.generator)"
 LAMBDA = "cannot say lr_schedule, which training has replaced with code (builtins.function)"
-DIFFERS = {"d: a global of the module", "e: a generator object"}
-"""What cannot be captured: named in the grade, or shown by a rehearsal."""
+DIFFERS = ["d: a global, in a callback", "d: a global, in a policy", "e: a generator object"]
+"""What cannot be captured: named in the grade, or only shown by a rehearsal."""
 REASONS = {"e: a generator object": [GENERATOR], "a: lr_schedule replaced by a lambda": [LAMBDA]}
 
 
@@ -49,6 +51,33 @@ def test_a_killed_and_resumed_training_ends_as_one_that_never_stopped(name: str,
     assert found["equal"] is (name not in DIFFERS), found
     if name in REASONS:
         assert found["captured"] == {"grade": "partial", "reasons": REASONS[name]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIFFERS)
+def test_what_cannot_be_captured_is_caught_by_a_rehearsal(name: str, tmp_path: Path) -> None:
+    program = str(Path(__file__).with_name("sb3_model_cases.py"))
+    command = [sys.executable, "-W", "ignore", program, "--one", name, str(tmp_path / "store"), "400"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    store = CheckpointStore(tmp_path / "store")
+    done = rehearse(store.storage, store.choose(f"{RUN}@48"), steps=8)
+    assert done.proof.verdict == "differs", done
+    assert (done.proof.steps, done.runs) == (240, 1)  # environment steps, in eight rollouts
+    assert "step 64: " in str(done.proof.reason)
+
+
+@pytest.mark.slow
+def test_what_is_captured_is_shown_by_a_rehearsal_and_the_best_model_stays_as_it_was(tmp_path: Path) -> None:
+    name = "e: EvalCallback that writes"
+    program = str(Path(__file__).with_name("sb3_model_cases.py"))
+    command = [sys.executable, "-W", "ignore", program, "--one", name, str(tmp_path / "store"), "400"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "files").rglob("*") if path.is_file()}
+    assert {path.name for path in written} == {"best_model.zip", "evaluations.npz", "monitor.csv"}
+    store = CheckpointStore(tmp_path / "store")
+    done = rehearse(store.storage, store.choose(f"{RUN}@48"), steps=8)
+    assert (done.proof.verdict, done.proof.steps) == ("same", 240), done
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "files").rglob("*") if path.is_file()}
 
 
 def test_what_the_program_gives_decides_where_training_left_it_alone_and_is_told(tmp_path: Path, caplog: Any) -> None:
@@ -126,7 +155,7 @@ def test_the_proof_sees_a_generator_of_a_module_that_was_not_put_back(tmp_path: 
     del state["sections"]["modules"]["attributes"]["policy.features_extractor.generator"]
     (folder / "state.json").write_text(json.dumps(state))
     context = load_context(folder, item, model=lambda: extracted("torch generator"))
-    assert BACKEND.prove(folder, context=context).reason == "differs in modules"
+    assert BACKEND.prove(folder, context=context).reason == "differs in attributes of modules"
 
 
 def test_an_attribute_of_another_structure_is_told_and_nothing_is_refused(tmp_path: Path) -> None:
