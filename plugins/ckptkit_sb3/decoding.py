@@ -14,6 +14,7 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import generators, no_state, standard
+from ckptkit_sb3.bare import bare
 from ckptkit_sb3.encoding import (
     class_name,
     code_name,
@@ -35,6 +36,7 @@ class Decoder:
         kinds: more kinds of nodes, and what decodes them.
         given: chooses between a plain value of the checkpoint and the one that stands in its place, from where they
             stand; with it attributes that the checkpoint lacks stay, too. Without, the checkpoint's is taken.
+        classes: by full name, of which bare objects may be made where the target has none of them in a place.
     """
 
     def __init__(
@@ -44,11 +46,14 @@ class Decoder:
         skip: frozenset[str] = frozenset(),
         kinds: "Mapping[str, Kind] | None" = None,
         given: Callable[[str, Any, Any], Any] | None = None,
+        classes: Mapping[str, type] | None = None,
     ) -> None:
         self.arrays = arrays
         self._skip = skip
         self._kinds = {**_KINDS, **(kinds or {})}
         self._given = given
+        self._classes = classes
+        self._taken: dict[int, Any] = {}
         self._made: dict[int, Any] = {}
         self._assignments: list[Callable[[], object]] = []
         self._lost = False
@@ -136,11 +141,34 @@ class Decoder:
 
     def object(self, node: Any, existing: Any, where: str) -> Any:
         """Put the attributes of an ``object`` node into the object of the same class that stands in its place."""
-        if class_name(existing) != node["class"]:
-            raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
+        existing = self.stand_in(node, existing, where)
         self.remember(node, existing)
         self._attributes(node["attributes"], existing, where, frozenset())
         return existing
+
+    def stand_in(self, node: Any, existing: Any, where: str) -> Any:
+        """Return the object for a node: the one in its place, else a bare one of a class that the target knows.
+
+        Raises:
+            BackendError: another one is in its place, and its class is not known, or has state that is no attribute.
+        """
+        same = class_name(existing) == node["class"]
+        if same and (self._classes is None or id(existing) not in self._taken):
+            self._taken[id(existing)] = existing
+            return existing
+        made = bare(type(existing) if same else (self._classes or {}).get(node["class"]))
+        if made is None:
+            raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
+        return made
+
+    def kind(self, node: Any, existing: Any, where: str) -> Any:
+        """Return the class that a node names, if the target holds one of it or knows it."""
+        if class_name(existing) == node["class"]:
+            return type(existing)
+        kind = (self._classes or {}).get(node["class"])
+        if kind is None:
+            raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
+        return kind
 
     def remember(self, node: Mapping[str, Any], value: Any) -> Any:
         """Note the value under the node's number, for references to it; return it."""
@@ -183,8 +211,7 @@ def _frozen(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
         for i, item in enumerate(node["items"])
     ]
     if node["@"] == "namedtuple":
-        _same_class(node, existing, where)
-        return decoder.remember(node, type(existing)(*items))
+        return decoder.remember(node, decoder.kind(node, existing, where)(*items))
     return decoder.remember(node, {"tuple": tuple, "set": set, "frozenset": frozenset}[node["@"]](items))
 
 
@@ -264,10 +291,10 @@ def same_code(node: Any, existing: Any, where: str) -> None:
 
 
 def _enum(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    if not isinstance(existing, enum.Enum):
-        raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
-    _same_class(node, existing, where)
-    return decoder.remember(node, type(existing)[node["name"]])
+    kind = decoder.kind(node, existing, where)
+    if not issubclass(kind, enum.Enum):
+        raise DamagedError(f"{where}: {node['class']} is no enum")
+    return decoder.remember(node, kind[node["name"]])
 
 
 def _generator(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
@@ -300,11 +327,6 @@ def _space(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
 
 def _bytes(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     return bytes.fromhex(node["hex"])
-
-
-def _same_class(node: Any, existing: Any, where: str) -> None:
-    if class_name(existing) != node["class"]:
-        raise BackendError(f"{where}: the target holds a {class_name(existing)} instead of {node['class']}")
 
 
 Kind = Callable[[Decoder, Any, Any, str], Any]

@@ -103,7 +103,8 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     levels = levels_of(env)
     slots = description.get("slots") or [{}] * len(nodes)
     pairs = _pairs(levels, [(str(n), (a, s)) for n, a, s in zip(names, nodes, slots, strict=True)])
-    decoder = Decoder(arrays, skip=known_envs.HIDDEN.get(strategy, frozenset()))
+    hidden = known_envs.HIDDEN.get(strategy, frozenset())
+    decoder = Decoder(arrays, skip=hidden, classes=surroundings.classes_of(env))
     own = decoder.decode(description.get("own"), None, "environment")
     for i, (level, (node, held)) in enumerate(pairs):
         if node is not None:
@@ -114,11 +115,11 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     outside = description.get("outside", {})
     if not isinstance(outside, dict):
         raise DamagedError("environment: what is outside of it is not a table")
-    here = surroundings.values(env, [(owner, name) for owner, named in outside.items() for name in named])
+    places = surroundings.places(env, outside)
+    here = surroundings.values(env, [(owner, name) for owner, names in places.items() for name in names])
     around = {
-        owner: {name: decoder.decode(node, here[owner].get(name), f"{owner}.{name}") for name, node in named.items()}
-        for owner, named in outside.items()
-        if owner in here
+        owner: {n: decoder.decode(outside[owner][n], here.get(owner, {}).get(n), f"{owner}.{n}") for n in names}
+        for owner, names in places.items()
     }
     decoder.later(partial(surroundings.put, env, around))
 

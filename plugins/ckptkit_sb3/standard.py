@@ -12,8 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from ckptkit.errors import BackendError
-
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _MADE_BY: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list, dict, set, tuple)}
 
@@ -35,7 +33,7 @@ def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
             return None
         items = [encoder.encode(v, f"{where}[{i}]") for i, v in enumerate(turning[0])]
         return {"@": "cycle", "items": items, "turned": turning[1]}
-    if _is_slotted(value):
+    if is_slotted(value):
         held = {k: encoder.encode(v, f"{where}.{k}") for k, v in sorted(slots_of(value).items())}
         own = encoder.attributes(value, where) if hasattr(value, "__dict__") else None
         return {"@": "slotted", "class": _name(value), "slots": held, "attributes": own}
@@ -71,7 +69,8 @@ def _name(value: object) -> str:
     return f"{_module(type(value))}.{type(value).__qualname__}"
 
 
-def _is_slotted(value: object) -> bool:
+def is_slotted(value: object) -> bool:
+    """Return whether an object has slots, all of them of Python classes."""
     kinds = [k for k in type(value).__mro__[:-1] if _module(k) not in ("abc", "typing", "collections.abc")]
     python = all(k.__flags__ & _HEAP_TYPE for k in kinds) and not isinstance(value, (BaseException, type))
     return python and any(vars(k).get("__slots__") for k in kinds)
@@ -137,8 +136,7 @@ def _cycle(decoder: Any, node: Any, existing: Any, where: str) -> Any:
 
 
 def _slotted(decoder: Any, node: Any, existing: Any, where: str) -> Any:
-    if _name(existing) != node["class"]:
-        raise BackendError(f"{where}: the target holds a {_name(existing)} instead of {node['class']}")
+    existing = decoder.stand_in(node, existing, where)
     decoder.remember(node, existing)
     olds = slots_of(existing)
     held = {k: decoder.decode(v, olds.get(k), f"{where}.{k}") for k, v in sorted(node["slots"].items())}

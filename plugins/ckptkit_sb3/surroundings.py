@@ -38,12 +38,35 @@ def values(env: Any, names: Iterable[Name]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def places(env: Any, saved: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return which names outside an environment may be put back: data of owners that are here, never code."""
+    owners = _owners(env)
+    return {
+        owner: [n for n in names if not n.startswith("__") and not isinstance(owners[owner].names.get(n), _CODE)]
+        for owner, names in saved.items()
+        if owner in owners
+    }
+
+
 def put(env: Any, saved: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put values back where ``values`` found them; owners that are not there any more are left out."""
+    """Put values back where ``values`` found them."""
     owners = _owners(env)
     for owner, named in saved.items():
-        for name, value in named.items() if owner in owners else ():
+        for name, value in named.items():
             owners[owner].put(name, value)
+
+
+def classes_of(env: Any) -> dict[str, type]:
+    """Return the classes that the modules of an environment know, by full name.
+
+    Of these are made the objects that a fresh environment does not have yet (a board that ``reset`` lays out).
+    """
+    found = {}
+    for owner, place in _owners(env).items():
+        for value in list(place.names.values()) if owner.startswith("module:") else ():
+            if isinstance(value, type):
+                found[f"{getattr(value, '__module__', '?')}.{value.__qualname__}"] = value
+    return found
 
 
 def snapshot(env: Any) -> dict[Name, str]:

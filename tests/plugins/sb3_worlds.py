@@ -4,6 +4,7 @@
 the grades of its checkpoints, and what was said of the resume.
 """
 
+import enum
 import itertools
 import json
 import logging
@@ -11,7 +12,7 @@ import random
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -87,6 +88,7 @@ class Many(World):
         self.few: Any = deque(maxlen=3)
         self.slotted = Slotted()
         self.slotted.pushes = 0
+        self.torch = torch.Generator()
 
     def push(self) -> float:
         self.slotted.pushes += 1
@@ -94,7 +96,50 @@ class Many(World):
         self.last[self.count].append(self.at)
         self.order.move_to_end("a")
         self.few.append(self.own.random())
-        return sum(self.few) + next(self.turn) + 0.01 * (next(self.number) + self.seen_at[0])
+        drawn = float(torch.rand(1, generator=self.torch))
+        return sum(self.few) + drawn + next(self.turn) + 0.01 * (next(self.number) + self.seen_at[0])
+
+
+class Mood(enum.Enum):
+    CALM = 0.0
+    WILD = 1.0
+
+
+class Place(NamedTuple):
+    x: float
+    mood: Mood
+
+
+class Enemy:
+    def __init__(self, at: float) -> None:
+        self.at, self.speed = at, 0.5
+
+
+class Board:
+    def __init__(self, enemies: list[Enemy]) -> None:
+        self.enemies, self.first = enemies, enemies[0]
+
+
+class Laid(World):
+    """Makes its objects when it is reset, and more of them as it plays."""
+
+    board: Any = None
+    place: Any = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        seen = super().reset(seed=seed)
+        self.board = Board([Enemy(float(self.np_random.normal()))])
+        self.place = Place(self.at, Mood.CALM)
+        return seen
+
+    def push(self) -> float:
+        for enemy in self.board.enemies:
+            enemy.at += enemy.speed
+        if self.count % 3 == 0:
+            self.board.enemies.append(Enemy(self.at))
+            self.board.first = self.board.enemies[-1]
+        self.place = Place(self.at, Mood.WILD if self.at > 0 else Mood.CALM)
+        return 0.1 * float(self.board.first.at) + float(self.place.mood.value) + float(self.np_random.normal())
 
 
 class Closed(World):
@@ -192,6 +237,8 @@ TRAININGS: dict[str, tuple[str, Callable[[], Any], Make, int | None]] = {
     "counts": ("PPO", Counted, dummy, 1),
     "python's library": ("PPO", Many, dummy, None),
     "python's library subproc": ("A2C", Many, subproc, 1),
+    "laid out at reset": ("PPO", Laid, dummy, None),
+    "laid out at reset subproc": ("A2C", Laid, subproc, 1),
     "maskable": ("MaskablePPO", Masked, dummy, None),
     "her": ("HER", Goal, dummy, 1),
     "closure": ("A2C", Closed, dummy, 1),
