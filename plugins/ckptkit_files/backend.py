@@ -58,6 +58,10 @@ class FilesBackend:
                 raise DamagedError(text)
         return directory
 
+    def digests(self, item: Written, /) -> Mapping[str, str]:
+        """Return the digests that the caller gave."""
+        return item.digests
+
     def check(self, directory: Path, *, context: CheckContext) -> Iterable[Problem]:
         """Yield what is wrong with the files whose format is known: torch files, pickles, zips, arrays, JSON."""
         return check.check_files(directory, _names(directory, context))

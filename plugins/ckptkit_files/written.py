@@ -19,6 +19,7 @@ class Written:
         counters: other counts that they hold.
         metadata: JSON values for people and for the caller's own restore.
         hazards: one line each: what may make a resume differ.
+        digests: digests of what training goes on from, by part, for an observer to compare.
     """
 
     files: Mapping[str, Path]
@@ -27,3 +28,4 @@ class Written:
     counters: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     hazards: Sequence[str] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)

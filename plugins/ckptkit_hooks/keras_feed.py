@@ -33,12 +33,20 @@ class Feed:
         """How many batches were taken that nobody has trained on yet: the iterator's position is clean at 0."""
         return len(self._waiting)
 
+    def forget(self) -> None:
+        """Drop what was only looked at: the iterator was put to another position."""
+        self._waiting.clear()
+
+    @property
+    def spec(self) -> Any:
+        """What describes a batch: shapes and dtypes."""
+        return self.batches.dataset_factory().element_spec
+
     def dataset(self) -> Any:
         """Return the dataset; it looks no batch ahead."""
         import tensorflow as tf
 
-        spec = self.batches.dataset_factory().element_spec
-        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=spec)
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=self.spec)
         options = tf.data.Options()
         options.autotune.enabled = False
         options.experimental_optimization.inject_prefetch = False

@@ -1,56 +1,94 @@
 """All variables of a Keras model: out to Keras's own ``.weights.h5`` and back in, whole, compared, or not at all."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError
 
 WEIGHTS = "model.weights.h5"
+ARRAYS = "state.npz"
 _SEED = "seed_generator_state"
+_AMBIENT = "seed-of-keras-random"
+_METRIC = "metric-"
 
 
-def build(model: Any) -> None:
-    """Create the variables of the optimizer, so that all of them exist.
+def build(model: Any, batch: Any) -> None:
+    """Create the variables of layers, optimizer and metrics, which Keras else does while it traces the first batch.
+
+    Args:
+        model: compiled.
+        batch: what describes a batch: tensors, or specs of tensors.
 
     Raises:
-        BackendError: the model has no variables yet, or was not compiled.
+        BackendError: the model was not compiled, or its weights cannot be built from the batch.
     """
-    if not model.built:
-        raise BackendError("the model is not built: its weights do not exist", hint="begin it with keras.Input(shape)")
     if getattr(model, "optimizer", None) is None:
         raise BackendError("the model is not compiled: it has no optimizer", hint="call model.compile() first")
+    # There is no public way to build compiled metrics without a step. What this raises depends on the layers; whether
+    # all that was saved has its place now is judged when it is put back.
+    with contextlib.suppress(Exception):
+        model._symbolic_build(data_batch=batch)
+    if not model.variables:
+        raise BackendError(
+            "the model is not built: its weights do not exist", hint="begin it with keras.Input(shape), or call it once"
+        )
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 
 
-def write(model: Any, folder: Path) -> dict[str, Any]:
-    """Write the weights file, and return what it lacks: the state of the seed generators, and a digest of everything.
+def owned(model: Any) -> list[Any]:
+    """Return the model and all objects whose state is in its variables."""
+    optimizer = model.optimizer
+    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", ())]
+    found = [model, *layers_of(model), optimizer, *inner, *model.metrics, *all_variables(model)]
+    return [thing for thing in found if thing is not None]
 
-    ``.weights.h5`` holds weights and optimizer, but not the random state of Dropout and its like (Keras 3.15).
+
+def all_variables(model: Any) -> list[Any]:
+    """Return all variables that are saved: those of layers, optimizer, metrics, and of ``keras.random``."""
+    return [*_variables(model), *model.metrics_variables, *_ambient()]
+
+
+def write(model: Any, folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Write the weights file; put what it lacks into the arrays; return what is needed to read both.
+
+    ``.weights.h5`` holds weights and optimizer, but not the random state of Dropout and its like, nor variables that
+    layers keep in other ways (Keras 3.15).
     """
     path = folder / WEIGHTS
     model.save_weights(path)
-    seeds = [_array(v).tolist() for v in _variables(model) if v.name == _SEED]
-    lost = len(_variables(model)) - len(seeds) - _count(path)
-    return {"seeds": seeds, "digest": digest(model), "lost": max(0, lost)}
+    variables = _variables(model)
+    seeds = [i for i, v in enumerate(variables) if v.name == _SEED]
+    # Which variables a layer of another kind left out cannot be told from the file: then all are kept beside it.
+    beside = seeds if _count(path) == len(variables) - len(seeds) else range(len(variables))
+    arrays |= {f"variable-{i}": _array(variables[i]) for i in beside}
+    for ambient in _ambient():
+        arrays[_AMBIENT] = _array(ambient)
+    return {"beside": list(beside), "dtypes": [_array(v).dtype.name for v in variables], "digest": digest(model)}
 
 
-def read(model: Any, folder: Path, state: Mapping[str, Any]) -> None:
+def read(model: Any, folder: Path, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Put everything back.
+
+    Args:
+        model: built and compiled.
+        folder: of the files.
+        state: what ``write`` returned; of older versions too.
+        arrays: those that ``write`` filled.
 
     Raises:
         BackendError: the model is another one; it is as it was before.
     """
-    build(model)
     before = [_array(v).copy() for v in _variables(model)]
     try:
         model.load_weights(folder / WEIGHTS)
-        generators = [v for v in _variables(model) if v.name == _SEED]
-        for variable, value in zip(generators, state["seeds"], strict=True):
+        for variable, value in _beside(model, state, arrays):
             variable.assign(value)
-        if not state["lost"] and digest(model) != state["digest"]:
+        if not state.get("lost") and digest(model) != state["digest"]:
             raise ValueError("optimizer or variables are not those that were saved")
     except Exception as error:  # Keras raises whatever its files and layers raise
         for variable, value in zip(_variables(model), before, strict=True):
@@ -61,27 +99,60 @@ def read(model: Any, folder: Path, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-def metrics(model: Any) -> list[Any]:
-    """Return the values of the metrics' variables: means of the epoch so far, of which callbacks see the end."""
-    return [_array(v).tolist() for v in model.metrics_variables]
+def _beside(model: Any, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the variables that the weights file lacks, with their values."""
+    variables = _variables(model)
+    if "seeds" in state:  # written before there were arrays
+        yield from zip([v for v in variables if v.name == _SEED], state["seeds"], strict=True)
+        return
+    import numpy as np
+
+    if len(variables) != len(state["dtypes"]):
+        raise ValueError(f"it has {len(variables)} variables, {len(state['dtypes'])} were saved")
+    for i in state["beside"]:
+        array = arrays[f"variable-{i}"]
+        yield variables[i], array.view(np.dtype(state["dtypes"][i])) if array.dtype.kind == "V" else array
+    if _AMBIENT in arrays:
+        yield from zip(_ambient(make=True), [arrays[_AMBIENT]], strict=True)
 
 
-def put_metrics(model: Any, values: Sequence[Any]) -> None:
-    """Put back what ``metrics`` returned; raises BackendError if the model has other metrics."""
+def keep_metrics(model: Any, arrays: dict[str, Any]) -> None:
+    """Put the metrics' variables into the arrays: what they have counted in this epoch."""
+    arrays |= {f"{_METRIC}{i}": _array(v) for i, v in enumerate(model.metrics_variables)}
+
+
+def put_metrics(model: Any, arrays: Mapping[str, Any]) -> str | None:
+    """Put back what ``keep_metrics`` kept; return why it does not fit, or None: the logs depend on it, no weight."""
     variables = model.metrics_variables
-    if len(variables) != len(values):
-        raise BackendError(
-            f"the model has {len(variables)} metric variables, in the checkpoint it has {len(values)}",
-            hint="compile the model with the same metrics as in the training",
-        )
+    values = [arrays[name] for name in sorted(_metrics_in(arrays), key=lambda name: int(name.removeprefix(_METRIC)))]
+    if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+        return f"the model has {len(variables)} metric variables, in the checkpoint it has {len(values)} or other ones"
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    return None
+
+
+def _metrics_in(arrays: Mapping[str, Any]) -> list[str]:
+    return [name for name in arrays if name.startswith(_METRIC)]
+
+
+def parts(model: Any) -> dict[str, str]:
+    """Return digests of what trains: weights, optimizer, the random generators of layers, metrics."""
+    seeds = [v for v in _variables(model) if v.name == _SEED]
+    weights = [v for v in model.variables if v.name != _SEED]
+    found = {"model": weights, "optimizer": model.optimizer.variables, "generators": [*seeds, *_ambient()]}
+    found["metrics"] = model.metrics_variables
+    return {name: _digest(variables) for name, variables in found.items()}
 
 
 def digest(model: Any) -> str:
     """Return a digest of the values, shapes and dtypes of all variables, in their order."""
+    return _digest(_variables(model))
+
+
+def _digest(variables: Sequence[Any]) -> str:
     hasher = hashlib.blake2b(digest_size=32)
-    for variable in _variables(model):
+    for variable in variables:
         value = _array(variable)
         hasher.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
     return hasher.hexdigest()
@@ -89,6 +160,24 @@ def digest(model: Any) -> str:
 
 def _variables(model: Any) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
+
+
+def _ambient(*, make: bool = False) -> list[Any]:
+    """Return the state of the generator that ``keras.random`` draws from without a seed; none if it never did."""
+    try:
+        state = importlib.import_module("keras.src.backend.common.global_state")
+        generator = state.get_global_attribute("global_seed_generator")
+        if generator is None and make:
+            generator = importlib.import_module("keras.src.random.seed_generator").global_seed_generator()
+    except (ImportError, AttributeError):  # not public: a later Keras may have it elsewhere
+        return []
+    return [] if generator is None else [generator.state]
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Return all layers of a model, nested ones too."""
+    flatten = getattr(model, "_flatten_layers", None)
+    return list(flatten(include_self=False)) if flatten else list(model.layers)
 
 
 def _array(variable: Any) -> Any:

@@ -1,0 +1,90 @@
+"""One ``fit`` that begins in the middle of an epoch: batches that were trained before are passed over in silence."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ckptkit.errors import BackendError
+
+_CLASSES: list[Any] = []
+
+
+def callback_list(callbacks: list[Any], model: Any, *, begun: int, epochs: int, steps: int | None, verbose: Any) -> Any:
+    """Return a ``keras.callbacks.CallbackList``, as ``fit`` makes it, that is silent for the first ``begun`` batches.
+
+    Args:
+        callbacks: in the order in which they are called.
+        model: the model that is trained.
+        begun: batches of the first epoch that were trained before.
+        epochs: of the whole training.
+        steps: of an epoch; None if Keras has to count.
+        verbose: as for ``fit``.
+    """
+    made = _class()(
+        callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs, steps=steps, model=model
+    )
+    made.begun = begun
+    return made
+
+
+def pass_over(model: Any, batches: int) -> Callable[[], None]:
+    """Let the model do nothing in its next training steps, until this many batches have gone by.
+
+    The loop of ``fit`` over an epoch always begins at batch 0 (Keras 3.15), and a second ``fit`` for the rest would end
+    the training in between: callbacks reset themselves, averaged weights replace the weights. So the loop runs as
+    always, and the steps that were done are not done again.
+
+    Returns:
+        A function that makes the model train again, if it does not yet.
+
+    Raises:
+        BackendError: the batches are no whole number of the model's ``steps_per_execution``.
+    """
+    together = model.steps_per_execution
+    if batches % together:
+        raise BackendError(
+            f"the checkpoint is at batch {batches} of an epoch, inside of a step with steps_per_execution={together}",
+            hint="compile the model with the same steps_per_execution as in the training",
+        )
+    train, left = model.train_function, [batches // together]
+
+    def again() -> None:
+        if model.train_function is idle:
+            model.train_function = train
+
+    def idle(iterator: Any) -> dict[str, Any]:
+        left[0] -= 1
+        if not left[0]:
+            again()
+        return {}
+
+    model.train_function = idle
+    return again
+
+
+def _class() -> Any:
+    if not _CLASSES:
+        _CLASSES.append(_build_class())
+    return _CLASSES[0]
+
+
+def _build_class() -> type:  # a class in a function: Keras may not be imported at module level
+    from keras.callbacks import CallbackList
+
+    class LateCallbackList(CallbackList):  # type: ignore[misc]  # Keras is optional: its classes are Any for mypy
+        """Calls nobody for batches that were trained before."""
+
+        begun = 0
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch >= self.begun:
+                super().on_train_batch_begin(batch, logs)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch >= self.begun:
+                super().on_train_batch_end(batch, logs)
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.begun = 0
+            super().on_epoch_end(epoch, logs)
+
+    return LateCallbackList
