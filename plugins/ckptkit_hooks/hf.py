@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit_files import Written
-from ckptkit_numpy import GlobalRng
 
 from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
 from ckptkit.store import CheckpointStore
+from ckptkit.store.observing import Observer, Prove
+from ckptkit_hooks import torch_proof
+from ckptkit_hooks.hf_loop import FILE_NAME, TrainerLoop
 from ckptkit_hooks.keeper import Keeper, Mode
 from ckptkit_hooks.sigterm import StopRequest
 
@@ -29,6 +31,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
     replace_newer: bool = False,
+    prove: Prove = "first",
 ) -> Any:
     """Return a ``TrainerCallback`` that keeps the checkpoints of one run.
 
@@ -36,11 +39,13 @@ def CheckpointCallback(  # reads as the callback class that it returns
     folder is adopted once the Trainer has written all of it: checked, copied into the store and committed. The
     Trainer's own folders stay under its ``save_total_limit``.
 
-    The Trainer resumes exactly on one CPU, but for one case, which the grade tells: in the middle of an epoch, when
-    dataset or collator draw random numbers (masking, augmentation). At the end of an epoch that is exact as well.
+    Beside it goes what the Trainer leaves out: state in dataset, collator and samplers, attributes of the model that
+    training changes, and the generators from which the epoch's data began. A run that resumes through ``latest`` inside
+    an epoch fetches the epoch's batches once more, and goes on exactly. What cannot be put back is named, and the grade
+    is ``partial``.
 
-    A SIGTERM makes the Trainer save after the optimizer step
-    it is in; then the process ends with exit code 143.
+    A SIGTERM makes the Trainer save after the optimizer step it is in, or at the end of the epoch if that is its last
+    one; then the process ends with exit code 143.
 
     Args:
         store: the store, or its path.
@@ -53,6 +58,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
         resume: argument list for ``ckptkit resume-cmd``.
         replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
             begin while there are such.
+        prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next steps did
+            is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``. In the
+            rehearsal ``output_dir`` is a scratch folder, and nothing is reported.
 
     Returns:
         The callback, with the method ``latest(ref=None)``: the path of the newest checkpoint that verifies, for
@@ -71,7 +79,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
         resume=resume,
         replace_newer=replace_newer,
     )
-    return _callback_class()(keeper, StopRequest({"Trainer.train"}, enabled=sigterm))
+    observer = keeper.store.observe(run, prove=prove, resume=resume)
+    torch_proof.silence()
+    return _callback_class()(keeper, StopRequest({"Trainer.train"}, enabled=sigterm), observer)
 
 
 _CLASSES: list[Any] = []
@@ -83,16 +93,19 @@ def _callback_class() -> Any:
     return _CLASSES[0]
 
 
-def _build_class() -> type:
+def _build_class() -> type:  # noqa: C901  # a class in a function: transformers may not be imported outside
     from transformers import TrainerCallback
 
     class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers is optional: Any for mypy
         """Adopts what the Trainer saves; turns a SIGTERM into a save."""
 
-        def __init__(self, keeper: Keeper, stop: StopRequest) -> None:
+        def __init__(self, keeper: Keeper, stop: StopRequest, observer: Observer) -> None:
+            self._observer = observer
             self._keeper = keeper
             self._stop = stop
-            self._doubt: str | None = None
+            self._loop: TrainerLoop | None = None
+            self._chosen: Path | None = None
+            self._run: str | None = None
 
         def latest(self, ref: str | None = None) -> str | None:
             """Return the folder of the newest checkpoint that verifies, None if there is no checkpoint at all.
@@ -104,13 +117,20 @@ def _build_class() -> type:
                 NothingResumable: there are checkpoints, but none that verifies.
             """
             chosen = self._keeper.newest(ref)
-            return None if chosen is None else str(chosen.at.folder.absolute() / _ITEM)
+            self._chosen = None if chosen is None else chosen.at.folder.absolute()
+            self._run = None if chosen is None else chosen.at.run
+            return None if self._chosen is None else str(self._chosen / _ITEM)
+
+        def on_init_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            """In a rehearsal, leave the Trainer's own folder alone."""
+            torch_proof.keep_trainer_apart(args)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            """Make the run ready, and watch for SIGTERM.
+            """Make the run ready, put back what the Trainer's checkpoint lacks, watch the data, and for SIGTERM.
 
             Raises:
                 BackendError: more than one process trains; their files are not written at the same moment.
+                DamagedError: what is beside the checkpoint is not what this hook wrote.
                 StoreError, LockedError, ConflictError: see ``CheckpointStore.prepare``.
             """
             if args.world_size > 1:
@@ -119,11 +139,38 @@ def _build_class() -> type:
                     hint="leave the hook out and adopt finished folders with `ckptkit save`",
                 )
             self._keeper.prepare(state.global_step)
-            self._doubt = _doubt(args, others.get("train_dataloader"))
+            self._loop = TrainerLoop(args, others.get("model"), others.get("train_dataloader"))
+            if self._chosen is not None and state.global_step:
+                self._loop.resume(self._chosen / "data" / FILE_NAME, state)
+                self._keeper.store.resumed(f"{self._run}@{state.global_step}")
             self._stop.watch()
 
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            """Note that an epoch has begun."""
+            self._at_hand().epoch_over = False
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            """Finish taking up an epoch: the Trainer has put its generators back just now."""
+            self._at_hand().step_begun()
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            """Note the loader of the evaluation."""
+            if self._loop is not None:
+                self._loop.evaluated(others.get("eval_dataloader"))
+
         def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
-            """Ask the Trainer for a save after a SIGTERM: gradients are applied, nothing is pending."""
+            """Note the step. Ask the Trainer for a save after a SIGTERM: gradients are applied, nothing is pending."""
+            loop = self._at_hand()
+            self._observer.note(
+                state.global_step, lambda: loop.noted(others.get("optimizer"), others.get("lr_scheduler"))
+            )
+            if self._stop.requested and not float(state.epoch).is_integer():
+                control.should_save = True
+            return control
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
+            """Ask for it here after an epoch's last step: an evaluation may come before, which no resume would run."""
+            self._at_hand().epoch_over = True
             if self._stop.requested:
                 control.should_save = True
             return control
@@ -135,39 +182,27 @@ def _build_class() -> type:
                 CkptkitError: it cannot be adopted; see ``CheckpointStore.save``.
             """
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            middle = not float(state.epoch).is_integer()
-            grade = Captured("partial", [self._doubt]) if middle and self._doubt else Captured()
+            told, reasons = self._at_hand().said(state)
+            captured = Captured("partial", reasons) if reasons else Captured()
             with tempfile.TemporaryDirectory(prefix="ckptkit-") as place:
-                note = Path(place, "position.json")
-                note.write_text(json.dumps({"epoch": state.epoch, "global_step": state.global_step}))
-                items = {_ITEM: folder, "data": Written({note.name: note}, grade, state.global_step)}
+                note = Path(place, FILE_NAME)
+                note.write_text(json.dumps(told))
+                items = {_ITEM: folder, "data": Written({note.name: note}, captured, state.global_step)}
                 name = self._keeper.save(state.global_step, items, metrics=_logged(state))
             if self._stop.requested:
                 self._stop.exit(name)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            """Put the previous handler back."""
+            """Put the previous handler back, and the loader as it was."""
             self._stop.unwatch()
+            self._at_hand().end()
+
+        def _at_hand(self) -> TrainerLoop:
+            if self._loop is None:
+                raise BackendError("this hook saw no on_train_begin: hand it to the Trainer before it trains")
+            return self._loop
 
     return CheckpointCallback
-
-
-def _doubt(args: Any, loader: Any) -> str | None:
-    """Return why the data of an epoch that was begun cannot be taken up again exactly, or None where it can.
-
-    The Trainer skips the batches that were used without fetching them, and puts the random generators back only after
-    it has fetched the next ones.
-    """
-    if args.ignore_data_skip:
-        return "ignore_data_skip: a resume begins the epoch's data again"
-    try:
-        with GlobalRng():
-            before = GlobalRng().capture()
-            loader.collate_fn([loader.dataset[0]])
-            drew = GlobalRng().capture() != before
-    except Exception:  # a stream, or a dataset that does not like to be asked for one row
-        return "whether fetching a batch draws random numbers is not known of this dataset"
-    return "fetching a batch draws random numbers, and the Trainer does not repeat them in mid-epoch" if drew else None
 
 
 def _logged(state: Any) -> dict[str, float]:

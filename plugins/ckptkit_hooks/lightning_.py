@@ -14,7 +14,10 @@ from ckptkit_numpy import GlobalRng
 from ckptkit.backend import Captured
 from ckptkit.errors import BackendError, UsageError
 from ckptkit.store import CheckpointStore
+from ckptkit.store.observing import Observer, Prove
+from ckptkit_hooks import torch_proof
 from ckptkit_hooks.keeper import Keeper, Mode
+from ckptkit_hooks.lightning_state import FitState
 from ckptkit_hooks.sigterm import StopRequest
 
 _ITEM = "trainer"
@@ -34,13 +37,15 @@ def CheckpointCallback(  # reads as the callback class that it returns
     sigterm: bool = True,
     resume: Sequence[str] | None = None,
     replace_newer: bool = False,
+    prove: Prove = "first",
 ) -> Any:
     """Return a Lightning ``Callback`` that keeps the checkpoints of one run.
 
     It saves what ``trainer.save_checkpoint`` writes: module, optimizers, schedulers, loops, callbacks, datamodule. Into
     it goes what Lightning leaves out: the random generators, as they are now and as they were when the epoch's
-    iterator was made. A run that resumes in the middle of an epoch makes that iterator again, takes the batches that
-    were used already, and goes on.
+    iterator was made; attributes of module, datamodule, callbacks, datasets and samplers that training changed; which
+    parameters train. A run that resumes in the middle of an epoch makes that iterator again, takes the batches that
+    were used already, and goes on. What cannot be put back is named, and the grade is ``partial``.
 
     Args:
         store: the store, or its path.
@@ -55,6 +60,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
         resume: argument list for ``ckptkit resume-cmd``.
         replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
             begin while there are such.
+        prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next steps did
+            is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``. In the
+            rehearsal nothing is logged, and other callbacks write their checkpoints in a scratch folder.
 
     Returns:
         The callback, with the method ``latest(ref=None)``: the path of the newest checkpoint that verifies, for
@@ -79,7 +87,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
     if every_steps is None and every_epochs is None:
         every_epochs = 1
     stop = StopRequest({"_call_and_handle_interrupt"}, enabled=sigterm)
-    return _callback_class()(keeper, stop, every_steps, every_epochs)
+    observer = keeper.store.observe(run, prove=prove, resume=resume)
+    torch_proof.silence()
+    return _callback_class()(keeper, stop, every_steps, every_epochs, observer)
 
 
 _CLASSES: dict[str, Any] = {}
@@ -104,9 +114,16 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
         """Saves after optimizer steps and epochs; Lightning calls it after all other callbacks."""
 
         def __init__(
-            self, keeper: Keeper, stop: StopRequest, every_steps: int | None, every_epochs: int | None
+            self,
+            keeper: Keeper,
+            stop: StopRequest,
+            every_steps: int | None,
+            every_epochs: int | None,
+            observer: Observer,
         ) -> None:
             self._keeper = keeper
+            self._observer = observer
+            self._ref: str | None = None
             self._stop = stop
             self._every_steps = every_steps
             self._every_epochs = every_epochs
@@ -117,6 +134,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             self._requested: int | None = None
             self._iterator_made = False
             self._resumed: Mapping[str, Any] | None = None
+            self._fit: FitState | None = None
 
         @property
         def state_key(self) -> str:
@@ -133,10 +151,11 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                 NothingResumable: there are checkpoints, but none that verifies.
             """
             chosen = self._keeper.newest(ref)
+            self._ref = None if chosen is None else f"{chosen.at.run}@{chosen.manifest.step}"
             return None if chosen is None else str(chosen.at.folder.absolute() / _ITEM / _FILE)
 
         def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-            """Refuse what could not be saved.
+            """Refuse what could not be saved; in a rehearsal, leave alone what the live run writes to.
 
             Raises:
                 BackendError: several processes train, or files are written in the background.
@@ -151,6 +170,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                     f"{type(trainer.strategy.checkpoint_io).__name__} returns before a checkpoint is written",
                     hint="leave the plugin out",
                 )
+            torch_proof.keep_lightning_apart(trainer)
 
         def state_dict(self) -> dict[str, Any]:
             """Return what Lightning's checkpoint lacks, as plain values."""
@@ -159,6 +179,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                 "rng": json.dumps(GlobalRng().capture()),
                 "epoch_rng": json.dumps(self._epoch_began),
                 "fetch_rng": json.dumps(self._fetch_began),
+                "attributes": "" if self._fit is None else self._fit.said(middle=self._batches > 0),
             }
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -166,19 +187,38 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             self._resumed = state_dict
 
         def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-            """Put the generators where they were when the iterator of the epoch was made."""
+            """Put the generators where they were, and note the attributes of all that is set up by now."""
             if self._resumed is not None:
                 middle = self._resumed["batches"] > 0
                 GlobalRng().restore(json.loads(self._resumed["epoch_rng" if middle else "rng"]))
-            self._epoch_began = GlobalRng().capture()
-            self._iterator_made = True  # right after this hook
+            self._fit = FitState(trainer, pl_module)
+            self._watch_loaders(trainer.fit_loop)
+
+        def _watch_loaders(self, loop: Any) -> None:
+            """Be told when the loaders have been built: no hook is called between that and their first iterator."""
+            assert self._fit is not None
+            fit, ready = self._fit, loop._load_combined_loader_states
+
+            def built() -> None:
+                ready()
+                resumed = self._resumed
+                middle = resumed is not None and resumed["batches"] > 0
+                fit.data_ready((resumed or {}).get("attributes") or None, middle=middle)
+                if resumed is not None:  # building them may have drawn
+                    GlobalRng().restore(json.loads(resumed["epoch_rng" if middle else "rng"]))
+                self._epoch_began, self._iterator_made = GlobalRng().capture(), True
+                fit.data_begins()
+
+            loop._load_combined_loader_states = built
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             """In the middle of an epoch, take the batches that were used already; then put the generators back."""
             self._step = trainer.global_step
             self._keeper.prepare(self._step)
             self._stop.watch()
+            assert self._fit is not None
             if self._resumed is None:
+                self._fit.training_begins(None, middle=False)
                 return
             self._batches = self._resumed["batches"]
             if self._batches:
@@ -186,9 +226,12 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                 fit = trainer.fit_loop
                 if not fit._combined_loader._state_dicts():  # else the loader itself has been put back by Lightning
                     self._skip(fit._data_fetcher, json.loads(self._resumed["fetch_rng"]))
-                rng = json.loads(self._resumed["rng"])
-                GlobalRng().restore(rng)
-                self._fetch_began = rng if fit._data_fetcher.length is None else None
+                self._fetch_began = json.loads(self._resumed["rng"]) if fit._data_fetcher.length is None else None
+            if self._ref is not None:
+                self._keeper.store.resumed(self._ref)
+            self._fit.training_begins(self._resumed.get("attributes") or None, middle=self._batches > 0)
+            if self._batches:
+                GlobalRng().restore(json.loads(self._resumed["rng"]))
             self._resumed = None
 
         def _skip(self, fetcher: Any, fetch_rng: Mapping[str, Any] | None) -> None:
@@ -207,14 +250,18 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             """Note the generators before the iterator of the epoch is made; that of the first one exists already."""
             self._batches = 0
             self._fetch_began = None
-            if not self._iterator_made:
+            if not self._iterator_made and self._fit is not None:
                 self._epoch_began = GlobalRng().capture()
+                self._fit.data_begins()
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             """Save if it is time and the state is clean: the optimizer has stepped, and no validation follows."""
             self._iterator_made = False
             self._batches = batch_idx + 1
             before, self._step = self._step, trainer.global_step
+            if self._step > before and self._fit is not None:
+                fit, batches = self._fit, self._batches
+                self._observer.note(self._step, lambda: fit.noted(batches))
             due = self._every_steps is not None and self._step // self._every_steps > before // self._every_steps
             self._request(trainer, due)
             # Lightning does not run again, after a resume, the validation that follows a batch.
@@ -237,20 +284,26 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                 self._save(trainer, "epoch")
 
         def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-            """Put the previous handler back."""
+            """Put the previous handler back, and the loaders as they were."""
             self._stop.unwatch()
+            if self._fit is not None:
+                self._fit.end()
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-            """Put the previous handler back."""
+            """Put the previous handler back, and the loaders as they were."""
             self._stop.unwatch()
+            if self._fit is not None:
+                self._fit.end()
 
         def _save(self, trainer: Any, kind: str) -> None:
             step = trainer.global_step
+            reasons = [] if self._fit is None else self._fit.reasons(middle=self._batches > 0)
+            captured = Captured("partial", reasons) if reasons else Captured()
             with tempfile.TemporaryDirectory(prefix="ckptkit-") as folder:
                 file = Path(folder, _FILE)
                 trainer.save_checkpoint(file)
                 counters = {"epoch": trainer.current_epoch, "batches_in_epoch": self._batches}
-                written = Written({_FILE: file}, Captured(), step=step, counters=counters)
+                written = Written({_FILE: file}, captured, step=step, counters=counters)
                 boundary = {"kind": kind, "requested_at": self._requested, "saved_at": step}
                 self._requested = None
                 metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}

@@ -114,6 +114,22 @@ def put(item: Any, leaf: Leaf) -> None:
             item.set_state(state)
 
 
+def made(leaf: Leaf) -> Any:
+    """Return a new generator with a judged state: for one that its owner makes at the first use."""
+    kind = leaf["kind"]
+    if kind == "python":
+        item: Any = random.Random()
+    elif kind == "torch":
+        item = torch().Generator()
+    else:
+        import numpy as np
+
+        bits = getattr(np.random, leaf["bit_generator"])()
+        item = np.random.Generator(bits) if kind == "numpy-generator" else np.random.RandomState(bits)
+    put(item, leaf)
+    return item
+
+
 def misfit(item: Any, leaf: Leaf) -> str | None:
     """Return why a judged leaf cannot be put into a live generator, or None."""
     kind = kind_of(item)

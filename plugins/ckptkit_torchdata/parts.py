@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ckptkit_torchdata import values
-from ckptkit_torchdata.generators import capture, misfit, put, unknown
+from ckptkit_torchdata.generators import capture, made, misfit, put, unknown
 from ckptkit_torchdata.walk import Leave, Seen, Slot, look
 
 Attributes = Mapping[str, Mapping[str, Any]]
@@ -64,10 +64,12 @@ class Parts:
         return {place: item for place, item in self._look().generators.items() if unknown(item) is None}
 
     def taken(self) -> Taken:
-        """Return the state as it is now; changes nothing."""
+        """Return the state as it is now; changes nothing in the objects."""
         seen = self._look()
         found = {place: capture(item) for place, item in seen.generators.items() if unknown(item) is None}
-        return Taken(found, self._changed(seen))
+        changed = self._changed(seen)
+        self._known |= {(place, key) for place, nodes in changed.items() for key in nodes}  # what was state stays state
+        return Taken(found, changed)
 
     def _changed(self, seen: Seen) -> dict[str, dict[str, Any]]:
         changed: dict[str, dict[str, Any]] = {}
@@ -76,7 +78,8 @@ class Parts:
             for key, slot in slots.items():
                 if slot.kind == "value" and ((place, key) in self._known or not _same(built.get(key), slot)):
                     changed.setdefault(place, {})[key] = slot.content
-            gone = [key for key, slot in built.items() if slot.kind == "value" and key not in slots]
+            here = seen.holders[place].entries
+            gone = [key for key, slot in built.items() if slot.kind == "value" and key not in here]
             changed |= {place: {**changed.get(place, {}), **dict.fromkeys(gone, values.ABSENT)}} if gone else {}
         return changed
 
@@ -98,7 +101,8 @@ class Parts:
     def late(self, taken: Taken) -> list[str]:
         """Return the places of a state that were not there when the objects were built: a new process lacks them."""
         holders = [place for place in taken.attributes if place not in self._built.holders]
-        return holders + [place for place in taken.generators if place not in self._built.generators]
+        missing = [place for place in taken.generators if place not in self._built.generators]
+        return holders + [place for place in missing if self._built.home(place) is None]
 
     def refusal(self, taken: Taken) -> str | None:
         """Return why a state does not fit the objects, or None; what is not there at all is no reason."""
@@ -114,6 +118,8 @@ class Parts:
         for place, leaf in taken.generators.items():
             if place in seen.generators:
                 put(seen.generators[place], leaf)
+            elif (home := seen.home(place)) is not None and home[0].entries.get(home[1]) is None:
+                home[0].put(home[1], made(leaf))
             else:
                 lost.append(place)
         for place, nodes in taken.attributes.items():
@@ -144,7 +150,7 @@ class Parts:
                 now = after.slots.get(place, {})
                 if place in after.holders:
                     _put(after, place, {k: s.content for k, s in slots.items() if _was(s, now.get(k))})
-                    _put(after, place, {k: values.ABSENT for k in now if k not in slots})
+                    _put(after, place, {k: values.ABSENT for k in now if k not in before.holders[place].entries})
 
 
 def _same(first: Slot | None, second: Slot | None) -> bool:

@@ -35,7 +35,7 @@ def predict(item: ResumableLoader, place: Place) -> dict[str, Any]:
     """
     ahead = item.peek(BATCHES)
     if ahead is not None:
-        return _said([_digest(batch) for batch in ahead])
+        return _said([digest(batch) for batch in ahead])
     if item.loader_factory is None:
         raise UnprovableError("there is no function that builds a second loader")
     only_indices = not item.loader.num_workers and not is_iterable(item.loader)
@@ -80,7 +80,7 @@ def next_digests(item: ResumableLoader, count: int) -> list[str]:
     generators.seed_globals(_SEED)
     found: list[str] = []
     for batch in item:
-        found.append(_digest(batch))
+        found.append(digest(batch))
         if len(found) == count:
             break
     return found
@@ -120,7 +120,7 @@ def digests(item: ResumableLoader, place: Place, fingerprint: str) -> dict[str, 
         "generators": _text({"own": at.now.generators, "epochs": at.now.epochs}),
     }
     try:
-        return said | ({LAST_BATCH: _digest(*item.last)} if item.last else {})
+        return said | ({LAST_BATCH: digest(*item.last)} if item.last else {})
     except UnprovableError:
         return said
 
@@ -133,7 +133,8 @@ def _text(value: Any) -> str:
     return f"sha256:{hashlib.sha256(strict_json.dumps(value)).hexdigest()}"
 
 
-def _digest(batch: Any) -> str:
+def digest(batch: Any) -> str:
+    """Return the digest of tensors, arrays and plain values, nested. Raises UnprovableError for anything else."""
     hasher = hashlib.sha256()
     for piece in _pieces(batch):
         hasher.update(len(piece).to_bytes(8, "little") + piece)

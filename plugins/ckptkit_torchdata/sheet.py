@@ -96,8 +96,8 @@ class Sheet:
             "batches_seen": place.batches_seen,
             "order": place.order,
             "definition": dict(self.fields),
-            "epoch_start": None if place.start is None else {"globals": place.globals, **_inner(place.start)},
-            "now": _inner(place.now),
+            "epoch_start": None if place.start is None else {"globals": place.globals, **said(place.start)},
+            "now": said(place.now),
             "interleaved": self.interleaved,
             "states": list(self.states),
             "grade": self.captured.grade,
@@ -108,7 +108,8 @@ class Sheet:
         (directory / FILE_NAME).write_bytes(strict_json.dumps(value))
 
 
-def _inner(inner: Inner) -> dict[str, Any]:
+def said(inner: Inner) -> dict[str, Any]:
+    """Return random state and attributes as JSON."""
     attributes = {place: dict(nodes) for place, nodes in inner.attributes.items()}
     return {"generators": dict(inner.generators), "epochs": dict(inner.epochs), "attributes": attributes}
 
@@ -155,6 +156,21 @@ def read(directory: Path) -> Sheet:
         captured=captured,
         hazards=value["hazards"],
     )
+
+
+def heard(value: Any, where: str) -> Inner:
+    """Return what ``said`` wrote, every field of it judged. Raises DamagedError."""
+    if (fault := _inner_fault(value, where, ())) is not None:
+        raise DamagedError(fault)
+    return _as_inner(value)
+
+
+def heard_globals(value: Any, where: str) -> Mapping[str, Any]:
+    """Return judged states of the global generators. Raises DamagedError."""
+    if (fault := _globals_fault(value, where)) is not None:
+        raise DamagedError(fault)
+    states: Mapping[str, Any] = value
+    return states
 
 
 def _as_inner(value: Mapping[str, Any]) -> Inner:
@@ -218,12 +234,15 @@ def _start_fault(value: Mapping[str, Any]) -> str | None:
     fault = _inner_fault(start, "epoch_start", ("globals",))
     if fault is not None:
         return fault
-    states = start["globals"]
+    return _globals_fault(start["globals"], "epoch_start.globals")
+
+
+def _globals_fault(states: Any, place: str) -> str | None:
     if not isinstance(states, dict) or not {"python", "torch"} <= states.keys() <= set(_GLOBALS):
-        return "epoch_start.globals does not hold the generators of python and torch"
+        return f"{place} does not hold the generators of python and torch"
     kinds = {"python": "python", "torch": "torch", "numpy": "numpy-random-state"}
     for name, leaf in states.items():
-        where = f"epoch_start.globals.{name}"
+        where = f"{place}.{name}"
         if (fault := leaf_fault(leaf, where)) is not None:
             return fault
         if leaf["kind"] != kinds[name]:

@@ -32,7 +32,7 @@ _CLEAR = ("torch.utils.data", "torch.nn.", "torchvision.")
 _CONTAINERS = (list, tuple, dict, deque, set, frozenset)
 _NOTHING = object()
 
-Leave = Callable[[Any, str], bool]
+Leave = Callable[["Holder", str], bool]
 
 
 @dataclass(slots=True)
@@ -58,6 +58,14 @@ class Holder:
     def name(self, key: str) -> str:
         """Return the place of an entry."""
         return self.place + self.named.format(key)
+
+    def key_of(self, place: str) -> str | None:
+        """Return the name of the entry that is at a place, or None."""
+        before, after = self.named.split("{}")
+        if not place.startswith(self.place + before) or not place.endswith(after):
+            return None
+        key = place[len(self.place + before) : len(place) - len(after)]
+        return key if self.name(key) == place and not any(sign in key for sign in ".[<") else None
 
 
 @dataclass(slots=True)
@@ -90,13 +98,18 @@ class Seen:
     generators: dict[str, Any] = field(default_factory=dict)
     cut: bool = False
 
+    def home(self, place: str) -> tuple[Holder, str] | None:
+        """Return the holder of a place, and the name of the entry there."""
+        found = ((holder, holder.key_of(place)) for holder in self.holders.values())
+        return next(((holder, key) for holder, key in found if key is not None), None)
+
 
 def look(roots: Mapping[str, Any], leave: Leave | None = None) -> Seen:
     """Return what can be reached from some objects.
 
     Args:
         roots: the objects by name.
-        leave: tells of an owner and the name of an entry whether it is left alone: it is saved elsewhere.
+        leave: tells of a holder and the name of an entry whether it is left alone: it is saved elsewhere.
     """
     numpy = sys.modules.get("numpy")
     shared = [random._inst, *([numpy.random.mtrand._rand] if numpy else [])]
@@ -125,9 +138,9 @@ def _note(seen: Seen, holder: Holder, leave: Leave | None) -> Iterator[tuple[str
     """Note the entries of a holder; yields those that are looked into on their own."""
     seen.holders.setdefault(holder.place, holder)
     slots = seen.slots.setdefault(holder.place, {})
-    speaks = takes_state(holder.owner) and not _is_module(holder.owner)  # then its state is what its state_dict says
+    speaks = _speaks(holder.owner)
     for key, value in holder.entries.items():
-        if leave is not None and leave(holder.owner, key):
+        if leave is not None and leave(holder, key):
             continue
         slot = _slot(value)
         opened = slot is None or (slot.kind == "object" and not (speaks and _of_one_package(holder.owner, value)))
@@ -135,6 +148,13 @@ def _note(seen: Seen, holder: Holder, leave: Leave | None) -> Iterator[tuple[str
             yield holder.name(key), value
         if slot is not None and not (speaks and (slot.kind != "object" or not opened)):
             slots[key] = slot
+
+
+def _speaks(owner: Any) -> bool:
+    """Return whether an object's state is what its ``state_dict`` says: not that of modules, nor an empty default."""
+    word = getattr(type(owner), "state_dict", None)
+    default = getattr(word, "__module__", "").partition(".")[0] in ("lightning", "pytorch_lightning")
+    return takes_state(owner) and not _is_module(owner) and not default
 
 
 def _of_one_package(owner: Any, value: Any) -> bool:
