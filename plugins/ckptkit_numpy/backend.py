@@ -54,13 +54,14 @@ class NumpyRngBackend:
             raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator anew")
         (directory / FILE_NAME).write_bytes(data)
         odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
+        lost = [f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd]
         return SavedItem(
             metadata={
                 "kind": _kind(is_global),
                 "generators": summary.generators_in(captured),
                 "versions": summary.library_versions(),
             },
-            hazards=[f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd],
+            captured=Captured("partial" if lost else "complete", lost),
             probe={**probe.predict(tree), "digests": probe.state_digests(captured)} if context.probe else None,
             ambient=is_global,
         )
@@ -135,7 +136,7 @@ class NumpyRngBackend:
         content = document.validated(directory, context.files)
         return SavedItem(
             metadata={"kind": _kind(content.is_global), "generators": summary.generators_in(content.tree)},
-            captured=trainers.DUMPED.captured(trainers.names(content.tree)) if content.foreign else Captured(),
+            captured=trainers.DUMPED.captured(trainers.names(content.tree)),
             hazards=list(summary.foreign_hazards(content.tree)) if content.foreign else [],
             ambient=content.is_global,
         )

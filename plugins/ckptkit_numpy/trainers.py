@@ -26,7 +26,7 @@ TRAINERS = (DUMPED,)
 
 
 def names(tree: Mapping[str, Any]) -> list[str]:
-    """Return the fields that the generators of a foreign file have, each only where all that need it have it."""
-    generators = [leaf for leaf in leaves(tree).values() if leaf_kind(leaf) == "generator"]
+    """Return the fields that the generators of a file have, each only where all that need it have it."""
+    generators = [leaf for leaf in leaves(tree).values() if leaf_kind(leaf) in ("generator", "bit-generator")]
     whole = all(leaf.get("seed_seq") is not None for leaf in generators)
     return ["state", *(["generator"] if generators else []), *(["seed_seq"] if whole else [])]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ckptkit_numpy import GlobalRng, NumpyRngBackend
 
+from ckptkit.backend import Grade
 from ckptkit.testing import BackendTests
 
 
@@ -78,6 +79,25 @@ class TestRandomState(GeneratorLaws):
 
     def advance(self, item: Any) -> object:
         return [item.normal(), item.randint(1000)]
+
+
+class OwnSequence(np.random.SeedSequence):
+    """A seed sequence that the file has no word for."""
+
+
+class TestPcg64WithoutSpawning(BackendTests):
+    """Also a generator of which all but its seed sequence can be saved."""
+
+    backend = NumpyRngBackend
+
+    def make_item(self) -> Any:
+        return np.random.default_rng(7)
+
+    def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
+        return {"partial": lambda: np.random.Generator(np.random.PCG64(OwnSequence(7)))}
+
+    def advance(self, item: Any) -> object:
+        return [item.normal(), item.random(3)]
 
 
 class TestNamedGenerators(GeneratorLaws):

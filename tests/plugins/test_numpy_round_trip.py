@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from ckptkit.backend import (
     Backend,
+    Captured,
+    CheckContext,
     LoadContext,
     SaveContext,
     SavedItem,
@@ -239,9 +241,12 @@ class OwnSequence(np.random.bit_generator.ISpawnableSeedSequence):
         return [self] * n_children
 
 
-def test_a_seed_sequence_of_a_class_of_its_own_is_named_as_a_hazard(tmp_path):
+def test_a_seed_sequence_of_a_class_of_its_own_is_named_as_missing(tmp_path):
     saved, context = save({"aug": np.random.default_rng(OwnSequence())}, tmp_path)
-    assert saved.hazards == ["generators.aug: its seed sequence is of a class of its own, so spawn() is not saved"]
+    reasons = ["generators.aug: its seed sequence is of a class of its own, so spawn() is not saved"]
+    assert saved.captured == Captured("partial", reasons)
+    adopted = BACKEND.describe(tmp_path, context=CheckContext(files=["rng.json"])).captured
+    assert adopted.grade == "partial"
     assert BACKEND.prove(tmp_path, context=context).verdict == "same"
 
 
