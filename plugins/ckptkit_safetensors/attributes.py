@@ -22,6 +22,7 @@ MAIN = "__main__"
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _MAX_DEPTH = 12
 _MAX_PIECES = 200_000
+_MAX_TEXT = 1 << 20
 _SEQUENCES = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": None}
 _MAPPINGS = ("dict", "OrderedDict", "Counter", "defaultdict")
 
@@ -43,23 +44,27 @@ class Sayer:
     on_module: Callable[[Any, str], Any] | None = None
     _places: dict[int, tuple[str, Any]] = field(default_factory=dict)  # the object too: its id must stay its own
     _pieces: int = 0
+    _failed: int = 0
+    _full: bool = False
 
     def say(self, value: Any, place: str, depth: int = 0) -> Any:
         """Return the value in JSON; a piece that cannot be said is kept as the target has it, and named."""
         kind = type(value)
+        self._pieces += 1
+        if self._pieces > _MAX_PIECES or (kind in (str, bytes, bytearray) and len(value) > _MAX_TEXT):
+            return self._too_much(place)
         if value is None or kind in (bool, float):
             return value
         if kind is int:
             return value if value.bit_length() < 9000 else self._cannot(place, "an integer of thousands of digits")
         if kind is str:
             return self._text(value, place)
-        self._pieces += 1
         if id(value) in self.known or is_no_state(value):
             return dict(KEPT)
         if id(value) in self._places:
             return {"same": self._places[id(value)][0]}
-        if depth > _MAX_DEPTH or self._pieces > _MAX_PIECES:
-            return self._cannot(place, f"{_named(value)}, nested too deeply or too large")
+        if depth > _MAX_DEPTH:
+            return self._cannot(place, f"{_named(value)}, nested too deeply")
         return self._composed(value, place, depth)
 
     def _composed(self, value: Any, place: str, depth: int) -> Any:
@@ -80,14 +85,29 @@ class Sayer:
             return _scalar(value)
         if type(value).__module__ == "numpy" and hasattr(value, "item"):
             return self._numpy_number(value, place)
-        if name in _SEQUENCES and type(value).__module__ in ("builtins", "collections"):
-            return self._sequence(value, name, place, depth)
-        if isinstance(value, tuple):
-            said = [self.say(entry, f"{place}[{i}]", depth + 1) for i, entry in enumerate(value)]
-            return {"tuple": said, "of": class_name(value)}
-        if isinstance(value, dict):
-            return self._mapping(value, name if name in _MAPPINGS else class_name(value), place, depth)
+        if isinstance(value, (tuple, dict)) or (
+            name in _SEQUENCES and type(value).__module__ in ("builtins", "collections")
+        ):
+            return self._container(value, name, place, depth)
         return self._object(value, place, depth)
+
+    def _container(self, value: Any, name: str, place: str, depth: int) -> Any:
+        """Say a container with all that is in it, or not at all: a load could not make the rest."""
+        failed, tensors, places = self._failed, len(self.tensors), len(self._places)
+        if isinstance(value, dict):
+            said = self._mapping(value, name if name in _MAPPINGS else class_name(value), place, depth)
+        elif name in _SEQUENCES:
+            said = self._sequence(value, name, place, depth)
+        else:
+            entries = [self.say(entry, f"{place}[{i}]", depth + 1) for i, entry in enumerate(value)]
+            said = {"tuple": entries, "of": class_name(value)}
+        if self._failed == failed:
+            return said
+        for tensor in list(self.tensors)[tensors:]:
+            del self.tensors[tensor]
+        for key in list(self._places)[places:]:
+            del self._places[key]
+        return dict(KEPT)
 
     def _text(self, value: str, place: str) -> Any:
         if says_where(value):
@@ -169,9 +189,18 @@ class Sayer:
             for name, entry in attributes.items()
             if not (hidden and name.startswith("_"))
         ]
-        return {"object": [class_name(value), said]}
+        return {"object": [class_name(value), [pair for pair in said if pair[1] != KEPT]]}
+
+    def _too_much(self, place: str) -> Any:
+        """Name the attribute once: all that comes after it is too much as well."""
+        self._failed += 1
+        if not self._full:
+            self._full = True
+            self.reasons.append(f"{place} and what comes after it is too large for a record of attributes")
+        return dict(KEPT)
 
     def _cannot(self, place: str, what: str) -> Any:
+        self._failed += 1
         self.reasons.append(f"{place} is {what}, which cannot be saved")
         return dict(KEPT)
 

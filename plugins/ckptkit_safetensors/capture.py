@@ -8,7 +8,7 @@ from ckptkit.errors import BackendError, DamagedError, UsageError
 from ckptkit.formats import strict_json
 from ckptkit_safetensors.draws import drawing
 from ckptkit_safetensors.frameworks import need
-from ckptkit_safetensors.modules import ModuleState, capture_modules
+from ckptkit_safetensors.modules import ModuleState, capture_modules, large_attributes
 from ckptkit_safetensors.policy import Policy, is_module, is_tensor, is_tensor_dict
 from ckptkit_safetensors.tensors import TensorSet, collect, describe
 
@@ -103,6 +103,7 @@ def capture(item: Any) -> Snapshot:
     captured = Snapshot(kind=kind, model=model)
     if kind != "tensors":
         captured.modules = capture_modules(policy)
+        captured.hazards += large_attributes(captured.modules, model.nbytes())
     captured.trains = kind != "tensors" and any(p.requires_grad for p in parameters_of(policy.model).values())
     captured.record = {"kind": kind, "model": class_of(policy.model)}
     if policy.ema is not None:

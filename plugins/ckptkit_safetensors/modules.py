@@ -17,6 +17,7 @@ from ckptkit_safetensors.tensors import TensorSet, collect
 
 MAX_DEPTH = 64  # of the JSON: each list of lists of the live object is a few levels there
 _PARTS = ("model", "ema")
+_LARGE = 32 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +126,15 @@ def _attributes_of_optimizer(optimizer: Any, sayer: Sayer) -> list[list[Any]]:
     internal = {*vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)), "state", "param_groups", "step", "_step_count"}
     said = [[name, sayer.say(v, f"optimizer.{name}")] for name, v in vars(optimizer).items() if name not in internal]
     return [pair for pair in said if pair[1] != KEPT]
+
+
+def large_attributes(state: ModuleState, model: int) -> list[str]:
+    """Return a line if attributes take more room than the model (of so many bytes): a dataset may hang on a module."""
+    size = state.tensors.nbytes()
+    if size <= max(model, _LARGE):
+        return []
+    largest = max(state.tensors.tensors, key=lambda name: int(state.tensors.tensors[name].nbytes))
+    return [f"attributes of modules take {size >> 20} MB of each checkpoint, most of all {largest}"]
 
 
 def differences(saved: ModuleState, now: ModuleState) -> list[str]:

@@ -54,8 +54,7 @@ def _plan_tree(putter: Putter, root: Any, record: dict[str, Any], place: str) ->
     for mode in ("train", "eval"):
         for path in record[mode]:
             if path in modules:
-                module = modules[path]
-                putter.set_attribute(module, "training", module.training, mode == "train")
+                putter.writes.append(_mode(modules[path], mode == "train"))
     frozen = set(record["frozen"])
     for name, parameter in root.named_parameters():
         if parameter.requires_grad == (name in frozen):
@@ -81,6 +80,19 @@ def _plan_attribute(putter: Putter, item: Any, name: str, said: Any, place: str)
     new = putter.value(said, have, place)
     if not (new is have or (type(new) is type(have) and type(new) in (int, float, str, bool) and new == have)):
         putter.set_attribute(item, name, have, new)
+
+
+def _mode(module: Any, training: bool) -> Write:
+    def act() -> Callable[[], None]:
+        before = module.training
+        module.training = training  # of this module alone: train() would set all below it
+
+        def undo() -> None:
+            module.training = before
+
+        return undo
+
+    return act
 
 
 def _flag(parameter: Any, value: bool) -> Write:

@@ -207,6 +207,56 @@ def test_what_draws_in_training_is_known(name: str, tmp_path: Path) -> None:
     assert bool(save(policy(model), tmp_path).draws) is draws
 
 
+def test_a_container_with_something_unsayable_is_left_as_a_whole_and_an_object_but_for_that(tmp_path: Path) -> None:
+    model, new = Owner(Foreign()), Owner(Foreign())
+    shared = torch.ones(2)
+    model.steps = [shared, {"a": itertools.count()}, shared]  # type: ignore[assignment]
+    model.again = shared  # type: ignore[assignment]
+    model.memory.counter, model.memory.total = itertools.count(), 7  # type: ignore[attr-defined]
+    new.again = torch.zeros(2)  # type: ignore[assignment]
+    captured = save(policy(model), tmp_path).captured
+    assert [reason.partition(" is ")[0] for reason in captured.reasons] == [
+        "model.memory.counter",
+        "model.steps[1]['a']",
+    ]
+    load(tmp_path, policy(new))
+    assert new.memory.total == 7
+    assert not hasattr(new, "steps")
+    assert new.again.tolist() == [1.0, 1.0]
+
+
+def test_what_is_too_large_for_a_record_is_named_once_and_the_save_goes_on(tmp_path: Path) -> None:
+    model = Counting()
+    model.history = [0.5] * 300_000  # type: ignore[assignment]
+    model.text = "x" * (1 << 21)  # type: ignore[assignment]
+    reasons = save(policy(model), tmp_path).captured.reasons
+    named = [reason for reason in reasons if "too large" in reason]
+    assert len(named) == 1, reasons
+    assert named[0].startswith("model.history[")
+    load(tmp_path, policy(Counting()))
+
+
+def test_attributes_that_take_more_than_the_model_are_a_hazard(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.data = torch.zeros(10 << 20)  # type: ignore[assignment]
+    saved = save(policy(model), tmp_path)
+    assert saved.hazards == ["attributes of modules take 40 MB of each checkpoint, most of all model.data"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_the_mode_of_a_scripted_part_comes_back(tmp_path: Path) -> None:
+    def make() -> nn.Module:
+        return torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(0.99))))
+
+    old, new = make(), make()
+    dict(old.named_modules())["1"].eval()
+    save(policy(old), tmp_path)
+    load(tmp_path, policy(new))
+    assert [module.training for module in new.modules()] == [True, True, False, False]
+    x = torch.ones(1, 2)
+    assert torch.equal(new(x), old(x))
+
+
 class Owner(nn.Module):
     def __init__(self, memory: Any = None) -> None:
         super().__init__()
