@@ -5,9 +5,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ckptkit.formats.shown import shown
+
+if TYPE_CHECKING:
+    from ckptkit.store import Chosen
 
 SCHEMA_VERSION = "1.0"
 _UNCUT = 1 << 20
@@ -26,11 +29,11 @@ def talk(text: str, *, quiet: bool = False) -> None:
             sys.stderr.write(text + "\n")
 
 
-def followed(lines: Sequence[str], *, quiet: bool = False) -> None:
+def followed(chosen: "Chosen", ref: str, *, quiet: bool = False) -> None:
     """Say that a run was followed to another one, and how to ask for the run itself."""
-    for text in lines:
+    for text in chosen.followed:
         talk(safe(text), quiet=quiet)
-    if lines:
+    if chosen.at.run != ref.partition("@")[0]:
         talk("--exact-run asks for the run itself", quiet=quiet)
 
 

@@ -25,7 +25,7 @@ def restore(
     asked = session(context)
     ranking = asked.ranking(ref, metric, mode)
     chosen = asked.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run)
-    output.followed(chosen.followed, quiet=asked.quiet)
+    output.followed(chosen, ref, quiet=asked.quiet)
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     output.talk(f"restored {chosen.at.ref}", quiet=asked.quiet)

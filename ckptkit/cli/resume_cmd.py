@@ -54,7 +54,7 @@ def resume_cmd(
         verifier = Verifier(asked.level(Ref.parse(ref).run, level), on_bytes=advance)
         ranking = asked.ranking(ref, metric, mode)
         chosen = opened.choose(ref, verifier=verifier, ranking=ranking, exact_run=exact_run)
-    output.followed(chosen.followed, quiet=asked.quiet)
+    output.followed(chosen, ref, quiet=asked.quiet)
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     if strict and chosen.skipped:

@@ -64,8 +64,8 @@ def choose(
         raise _damaged(ref, reports[0])
     if ref.word == "best":
         return _best(ref, _ranked(candidates, ref, ranking or Ranking()), verifier)
-    search = Search(storage, verifier, {ref.run: candidates}, follow=not exact_run)
-    reached = search.newest(ref.run)
+    search = Search(storage, verifier, ref.run, {ref.run: candidates}, follow=not exact_run)
+    reached = search.newest()
     if reached is None:
         raise _nothing(ref, search.bad)
     skipped = [r for r in search.bad if r.at.step is not None and r.at.step >= reached.manifest.step]

@@ -3,8 +3,12 @@
 A run that went on from a checkpoint of R is R's continuation while R itself has no good checkpoint beyond that one.
 While R has one, it is an experiment beside R, and never followed. Of several continuations the furthest is taken, by
 step, then by the time of its last save.
+
+Only what belongs to the user who asks, or to the owner of the run that was named, is followed: a stranger who may write
+elsewhere in the store must not be able to say what is gone on with, nor which command resumes it.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +31,8 @@ class Reached:
     Attributes:
         report: of the checkpoint.
         manifest: its manifest.
-        followed: one line for each run that went on as another one, on the way there, and for each that did so too.
+        followed: one line for each run that went on as another one, on the way there, and for each that did so too or
+            is another user's.
     """
 
     report: CheckpointReport
@@ -47,12 +52,14 @@ class Search:
     Attributes:
         storage: the store.
         verifier: judges.
+        run: the run that was named.
         own: checkpoints by run, in order of steps; that of the run that was named must be there.
         follow: whether to look into other runs at all.
     """
 
     storage: LocalStorage
     verifier: Verifier
+    run: str
     own: dict[str, Sequence[Location]]
     follow: bool = True
     _reports: dict[Location, CheckpointReport] = field(default_factory=dict)
@@ -63,14 +70,15 @@ class Search:
         found = [report for report in self._reports.values() if not _is_good(report)]
         return sorted(found, key=lambda report: -1 if report.at.step is None else report.at.step, reverse=True)
 
-    def newest(self, run: str) -> Reached | None:
-        """Return the newest good checkpoint of a run, or of what it went on as."""
-        return self._beyond(run, _BEFORE_ALL, frozenset({run}))
+    def newest(self) -> Reached | None:
+        """Return the newest good checkpoint of the run, or of what it went on as."""
+        return self._beyond(self.run, _BEFORE_ALL, frozenset({self.run}))
 
     def _beyond(self, run: str, after: int, seen: frozenset[str]) -> Reached | None:
         """The same, beyond a step; ``seen`` are the runs on the way here."""
         best: Reached | None = None
         lines: dict[str, str] = {}
+        strangers: list[str] = []
         taken = ""
         for heir in sorted(self._heirs(run, seen), key=lambda name: self._bound(name, seen), reverse=True):
             fork = self._tips[heir].began_from
@@ -78,6 +86,9 @@ class Search:
             bound = self._bound(heir, seen)
             if bound[0] <= fork.step or self._own(run, fork.step) is not None:
                 continue  # it counts anew, or the run went on by itself: that was an experiment
+            if not self._trusted(self.own[heir][-1]):
+                strangers.append(f"{heir} went on from {run}@{fork.step}, but is another user's: it is not followed")
+                continue
             if best is None or bound > best.reach:  # else it cannot be further, and is not read
                 found = self._beyond(heir, max(after, fork.step), seen | {heir})
                 if found is None:
@@ -87,21 +98,33 @@ class Search:
                     best, taken = found, heir
             lines[heir] = f"{heir}: from step {fork.step} to step {bound[0]}"
         if best is None:
-            return self._own(run, after)
+            mine = self._own(run, after)
+            return mine if mine is None else Reached(mine.report, mine.manifest, strangers)
         also = [f"{run} also went on as {line}" for heir, line in lines.items() if heir != taken]
-        return Reached(best.report, best.manifest, [f"{run} went on as {lines[taken]}", *best.followed, *also])
+        followed = [f"{run} went on as {lines[taken]}", *best.followed, *also, *strangers]
+        return Reached(best.report, best.manifest, followed)
 
     def _own(self, run: str, after: int) -> Reached | None:
         """Return the run's own newest good checkpoint beyond a step."""
         for at in reversed(self.own[run]):
             if (-1 if at.step is None else at.step) <= after:
                 return None
+            if not self._trusted(at):
+                continue
             if at not in self._reports:
                 self._reports[at] = self.verifier.verify(at)
             report = self._reports[at]
             if _is_good(report) and report.manifest is not None:
                 return Reached(report, report.manifest)
         return None
+
+    def _trusted(self, at: Location) -> bool:
+        """Whether a checkpoint is the named run's own, or belongs to the user, or to the owner of that run."""
+        return at.run == self.run or _owner(at) in self._users
+
+    @cached_property
+    def _users(self) -> set[int | None]:
+        return {os.geteuid(), *(_owner(at) for at in self.own[self.run][-1:])} - {None}
 
     def _heirs(self, run: str, seen: frozenset[str]) -> list[str]:
         """Return the runs that went on from this one, where their manifests do not tell that they cannot count."""
@@ -149,6 +172,13 @@ class Search:
             if origin is not None and origin.run != run:
                 found[origin.run].append(run)
         return found
+
+
+def _owner(at: Location) -> int | None:
+    try:
+        return at.manifest.lstat().st_uid
+    except OSError:
+        return None
 
 
 def _is_good(report: CheckpointReport) -> bool:

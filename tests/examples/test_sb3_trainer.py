@@ -444,14 +444,12 @@ def test_a_run_that_falls_back_within_itself_saves_the_damaged_ones_anew(whole: 
     assert CheckpointStore(copied).verify("ppo_agent/whole").exit_code == 0
 
 
-@pytest.mark.parametrize("place", ["/proc/nothing", "file/checkpoints"])
-def test_a_folder_that_cannot_be_written_is_told_before_training(tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").write_text("")
-    words = [sys.executable, "training/trainer.py", "--checkpoint-dir", str(tmp_path / place)]
+def test_a_folder_that_cannot_be_written_is_told_before_training() -> None:
+    words = [sys.executable, "training/trainer.py", "--checkpoint-dir", "/proc/nothing"]
     done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (10, "")
     first, hint = done.stderr.splitlines()
-    assert first.startswith(f"error: {tmp_path / place}/ppo_agent/")
+    assert first.startswith("error: /proc/nothing/ppo_agent/")
     assert "no checkpoint can be saved here" in first
     assert hint.startswith("  choose another folder")
 

@@ -153,6 +153,30 @@ class TestExperiments:
         assert chosen(tmp_path) == "first@60"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+class TestStrangers:
+    def test_what_another_user_wrote_is_told_and_not_followed(self, crashed_twice: Path) -> None:
+        for path in (crashed_twice / "second").rglob("*"):
+            os.chown(path, 12345, -1)
+        done = inside("resume-cmd", "first", store=crashed_twice)
+        assert done.stdout == "train first@50\n"
+        assert done.stderr.splitlines() == [
+            "second went on from first@50, but is another user's: it is not followed",
+            "resuming first@50",
+        ]
+        assert chosen(crashed_twice, "second") == "second@150"
+
+    def test_a_checkpoint_of_another_user_in_a_run_that_is_followed_is_passed_over(self, crashed_twice: Path) -> None:
+        os.chown(crashed_twice / "second/step-00000100/manifest.json", 12345, -1)
+        damage(crashed_twice, "second", 150)
+        assert chosen(crashed_twice) == "first@50"
+
+    def test_runs_of_one_other_user_are_followed_among_each_other(self, crashed_twice: Path) -> None:
+        for path in crashed_twice.rglob("*"):
+            os.chown(path, 12345, -1)
+        assert chosen(crashed_twice) == "second@150"
+
+
 class TestDamage:
     def test_a_continuation_without_a_good_checkpoint_is_told_and_not_taken(self, crashed_twice: Path) -> None:
         damage(crashed_twice, "second", 100), damage(crashed_twice, "second", 150)
