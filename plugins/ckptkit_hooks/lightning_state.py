@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ckptkit_torchdata.surroundings import looked_into
 from ckptkit_torchdata.torch_door import is_data_loader, is_stateful
 
 from ckptkit.errors import DamagedError
@@ -173,7 +174,11 @@ def _parts(loaders: Any) -> dict[str, Any]:
             continue
         inner = getattr(loader.batch_sampler, "sampler", None)
         parts = {"generator": loader.generator, "sampler": loader.sampler, "batch_sampler": loader.batch_sampler}
-        parts |= {"batch_sampler.sampler": inner, "dataset": loader.dataset, "collate": collator_of(loader)}
+        parts |= {
+            "batch_sampler.sampler": inner,
+            "dataset": looked_into(loader.dataset),
+            "collate": collator_of(loader),
+        }
         roots |= {f"{name}{more}": part for name, part in parts.items()}
     return roots
 

@@ -157,6 +157,8 @@ def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
     place, loader = item.place(), item.loader
     fields = _fields(item)
     missing = item.surroundings.reasons(place.position.start or place.position.now)
+    present = definition.fields_of(loader, version=item.version)
+    missing += [f"{change} since the loader was built" for change in definition.changes(item.built, present)]
     unrepeated = second_pass.doubt(item, place, missing)
     place = replace(place, interleaved=unrepeated is not None)
     captured = definition.grade(loader, unrepeated=unrepeated, missing=missing, random_items=item.random_items)
@@ -217,7 +219,7 @@ def _built(context: LoadContext) -> ResumableLoader:
 
 
 def _fields(item: ResumableLoader) -> definition.Fields:
-    return definition.fields_of(item.loader, version=item.version)
+    return item.built
 
 
 def _bytes_of(value: Any) -> int:

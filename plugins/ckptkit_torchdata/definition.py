@@ -44,14 +44,18 @@ def fingerprint_of(fields: Mapping[str, Any]) -> str:
     return f"sha256:{hashlib.sha256(strict_json.dumps(fields)).hexdigest()}"
 
 
-def refuse_changed(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise BackendError unless the fields are equal; the message names each that changed."""
-    changed = [
+def changes(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one line for each field that is not the same."""
+    return [
         f"{name} {_shown(saved, name)} -> {_shown(now, name)}"
         for name in sorted({*saved, *now})
         if saved.get(name) != now.get(name) or (name in saved) != (name in now)
     ]
-    if changed:
+
+
+def refuse_changed(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise BackendError unless the fields are equal; the message names each that changed."""
+    if changed := changes(saved, now):
         raise BackendError(
             f"torch-data: the loader is not the one that was saved: {'; '.join(changed)}",
             hint="build the loader exactly as it was at the save, or start the data afresh",

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from ckptkit.errors import BackendError, UsageError
 from ckptkit_torchdata import generators
 from ckptkit_torchdata import states as part_states
-from ckptkit_torchdata.definition import draws_at_once, is_iterable, length_of
+from ckptkit_torchdata.definition import draws_at_once, fields_of, is_iterable, length_of
 from ckptkit_torchdata.order import NotedOrder, iterate
 from ckptkit_torchdata.sheet import Inner, Position
 from ckptkit_torchdata.surroundings import Surroundings, of_samplers
@@ -95,6 +95,7 @@ class ResumableLoader:
             )
         self.skip, self.random_items, self.version, self.ignore = skip, random_items, version, tuple(ignore)
         self.surroundings = Surroundings(self.loader, self.ignore)
+        self.built = fields_of(self.loader, version=version)
         self.repeated: dict[int, bool] = {}
         self._pending: Place | None = None
         self._reset(Place())

@@ -26,7 +26,7 @@ class Surroundings:
 
     def _roots(self) -> dict[str, Any]:
         loader = self._loader
-        roots = {"generator": loader.generator, **self._samplers(), "dataset": loader.dataset}
+        roots = {"generator": loader.generator, **self._samplers(), "dataset": looked_into(loader.dataset)}
         return {**roots, "collate": loader.collate_fn, "worker_init": loader.worker_init_fn}
 
     def _samplers(self) -> dict[str, Any]:
@@ -84,6 +84,11 @@ class Surroundings:
         for place, epoch in epochs.items():
             if self._samplers()[place].epoch != epoch:
                 self._samplers()[place].set_epoch(epoch)
+
+
+def looked_into(dataset: Any) -> Any:
+    """Return a dataset, or None where it is nothing but its rows: these are data."""
+    return None if type(dataset) in (list, tuple, dict) else dataset
 
 
 def of_samplers(inner: Inner | None) -> list[str]:

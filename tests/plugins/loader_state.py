@@ -136,6 +136,20 @@ class Caching(Rows):
         return float(self.cache.setdefault(index, torch.zeros(9000) + index)[0])
 
 
+class Late(Rows):
+    """Makes its generator when it is first used, and so does its helper, if it has one."""
+
+    def __init__(self, helped: bool) -> None:
+        self.rng, self.helper, self._helped = None, None, helped  # type: ignore[var-annotated]
+
+    def __getitem__(self, index: int) -> float:
+        if self.rng is None:
+            self.rng = np.random.default_rng(9)
+        if self.helper is None and self._helped:
+            self.helper = Slotted()
+        return index + self.rng.random() + (self.helper(0.0) if self.helper else 0.0)
+
+
 class Stream(tud.IterableDataset[Any]):
     def __init__(self) -> None:
         self.passes, self.position, self.rng = 0, 0, np.random.default_rng(5)
@@ -248,6 +262,9 @@ KINDS: dict[str, Callable[[], Any]] = {
     "workers, counter": lambda: by_default(Counting(), num_workers=2),
     "workers, set by the loop": lambda: by_default(Annealed(), num_workers=1),
     "workers, collator": lambda: by_default(collate_fn=Collator(), num_workers=2, persistent_workers=True),
+    "generator made at the first use": lambda: by_default(Late(helped=False)),
+    "workers, generator made at the first use": lambda: by_default(Late(helped=False), num_workers=1),
+    "object made at the first use": lambda: by_default(Late(helped=True)),
     "iterator": lambda: by_default(Chained()),
     "cache": lambda: by_default(Caching()),
     "restless sampler": lambda: by_default(sampler=Restless()),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter, OrderedDict, deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ import torch
 from ckptkit_torchdata import ResumableLoader, values
 from torch.utils.data import DataLoader, Dataset
 
+from ckptkit import CheckpointStore
 from tests.plugins import loader_state
 from tests.plugins.loader_state import KINDS, SAVES
 
 PARTIAL = {
     "iterator": "dataset.ids: an iterator (itertools.count)",
     "cache": "dataset.cache: changed since it was built, and is too large",
+    "object made at the first use": "dataset.helper: was made after the loader was built",
     "restless sampler": "another order at each pass",
 }
 COMPLETE = [kind for kind in KINDS if kind not in PARTIAL]
@@ -133,3 +136,16 @@ def test_large_data_is_no_state_until_it_changes(rows: Any) -> None:
     rows[0] = "b" if rows is not None and getattr(rows, "dtype", None) == np.dtype("<U1") else 1
     (reason,) = data.surroundings.reasons(data.place().position.now)
     assert reason.startswith("dataset.rows: changed since it was built")
+
+
+def test_a_dataset_that_grows_is_named_at_save_and_never_refused(tmp_path: Path) -> None:
+    rows = list(range(8))
+    live = ResumableLoader(DataLoader(rows, 2))  # type: ignore[arg-type]  # a list is a dataset
+    next(live)
+    rows.append(8)
+    store = CheckpointStore(tmp_path)
+    captured = store.save("run", 1, {"data": live}).manifest.items["data"].captured
+    assert (captured.grade, captured.reasons) == ("partial", ["dataset_length 8 -> 9 since the loader was built"])
+    back = ResumableLoader(DataLoader(list(range(8)), 2))  # type: ignore[arg-type]
+    store.restore("run", {"data": back})
+    assert next(back).tolist() == [2, 3]
