@@ -63,7 +63,9 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
 
 def _parts_of_function(function: FunctionType) -> dict[str, Any]:
     cells = {name: cell.cell_contents for name, cell in cells_of(function).items() if _is_filled(cell)}
-    defaults = {f"={i}": value for i, value in enumerate(function.__defaults__ or ())}
+    # A plain default is code; one that can be changed in place is state.
+    plain = (type(None), bool, int, float, str)
+    defaults = {f"={i}": v for i, v in enumerate(function.__defaults__ or ()) if type(v) not in plain}
     return {**cells, **defaults, **vars(function)}
 
 
