@@ -147,7 +147,7 @@ def differences(saved: ModuleState, now: ModuleState) -> list[str]:
         for kind in ("attributes", "buffers", "entries", "tensors"):
             have = {tuple(entry[:-1]): _by_value(entry[-1], now) for entry in here.get(kind, ())}
             for *path, said in record.get(kind, ()):
-                if tuple(path) in have and have[tuple(path)] != _by_value(said, saved):
+                if tuple(path) in have and not _holds(have[tuple(path)], _by_value(said, saved)):
                     found.append(".".join([part, *filter(None, path)]))
         for kind in ("eval", "train", "frozen"):
             other = {"eval": "train", "train": "eval"}.get(kind)
@@ -171,6 +171,24 @@ def _by_value(said: Any, state: ModuleState) -> Any:
             return {"tensor": digest_state(state.tensors[name])}
         return {key: _homeless(key, _by_value(entry, state)) for key, entry in said.items()}
     return said
+
+
+def _holds(now: Any, saved: Any) -> bool:
+    """Return whether a live value is the saved one, as far as that was saved: an object may hold more by now."""
+    if saved == KEPT:
+        return True
+    if isinstance(saved, list):
+        return isinstance(now, list) and len(now) == len(saved) and all(map(_holds, now, saved))
+    if not isinstance(saved, dict) or not isinstance(now, dict):
+        return bool(now == saved)
+    if "object" in saved and "object" in now and now["object"][0] == saved["object"][0]:
+        have = dict(now["object"][1])
+        return all(name in have and _holds(have[name], value) for name, value in saved["object"][1])
+    if "attributes" in saved and "attributes" in now:  # a whole module
+        have = {tuple(entry[:-1]): entry[-1] for entry in now["attributes"]}
+        known = all(_holds(have.get(tuple(path)), value) for *path, value in saved["attributes"])
+        return known and all(_holds(now[key], saved[key]) for key in saved if key != "attributes")
+    return now.keys() == saved.keys() and all(_holds(now[key], saved[key]) for key in saved)
 
 
 def _homeless(tag: str, content: Any) -> Any:

@@ -39,6 +39,8 @@ def is_no_state(value: Any) -> bool:
     package = module.partition(".")[0]
     if package in ("torch", "numpy"):
         return not (is_module(value) or _may_change(module, name))
+    if name in ("BytesIO", "StringIO"):
+        return False
     return package in _ELSEWHERE or module in ("_thread", "_weakref", "_abc")
 
 

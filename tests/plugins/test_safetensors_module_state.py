@@ -1,6 +1,7 @@
 """What a `state_dict` leaves out comes back: modes, flags, attributes, generators, buffers; what cannot is named."""
 
 import functools
+import io
 import itertools
 import json
 import logging
@@ -223,6 +224,34 @@ def test_a_container_with_something_unsayable_is_left_as_a_whole_and_an_object_b
     assert new.memory.total == 7
     assert not hasattr(new, "steps")
     assert new.again.tolist() == [1.0, 1.0]
+
+
+class Extra(nn.Linear):
+    def __init__(self, extra: Any) -> None:
+        super().__init__(2, 2)
+        self.extra = extra
+
+    def get_extra_state(self) -> Any:
+        return self.extra
+
+    def set_extra_state(self, state: Any) -> None:
+        self.extra = state
+
+
+@pytest.mark.parametrize("extra", [itertools.count(), io.BytesIO(b"x")], ids=["count", "BytesIO"])
+def test_extra_state_that_cannot_be_said_is_named_and_stays_that_of_the_target(extra: Any, tmp_path: Path) -> None:
+    captured = save(policy(Extra(extra)), tmp_path).captured
+    assert captured.grade == "partial"
+    assert {reason.partition(" is ")[0] for reason in captured.reasons} == {"model.extra", "model._extra_state"}
+    assert load(tmp_path, policy(Extra({"own": 1}))).model.extra == {"own": 1}
+
+
+def test_an_object_that_holds_more_by_now_still_takes_what_was_saved(tmp_path: Path) -> None:
+    old, new = Owner(Foreign()), Owner(Foreign())
+    old.memory.total, new.memory.total, new.memory.news = 3, 0, "newer version"  # type: ignore[attr-defined]
+    save(policy(old), tmp_path)
+    load(tmp_path, policy(new))
+    assert (new.memory.total, new.memory.news) == (3, "newer version")
 
 
 def test_what_is_too_large_for_a_record_is_named_once_and_the_save_goes_on(tmp_path: Path) -> None:
