@@ -110,7 +110,7 @@ def _reward(model: Any) -> dict[str, float]:
     return {REWARD: sum(float(episode["r"]) for episode in episodes) / len(episodes)}
 
 
-_LOOPS = {f"{kind}Algorithm.learn" for kind in ("Base", "OnPolicy", "OffPolicy")}
+_LOOPS = {"ARS.learn", *(f"{kind}Algorithm.learn" for kind in ("Base", "OnPolicy", "OffPolicy"))}
 _CLASSES: list[Any] = []
 
 

@@ -57,22 +57,34 @@ def take(model: Any, watched: Watched | None, arrays: dict[str, Any]) -> tuple[l
     return nodes, left_out
 
 
-def put_back(model: Any, root: Any, nodes: list[dict[str, Any]], arrays: Mapping[str, Any]) -> list[str]:
-    """Put the state of callbacks into those of the same class, in order; return what to tell.
+def put_back(
+    root: Any, nodes: list[dict[str, Any]], arrays: Mapping[str, Any], kept: dict[tuple[int, str], Any] | None
+) -> tuple[list[str], dict[tuple[int, str], Any]]:
+    """Put the state of callbacks into those of the same class, in order.
 
     What has no place in this program's callbacks is told and left out: other callbacks are no other training.
+
+    Args:
+        root: SB3's own callback of ``learn``, which holds all others.
+        nodes: what ``take`` returned.
+        arrays: its large arrays.
+        kept: what this returned for the same callbacks before, if it is done again.
+
+    Returns:
+        What to tell, and the program's own values that were left, by number of the callback and place.
     """
-    live, told = list(_flat(root)), []
+    live, told = list(_flat(root)), list[str]()
+    left: dict[tuple[int, str], Any] = {}
     for i, node in enumerate(nodes):
         callback = next((c for c in live if class_name(c) == node["class"]), None)
         if callback is None:
             told.append(f"callback {i}: there is no {node['class']} here; its state is not put back")
             continue
         live = [c for c in live if c is not callback]
-        decoder = Decoder(arrays, kinds={"env": _put_env}, given=partial(_given, frozenset(node["as_given"]), told))
+        decoder = Decoder(arrays, kinds={"env": _put_env}, given=partial(_given, i, node["as_given"], kept, left, told))
         name = _short(callback)
         values = {
-            key: decoder.attempt(value, vars(callback).get(key), f"{name}.{key}", told)
+            key: decoder.attempt(value, vars(callback), key, f"{name}.{key}", told)
             for key, value in sorted(node["attributes"].items())
         }
         decoder.later(partial(vars(callback).update, values))
@@ -80,7 +92,7 @@ def put_back(model: Any, root: Any, nodes: list[dict[str, Any]], arrays: Mapping
             decoder.apply()
         except BackendError as error:  # an environment does not take its state
             told.append(f"{name}: {error.message}; its state is put back in part")
-    return told
+    return told, left
 
 
 def _flat(root: Any, *, inner: bool = False) -> Iterator[Any]:
@@ -159,12 +171,24 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and (one == other or one != one)
 
 
-def _given(as_given: frozenset[str], told: list[str], where: str, node: Any, existing: Any) -> Any:
+def _given(
+    number: int,
+    as_given: list[str],
+    kept: dict[tuple[int, str], Any] | None,
+    left: dict[tuple[int, str], Any],
+    told: list[str],
+    where: str,
+    node: Any,
+    existing: Any,
+) -> Any:
     """Choose the program's value where training had left the saved program's as it was."""
+    if kept is not None:
+        return kept.get((number, where), node)
     plain = existing is None or type(existing) in (bool, int, float, str)
     if where not in as_given or not plain or _same(existing, node):
         return node
     told.append(f"{where}: this program gives {said(existing)}, the saved one {said(node)}; this one's is used")
+    left[number, where] = existing
     return existing
 
 

@@ -100,19 +100,27 @@ class Decoder:
                 raise
             raise DamagedError(f"{where}: not a well-formed {kind} ({error})") from error
 
-    def key(self, node: Any, where: str) -> Any:
-        """Return the value of a dict's key: it stands in nobody's place."""
+    def inside(self, node: Any, existing: Any, where: str) -> Any:
+        """Return the value of a node inside a container, or of a new attribute: the checkpoint's, in any case."""
         given, self._given = self._given, None
         try:
-            return self.decode(node, None, where)
+            return self.decode(node, existing, where)
         finally:
             self._given = given
 
-    def attempt(self, node: Any, existing: Any, where: str, told: list[str]) -> Any:
-        """Return the value of a node, or ``existing`` where the target has another structure, which is told then."""
-        count = len(self._assignments)
+    def attempt(self, node: Any, values: Mapping[str, Any], name: str, where: str, told: list[str]) -> Any:
+        """Return the value of a node for an attribute; where the target has another structure, which is told, its own.
+
+        Args:
+            node: the node.
+            values: the attributes of the target.
+            name: which of them.
+            where: where it stands, for people.
+            told: takes one line if it finds no place.
+        """
+        count, existing = len(self._assignments), values.get(name)
         try:
-            return self.decode(node, existing, where)
+            return self.decode(node, existing, where) if name in values else self.inside(node, None, where)
         except BackendError as error:
             del self._assignments[count:]
             self._lost = True
@@ -129,7 +137,10 @@ class Decoder:
         current = vars(target)
         skip |= no_state.names_of(target)
         wanted = {k: v for k, v in nodes.items() if k not in skip and (k in current or v != {"@": "static"})}
-        values = {k: self.decode(v, current.get(k), f"{where}.{k}") for k, v in sorted(wanted.items())}
+        values = {
+            k: self.decode(v, current[k], f"{where}.{k}") if k in current else self.inside(v, None, f"{where}.{k}")
+            for k, v in sorted(wanted.items())
+        }
         gone = [] if self._given else [k for k in current if k not in nodes and k not in skip | no_state.ONCE_SKIPPED]
 
         def assign() -> None:
@@ -200,14 +211,18 @@ def _container(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     made: Any = deque(maxlen=node["maxlen"]) if node["@"] == "deque" else []
     decoder.remember(node, made)  # before its items, which may refer back to it
     for i, item in enumerate(items):
-        made.append(decoder.decode(item, olds[i] if i < len(olds) else None, f"{where}[{i}]"))
+        made.append(decoder.inside(item, olds[i] if i < len(olds) else None, f"{where}[{i}]"))
     return made
+
+
+def _numbers(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
+    return decoder.remember(node, decoder.array(node["array"], where).tolist())
 
 
 def _frozen(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     olds = list(existing) if isinstance(existing, tuple) else []
     items = [
-        decoder.decode(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
+        decoder.inside(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
         for i, item in enumerate(node["items"])
     ]
     if node["@"] == "namedtuple":
@@ -220,8 +235,8 @@ def _dict(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     decoder.remember(node, made)
     olds = existing if isinstance(existing, dict) else {}
     for key_node, item in node["items"]:
-        key = decoder.key(key_node, where)
-        made[key] = decoder.decode(item, olds.get(key), f"{where}[{key!r:.40}]")
+        key = decoder.inside(key_node, None, where)
+        made[key] = decoder.inside(item, olds.get(key), f"{where}[{key!r:.40}]")
     return made
 
 
@@ -333,6 +348,7 @@ Kind = Callable[[Decoder, Any, Any, str], Any]
 """Decodes a node: the decoder, the node, what stands in its place, and where that is."""
 _KINDS: dict[str, Kind] = {
     "list": _container,
+    "numbers": _numbers,
     "deque": _container,
     "tuple": _frozen,
     "namedtuple": _frozen,

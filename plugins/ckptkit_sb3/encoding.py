@@ -23,6 +23,7 @@ _CODE = (
 _MUTABLE = (list, dict, set, deque)
 _MAX_NODES = 200_000
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_MANY = 256
 _FINGERS = 12
 """How many left-out values are named; the rest adds nothing to the reason."""
 
@@ -199,11 +200,25 @@ class Encoder:
                 return None
             items = [[self.encode(k, f"{where} key"), self.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
             return {"@": "dict", "ordered": type(value) is not dict, "items": items}
+        numbers = self._numbers(value) if type(value) is list and len(value) >= _MANY else None
+        if numbers is not None:
+            return {"@": "numbers", "array": numbers}
         order = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         node: dict[str, Any] = {"@": type(value).__name__}
         if isinstance(value, deque):
             node["maxlen"] = value.maxlen
         return {**node, "items": [self.encode(v, f"{where}[{i}]") for i, v in enumerate(order)]}
+
+    def _numbers(self, value: list[Any]) -> dict[str, Any] | None:
+        """Return a long list of numbers (rewards of all episodes) as an array: as nodes it would cost too much."""
+        import numpy as np
+
+        kinds = set(map(type, value))
+        if kinds == {float}:
+            return self._array(np.array(value, np.float64))
+        if kinds == {int} and all(-(2**63) <= number < 2**63 for number in value):
+            return self._array(np.array(value, np.int64))
+        return None
 
     def _array(self, value: Any) -> dict[str, Any] | None:
         import numpy as np

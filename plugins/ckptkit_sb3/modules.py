@@ -49,7 +49,7 @@ def plan(model: Any, section: Mapping[str, Any], arrays: Mapping[str, Any], deco
             if values is None or (kind == "buffers" and name not in values):
                 told.append(f"{path}: the agent has no place for it; what was saved is not put back")
                 continue
-            own.later(partial(values.update, {name: own.attempt(node, values.get(name), path, told)}))
+            own.later(partial(values.update, {name: own.attempt(node, values, name, path, told)}))
     for path, part in parts.items():
         if hasattr(part, "training"):
             own.later(partial(setattr, part, "training", path in training))

@@ -53,6 +53,7 @@ class Resumed:
     _arrays: Mapping[str, Any] = field(default_factory=dict)
     _rest: rollout.Rest | None = None
     _callback: Any = None
+    _kept: dict[tuple[int, str], Any] | None = None
 
     @property
     def inside_rollout(self) -> bool:
@@ -102,17 +103,18 @@ class Resumed:
         if self._sections is not None:
             process_rng.put_rng(self._sections["rng"])
 
-    def put_callbacks(self, root: Any, *, again: bool = False) -> None:
-        """Put the state of the other callbacks back into those of a ``learn`` that has begun.
+    def put_callbacks(self, root: Any) -> None:
+        """Put the state of the other callbacks back into those of a ``learn`` that has begun; the same again, if asked.
 
         Args:
             root: SB3's own callback of ``learn``, which holds all others.
-            again: it was done before: nothing new is to be told.
         """
         if self._sections is None or not self._sections.get("callbacks"):
             return
-        told = callbacks.put_back(self.model, root, self._sections["callbacks"], self._arrays)
-        self._say([] if again else told)
+        told, left = callbacks.put_back(root, self._sections["callbacks"], self._arrays, self._kept)
+        if self._kept is None:
+            self._kept = left
+            self._say(told)
 
     def _say(self, lines: list[str]) -> None:
         self.told += lines
@@ -297,7 +299,7 @@ def _callback(resumed: Resumed) -> Any:
             self.done = True
 
         def _at_first_step(self) -> None:
-            resumed.put_callbacks(self.locals["callback"], again=True)  # a rollout has just been begun twice
+            resumed.put_callbacks(self.locals["callback"])  # a rollout has just been begun twice
             resumed.put_generators()
 
         def _on_training_end(self) -> None:

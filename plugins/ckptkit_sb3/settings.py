@@ -137,7 +137,7 @@ def plan(model: Any, section: Mapping[str, Any], decoder: Decoder) -> list[str]:
             )
         part = Decoder({}, kinds={"object": _object, "held": _held})
         decoder.later(part.apply)
-        decoder.later(partial(setting.put, part.attempt(saved, setting.value, path, told)))
+        decoder.later(partial(setting.put, part.attempt(saved, {path: setting.value}, path, path, told)))
     return told
 
 

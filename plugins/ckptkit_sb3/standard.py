@@ -113,8 +113,8 @@ def _dict_like(decoder: Any, node: Any, existing: Any, where: str) -> Any:
     decoder.remember(node, made)
     olds = existing if isinstance(existing, dict) else {}
     for key_node, item in node["items"]:
-        key = decoder.key(key_node, where)
-        made[key] = decoder.decode(item, olds.get(key), f"{where}[{key!r:.40}]")
+        key = decoder.inside(key_node, None, where)
+        made[key] = decoder.inside(item, olds.get(key), f"{where}[{key!r:.40}]")
     return made
 
 
@@ -126,7 +126,7 @@ def _cycle(decoder: Any, node: Any, existing: Any, where: str) -> Any:
     turning = _cycle_of(existing) if type(existing) is itertools.cycle else None
     olds = turning[0] if turning is not None else []
     items = [
-        decoder.decode(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
+        decoder.inside(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
         for i, item in enumerate(node["items"])
     ]
     made = itertools.cycle(items)

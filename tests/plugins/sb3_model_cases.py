@@ -255,6 +255,21 @@ class Own(sb3.BaseCallback):
         return True
 
 
+class Toggling(sb3.BaseCallback):
+    """Is as it was at the start whenever a rollout has begun for an even number of times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd = False
+
+    def _on_rollout_start(self) -> None:
+        self.odd = not self.odd
+
+    def _on_step(self) -> bool:
+        self.model.ent_coef = 0.1 if self.odd else 0.0
+        return True
+
+
 class Unsayable(sb3.BaseCallback):
     def __init__(self) -> None:
         super().__init__()
@@ -331,6 +346,7 @@ CASES: dict[str, Case] = {
     "e: CallbackList in a list": lambda _: (ppo(), [sb3.CallbackList([sb3.CallbackList([Own()])])]),
     "e: ConvertCallback": lambda _: (ppo(), [sb3.ConvertCallback(counting())]),
     "e: own callback": lambda _: (ppo(), [Own()]),
+    "e: begins with each rollout": lambda _: (ppo(), [Toggling()]),
     "e: own callback, off-policy": lambda _: (SAC("MlpPolicy", "Pendulum-v1", seed=1, learning_starts=20), [Own()]),
     "e: a generator object": lambda _: (ppo(), [Unsayable()]),
     "e: a2c, EvalCallback": lambda _: (A2C("MlpPolicy", "CartPole-v1", seed=1), [evaluated(deterministic=False)]),

@@ -138,6 +138,18 @@ def test_a_schedule_of_code_that_training_put_in_is_held_at_its_value(tmp_path: 
     assert load(folder, item, ppo()).model.clip_range(1.0) == 0.05
 
 
+def test_a_long_list_of_numbers_comes_back_as_it_was(tmp_path: Path) -> None:
+    callback = Own()
+    callback.seen = [i / 7 for i in range(5000)]
+    callback.table = {"count": 0, "names": list(range(300)), "mixed": [*range(300), None]}
+    folder, item = saved(ppo(), tmp_path, callback)
+    resumed, again, first = load(folder, item, ppo()), Own(), []
+    resumed.learn(64, callback=[again, Each(lambda _: first.append(json.dumps([again.seen[:-1], again.table])))])
+    assert item.captured == Captured()
+    table = {"count": 41, "names": list(range(300)), "mixed": [*range(300), None]}
+    assert json.loads(first[0]) == [callback.seen[:5040], table]
+
+
 @pytest.mark.parametrize("kind", ["counter", "buffer", "torch generator", "deque"])
 def test_saving_does_not_disturb_what_a_policy_keeps(kind: str, tmp_path: Path) -> None:
     never = extracted(kind)
