@@ -60,6 +60,12 @@ def plan(model: Any, section: Mapping[str, Any], arrays: Mapping[str, Any], deco
 @contextlib.contextmanager
 def undisturbed(model: Any) -> Iterator[None]:
     """Put modes, buffers, settings and own state of all modules back after the body, which may call them."""
+    if _is_stock(model):
+        modes = [(part, part.training) for part in _parts(model).values() if hasattr(part, "training")]
+        yield
+        for part, mode in modes:
+            part.training = mode
+        return
     arrays: dict[str, Any] = {}
     noted, _ = settings.take(model)
     section, _ = take(model, arrays, frozenset())
@@ -78,6 +84,12 @@ def undisturbed(model: Any) -> Iterator[None]:
         plan(model, section, arrays, decoder)
         decoder.apply()
         settings.put(model, noted)
+
+
+def _is_stock(model: Any) -> bool:
+    """Return whether all modules are of torch and SB3: to be asked changes nothing of theirs but the mode."""
+    homes = {type(part).__module__.partition(".")[0] for part in _parts(model).values()}
+    return homes <= {"torch", "stable_baselines3", "sb3_contrib"}
 
 
 def _parts(model: Any) -> dict[str, Any]:
