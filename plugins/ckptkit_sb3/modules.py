@@ -62,9 +62,11 @@ def undisturbed(model: Any) -> Iterator[None]:
     """Put modes, buffers, settings and own state of all modules back after the body, which may call them."""
     if _is_stock(model):
         modes = [(part, part.training) for part in _parts(model).values() if hasattr(part, "training")]
-        yield
-        for part, mode in modes:
-            part.training = mode
+        try:
+            yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
         return
     arrays: dict[str, Any] = {}
     noted, _ = settings.take(model)
