@@ -119,7 +119,7 @@ def fit_keys(part: str, state: Any, target: Any) -> None:
         raise BackendError(f"{part}: {_listed('fields differ from those of the target', differing)}", hint=hint)
 
 
-def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimizer: Any) -> list[list[Any]]:
+def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimizer: Any) -> list[list[Any]] | None:
     """Check that every parameter gets its own state back.
 
     Args:
@@ -129,8 +129,8 @@ def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimize
         optimizer: the target optimizer.
 
     Returns:
-        By group of the saved state, the parameters that the target's group lacks: the run added them on its way, to
-        a group or as a new one.
+        None, or where the run regrouped its parameters on the way (``add_param_group``, or by hand), the parameters of
+        each of its groups.
 
     Raises:
         BackendError: other groups, another order, other shapes, or options that belong to another optimizer.
@@ -138,18 +138,16 @@ def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimize
     names = {id(value): name for name, value in tensors_with_identity(model)}
     now = [[[names.get(id(p)), *_as_json(p)] for p in group["params"]] for group in optimizer.param_groups]
     counts = [len(group["params"]) for group in state["param_groups"]]
-    added = _added(groups, now, model) if groups is not None else None
-    if added is None and counts != [len(group) for group in now]:
+    regrouped = _regrouped(groups, now, model) if groups is not None else None
+    if regrouped is None and counts != [len(group) for group in now]:
         message = f"optimizer: saved with {counts} parameters per group, the target has {[len(g) for g in now]}"
         raise BackendError(message, hint="build the optimizer over the same parameters and groups")
-    if added is None and groups is not None:
+    if regrouped is None and groups is not None:
         _fit_order(groups, now)
     elif groups is None:
         _fit_options(state["param_groups"], optimizer)
-    own = [list(group["params"]) for group in optimizer.param_groups]
-    own += [[] for _ in range(len(counts) - len(own))]
-    added = added or [[] for _ in own]
-    parameters = [p for have, more in zip(own, added, strict=True) for p in [*have, *more]]
+    own = regrouped or [group["params"] for group in optimizer.param_groups]
+    parameters = [parameter for group in own for parameter in group]
     places = [place for group in state["param_groups"] for place in group["params"]]
     for place, parameter in zip(places, parameters, strict=True):
         for key, value in state["state"].get(place, {}).items():
@@ -157,24 +155,32 @@ def fit_optimizer(state: Mapping[str, Any], groups: object, model: Any, optimize
                 shapes = f"{tuple(value.shape)}, the parameter of the target {tuple(parameter.shape)}"
                 name = names.get(id(parameter), place)
                 raise BackendError(f"optimizer: {key!r} of parameter {name!r} has shape {shapes}")
-    return added
+    return regrouped
 
 
-def _added(groups: Any, now: list[list[list[Any]]], model: Any) -> list[list[Any]] | None:
-    """Return, by saved group, the parameters that came to the target's groups later; None if that is not all."""
+def _regrouped(groups: Any, now: list[list[list[Any]]], model: Any) -> list[list[Any]] | None:
+    """Return the parameters of the saved groups, if the target's groups can have become them on the way.
+
+    A group may have got more parameters at its end, or lost some; new groups may have come after the others.
+    """
     if not isinstance(groups, list) or len(groups) < len(now) or groups == now:
         return None
     heads = [*now, *([] for _ in range(len(groups) - len(now)))]
-    if any(group[: len(head)] != head for group, head in zip(groups, heads, strict=True)):
+    if not all(group[: len(head)] == head or _in_order(group, head) for group, head in zip(groups, heads, strict=True)):
         return None
-    rest = [group[len(head) :] for group, head in zip(groups, heads, strict=True)]
     own = dict(tensors_with_identity(model))
-    taken = {entry[0] for head in now for entry in head}
-    for entry in (entry for group in rest for entry in group):
-        if entry[0] not in own or entry[0] in taken or entry[1:] != _as_json(own[entry[0]]):
-            return None
-        taken.add(entry[0])
-    return [[own[entry[0]] for entry in group] for group in rest]
+    entries = [entry for group in groups for entry in group]
+    if len({entry[0] for entry in entries}) < len(entries):
+        return None
+    if any(entry[0] not in own or entry[1:] != _as_json(own[entry[0]]) for entry in entries):
+        return None
+    return [[own[entry[0]] for entry in group] for group in groups]
+
+
+def _in_order(some: list[Any], every: list[Any]) -> bool:
+    """Return whether a list is another one with some entries left out."""
+    rest = iter(every)
+    return all(entry in rest for entry in some)
 
 
 def _as_json(parameter: Any) -> list[Any]:

@@ -169,8 +169,8 @@ def _states(stored: Stored, policy: Policy) -> list[Action]:
         target = getattr(policy, part)
         fit.fit_class(part, record.get(part), target)
         if part == "optimizer":
-            added = fit.fit_optimizer(state, record.get("parameters"), policy.model, target)
-            actions.append(_optimizer(target, state, added))
+            regrouped = fit.fit_optimizer(state, record.get("parameters"), policy.model, target)
+            actions.append(_optimizer(target, state, regrouped))
         else:
             fit.fit_keys(part, state, target)
             actions.append(_simple_state(target, state))
@@ -179,19 +179,19 @@ def _states(stored: Stored, policy: Policy) -> list[Action]:
     return actions
 
 
-def _optimizer(optimizer: Any, state: Any, added: Sequence[Sequence[Any]]) -> Action:
+def _optimizer(optimizer: Any, state: Any, regrouped: Sequence[Sequence[Any]] | None) -> Action:
     def act() -> Callable[[], None]:
         before = {"state": optimizer.state, "param_groups": optimizer.param_groups}
-        counts = [len(group["params"]) for group in optimizer.param_groups]
+        own = [list(group["params"]) for group in optimizer.param_groups]
 
         def undo() -> None:
-            del before["param_groups"][len(counts) :]
-            for group, count in zip(before["param_groups"], counts, strict=True):
-                del group["params"][count:]
+            del before["param_groups"][len(own) :]
+            for group, parameters in zip(before["param_groups"], own, strict=True):
+                group["params"][:] = parameters
             optimizer.__setstate__(before)
 
         with _undone(undo):
-            _extend(optimizer, state["param_groups"], added)
+            _regroup(optimizer, state["param_groups"], regrouped or ())
             optimizer.load_state_dict(state)
             _undo_casts(optimizer, state)
         return undo
@@ -199,13 +199,12 @@ def _optimizer(optimizer: Any, state: Any, added: Sequence[Sequence[Any]]) -> Ac
     return act
 
 
-def _extend(optimizer: Any, saved: Sequence[Any], added: Sequence[Sequence[Any]]) -> None:
-    """Give the optimizer the parameters that the run gave it on its way (``add_param_group``, or by hand)."""
-    for index, parameters in enumerate(added):
-        if index < len(optimizer.param_groups):
-            optimizer.param_groups[index]["params"].extend(parameters)
-        else:
-            optimizer.add_param_group({**saved[index], "params": list(parameters)})
+def _regroup(optimizer: Any, saved: Sequence[Any], groups: Sequence[Sequence[Any]]) -> None:
+    """Give the optimizer the groups that the run gave it on its way (``add_param_group``, or by hand)."""
+    for group, parameters in zip(optimizer.param_groups, groups, strict=False):
+        group["params"][:] = parameters
+    for index in range(len(optimizer.param_groups), len(groups)):
+        optimizer.add_param_group({**saved[index], "params": list(groups[index])})
 
 
 def _undo_casts(optimizer: Any, state: Any) -> None:

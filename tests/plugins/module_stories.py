@@ -234,6 +234,15 @@ class GroupExtendedByHand(AddedGroup):
             policy.optimizer.param_groups[0]["params"].extend(self.body.parameters())
 
 
+class MovedToAGroup(Story):
+    """A layer gets a rate of its own."""
+
+    def before(self, step: int, policy: Policy) -> None:
+        if step == 3:
+            policy.optimizer.param_groups[0]["params"][:] = list(self.body.parameters())
+            policy.optimizer.add_param_group({"params": list(self.head.parameters()), "lr": 0.1})
+
+
 class Wide(Story):
     """A parameter of a dtype that safetensors has no name for."""
 
@@ -267,7 +276,8 @@ STORIES: dict[str, type[Story]] = {
     story.__name__: story
     for story in (
         Unfrozen, PartInEval, AnnealedDropout, OwnGenerators, HiddenState, MadeOnTheWay, NotPersistent, PlainValues,
-        OwnObjects, HiddenTeacher, ExtraState, AddedGroup, GroupExtendedByHand, Wide, CountingOptimizer,
+        OwnObjects, HiddenTeacher, ExtraState, AddedGroup, GroupExtendedByHand, MovedToAGroup, Wide,
+        CountingOptimizer,
     )
 }  # fmt: skip
 
