@@ -1,7 +1,6 @@
 """`ckptkit list`: what is there, read fast; content is judged by `verify` only."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -47,6 +46,8 @@ def list_checkpoints(
 
 
 def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
+    from ckptkit.storage import shown as evidence
+
     for one in found:
         summary = one.summary
         marks = (["pinned"] if one.pinned else []) + list(one.tags)
@@ -67,7 +68,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
             fields |= {
                 "sequence": summary.sequence,
                 "captured": summary.grade,
-                "shown": None if one.shown is None else asdict(one.shown),
+                "shown": None if one.shown is None else evidence.fields(one.shown),
                 "size": summary.size,
                 "created_at": summary.created_at,
                 "items": summary.items,

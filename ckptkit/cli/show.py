@@ -17,8 +17,9 @@ def show(
     format_: FormatOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show what a checkpoint's manifest says. Its content is not judged: `verify` does that."""
+    """Show what a checkpoint's manifest says, and what was shown of it. Its content is judged by `verify` only."""
     from ckptkit.errors import ManifestError
+    from ckptkit.storage import shown
     from ckptkit.verification.presence import read_manifest
 
     asked = session(context)
@@ -28,21 +29,36 @@ def show(
     manifest, problem = read_manifest(at)
     if manifest is None:
         raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")
-    fields = {"path": str(at.folder), "manifest": str(at.manifest), **manifest.model_dump(mode="python")}
+    found = shown.read(at, manifest.digest)
+    most = shown.most(found)
+    reasons = [reason for item in manifest.items.values() for reason in item.captured.reasons]
+    fields = {
+        "path": str(at.folder),
+        "manifest": str(at.manifest),
+        **manifest.model_dump(mode="python"),
+        "captured": {"grade": manifest.grade, "reasons": reasons},
+        "shown": None if most is None else shown.fields(most),
+        "evidence": [shown.fields(one) for one in found],
+    }
     chosen = output.chosen(format_)
     if chosen in ("json", "ndjson"):
         document = {"schema_version": output.SCHEMA_VERSION, "checkpoint": fields}
         output.line(output.dump(document, indent=2 if chosen == "json" else None))
     else:
         cells: Iterator[tuple[tuple[str, object], dict[str, Any]]] = (
-            ((name, value), {}) for name, value in _lines(fields, exact=chosen == "tsv")
+            ((name, value), {})
+            for name, value in _lines(fields, most.resume if most else "nothing shown", exact=chosen == "tsv")
         )
         output.rows(chosen, "", ("FIELD", "VALUE"), cells)
 
 
-def _lines(fields: dict[str, Any], *, exact: bool) -> Iterator[tuple[str, object]]:
+def _lines(fields: dict[str, Any], resume: str, *, exact: bool) -> Iterator[tuple[str, object]]:
     for name in ("path", "run", "step", "sequence", "created_at", "schema_version", "digest"):
         yield name, fields[name]
+    yield "captured", fields["captured"]["grade"]
+    for one in fields["evidence"]:
+        yield f"shown.{one['how']}", f"{one['differs'] or one['detail'] or one['words']}  {one['at']}"
+    yield "resume", resume
     if fields["parent"]:
         yield "parent", f"{fields['parent']['run']}@{fields['parent']['step']}"
     for group in ("counters", "metrics"):

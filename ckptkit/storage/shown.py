@@ -8,7 +8,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -34,18 +34,28 @@ class Shown:
         steps: how many steps were compared; 0 where none were.
         differs: where the first difference is (``step 12: optimizer of item 'policy'``), or None: the same throughout.
         at: when, UTC, ISO 8601.
+        detail: of what: ``data: 3 batches; rng: 8 words of the stream of each generator``.
     """
 
     how: How
     steps: int = 0
     differs: str | None = None
     at: str = ""
+    detail: str = ""
 
     @property
     def words(self) -> str:
         """For a person: ``rehearsed 8``, ``read-back``, ``differs (rehearsed 8)``."""
         text = f"{self.how} {self.steps}" if self.how in ("rehearsed", "observed") else self.how
         return text if self.differs is None else f"differs ({text})"
+
+    @property
+    def resume(self) -> str:
+        """What it says of a resume, for a person: ``exact (rehearsed 8 steps)``; exact is said of nothing else."""
+        steps = f"{self.how} {self.steps} steps" if self.how in ("rehearsed", "observed") else self.how
+        if self.differs is not None:
+            return f"differs ({steps}): {self.differs}"
+        return f"exact ({steps})" if self.exact else f"not shown to be exact ({steps})"
 
     @property
     def exact(self) -> bool:
@@ -67,6 +77,11 @@ def read(at: Location, manifest_digest: str) -> Sequence[Shown]:
         return ()
 
 
+def fields(one: Shown) -> dict[str, Any]:
+    """Return it as JSON fields, with what they amount to."""
+    return {**asdict(one), "words": one.words, "exact": one.exact}
+
+
 def most(shown: Sequence[Shown]) -> Shown | None:
     """Return what says most: a difference before anything else, then a real resume, a rehearsal, a replay."""
     return max(shown, key=lambda one: (one.differs is not None, ORDER.index(one.how)), default=None)
@@ -80,7 +95,7 @@ def note(at: Location, manifest_digest: str, new: Shown) -> bool:
     """
     moment = new.at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     kept = [one for one in read(at, manifest_digest) if one.how != new.how]
-    entries = [*kept, Shown(new.how, new.steps, new.differs, moment)]
+    entries = [*kept, replace(new, at=moment)]
     content: dict[str, Any] = {
         "schema_version": VERSION,
         "manifest": manifest_digest,

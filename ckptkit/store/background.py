@@ -23,8 +23,8 @@ from ckptkit.storage import LocalStorage, Location
 from ckptkit.store import headroom
 
 LOG = logging.getLogger("ckptkit")
-OFF = "CKPTKIT_BACKGROUND"
-"""Set to ``never``, nothing is rehearsed in the background; the run still notes what it does."""
+PRIORITY = "CKPTKIT_BACKGROUND"
+"""``low`` (as when it is not set), ``normal``: rehearsals have the run's own priority, ``never``: none is started."""
 MARK = "ckptkit-rehearsal:"
 _EVERY = 1.0  # seconds between two looks
 
@@ -57,7 +57,8 @@ class Background:
 
     def start(self, at: Location, manifest: Manifest, steps: int) -> None:
         """Start a rehearsal of a checkpoint that was observed, or say once why not and what to do instead."""
-        if os.environ.get(OFF) == "never" or self._running is not None:
+        priority = os.environ.get(PRIORITY)
+        if priority == "never" or self._running is not None:
             return
         if self._template is None and manifest.resume is None:
             self._tell(
@@ -77,6 +78,7 @@ class Background:
             "steps": steps,
             "template": self._template,
             "seconds": self._seconds,
+            "low": priority != "normal",
         }
         output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         command = [sys.executable, "-P", "-m", "ckptkit.store.lowly", json.dumps(job)]

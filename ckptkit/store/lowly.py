@@ -19,8 +19,8 @@ from ckptkit.store.choosing import Chosen
 from ckptkit.verification.presence import read_manifest
 
 
-def give_way(seconds: int) -> None:
-    """Lower this process, and all that it starts: processor last, first to go when memory is short, an end by CPU time.
+def give_way() -> None:
+    """Lower this process, and all that it starts: last to get the processor, first to go when memory is short.
 
     A session is a scheduling group of its own where Linux groups by session: there a nice value counts within it only,
     and the group has one of its own (``/proc/self/autogroup``).
@@ -29,9 +29,6 @@ def give_way(seconds: int) -> None:
     for file, value in (("autogroup", "19"), ("oom_score_adj", "1000")):
         with contextlib.suppress(OSError):
             Path("/proc/self", file).write_text(value)
-    most = seconds * (os.cpu_count() or 1)
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _rehearse(job: dict[str, Any]) -> Proof:
@@ -49,7 +46,12 @@ def _rehearse(job: dict[str, Any]) -> Proof:
 
 def _main() -> None:
     job = json.loads(sys.argv[1])
-    give_way(job["seconds"])
+    if job["low"]:
+        give_way()
+    # The command's own children are many, and may outlive all control: let the kernel end them by their CPU time.
+    most = job["seconds"] * (os.cpu_count() or 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Ended from outside, it takes the rehearsed process and the scratch copy with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

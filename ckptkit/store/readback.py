@@ -3,7 +3,8 @@
 It sees a part that was saved and not put back; it cannot see what was never captured (probes and observation do).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ckptkit import registry
@@ -11,14 +12,27 @@ from ckptkit.backend import SupportsDigests
 from ckptkit.manifest.models import ItemEntry, Manifest
 
 
-def differences(manifest: Manifest, items: Mapping[str, Any]) -> list[str]:
-    """Return one line for each part of a restored item that is not what was saved.
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What a read-back found.
+
+    Attributes:
+        compared: names of the items of which at least one part was compared.
+        differences: one line for each item of which a part is not what was saved.
+    """
+
+    compared: Sequence[str]
+    differences: Sequence[str]
+
+
+def read_back(manifest: Manifest, items: Mapping[str, Any]) -> ReadBack:
+    """Compare the parts of restored items with what was saved.
 
     Args:
         manifest: of the checkpoint that was restored.
         items: the live objects that the state was put into, by item name; those that are None are left out.
     """
-    lines = []
+    compared, lines = [], []
     for name, item in items.items():
         saved = recorded(manifest.items[name])
         backend = registry.get(manifest.items[name].backend)
@@ -29,9 +43,11 @@ def differences(manifest: Manifest, items: Mapping[str, Any]) -> list[str]:
         now = backend.digests(item)
         # A target may ask for less than was saved (the bare module of a policy): what it has must be equal.
         changed = sorted(part for part in saved if part in now and now[part] != saved[part])
+        if any(part in now for part in saved):
+            compared.append(name)
         if changed:
             lines.append(f"item {name!r}: {', '.join(changed)} is not what was saved")
-    return lines
+    return ReadBack(compared, lines)
 
 
 def recorded(item: ItemEntry) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFound
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.names import MANIFEST_NAME
-from ckptkit.storage import Location, durable
+from ckptkit.storage import Location, durable, shown
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen
 from ckptkit.store.writing import Factories
@@ -61,11 +61,14 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
     loaded: dict[str, Any] = {}
     for name in sorted(into, key=lambda n: manifest.items[n].ambient):
         loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], manifest.step, factories.get(name, {}))
-    if check and (lines := readback.differences(manifest, into)):
+    found = readback.read_back(manifest, into) if check else None
+    if found is not None and (lines := found.differences):
         raise BackendError(
             f"{chosen.at.ref}: {lines[0]}" + (f" (and {len(lines) - 1} more items)" if len(lines) > 1 else ""),
             hint="training would go on otherwise than it was; restore with readback=False to go on all the same",
         )
+    if found is not None and set(found.compared) == set(manifest.items):
+        shown.note(chosen.at, manifest.digest, shown.Shown("read-back", detail=", ".join(found.compared)))
     return Restored(
         run=chosen.at.run,
         step=manifest.step,

@@ -9,7 +9,7 @@ from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.problem import Problem
-from ckptkit.storage import Location
+from ckptkit.storage import Location, shown
 from ckptkit.verification import observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
@@ -62,6 +62,7 @@ class Verifier:
         if self._depth >= LEVELS.index("resume"):
             proofs = dict(self._proofs(at, manifest, problems))
             problems += [problem for name, proof in proofs.items() if (problem := _verdict(name, proof)) is not None]
+            _note(at, manifest, proofs)
         count = sum(len(item.files) for item in manifest.items.values())
         return CheckpointReport(at, self.level, manifest, problems, count, bytes_read, proofs)
 
@@ -111,6 +112,17 @@ def _verdict(name: str, proof: Proof) -> Problem | None:
     if proof.verdict == "environment-differs":
         return Problem("resume-environment-differs", proof.reason or "", item=name, severity="warning")
     return None
+
+
+def _note(at: Location, manifest: Manifest, proofs: Mapping[str, Proof]) -> None:
+    """Keep what a replay showed of the whole checkpoint; one that showed nothing of an item shows nothing of it."""
+    differs = [f"item {name!r}: {proof.reason}" for name, proof in proofs.items() if proof.verdict == "differs"]
+    if differs:
+        shown.note(at, manifest.digest, shown.Shown("replayed", differs=differs[0]))
+    elif proofs and all(proof.verdict == "same" for proof in proofs.values()):
+        detail = "; ".join(f"{name}: {proof.steps} {proof.of}" for name, proof in proofs.items() if proof.steps)
+        how: shown.How = "replayed" if detail else "read-back"
+        shown.note(at, manifest.digest, shown.Shown(how, detail=detail or ", ".join(proofs)))
 
 
 def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[str]]:

@@ -16,6 +16,7 @@ from ckptkit_numpy.opening import Slot, is_jax_key
 from ckptkit_numpy.trees import leaves, place
 
 _NAMED_ONE_BY_ONE = 32
+_WORDS = 8
 
 
 def predict(tree: Any) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def replay(saved: Any, probe: Mapping[str, Any]) -> Proof:
         late = late or name
     if late is not None:
         return Proof("unproven", f"{late}: equal stream, other distributions; {versions} saved it, this is {ours}")
-    return Proof("same")
+    return Proof("same", steps=_WORDS, of="words of the stream of each generator")
 
 
 def _name(row: Any) -> Any:
@@ -94,7 +95,7 @@ def _draw(item: Any) -> tuple[bytes, bytes]:
     kind = live.kind_of(item)
     if kind == "python-random":
         normals = struct.pack("<2d", item.gauss(0, 1), item.gauss(0, 1))
-        return item.getrandbits(512).to_bytes(64), normals
+        return item.getrandbits(64 * _WORDS).to_bytes(8 * _WORDS), normals
     if kind == "torch-generator":
         return _draw_torch(item)
     if kind == "seed-sequence":
@@ -112,7 +113,7 @@ def _draw(item: Any) -> tuple[bytes, bytes]:
     else:
         generator = item if kind == "generator" else _generator(item)
         values += generator.integers(0, 2**32, 3, dtype="uint32").tobytes() + generator.standard_normal(3).tobytes()
-    raw = bits.random_raw(8).tobytes()
+    raw = bits.random_raw(_WORDS).tobytes()
     if kind != "random-state" and hasattr(bits.seed_seq, "spawn"):
         raw += bits.seed_seq.spawn(1)[0].generate_state(4).tobytes()
     return raw, values
@@ -124,8 +125,8 @@ def _draw_torch(item: Any) -> tuple[bytes, bytes]:
     import torch
 
     single, double = torch.randn(1, generator=item), torch.randn(1, generator=item, dtype=torch.float64)
-    words = torch.randint(0, 2**31, (8,), generator=item)
-    return struct.pack("<8q", *words.tolist()), struct.pack("<fd", single.item(), double.item())
+    words = torch.randint(0, 2**31, (_WORDS,), generator=item)
+    return struct.pack(f"<{_WORDS}q", *words.tolist()), struct.pack("<fd", single.item(), double.item())
 
 
 def _generator(bits: Any) -> Any:

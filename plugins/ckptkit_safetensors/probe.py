@@ -122,15 +122,17 @@ def _compare(directory: Path, context: LoadContext, recorded: Mapping[str, str],
     if different:
         return Proof("differs", f"{', '.join(different)}: changed while they were put into a fresh policy")
     output = (context.probe or {}).get("output")
+    replayed = Proof("same")
     if output is not None:
         proof = _replay(directory, output, target.model if isinstance(target, Policy) else target)
         if proof.verdict != "same":
             return proof
+        replayed = proof
     missing = [part for part in recorded if part not in held]
     if missing:
         reason = f"the `model` factory builds no {', '.join(missing)}: let it return a Policy with all parts"
         return Proof("unproven", reason)
-    return Proof("same")
+    return replayed
 
 
 def _replay(directory: Path, output: Mapping[str, Any], model: Any) -> Proof:
@@ -142,7 +144,7 @@ def _replay(directory: Path, output: Mapping[str, Any], model: Any) -> Proof:
     except Exception as error:  # the model's own code
         return Proof("differs", f"the model does not answer the example input ({error})")
     if now["digest"] == output["digest"]:
-        return Proof("same")
+        return Proof("same", steps=1, of="answer to the example input")
     then = output.get("environment", {})
     changed = [f"{k} {then.get(k)} -> {v}" for k, v in now["environment"].items() if then.get(k) != v]
     if changed:

@@ -129,7 +129,9 @@ def prove(directory: Path, context: LoadContext) -> Proof:
         captured = layout.captured_of(state)
         if captured.grade == "partial":
             return Proof("unproven", "; ".join(captured.reasons))
-        return Proof("same", steps=1, of="actions on the last observation")
+        if recorded["action"] is None:
+            return Proof("same")
+        return Proof("same", steps=1, of="action on a fixed observation")
     here, there = _numeric(), recorded["numeric"]
     other = [f"{k} {there[k]} then, {here.get(k)} now" for k in there if here.get(k) != there[k]]
     reason = f"differs in {', '.join(changed)}"

@@ -195,7 +195,7 @@ class TfDataBackend:
         except CkptkitError as error:
             return Proof("differs", str(error))
         if difference is None:
-            return Proof("same")
+            return Proof("same", steps=len(context.probe["batches"]), of="batches")
         saved, now = context.probe.get("tensorflow"), tensorflow().__version__
         if saved != now:
             return Proof("unproven", f"numeric environment differs (TensorFlow {saved} -> {now}): {difference}")

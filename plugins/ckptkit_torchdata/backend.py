@@ -134,7 +134,9 @@ class TorchDataBackend:
         saved, now = context.probe.get("torch"), str(torch().__version__)
         if difference is not None and saved != now:
             return Proof("environment-differs", f"torch {saved} -> {now}: {difference}")
-        return Proof("same") if difference is None else Proof("differs", difference)
+        if difference is not None:
+            return Proof("differs", difference)
+        return Proof("same", steps=len(context.probe["batches"]), of="batches")
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the digests of position, order, generators and definition, and of the batch that was given last."""

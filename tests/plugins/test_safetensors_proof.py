@@ -54,7 +54,7 @@ def prove(folder: Path, saved: SavedItem, factory: Callable[[], Any] | None = No
 
 def test_a_policy_proves_itself_in_a_fresh_one(tmp_path: Path) -> None:
     saved = save(build(example_input=torch.ones(2, 3)), tmp_path)
-    assert prove(tmp_path, saved, lambda: build(9)) == Proof("same")
+    assert prove(tmp_path, saved, lambda: build(9)) == Proof("same", steps=1, of="answer to the example input")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from ckptkit.cli import output
 from ckptkit.cli.reports import lines
 from ckptkit.cli.reports.sarif import fingerprint, path_of
+from ckptkit.problem import Problem
 from ckptkit.verification import Report
 
 _MOST = 10  # GitHub shows ten annotations of a kind per step and drops the rest without a word
@@ -10,7 +11,7 @@ _MOST = 10  # GitHub shows ten annotations of a kind per step and drops the rest
 
 def github(report: Report) -> str:
     """Return workflow commands: at most ten errors and ten warnings, then one line that counts them all."""
-    shown = {"error": 0, "warning": 0}
+    shown = {"error": 0, "warning": 0, "notice": 1}  # the last line is one
     result = []
     for c in report.checkpoints:
         for p in c.problems:
@@ -19,6 +20,10 @@ def github(report: Report) -> str:
             if shown[kind] <= _MOST:
                 where, text = _property(path_of(c, p)), _data(f"{c.at.ref}: {p.message} [{p.code}]")
                 result.append(f"::{kind} file={where},title=ckptkit::{text}")
+        for item, code, text in list(lines.told(c))[: max(0, _MOST - shown["notice"])]:
+            shown["notice"] += 1
+            where, text = _property(path_of(c, Problem(code, text))), _data(f"{c.at.ref}: {item}: {text} [{code}]")
+            result.append(f"::notice file={where},title=ckptkit::{text}")
     covered = lines.coverage(report)
     counts = ((covered["checkpoints"], "checkpoint"), (covered["files"], "file"), (shown["error"], "error"))
     count = ", ".join(output.count(number, noun) for number, noun in counts)
@@ -48,5 +53,17 @@ def gitlab(report: Report) -> str:
         }
         for c in report.checkpoints
         for p in c.problems
+    ]
+    found += [
+        {
+            "description": output.safe(f"{c.at.ref}: {item}: {text}"),
+            "check_name": code,
+            "fingerprint": fingerprint(c, Problem(code, text, item=item)),
+            "severity": "info",
+            "location": {"path": path_of(c, Problem(code, text)), "lines": {"begin": 1}},
+        }
+        for c in report.checkpoints
+        for item, code, text in lines.told(c)
+        if code == "resume-unproven"  # a list of what is to be looked at: what is the same is not
     ]
     return output.dump(found, indent=2) + "\n"

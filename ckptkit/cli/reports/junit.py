@@ -6,7 +6,9 @@ Source: https://github.com/testmoapp/junitxml (the common subset that CI servers
 from xml.etree import ElementTree as ET
 
 from ckptkit.cli import output
+from ckptkit.cli.reports.lines import told
 from ckptkit.verification import CheckpointReport, Report
+from ckptkit.verification.report import REHEARSED
 
 
 def render(report: Report) -> str:
@@ -15,10 +17,12 @@ def render(report: Report) -> str:
     for c in report.checkpoints:
         suite = ET.SubElement(suites, "testsuite", name=output.safe(c.at.ref))
         failed = 0
-        for name in ["manifest", *(c.manifest.items if c.manifest else ())]:
+        names = ["manifest", *(c.manifest.items if c.manifest else ()), *([REHEARSED] if REHEARSED in c.proofs else ())]
+        for name in names:
             failed += _case(suite, c, name)
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(failed))
+        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
     if not report.checkpoints:
         suite = ET.SubElement(suites, "testsuite", name="store", tests="1", errors="1", failures="0")
         case = ET.SubElement(suite, "testcase", classname="store", name="store")
@@ -34,4 +38,9 @@ def _case(suite: ET.Element, c: CheckpointReport, name: str) -> int:
         lines = [f"{p.file or '-'}: {p.code}: {p.message}" for p in problems]
         failure = ET.SubElement(case, "failure", message=output.safe(problems[0].message), type=problems[0].code)
         failure.text = "\n".join(output.safe(line) for line in lines)
+    for item, code, text in told(c):
+        if item == name and not problems and code == "resume-unproven":
+            ET.SubElement(case, "skipped", message=output.safe(f"{code}: {text}"))
+        elif item == name:
+            ET.SubElement(case, "system-out").text = output.safe(f"{code}: {text}")
     return bool(problems)

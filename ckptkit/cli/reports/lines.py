@@ -41,18 +41,22 @@ def _head(c: CheckpointReport) -> list[object]:
 
 def _notes(c: CheckpointReport) -> list[tuple[str, str, str, str]]:
     notes = [(p.item or "", p.file or "", p.code, p.message) for p in c.problems]
+    return notes + [(name, "", code, text) for name, code, text in told(c)]
+
+
+def told(c: CheckpointReport) -> Iterator[tuple[str, str, str]]:
+    """Yield item, code and words of each proof that is no problem: what was replayed, or why nothing was."""
     for name, proof in c.proofs.items():
         if "differs" not in proof.verdict:  # those are problems, and told already
-            notes.append((name, "", f"resume-{proof.verdict}", replayed(proof)))
-    return notes
+            yield name, f"resume-{proof.verdict}", replayed(proof)
 
 
 def replayed(proof: Proof) -> str:
     """Return in words what a replay showed, and of how much: never more than was compared."""
     if proof.verdict != "same":
         return proof.reason or "nothing was replayed"
-    text = f"replayed {proof.steps} {proof.of}" if proof.steps and proof.of else "put back and replayed"
-    return f"{text}, the same" + (f" ({proof.reason})" if proof.reason else "")
+    text = f"replayed {proof.steps} {proof.of}, the same" if proof.steps else "put back, equal to what was saved"
+    return text + (f" ({proof.reason})" if proof.reason else "")
 
 
 def _rows(c: CheckpointReport) -> Iterator[list[object]]:

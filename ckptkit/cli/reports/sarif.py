@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ckptkit import __version__
 from ckptkit.cli import output
+from ckptkit.cli.reports.lines import told
 from ckptkit.problem import Problem
 from ckptkit.verification import CheckpointReport, Report
 
@@ -19,9 +20,10 @@ _LEVELS = {"warning": "warning", "error": "error", "unsafe": "error"}
 def render(report: Report) -> str:
     """Return the JSON document."""
     found = [(c, p) for c in report.checkpoints for p in c.problems]
-    rules = [{"id": code} for code in sorted({p.code for _, p in found})]
+    proofs = [(c, *one) for c in report.checkpoints for one in told(c)]
+    rules = [{"id": code} for code in sorted({p.code for _, p in found} | {code for _, _, code, _ in proofs})]
     driver = {"name": "ckptkit", "version": __version__, "rules": rules}
-    run = {"tool": {"driver": driver}, "results": [_result(c, p) for c, p in found]}
+    run = {"tool": {"driver": driver}, "results": [_result(c, p) for c, p in found] + [_proof(*one) for one in proofs]}
     document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return output.dump(document, indent=2) + "\n"
 
@@ -39,12 +41,19 @@ def fingerprint(c: CheckpointReport, p: Problem) -> str:
     return hashlib.sha256("\0".join((c.at.ref, p.item or "", p.file or "", p.code)).encode()).hexdigest()
 
 
+def _proof(c: CheckpointReport, item: str, code: str, text: str) -> dict[str, Any]:
+    """Return a result that is no finding: what was replayed passes, what could not be is open."""
+    finding = Problem(code, text, item=item, severity="warning")
+    kind = "pass" if code == "resume-same" else "open"
+    return {**_result(c, finding), "kind": kind, "level": "none"}
+
+
 def _result(c: CheckpointReport, p: Problem) -> dict[str, Any]:
     location = {"physicalLocation": {"artifactLocation": {"uri": quote(path_of(c, p))}}}
     return {
         "ruleId": p.code,
         "level": _LEVELS[p.severity],
-        "message": {"text": output.safe(f"{c.at.ref}: {p.file or 'checkpoint'}: {p.message}")},
+        "message": {"text": output.safe(f"{c.at.ref}: {p.file or p.item or 'checkpoint'}: {p.message}")},
         "locations": [location],
         "partialFingerprints": {"ckptkit/v1": fingerprint(c, p)},
     }
