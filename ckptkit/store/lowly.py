@@ -26,7 +26,10 @@ def give_way() -> None:
     and the group has one of its own (``/proc/self/autogroup``).
     """
     os.nice(19)
-    for file, value in (("autogroup", "19"), ("oom_score_adj", "1000")):
+    files = {"oom_score_adj": "1000"}
+    if os.getsid(0) == os.getpid():  # else the group is not ours alone
+        files["autogroup"] = "19"
+    for file, value in files.items():
         with contextlib.suppress(OSError):
             Path("/proc/self", file).write_text(value)
 

@@ -134,8 +134,15 @@ def test_it_gives_way_to_everything_else() -> None:
         "import os, pathlib; from ckptkit.store.lowly import give_way; give_way();"
         "print(os.nice(0), pathlib.Path('/proc/self/oom_score_adj').read_text().strip())"
     )
+    ours = _group()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_PATIENCE)
     assert done.stdout.split() == ["19", "1000"]
+    assert _group() == ours, "a session that is not its own was lowered with it"
+
+
+def _group() -> str:
+    path = Path("/proc/self/autogroup")
+    return path.read_text() if path.exists() else ""
 
 
 @pytest.fixture
