@@ -153,6 +153,12 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
         rest.put(model)
         progress.partial = (rest.count, model.num_timesteps)
     process_rng.put_rng(state["sections"]["rng"])
+    if "settings" not in state["sections"]:  # of format 1, which does not know what training changed
+        given = {k: pair for k, pair in differences.items() if k not in settings.READ_ONCE}
+        told = [
+            f"{k}: this program gives {now!r}, saved was {then!r}; this one's is used"
+            for k, (then, now) in given.items()
+        ]
     resumed = Resumed(model, differences, state["inside_learn"], [], state["sections"], arrays, rest)
     resumed._say(told)
     return resumed

@@ -17,7 +17,7 @@ from ckptkit_sb3.holders import attributes_of, holders_of, known_objects, submod
 
 Nodes = dict[str, Any]
 ABSENT: dict[str, Any] = {"@": "absent"}
-_READ_ONCE = frozenset({
+READ_ONCE = frozenset({
     *("policy", "policy_class", "policy_kwargs", "env", "device", "seed", "verbose", "tensorboard_log"),
     *("supported_action_spaces", "replay_buffer_class", "replay_buffer_kwargs", "rollout_buffer_class"),
     *("rollout_buffer_kwargs", "action_noise"),
@@ -220,7 +220,7 @@ def _settings(model: Any) -> Iterator[Setting]:
         # A schedule may have another name than its argument; a function over a method of the class is a patch.
         schedule = callable(value) and not isinstance(value, type) and not hasattr(type(model), name)
         tensors = hasattr(value, "data_ptr") or hasattr(value, "state_dict")
-        if (name in arguments or schedule) and name not in _READ_ONCE and id(value) not in held and not tensors:
+        if (name in arguments or schedule) and name not in READ_ONCE and id(value) not in held and not tensors:
             yield Setting(name, model, name, argument=True)
     for path, holder in holders_of(model):
         for inner, part in submodules_of(path, holder):
