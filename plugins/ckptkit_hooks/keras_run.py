@@ -177,7 +177,8 @@ class Training:
             self._feed.trained(count)
         self._observer.note(self._steps, self._observed)
         due = self._every_steps is not None and self._steps // self._every_steps > before // self._every_steps
-        if (due or self._stop.requested) and self._batches != steps:
+        last = 0 < steps <= self._batches  # beyond it, where several steps at once do not divide an epoch
+        if (due or self._stop.requested) and not last:
             self._save(self._epoch, self._batches, logs)
 
     def end_epoch(self, epoch: int, logs: Mapping[str, Any] | None) -> None:

@@ -205,7 +205,8 @@ def by_closure(place: Path) -> list[Any]:
         rates.append(rates[-1] * 0.9)
         return float(rates[-1] / count)
 
-    return [keras.callbacks.LearningRateScheduler(next_rate)]
+    slower = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: rates.append(rates[-1] * 0.8))
+    return [keras.callbacks.LearningRateScheduler(next_rate), slower]
 
 
 MODULE_COUNTER = [0]
@@ -238,7 +239,7 @@ CASES = {
     "mae": Case(sequential(metrics=["mae"]), copy_at=14),
     "mae-at-the-end-of-an-epoch": Case(sequential(metrics=["mae"]), copy_at=16, every_steps=5),
     "two-outputs": Case(two_outputs, data="two"),
-    "several-steps-at-once": Case(sequential(metrics=["mae"], steps_per_execution=2)),
+    "several-steps-at-once": Case(sequential(metrics=["mae"], steps_per_execution=2), copy_at=9),
     "subclassed": Case(subclassed, lambda place: [Mine()], seeded=False),
     "deciding": Case(
         sequential(keras.layers.BatchNormalization),
