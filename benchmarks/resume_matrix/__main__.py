@@ -154,6 +154,7 @@ def main() -> Any:
     """Parse the arguments and run."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["CKPTKIT_BACKGROUND"] = "never"  # each is rehearsed here, by hand
     if sys.argv[1:2] == ["train"]:
         name, *store = sys.argv[2:]
         train = next(train for _, known, train in every() if known == name)

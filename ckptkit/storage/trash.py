@@ -50,7 +50,7 @@ def remove(at: Location, state_folder: Path, files: Sequence[str] = ()) -> Path:
             os.rename(at.manifest, entry / at.manifest.name)
             fsync_path(entry)
             fsync_path(at.folder)
-            _move(at.folder, entry, files)
+            _move(at.folder, entry, [*files, at.observed.name, at.shown.name])
         fsync_path(entry)
         fsync_path(at.folder.parent if not at.sidecar else at.folder)
         return entry
@@ -110,7 +110,7 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
             for name in (*names, at.manifest.name):
                 if os.path.lexists(run_folder / name):
                     raise ConflictError(f"{run_folder / name}: exists already")
-            _move(trashed.entry, run_folder, names)
+            _move(trashed.entry, run_folder, [*names, at.observed.name, at.shown.name])
             fsync_path(run_folder)
             os.rename(at.manifest, run_folder / at.manifest.name)
         fsync_path(run_folder)

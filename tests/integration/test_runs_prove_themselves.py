@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ckptkit import CheckpointStore, scratch
 from ckptkit.errors import StoreError, UsageError
+from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import shown
 from ckptkit.store import headroom, rehearsal
 from ckptkit.verification.observation import first_difference
@@ -342,6 +344,21 @@ def test_a_difference_outweighs_all_that_was_the_same(tmp_path: Path) -> None:
 def _evidence(store: CheckpointStore) -> list[shown.Shown]:
     at = store.locate("toy")[0]
     return list(shown.read(at, store.choose("toy").manifest.digest))
+
+
+def test_evidence_beside_flat_files_goes_into_the_trash_with_them_and_comes_back(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    run = tmp_path / "store/toy"
+    run.mkdir(parents=True)
+    for step in (1, 2):
+        path = run / f"ep{step:06}.safetensors"
+        save_file({"weight": np.zeros(2)}, path)
+        saved = store.adopt_in_place("toy", f"ep{step:06}", {"policy": path})
+        shown.note(saved.at, saved.manifest.digest, shown.Shown("rehearsed", 8))
+    store.prune(store.plan_prune(RetentionPolicy(keep_last=1), run="toy"))
+    assert sorted(p.name for p in run.glob("*.json")) == ["ep000002.manifest.json", "ep000002.shown.json"]
+    store.undelete("toy@1")
+    assert [one.shown.words for one in store.list("toy") if one.shown] == ["rehearsed 8", "rehearsed 8"]
 
 
 # A torch training, and what looking at its state cannot find
