@@ -72,7 +72,7 @@ def test_list_ndjson_has_a_line_per_checkpoint(store: Path) -> None:
 def test_show_tells_what_the_manifest_says(store: Path) -> None:
     text = ok("show", "a/run@latest", store=store)
     assert "step\t3\n" in text
-    assert "items.rng.backend\tnumpy-rng (format 1)" in text
+    assert "items.rng.backend\tnumpy-rng (format 2)" in text
     assert document("show", "a/run@3", store=store)["checkpoint"]["step"] == 3  # type: ignore[index]
 
 
