@@ -153,8 +153,7 @@ def _table(pattern: str, jobs: int, rehearsal: bool) -> int:
 def main() -> Any:
     """Parse the arguments and run."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["CKPTKIT_BACKGROUND"] = "never"  # each is rehearsed here, by hand
+    os.environ |= {"OMP_NUM_THREADS": "1", "CKPTKIT_BACKGROUND": "never"}  # the driver rehearses, one at a time
     if sys.argv[1:2] == ["train"]:
         name, *store = sys.argv[2:]
         train = next(train for _, known, train in every() if known == name)
