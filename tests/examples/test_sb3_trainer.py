@@ -1,12 +1,11 @@
 """The SB3 trainer: killed, resumed by the printed command, and ending where an uninterrupted run ends."""
 
 import json
-import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,17 @@ import gymnasium
 import pytest
 import torch
 import yaml
+from sb3_example import EXAMPLE, SMALL, run
 from stable_baselines3 import PPO
+from training.checkpoints import list_checkpoints, load_checkpoint
+from training.config import MODES, ConfigMismatchError, combined, read_yaml
+from training.run import Event
+from training.trainer import arguments, train
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "sb3_trainer"
-sys.path.insert(0, str(EXAMPLE))
-
-from training.agent import digest  # noqa: E402  # the example is no installed package
-from training.checkpoints import list_checkpoints, load_checkpoint  # noqa: E402
-from training.config import MODES, ConfigMismatchError, combined, read_yaml  # noqa: E402
-from training.run import Event  # noqa: E402
-from training.trainer import arguments, train  # noqa: E402
-
-from ckptkit import CheckpointStore  # noqa: E402
-from ckptkit.errors import ConflictError, InconsistentSetError, UsageError  # noqa: E402
+from ckptkit import CheckpointStore
+from ckptkit.errors import ConflictError, InconsistentSetError, UsageError
 
 CKPTKIT = Path(sys.executable).with_name("ckptkit")
-SMALL: dict[str, Any] = {
-    "total_timesteps": 900,
-    "checkpoint_interval_episodes": 10,
-    "agent_kwargs": {"n_steps": 256, "n_epochs": 2},
-}
 DQN: dict[str, Any] = {
     "algorithm": "dqn",
     "total_timesteps": 600,
@@ -60,12 +50,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def run(folder: Path, run_id: str, fields: Mapping[str, Any] = SMALL, **more: Any) -> str:
-    """Train in this process; return the digest."""
-    _, model = train({"checkpoint_dir": str(folder), "run_id": run_id, **fields}, **more)
-    return digest(model)
 
 
 @pytest.fixture(scope="module")
@@ -442,71 +426,3 @@ def test_a_run_that_falls_back_within_itself_saves_the_damaged_ones_anew(whole: 
     assert run(copied, "whole", fields) == whole[1]
     assert episodes(copied, "whole") == before
     assert CheckpointStore(copied).verify("ppo_agent/whole").exit_code == 0
-
-
-def test_a_folder_that_cannot_be_written_is_told_before_training() -> None:
-    words = [sys.executable, "training/trainer.py", "--checkpoint-dir", "/proc/nothing"]
-    done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (10, "")
-    first, hint = done.stderr.splitlines()
-    assert first.startswith("error: /proc/nothing/ppo_agent/")
-    assert "no checkpoint can be saved here" in first
-    assert hint.startswith("  choose another folder")
-
-
-def test_the_second_training_of_one_run_ends_at_once(tmp_path: Path) -> None:
-    words = [sys.executable, "training/trainer.py", "--checkpoint-dir", str(tmp_path), "--run-id", "both"]
-    with subprocess.Popen([*words, "--total-timesteps", "1000000"], cwd=EXAMPLE, stdout=subprocess.PIPE) as first:
-        assert first.stdout is not None
-        assert first.stdout.readline().startswith(b"saved ")
-        done = subprocess.run([*words, "--env-id", "Acrobot-v1"], cwd=EXAMPLE, capture_output=True, text=True)
-        first.kill()
-    assert (done.returncode, done.stdout) == (11, "")
-    assert done.stderr.startswith(f"error: ppo_agent/both: is being written by process {first.pid} on ")
-    assert "training/trainer.py" in done.stderr
-
-
-FULL = """\
-import resource, sys
-from training.trainer import main
-def fill(event):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-sys.exit(main([fill]))
-"""
-"""Fills the disk after the first save: beyond the limit writes fail with EFBIG, as with ENOSPC on a full one."""
-
-
-def test_a_full_disk_stops_with_advice_and_leaves_what_was_there(tmp_path: Path) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({**SMALL, "checkpoint_dir": str(tmp_path / "checkpoints")}))
-    words = [sys.executable, "-c", FULL, "--config", str(config), "--run-id", "run1"]
-    done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
-    assert done.returncode == 10
-    assert "no room for another checkpoint\n  reduce keep_last_n_checkpoints" in done.stderr
-    folder = tmp_path / "checkpoints/ppo_agent/run1"
-    assert [p.name for p in folder.glob("ep*.zip")] == ["ep000010.zip"]
-    assert not list((folder / ".ckptkit/staging").iterdir())
-    assert CheckpointStore(tmp_path / "checkpoints").verify("ppo_agent/run1").exit_code == 0
-
-
-def test_a_save_that_fails_at_any_file_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for count in range(1, 5):
-        calls = iter(range(1, 100))
-
-        def failing(source: Path, target: Path, calls: Iterator[int] = calls, count: int = count) -> None:
-            if next(calls) == count:
-                raise OSError(5, "Input/output error")
-            os.rename(source, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr("training.writing.os.replace", failing)
-            with pytest.raises(OSError, match="Input/output error"):
-                run(tmp_path, f"run{count}", {**SMALL, "total_timesteps": 300})
-        assert not list((tmp_path / f"ppo_agent/run{count}").glob("ep*"))
-
-
-def test_the_program_tells_an_error_in_a_line(tmp_path: Path) -> None:
-    words = [sys.executable, "training/trainer.py", "--resume-from-checkpoint", str(tmp_path / "ep000001.zip")]
-    done = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr == f"FileNotFoundError: Checkpoint not found: {tmp_path / 'ep000001.zip'}\n"
