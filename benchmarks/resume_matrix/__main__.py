@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,8 +72,10 @@ def _forked(train: Train, setup: Setup, log: Path) -> str:
     process = context.Process(target=run)
     process.start()
     sender.close()
-    process.join(TIMEOUT)
-    hangs = process.is_alive()
+    deadline = time.monotonic() + TIMEOUT
+    while process.exitcode is None and time.monotonic() < deadline:  # join() would wait for the workers it leaves, too
+        time.sleep(0.05)
+    hangs = process.exitcode is None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid or 0, signal.SIGKILL)  # a killed training leaves its workers behind
     if hangs:
@@ -89,8 +92,8 @@ def judged(module: str, name: str, train: Train, rehearsal: bool) -> Row:
         plain = _forked(train, Setup(name), log)
         straight = _forked(train, Setup(name, f"{place}/straight"), log)
         died = _forked(train, Setup(name, f"{place}/killed", DIES[module]), log)
+        captured, reasons = _grade(f"{place}/killed")  # of what it will be resumed from
         resumed = _forked(train, Setup(name, f"{place}/killed"), log) if died == "killed" else died
-        captured, reasons = _grade(f"{place}/killed")
         shown = _rehearsed(f"{place}/straight") if rehearsal else "-"
         if resumed.startswith("exit"):
             lines = log.read_text(errors="replace").strip().splitlines() or [""]
