@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.resume_matrix.setup import RUN, Setup, Train, digest
 
-TOTAL, EVERY, DIES = 192, 48, 128
+TOTAL, EVERY = 192, 48
 
 
 class _Walk(gymnasium.Env):  # type: ignore[misc]  # gymnasium is optional: its classes are Any for mypy
