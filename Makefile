@@ -1,10 +1,11 @@
-# make demo: set up and run the main job.   make test: set up and run every check.
+# make demo: set up and run the main job.   make test: set up and run the checks.
+# make matrices: the tests of every set-up of a kind; minutes, and CI runs them too.
 PYTHON ?= python3
 PY := .venv/bin/python
 LIGHT := .venv-light/bin/python
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: setup demo test lint types walls tests bench clean
+.PHONY: setup demo test lint types walls tests matrices bench clean
 
 setup: .venv/.ready .venv-light/.ready
 
@@ -42,8 +43,11 @@ walls:
 	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 tests:
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile -m 'not matrix'
 	cd examples/third_party_backend && ../../$(PY) -m pytest -q
+
+matrices: setup
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile -m matrix
 
 bench: .venv/.ready
 	$(PY) benchmarks/startup.py

@@ -343,7 +343,7 @@ def test_a_difference_outweighs_all_that_was_the_same(tmp_path: Path) -> None:
 
 def _evidence(store: CheckpointStore) -> list[shown.Shown]:
     at = store.locate("toy")[0]
-    return list(shown.read(at, store.choose("toy").manifest.digest))
+    return list(shown.read(at, store.choose(at.ref).manifest.digest))
 
 
 def test_evidence_beside_flat_files_goes_into_the_trash_with_them_and_comes_back(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ckptkit import CheckpointStore
 from tests.command_line import PROGRAM
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.matrix
 
 SCRIPT = Path(__file__).with_name("keras_cases.py")
 COMPLETE = {

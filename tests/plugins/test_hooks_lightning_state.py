@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, th
 from tests.plugins import three_runs
 from tests.plugins.three_runs import RUN, StopTrainingError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.matrix
 
 SAVES = (12, 15)  # at the end of the first epoch, inside the second one
 KINDS = (

@@ -42,7 +42,7 @@ def saved(model: Any, place: Path, *callbacks: Any) -> tuple[Path, SavedItem]:
     return saves.made[0]
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", CASES)
 def test_a_killed_and_resumed_training_ends_as_one_that_never_stopped(name: str, runs: dict[str, Any]) -> None:
     found = runs[name]
@@ -53,7 +53,7 @@ def test_a_killed_and_resumed_training_ends_as_one_that_never_stopped(name: str,
         assert found["captured"] == {"grade": "partial", "reasons": REASONS[name]}
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", DIFFERS)
 def test_what_cannot_be_captured_is_caught_by_a_rehearsal(name: str, tmp_path: Path) -> None:
     program = str(Path(__file__).with_name("sb3_model_cases.py"))
@@ -66,7 +66,7 @@ def test_what_cannot_be_captured_is_caught_by_a_rehearsal(name: str, tmp_path: P
     assert "step 64: " in str(done.proof.reason)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_what_is_captured_is_shown_by_a_rehearsal_and_the_best_model_stays_as_it_was(tmp_path: Path) -> None:
     name = "e: EvalCallback that writes"
     program = str(Path(__file__).with_name("sb3_model_cases.py"))

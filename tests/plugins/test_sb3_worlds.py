@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sb3_worlds
 
-pytestmark = pytest.mark.slow  # two processes, each with all trainings
+pytestmark = pytest.mark.matrix  # two processes, each with all trainings
 
 
 def run(store: Path) -> Mapping[str, Any]:

@@ -41,6 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("kind", COMPLETE)
 def test_a_run_goes_on_in_a_new_process_as_if_it_had_never_ended(runs: dict[str, Any], kind: str, save: int) -> None:
@@ -48,6 +49,7 @@ def test_a_run_goes_on_in_a_new_process_as_if_it_had_never_ended(runs: dict[str,
     assert runs["second"][kind][str(save)] == runs["straight"][kind][save:]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("kind", list(PARTIAL))
 def test_what_cannot_be_put_back_is_named_and_never_refused(runs: dict[str, Any], kind: str) -> None:
     for save in SAVES:
@@ -57,6 +59,7 @@ def test_what_cannot_be_put_back_is_named_and_never_refused(runs: dict[str, Any]
         assert isinstance(runs["second"][kind][str(save)], list), runs["second"][kind][str(save)]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "restless sampler"])
 def test_saving_after_every_step_changes_nothing(runs: dict[str, Any], kind: str) -> None:
     taken = runs["first"][kind]["taken"]
