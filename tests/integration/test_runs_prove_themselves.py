@@ -364,7 +364,7 @@ def test_evidence_beside_flat_files_goes_into_the_trash_with_them_and_comes_back
 # A torch training, and what looking at its state cannot find
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("mode", "part"),
     [

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, th
 
 from ckptkit import CheckpointStore
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.matrix
 
 RUN, STEPS, HALF = "loop/run1", 8, 4
 KINDS = ("numpy", "global", "policy", "data", "all")

@@ -20,7 +20,7 @@ from ckptkit.errors import NotFound, UnknownBackendError
 from ckptkit.pieces import Piece, Trainer
 from ckptkit.store import Files
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.matrix
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "adopt-existing-files.md"
 PLUGINS = ("safetensors", "sb3", "tfdata", "numpy", "files")

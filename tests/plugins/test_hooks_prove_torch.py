@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, th
 from tests.plugins import test_hooks_hf_state as hf
 from tests.plugins import test_hooks_lightning_state as lightning
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.matrix
 
 FRAMEWORKS = ("hf", "lightning")
 STEPS = 6

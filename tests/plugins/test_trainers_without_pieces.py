@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.matrix
 
 
 def hugging_face(root: Path) -> dict[str, Any]:
