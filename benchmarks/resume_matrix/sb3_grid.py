@@ -12,7 +12,7 @@ from benchmarks.resume_matrix.setup import RUN, Setup, Train, digest
 TOTAL, EVERY = 192, 48
 
 
-class _Walk(gymnasium.Env):  # type: ignore[misc]  # gymnasium is optional: its classes are Any for mypy
+class _Walk(gymnasium.Env):
     """Not registered; has a history and a generator of its own besides gymnasium's."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ def _train(algorithm: str, custom: bool, vec: str, normalized: bool) -> Train:
         kind, policy, more, env_kind = _algorithms()[algorithm]
         model = kind(policy, _environment(env_kind, custom, vec, normalized), seed=1, **more)
 
-        class Fate(BaseCallback):  # type: ignore[misc]
+        class Fate(BaseCallback):
             def _on_step(self) -> bool:
                 setup.at_step(self.num_timesteps)
                 return True

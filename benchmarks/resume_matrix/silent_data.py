@@ -13,7 +13,7 @@ from benchmarks.resume_matrix.torch_loop import Parts, looped
 ROWS = 40
 
 
-class Rows(Dataset):  # type: ignore[type-arg]
+class Rows(Dataset):
     def __len__(self) -> int:
         return ROWS
 
@@ -48,7 +48,7 @@ class Curriculum(Rows):
         return super().__getitem__(index) * (1 + self.hardness)
 
 
-class Stream(IterableDataset):  # type: ignore[type-arg]
+class Stream(IterableDataset):
     def __init__(self) -> None:
         self.passes = 0
 

@@ -11,7 +11,7 @@ from benchmarks.resume_matrix.setup import RUN, Setup, Train, digest
 STEPS, EVERY = 24, 5
 
 
-class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class _Rows(torch.utils.data.Dataset):
     def __init__(self, draws: bool = False) -> None:
         self.draws = draws
 
@@ -45,7 +45,7 @@ def _trainer(draws: bool = False, **more: Any) -> Train:
             disable_tqdm=True, logging_strategy="no", **saving, **more,
         )  # fmt: skip
 
-        class Fate(TrainerCallback):  # type: ignore[misc]
+        class Fate(TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
                 setup.at_step(state.global_step)
 
@@ -71,7 +71,7 @@ def _lightning(change: str) -> Train:
 
         lightning.seed_everything(1, verbose=False)
 
-        class Module(lightning.LightningModule):  # type: ignore[misc,name-defined]
+        class Module(lightning.LightningModule):
             def __init__(self) -> None:
                 super().__init__()
                 self.layer, self.drop, self.calls = torch.nn.Linear(4, 4), torch.nn.Dropout(0.3), 0
@@ -86,7 +86,7 @@ def _lightning(change: str) -> Train:
             def configure_optimizers(self) -> Any:
                 return torch.optim.Adam(self.parameters(), 0.01)
 
-        class Fate(Callback):  # type: ignore[misc]
+        class Fate(Callback):
             def on_train_batch_end(self, trainer: Any, *others: Any) -> None:
                 setup.at_step(trainer.global_step)
 
@@ -123,7 +123,7 @@ def _keras(prepare: Callable[[Any], list[Any]], **compiled: Any) -> Train:
         options = {name: value() if callable(value) else value for name, value in options.items()}
         model.compile(**options)
 
-        class Fate(keras.callbacks.Callback):  # type: ignore[misc]
+        class Fate(keras.callbacks.Callback):
             done = 0
 
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -29,7 +29,7 @@ _CALLS = itertools.count()
 PPO = {"n_steps": 16, "batch_size": 16, "n_epochs": 2, "device": "cpu"}
 
 
-class Bead(gymnasium.Env):  # type: ignore[misc]  # gymnasium is optional: its classes are Any for mypy
+class Bead(gymnasium.Env):
     """A bead on a wire; what pushes it is what each set-up is about."""
 
     observation_space = gymnasium.spaces.Box(-9, 9, (1,), np.float32)
@@ -145,7 +145,7 @@ class HoldsGeneratorObject(Bead):
         return next(self.gusts)
 
 
-class Recalls(VecEnvWrapper):  # type: ignore[misc]
+class Recalls(VecEnvWrapper):
     """A wrapper whose attributes have names that SB3's own classes use as well."""
 
     def __init__(self, venv: Any) -> None:
@@ -162,7 +162,7 @@ class Recalls(VecEnvWrapper):  # type: ignore[misc]
         return observations, rewards * (1 + self.actions) * self.buf_infos, dones, infos
 
 
-class Extractor(BaseFeaturesExtractor):  # type: ignore[misc]
+class Extractor(BaseFeaturesExtractor):
     """A features extractor with state beside its parameters: which one is the argument."""
 
     def __init__(self, space: Any, kind: str) -> None:
@@ -182,7 +182,7 @@ class Extractor(BaseFeaturesExtractor):  # type: ignore[misc]
         return y + 0.1 * torch.randn(y.shape, generator=self.own)
 
 
-class _Each(BaseCallback):  # type: ignore[misc]
+class _Each(BaseCallback):
     def __init__(self, act: Callable[[Any], None]) -> None:
         super().__init__()
         self._act = act
@@ -192,7 +192,7 @@ class _Each(BaseCallback):  # type: ignore[misc]
         return True
 
 
-class Counts(BaseCallback):  # type: ignore[misc]
+class Counts(BaseCallback):
     """A callback of one's own, with a counter that changes the training."""
 
     def __init__(self) -> None:
