@@ -36,15 +36,22 @@ class CkptkitError(Exception):
     Args:
         message: one line that names the file or the name and the reason.
         hint: one line that says what to do; the class's own hint when left out.
+        item: name of the item it is about. Whoever knows it sets it, at the latest the store, which called the backend.
     """
 
     exit_code: ClassVar[int] = 70
     default_hint: ClassVar[str] = "this is a bug in ckptkit; please report it with the output of --debug"
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, item: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.reason = message
         self.hint = self.default_hint if hint is None else hint
+        self.item = item
+
+    @property
+    def message(self) -> str:
+        """The reason, after the name of the item it is about."""
+        return self.reason if self.item is None else f"item {self.item!r}: {self.reason}"
 
     def __str__(self) -> str:
         return self.message

@@ -127,8 +127,9 @@ def for_object(item: object, *, name: str) -> Backend:
             failed = f" (backend {info.name!r} failed to answer: {_first_line(error)})"
     kind = f"{type(item).__module__}.{type(item).__qualname__}{failed}"
     raise UnknownBackendError(
-        f"item {name!r}: no installed backend saves a {kind}",
+        f"no installed backend saves a {kind}",
         hint=f"installed: {', '.join(backends()) or 'none'}; docs/how-to/write-a-backend.md shows how to add one",
+        item=name,
     )
 
 
@@ -146,7 +147,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
     if backend is not None:
         one = get(backend)
         if not isinstance(one, SupportsIngest):
-            raise BackendError(f"item {name!r}: backend {backend!r} cannot adopt files", hint="save the live object")
+            raise BackendError(f"backend {backend!r} cannot adopt files", hint="save the live object", item=name)
         try:
             recognised = one.recognise(path)
         except CkptkitError:

@@ -108,22 +108,22 @@ def _load(
     try:
         return backend.load(folder, target=target, context=context)
     except CkptkitError as error:
-        if name not in error.message:
-            error.message = f"item {name!r}: {error.message}"
+        error.item = error.item or name
         raise
     except Exception as error:
         # A backend is a guest: whatever it raises is told as its failure to load this item.
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        message = f"item {name!r}: backend {item.backend!r} failed to load it: {reason}"
-        raise BackendError(message, hint="does the target fit what was saved? --debug shows the traceback") from error
+        hint = "does the target fit what was saved? --debug shows the traceback"
+        raise BackendError(f"backend {item.backend!r} failed to load it: {reason}", hint=hint, item=name) from error
 
 
 def _reader(name: str, item: ItemEntry) -> Backend:
     backend = registry.usable(item.backend)
     if item.format_version > backend.format_version:
         raise NewerFormatError(
-            f"item {name!r}: written in format {item.format_version} of {item.backend!r}, "
-            f"this one reads up to {backend.format_version}"
+            f"written in format {item.format_version} of {item.backend!r}, this one reads up to "
+            f"{backend.format_version}",
+            item=name,
         )
     return backend
 

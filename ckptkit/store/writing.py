@@ -112,7 +112,7 @@ def _adopted(name: str, item: Files) -> _Source:
     path = item.path
     # A prefix (tf/ckpt-12) is no file itself, but some file beside it begins with it.
     if not path.exists() and not (path.parent.is_dir() and any(path.parent.glob(_literal(path.name) + ".*"))):
-        raise NotFound(f"item {name!r}: {path} does not exist", hint="check the path")
+        raise NotFound(f"{path} does not exist", hint="check the path", item=name)
     backend, files = registry.for_path(path, name=name, backend=item.backend)
     check_paths(files)
     with storage_errors(f"item {name!r}"):
@@ -160,8 +160,9 @@ def write(
         _write_one(source, again, step, probe)
         if _files(again, "", algorithm) != _files(folder / source.name, "", algorithm):
             raise BackendError(
-                f"item {source.name!r}: saving the other items changed the random generators of the process",
+                "saving the other items changed the random generators of the process",
                 hint="one of the backends draws random numbers while it saves; save without it to find which",
+                item=source.name,
             )
         shutil.rmtree(again)
     _nothing_else(folder, entries)
@@ -201,21 +202,17 @@ def guest(name: str, backend: Backend, folder: Path | None = None) -> Iterator[N
     try:
         yield
     except CkptkitError as error:
-        raise _named(error, name) from error
+        error.item = error.item or name
+        raise
     except Exception as error:
         if folder is not None and _is_full(error, folder):
-            raise DiskFullError(f"item {name!r}: no space left on the device; nothing was committed") from error
+            raise DiskFullError("no space left on the device; nothing was committed", item=name) from error
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise BackendError(
-            f"item {name!r}: backend {backend.name!r} failed: {reason}",
+            f"backend {backend.name!r} failed: {reason}",
             hint="nothing was committed, older checkpoints are as they were; --debug shows the traceback",
+            item=name,
         ) from error
-
-
-def _named(error: CkptkitError, name: str) -> CkptkitError:
-    if name not in error.message:
-        error.message = f"item {name!r}: {error.message}"
-    return error
 
 
 def _is_full(error: BaseException | None, folder: Path) -> bool:
@@ -251,7 +248,7 @@ def entry(
         DamagedError: they do not have the structure they should have.
     """
     if not files:
-        raise BackendError(f"item {name!r}: backend {backend.name!r} wrote no file")
+        raise BackendError(f"backend {backend.name!r} wrote no file", item=name)
     names = [f["path"].removeprefix(prefix) for f in files]
     context = CheckContext(names, saved.metadata, backend.format_version, step)
     with guest(name, backend):
@@ -296,11 +293,10 @@ def _refuse(name: str, problems: Sequence[Problem]) -> None:
     if not problems:
         return
     first = next((p for p in problems if p.severity == "unsafe"), problems[0])
-    where = f"{first.file}: " if first.file else ""
-    message = f"item {name!r}: {where}{first.message}"
+    message = f"{first.file}: {first.message}" if first.file else first.message
     if first.severity == "unsafe":
-        raise UnsafeContentError(message)
-    raise DamagedError(message, hint="nothing was committed; the files are not whole, or not what they seem")
+        raise UnsafeContentError(message, item=name)
+    raise DamagedError(message, hint="nothing was committed; the files are not whole, or not what they seem", item=name)
 
 
 def _files(

@@ -239,3 +239,12 @@ def test_a_backend_cannot_be_recognised_by_a_plugin_that_raises(tmp_path: Path) 
     assert done.returncode == 7
     assert "KeyError" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+MENTIONS = GOOD.replace("class Thing", "from ckptkit.errors import BackendError\n\nclass Thing").replace(
+    "return SavedItem()", 'raise BackendError("the thing has no wheels")'
+)
+
+
+def test_an_error_names_its_item_even_where_its_reason_has_the_same_word(tmp_path: Path) -> None:
+    assert save(install(tmp_path, MENTIONS), tmp_path / "s")["message"] == "item 'thing': the thing has no wheels"
