@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ckptkit.formats.safetensors_header import HeaderError, check_name
 from ckptkit_safetensors import generators
-from ckptkit_safetensors.header import HeaderError, check_name
 from ckptkit_safetensors.not_state import is_installed, is_no_state, says_where
 from ckptkit_safetensors.policy import is_module, is_tensor
 from ckptkit_safetensors.tensors import is_array, why_not

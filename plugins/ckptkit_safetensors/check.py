@@ -10,10 +10,10 @@ from typing import Any
 from ckptkit.errors import DamagedError
 from ckptkit.formats import strict_json
 from ckptkit.formats.pickles import check_pickle_file
+from ckptkit.formats.safetensors_header import Header, HeaderError, read_header
 from ckptkit.formats.torch_files import check_torch_file
 from ckptkit.problem import Problem
 from ckptkit_safetensors import layouts
-from ckptkit_safetensors.header import Header, HeaderError, read_header
 from ckptkit_safetensors.modules import MAX_DEPTH
 from ckptkit_safetensors.tensors import read_record
 

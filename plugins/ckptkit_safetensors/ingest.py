@@ -9,9 +9,9 @@ from typing import Any
 
 from ckptkit.backend import Captured, CheckContext, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError
+from ckptkit.formats.safetensors_header import read_header
 from ckptkit.pieces import trainer_of
 from ckptkit_safetensors import best, layouts, trainers
-from ckptkit_safetensors.header import read_header
 from ckptkit_safetensors.tensors import NOTED_CLASSES, read_record
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)

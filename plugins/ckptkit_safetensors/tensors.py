@@ -10,8 +10,8 @@ from typing import Any
 
 from ckptkit.backend import GRADES
 from ckptkit.errors import BackendError, DamagedError
+from ckptkit.formats.safetensors_header import MAX_HEADER, HeaderError, check_name, read_header
 from ckptkit_safetensors.frameworks import need
-from ckptkit_safetensors.header import MAX_HEADER, HeaderError, check_name, read_header
 
 RECORD_KEY = "ckptkit"
 """The one key in the metadata of each file: with two keys the library orders them at random, and files differ."""

@@ -15,9 +15,9 @@ from ckptkit.backend import (
     SavedItem,
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError
+from ckptkit.formats.tf_bundle import Bundle, BundleError
 from ckptkit_tfdata import checkpoint, trainers
 from ckptkit_tfdata import hazards as dangers
-from ckptkit_tfdata.bundle import Bundle, BundleError
 from ckptkit_tfdata.comparison import refuse_changed
 from ckptkit_tfdata.iterator import PersistentIterator
 from ckptkit_tfdata.layout import counter_of, layout_of, prefix_among, prefix_of

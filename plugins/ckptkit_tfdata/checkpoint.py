@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError
-from ckptkit_tfdata.bundle import DT_VARIANT, Bundle
+from ckptkit.formats.tf_bundle import DT_VARIANT, Bundle
 
 _NO_STATE = ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ckptkit_tfdata.bundle import DT_VARIANT, Bundle
+from ckptkit.formats.tf_bundle import DT_VARIANT, Bundle
 
 _STATE = "/.ATTRIBUTES/ITERATOR_STATE"
 _ITERATOR = f"iterator{_STATE}"

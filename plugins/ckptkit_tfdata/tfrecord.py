@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit.errors import DamagedError, NotFound
-from ckptkit_tfdata.crc32c import extend, mask
+from ckptkit.formats.crc32c import extend, mask
 
 _HEADER = 12
 _FOOTER = 4

@@ -6,8 +6,8 @@ Source: the keys that ``tf.train.Checkpoint`` gives (tensorflow/python/checkpoin
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from ckptkit.formats.tf_shard import Tensor
 from ckptkit.pieces import Piece, Trainer
-from ckptkit_tfdata.shard import Tensor
 
 _OPTIMIZER = ("*_iterations/.ATTRIBUTES/*", "*optimizer/iter/.ATTRIBUTES/*", "*/.OPTIMIZER_SLOT/*")
 _GENERATOR = ("*/_state_var/.ATTRIBUTES/*",)

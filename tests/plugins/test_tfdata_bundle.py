@@ -14,12 +14,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 import tensorflow as tf
 from ckptkit_tfdata import PersistentIterator, TfDataBackend
-from ckptkit_tfdata.bundle import Bundle
-from ckptkit_tfdata.crc32c import extend, extend_in_python, mask
-from ckptkit_tfdata.sstable import TableError, read_table
 
 from ckptkit.backend import CheckContext, LoadContext, SaveContext
 from ckptkit.errors import BackendError, DamagedError
+from ckptkit.formats.crc32c import extend, extend_in_python, mask
+from ckptkit.formats.tf_bundle import Bundle
+from ckptkit.formats.tf_table import TableError, read_table
 
 BACKEND = TfDataBackend()
 NAMES = ["iterator.data-00000-of-00001", "iterator.index", "tfdata.json"]

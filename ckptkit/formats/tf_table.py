@@ -8,8 +8,8 @@ the file.
 import struct
 from collections.abc import Iterator
 
-from ckptkit_tfdata.crc32c import extend, mask
-from ckptkit_tfdata.wire import WireError, varint
+from ckptkit.formats.crc32c import extend, mask
+from ckptkit.formats.protobuf import WireError, varint
 
 MAX_FILE_BYTES = 64 << 20
 _MAX_KEY_BYTES = 256 << 20  # all keys together, after prefix expansion

@@ -6,14 +6,14 @@ can cost is bounded by the size of its files: overlapping tensors are refused be
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.protobuf import WireError, fields, signed
+from ckptkit.formats.tf_shard import DT_STRING, DT_VARIANT, ELEMENT_BYTES, ShardError, Tensor, read_small, verify_shard
+from ckptkit.formats.tf_table import MAX_FILE_BYTES, TableError, read_table
 from ckptkit.problem import Problem
-from ckptkit_tfdata.shard import DT_STRING, DT_VARIANT, ELEMENT_BYTES, ShardError, Tensor, read_small, verify_shard
-from ckptkit_tfdata.sstable import MAX_FILE_BYTES, TableError, read_table
-from ckptkit_tfdata.wire import WireError, fields, signed
 
 __all__ = ["DT_STRING", "DT_VARIANT", "Bundle", "BundleError", "Tensor"]
 
@@ -100,6 +100,21 @@ class Bundle:
             raise BundleError(
                 Problem("bundle-missing-shard", f"cannot be read ({error.strerror})", path.name)
             ) from error
+
+
+def check_bundle(path: Path, *, file: str) -> list[Problem]:
+    """Return what is wrong with the bundle of an index file: the index, and every byte of the data files it names.
+
+    Args:
+        path: the file that ends in ``.index``.
+        file: its name for the problems; the data files lie beside it.
+    """
+    try:
+        found = list(Bundle.open(path.with_name(path.name.removesuffix(".index"))).problems())
+    except BundleError as error:
+        found = [error.problem]
+    prefix = file.removesuffix(path.name)
+    return [replace(problem, file=f"{prefix}{problem.file}") for problem in found]
 
 
 def _index(table: dict[bytes, bytes]) -> tuple[dict[str, Tensor], int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ckptkit.errors import DamagedError
+from ckptkit.problem import Problem
 
 MAX_HEADER = 16 << 20  # about 150,000 tensors; the reference reader allows 100 MB, which is gigabytes of Python objects
 MAX_RANK = 64
@@ -72,6 +73,17 @@ def read_header(path: Path) -> Header:
     if len(raw) != length:
         raise HeaderError("was cut short while it was read")
     return _parse(raw, status.st_size)
+
+
+def check_safetensors(path: Path, *, file: str) -> list[Problem]:
+    """Return what is wrong with a safetensors file: every rule of its header, and its length."""
+    try:
+        read_header(path)
+    except HeaderError as error:
+        return [Problem("safetensors-header", error.message, file)]
+    except OSError as error:
+        return [Problem("file-unreadable", f"cannot be read ({error.strerror})", file)]
+    return []
 
 
 def _parse(raw: bytes, size: int) -> Header:

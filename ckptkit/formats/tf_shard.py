@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import BinaryIO
 
-from ckptkit_tfdata.crc32c import extend, mask
+from ckptkit.formats.crc32c import extend, mask
 
 DT_STRING = 7
 DT_VARIANT = 21
