@@ -1,11 +1,12 @@
 """The file rng.json: written and read as strict JSON, judged as a whole, and foreign JSON recognised."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ckptkit.errors import DamagedError, NewerFormatError
+from ckptkit.errors import DamagedError, NewerFormatError, UsageError
 from ckptkit.formats import strict_json
 from ckptkit.formats.generator_states import as_integer, is_leaf, label, shown
 from ckptkit_numpy.trees import leaves, tree_faults
@@ -13,6 +14,8 @@ from ckptkit_numpy.trees import leaves, tree_faults
 FILE_NAME = "rng.json"
 FORMAT = "ckptkit.numpy-rng"
 FORMAT_VERSION = 2
+DIGEST = "state_digest"
+"""Field of a lone state file (``state_file``) that holds the digest of the others."""
 MAX_BYTES = 64 << 20
 _HEADER = ("format", "format_version", "kind")
 _SAFE_INTEGER = 2**53 - 1
@@ -120,6 +123,8 @@ def faults(document: Any) -> Iterator[str]:
     """Yield what is wrong with a document, one line per field, without NumPy."""
     tree = tree_of(document)
     if not is_own(document):
+        if isinstance(document, Mapping) and DIGEST in document and document[DIGEST] != digest_of(document):
+            yield f"{DIGEST}: the content is not what was written"
         if tree is None:
             yield "holds no state of a generator"
         else:
@@ -136,6 +141,15 @@ def faults(document: Any) -> Iterator[str]:
     elif not leaves(tree):
         yield "generators: holds no generator"
     yield from tree_faults(tree)
+
+
+def digest_of(state: Mapping[str, Any]) -> str | None:
+    """Return the digest of a lone state file over all fields but the digest; None where it is not one of ours."""
+    content = {name: value for name, value in state.items() if name != DIGEST}
+    try:
+        return f"sha256:{hashlib.sha256(strict_json.dumps(content)).hexdigest()}"
+    except UsageError:  # a key that we would not have written
+        return None
 
 
 def _global_faults(tree: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Bad input of the GMM example: one clear error that names the field, and the loader is as it was."""
 
 import json
+import re
 import runpy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +79,40 @@ def test_every_truncation_is_refused(saved: Path) -> None:
             loader(fixed_data=True, state_path=saved, resume=True)
 
 
+def rewrite(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a state file, and take away the digest that would tell so."""
+    state = json.loads(path.read_bytes())
+    del state["state_digest"]
+    change(state)
+    path.write_text(json.dumps(state))
+
+
+def test_a_state_file_with_one_digit_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    one = loader(state_path=path)
+    next(one)
+    one.save_state()
+    text = path.read_text()
+    places = [match.start() for match in re.finditer(r"\d", text)]
+    assert len(places) > 200
+    for place in places:
+        path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+        with pytest.raises(DamagedError, match=r"^state\.json: "):
+            loader(state_path=path, resume=True)
+
+
+def test_a_state_file_without_a_digest_is_read_with_a_warning(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rewrite(saved, lambda state: None)
+    assert loader(fixed_data=True, state_path=saved, resume=True).current_batch == 0
+    assert f"{saved}: has no state_digest" in caplog.text
+
+
 def _stream(state: Any) -> Any:
     return state["param_generator_state"]["random_state"]["bit_generator_state"]
 
 
 HOSTILE = {
-    "no parts": (lambda s: s.clear(), "is not the state of a loader"),
+    "no parts": (lambda s: s.clear(), "holds no state of a generator"),
     "no stream": (lambda s: s["param_generator_state"]["random_state"].clear(), "holds no bit_generator_state"),
     "text for a state": (lambda s: _stream(s).update(state="x"), r"bit_generator_state\.state"),
     "even increment": (lambda s: _stream(s)["state"].update(inc=2), r"state\.inc: 2 is even"),
@@ -106,9 +136,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_state_is_refused_by_name_and_changes_nothing(saved: Path, name: str) -> None:
     change, reason = HOSTILE[name]
-    state = json.loads(saved.read_bytes())
-    change(state)
-    saved.write_text(json.dumps(state))
+    rewrite(saved, change)
     with pytest.raises(DamagedError, match=reason.replace("|", r"\|")):
         loader(fixed_data=True, state_path=saved, resume=True)
 
@@ -132,20 +160,17 @@ def test_a_state_of_another_generator_type_is_refused(saved: Path) -> None:
     import numpy as np
 
     other = np.random.Generator(np.random.SFC64(1)).bit_generator.state
-    state = json.loads(saved.read_bytes())
     other["state"] = {"state": [int(word) for word in other["state"]["state"]]}
-    state["param_generator_state"]["random_state"]["bit_generator_state"] = other
-    saved.write_text(json.dumps(state))
+    rewrite(saved, lambda s: s["param_generator_state"]["random_state"].update(bit_generator_state=other))
     with pytest.raises(StateMismatchError, match=r"bit_generator: the state is of 'SFC64', this generator is a PCG64"):
         loader(fixed_data=True, state_path=saved, resume=True)
 
 
 def test_a_state_of_another_loader_is_refused_field_by_field(saved: Path) -> None:
-    state = json.loads(saved.read_bytes())
-    state["loader_state"] |= {"loader": "ImageLoader", "loader_id": "validation"}
-    saved.write_text(json.dumps(state))
+    rewrite(saved, lambda s: s["loader_state"].update(loader="ImageLoader", loader_id="validation"))
+    given = {"config_dict": {"points": 8, "dim": 3}, "batch_size": 8, "loader_id": "main"}
     with pytest.raises(StateMismatchError) as caught:
-        loader(config_dict={"points": 8, "dim": 3}, batch_size=8, fixed_data=True, state_path=saved, resume=True)
+        loader(**given, fixed_data=True, state_path=saved, resume=True)
     assert str(caught.value) == (
         f"{saved}: the state is of another loader: batch_size: 4 there, 8 here; config.dim: 2 there, 3 here; "
         "loader: ImageLoader there, GMMDataLoader here; loader_id: validation there, main here"
@@ -185,9 +210,7 @@ def test_two_different_states_of_one_parameter_generator_are_refused(saved: Path
 
 
 def test_a_state_without_counters_is_not_guessed_at(saved: Path) -> None:
-    state = json.loads(saved.read_bytes())
-    del state["loader_state"]
-    saved.write_text(json.dumps(state))
+    rewrite(saved, lambda state: state.pop("loader_state"))
     with pytest.raises(StateMismatchError, match="has no counters"):
         loader(fixed_data=True, state_path=saved, resume=True)
 

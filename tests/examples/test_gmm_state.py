@@ -11,6 +11,7 @@ import gmm_example
 import numpy as np
 import pytest
 import torch
+from ckptkit_numpy.state_file import unpack_array
 from gmm_v2.config import ExperimentConfig, MixtureConfig
 from gmm_v2.data.core import DataGenerator, ParameterGenerator
 from gmm_v2.data.loaders import (
@@ -20,7 +21,6 @@ from gmm_v2.data.loaders import (
     load_generator_state,
     save_generator_state,
 )
-from gmm_v2.data.state import unpack_array
 from gmm_v2.data.utils.random_utils import RandomState
 from gmm_v2.experiment.experiment_manager import ExperimentManager
 
@@ -74,6 +74,18 @@ def test_a_resumed_loader_gives_the_fourth_batch_and_ignores_its_seed(tmp_path: 
     resumed = loader(state_path=str(path), seed=99, resume=True, fixed_data=fixed)
     assert (resumed.current_epoch, resumed.current_batch, resumed.seed) == (0, 3, 42)
     assert same(next(iter(resumed)), next(iter(first)))
+    assert all(same(a, b) for _ in range(2) for a, b in zip(resumed, first, strict=True))
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_what_a_resumed_loader_is_not_told_comes_from_the_state(tmp_path: Path, fixed: bool) -> None:
+    path = tmp_path / "loader_state.json"
+    first = loader(state_path=path, fixed_data=fixed, loader_id="validation")
+    next(first)
+    first.save_state()
+    resumed = GMMDataLoader(config_dict=CONFIG, state_path=path, resume=True)  # as the document writes it
+    assert (resumed.batch_size, resumed.num_samples) == (4, 16)
+    assert (resumed.fixed_data, resumed.loader_id) == (fixed, "validation")
     assert all(same(a, b) for _ in range(2) for a, b in zip(resumed, first, strict=True))
 
 

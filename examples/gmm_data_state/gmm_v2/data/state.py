@@ -1,20 +1,12 @@
-"""What the state of a loader is made of beside generators: its counters and settings, and arrays with their dtype."""
+"""What the state of a loader says beside generators and arrays: its counters and settings."""
 
-import base64
-import binascii
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from ckptkit.errors import DamagedError
 from gmm_v2.config import differences, fields_of
-
-_DTYPES = {np.dtype(name).str for name in ("?", "i1", "u1")} | {
-    order + name for order in "<>" for name in ("i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
-}
 
 
 class StateMismatchError(ValueError):
@@ -68,43 +60,10 @@ class LoaderState(BaseModel):
             raise StateMismatchError(f"the state is of another loader: {'; '.join(found)}")
 
 
-def pack_array(array: Any) -> dict[str, Any]:
-    """Return an array as JSON values: dtype and shape in words, the bytes as base64.
-
-    A nested list would forget both: float32 comes back as float64, and a shape of (0, 3) as (0,).
-
-    Raises:
-        TypeError: its dtype is not a plain number.
-    """
-    if array.dtype.str not in _DTYPES:
-        raise TypeError(f"an array of dtype {array.dtype} cannot be written to a state file")
-    return {
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-        "base64": base64.b64encode(array.tobytes()).decode("ascii"),
-    }
-
-
-def unpack_array(value: Any, where: str) -> Any:
-    """Return the array that ``pack_array`` wrote; an array is returned as it is.
-
-    Raises:
-        DamagedError: it is something else, or has more or fewer bytes than its shape; the message names the place.
-    """
-    if isinstance(value, np.ndarray):
-        return value
-    if not isinstance(value, Mapping) or set(value) != {"dtype", "shape", "base64"}:
-        raise DamagedError(f"{where}: is not an array with its dtype and shape")
-    dtype, shape, text = value["dtype"], value["shape"], value["base64"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise DamagedError(f"{where}.dtype: {str(dtype)[:40]!r} is not the dtype of plain numbers")
-    if not isinstance(shape, list) or len(shape) > 16 or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
-        raise DamagedError(f"{where}.shape: {str(shape)[:60]} is not a shape")
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise DamagedError(f"{where}.base64: is not base64 text") from error
-    expected = math.prod(shape) * np.dtype(dtype).itemsize
-    if len(data) != expected:
-        raise DamagedError(f"{where}: has {len(data)} bytes, its dtype and shape need {expected}")
-    return np.frombuffer(data, dtype).reshape(shape).copy()
+def settings_in(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a state that a loader may leave to it; empty where it has none."""
+    if "loader_state" not in state:
+        return {}
+    return LoaderState.parse(state["loader_state"]).model_dump(
+        include={"loader_id", "fixed_data", "batch_size", "num_samples"}
+    )

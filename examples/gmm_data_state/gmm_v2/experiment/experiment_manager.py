@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ckptkit_numpy.state_file import replace_whole
+
 from ckptkit.errors import DamagedError, UsageError
 from ckptkit.store import Files, Ref
 from gmm_v2.config import ExperimentConfig
 from gmm_v2.data.loaders import GMMDataLoader
-from gmm_v2.data.loaders.factory import write_whole
 from gmm_v2.experiment.checkpoints import get_latest_checkpoint, ref_of, run_of, store_of
 from gmm_v2.training.trainer import Trainer
 
@@ -105,7 +106,7 @@ class ExperimentManager:
             copy = latest_checkpoint / name / path.name
             if not copy.exists():
                 raise FileNotFoundError(f"Data state file not found: {copy}")
-            write_whole(path, copy.read_bytes())
+            replace_whole(path, copy.read_bytes())
         self._make_loaders(resume=True)
         self._require_same_streams(latest_checkpoint)
         self._saved_at = self.trainer.step

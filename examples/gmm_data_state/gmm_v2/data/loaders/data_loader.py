@@ -8,7 +8,9 @@ from ckptkit.errors import DamagedError
 from gmm_v2.config import MixtureConfig
 from gmm_v2.data.core.data_generator import Batch
 from gmm_v2.data.loaders import factory
-from gmm_v2.data.state import LoaderState, StateMismatchError
+from gmm_v2.data.state import LoaderState, StateMismatchError, settings_in
+
+_DEFAULTS = {"batch_size": 16, "num_samples": 1000, "fixed_data": False, "loader_id": "main"}
 
 
 class GMMDataLoader:
@@ -17,17 +19,20 @@ class GMMDataLoader:
     It is its own iterator, and ``iter`` never starts again: whether batches are taken by ``for`` or by
     ``next(iter(loader))``, and whether the process is another one in between, the same calls give the same batches.
 
+    With ``resume=True`` what is left out of ``batch_size``, ``num_samples``, ``fixed_data`` and ``loader_id`` is as the
+    state says; what is given must be equal to it.
+
     Args:
         config_dict: of the mixtures; a ``MixtureConfig`` or its fields.
-        batch_size: samples in a batch; the last one of an epoch has what is left.
-        num_samples: samples in an epoch.
+        batch_size: samples in a batch, 16 when left out; the last one of an epoch has what is left.
+        num_samples: samples in an epoch, 1000 when left out.
         seed: where data starts; None starts anywhere. Ignored with ``resume=True``.
         state_path: where ``save_state`` writes, and ``resume=True`` reads.
         resume: False (default): start from the seed; a file at ``state_path`` is not read. True: go on from it, with
             its counters.
         fixed_data: generate all batches of an epoch upfront and use them again in each epoch; otherwise each batch is
-            new.
-        loader_id: name of this loader; a state is only taken from a loader of the same name.
+            new, as it is when this is left out.
+        loader_id: name of this loader, ``main`` when left out; a state is only taken from a loader of the same name.
 
     Attributes:
         current_epoch: epochs that are over.
@@ -43,33 +48,36 @@ class GMMDataLoader:
     def __init__(
         self,
         config_dict: Mapping[str, Any] | MixtureConfig,
-        batch_size: int = 16,
-        num_samples: int = 1000,
+        batch_size: int | None = None,
+        num_samples: int | None = None,
         seed: int | None = None,
         state_path: str | Path | None = None,
         resume: bool = False,
         *,
-        fixed_data: bool = False,
-        loader_id: str = "main",
+        fixed_data: bool | None = None,
+        loader_id: str | None = None,
     ) -> None:
         if resume and state_path is None:
             raise ValueError("state_path must be provided when resume=True")
-        if batch_size < 1 or num_samples < 1:
-            raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
+        state = factory.load_generator_state(state_path) if resume and state_path is not None else {}
+        given = {
+            "batch_size": batch_size, "num_samples": num_samples, "fixed_data": fixed_data, "loader_id": loader_id
+        }  # fmt: skip
+        chosen = _DEFAULTS | settings_in(state) | {name: value for name, value in given.items() if value is not None}
+        self.batch_size, self.num_samples = chosen["batch_size"], chosen["num_samples"]
+        self.fixed_data, self.loader_id = chosen["fixed_data"], chosen["loader_id"]
+        if self.batch_size < 1 or self.num_samples < 1:
+            raise ValueError(f"batch_size {self.batch_size} and num_samples {self.num_samples} must be at least 1")
         self.config = MixtureConfig.model_validate(config_dict)
-        self.batch_size = batch_size
-        self.num_samples = num_samples
         self.seed = seed
         self.state_path = state_path
-        self.fixed_data = fixed_data
-        self.loader_id = loader_id
         self.current_epoch = 0
         self.current_batch = 0
         self.param_generator, self.data_generator = factory.create_generators(self.config, None if resume else seed)
-        if resume and state_path is not None:
-            self._resume(state_path)
-        elif fixed_data:
-            self.data_generator.cache(num_samples, batch_size)
+        if state_path is not None and resume:
+            self._resume(state, state_path)
+        elif self.fixed_data:
+            self.data_generator.cache(self.num_samples, self.batch_size)
 
     def __len__(self) -> int:
         """Return the batches in an epoch."""
@@ -142,8 +150,7 @@ class GMMDataLoader:
         if shape and shape[0] != self.num_samples:
             raise StateMismatchError(f"cached_data: {shape[0]} samples there, num_samples is {self.num_samples} here")
 
-    def _resume(self, path: str | Path) -> None:
-        state = factory.load_generator_state(path)
+    def _resume(self, state: Mapping[str, Any], path: str | Path) -> None:
         if "loader_state" not in state:
             raise StateMismatchError(
                 f"{path}: has no counters of batches and epochs, so it does not say where to go on; "

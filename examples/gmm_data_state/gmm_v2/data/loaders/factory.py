@@ -1,32 +1,19 @@
 """Build generators from a seed, and write and read the state file that they go on from."""
 
-import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ckptkit_numpy import NumpyRngBackend
+from ckptkit_numpy.state_file import NumpyEncoder, read_state, write_state
 
-from ckptkit.backend import CheckContext
-from ckptkit.errors import DamagedError, UsageError
-from ckptkit.formats import strict_json
+from ckptkit.errors import DamagedError
 from gmm_v2.config import MixtureConfig
 from gmm_v2.data.core import DataGenerator, ParameterGenerator
-from gmm_v2.data.state import LoaderState, pack_array, unpack_array
+from gmm_v2.data.state import LoaderState
+
+__all__ = ["NumpyEncoder", "create_generators", "load_generator_state", "save_generator_state"]
 
 _PARTS = ("param_generator_state", "data_generator_state")
-
-
-class NumpyEncoder(json.JSONEncoder):
-    """Writes NumPy values: arrays with their dtype and shape (see ``pack_array``), scalars as plain numbers."""
-
-    def default(self, o: Any) -> Any:
-        """Return what to write instead of a NumPy value."""
-        if isinstance(o, np.ndarray):
-            return pack_array(o)
-        return o.item() if isinstance(o, (np.integer, np.floating, np.bool_)) else super().default(o)
 
 
 def create_generators(config: MixtureConfig, seed: int | None = None) -> tuple[ParameterGenerator, DataGenerator]:
@@ -42,7 +29,7 @@ def save_generator_state(
     file_path: str | Path,
     loader_state: LoaderState | None = None,
 ) -> dict[str, Any]:
-    """Write the state of both generators to a JSON file, which is replaced as a whole or not at all.
+    """Write the state of both generators to a JSON file, with a digest; it is replaced as a whole or not at all.
 
     Args:
         param_generator: where mixtures come from.
@@ -63,58 +50,36 @@ def save_generator_state(
     state: dict[str, Any] = {"param_generator_state": param_generator.get_state(), "data_generator_state": data_state}
     if loader_state is not None:
         state["loader_state"] = loader_state.model_dump()
-    data = json.dumps(state, cls=NumpyEncoder, allow_nan=False).encode()
-    if len(data) > strict_json.MAX_BYTES:
-        message = f"{file_path}: the state has {len(data)} bytes, a state file at most {strict_json.MAX_BYTES}"
-        raise UsageError(message, hint="keep fewer samples, or use dynamic data")
-    write_whole(Path(file_path), data)
+    write_state(file_path, state)
     return state
 
 
 def load_generator_state(file_path: str | Path) -> dict[str, Any]:
     """Read a state file; every field of the generators is judged before NumPy sees it.
 
+    A file without a digest, which an older program wrote, is read with a warning.
+
     Returns:
         The state, with arrays as arrays.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedError: it is truncated, is not a state file, or a field is not what it must be; names file and field.
+        DamagedError: it is truncated or changed, is not a state file, or a field is not what it must be; names file
+            and field.
     """
     path = Path(file_path)
     if not path.is_file():
         raise FileNotFoundError(f"Data state file not found: {file_path}")
-    state = strict_json.load(path)
-    if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in _PARTS):
+    state = read_state(path)
+    if not all(isinstance(state.get(part), dict) for part in _PARTS):
         raise DamagedError(f"{path.name}: is not the state of a loader (it needs {' and '.join(_PARTS)})")
     for part in _PARTS:
         stream = state[part].get("random_state")
         if not isinstance(stream, dict) or "bit_generator_state" not in stream:
             raise DamagedError(f"{path.name}: {part}.random_state: holds no bit_generator_state")
-    for problem in NumpyRngBackend().check(path.parent, context=CheckContext([path.name])):
-        raise DamagedError(f"{path.name}: {problem.message}")
-    cached = state["data_generator_state"].get("cached_data")
     try:
-        if isinstance(cached, dict):
-            for name in set(cached) - {"batch_size"}:
-                cached[name] = unpack_array(cached[name], f"cached_data.{name}")
         if "loader_state" in state:
             LoaderState.parse(state["loader_state"])
     except DamagedError as error:
         raise DamagedError(f"{path.name}: {error.message}") from error
     return state
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file by new content: whoever reads it, and whenever the power fails, it is the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

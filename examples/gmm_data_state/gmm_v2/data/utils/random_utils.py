@@ -1,20 +1,14 @@
 """RandomState: a NumPy generator whose state can be saved and restored precisely."""
 
 import copy
-import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ckptkit_numpy import NumpyRngBackend
+from ckptkit_numpy.state_file import generator_from
 
-from ckptkit.backend import LoadContext
 from ckptkit.errors import DamagedError
 from gmm_v2.data.state import StateMismatchError
-
-_FILE = "state.json"
 
 
 class RandomState:
@@ -60,7 +54,7 @@ class RandomState:
         ours = type(self.rng.bit_generator).__name__
         if isinstance(name, str) and name != ours:
             raise StateMismatchError(f"bit_generator: the state is of {name[:40]!r}, this generator is a {ours}")
-        return _judged_and_built(saved)
+        return generator_from(saved)
 
     def go_on(self, generator: Any, state: Mapping[str, Any]) -> None:
         """Take on what ``generator_in`` returned for a state, and the seed that the state says it began with."""
@@ -72,7 +66,7 @@ class RandomState:
 
     def reset(self) -> None:
         """Start again where the seed began."""
-        self.rng = _judged_and_built(self._initial_state)
+        self.rng = generator_from(self._initial_state)
 
     @staticmethod
     def _copy_bit_generator_state(bits: Any) -> dict[str, Any]:
@@ -87,18 +81,3 @@ class RandomState:
                 "n_children_spawned": sequence.n_children_spawned,
             },
         }
-
-
-def _judged_and_built(state: Any) -> Any:
-    # NumPy takes what it is given: a damaged state makes it crash, hang or read foreign memory. The backend judges
-    # every field in plain Python first. It reads files, so the state is shown to it as one.
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            (Path(folder) / _FILE).write_text(json.dumps({"bit_generator_state": state}), encoding="utf-8")
-        except (TypeError, ValueError) as error:
-            raise DamagedError(f"bit_generator_state: {error}") from error
-        try:
-            loaded = NumpyRngBackend().load(Path(folder), target=None, context=LoadContext([_FILE]))
-        except DamagedError as error:
-            raise DamagedError(error.message.removeprefix(f"{_FILE}: ")) from error
-    return loaded["bit_generator_state"]
