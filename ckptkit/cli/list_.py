@@ -25,13 +25,18 @@ def list_checkpoints(
     format_: FormatOption = None,
     store: StoreOption = None,
 ) -> int:
-    """List checkpoints, by run and step. Listed does not mean whole: `verify` tells. Exit 4: no such run."""
+    """List checkpoints, by run and step. Listed does not mean whole: `verify` tells. Exit 4: no such run.
+
+    Exit 1: the pins and tags of a run are damaged. All is listed, and they are told.
+    """
     # Right from its room: the whole store would take longer to import than the listing takes.
     from ckptkit.storage import open_storage
     from ckptkit.store.listing import listing
 
     asked = session(context)
-    found = [one for one in listing(open_storage(asked.url(store)), run) if tag is None or tag in one.tags]
+    everything = list(listing(open_storage(asked.url(store)), run))
+    damaged = dict.fromkeys(one.marks_problem for one in everything if one.marks_problem is not None)
+    found = [one for one in everything if tag is None or tag in one.tags]
     if sort == "created":
         found.sort(key=lambda one: one.summary.created_at if one.summary else "")
     elif sort == "size":
@@ -42,6 +47,10 @@ def list_checkpoints(
         output.talk(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=asked.quiet)
     format_chosen = output.chosen(format_)
     output.rows(format_chosen, "checkpoints", COLUMNS, _records(found, exact=format_chosen != "table"))
+    for problem in damaged:
+        output.talk(f"pins and tags are not known: {output.safe(problem)}")
+    if damaged:
+        return 1
     return 4 if run is not None and not found and tag is None else 0
 
 
@@ -51,13 +60,14 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
     for one in found:
         summary = one.summary
         marks = (["pinned"] if one.pinned else []) + list(one.tags)
+        marks = marks if one.marks_problem is None else ["unknown"]
         fields: dict[str, Any] = {
             "ref": one.at.ref,
             "run": one.at.run,
             "step": one.at.step,
             "state": _state(one),
             "problem": one.problem,
-            "pinned": one.pinned,
+            "pinned": one.pinned if one.marks_problem is None else None,
             "tags": list(one.tags),
             "path": str(one.at.manifest if one.at.sidecar else one.at.folder),
         }

@@ -72,7 +72,12 @@ def prune(
     with bytes_progress("verify", None, quiet=asked.quiet) as advance:
         verifier = Verifier(level, on_bytes=advance)
         planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
-    extra = {"plan": planned.plan.digest, "applied": apply, "notes": list(planned.plan.notes)}
+    extra = {
+        "plan": planned.plan.digest,
+        "applied": apply,
+        "notes": list(planned.plan.notes),
+        "stopped": dict(planned.stopped),
+    }
     chosen = output.chosen(format_)
     output.rows(chosen, "checkpoints", COLUMNS, _records(planned, exact=chosen != "table"), extra)
     return _finish(asked, opened, planned, apply=apply, reviewed=plan)
@@ -117,6 +122,8 @@ def _finish(
     plan, quiet = planned.plan, asked.quiet
     for note in plan.notes:
         output.talk(output.safe(note), quiet=quiet)
+    for run, why in planned.stopped.items():
+        output.talk(f"{output.safe(run)}: not pruned, as its pins and tags are not known: {output.safe(why)}")
     for run in plan.refused:
         output.talk(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
     garbage = f", and {len(planned.garbage)} old leftovers" if planned.garbage else ""
@@ -127,7 +134,7 @@ def _finish(
             f"(or --apply --plan {plan.digest})",
             quiet=quiet,
         )
-        return 0
+        return 3 if planned.stopped else 0
     done = store.prune(planned, expected=reviewed)
     for failure in done.failures:
         output.talk(f"not removed: {output.safe(failure)}")
@@ -136,4 +143,4 @@ def _finish(
         "leftovers; `ckptkit undelete` takes back what is in the trash",
         quiet=quiet,
     )
-    return 3 if done.failures or plan.refused else 0
+    return 3 if done.failures or plan.refused or planned.stopped else 0

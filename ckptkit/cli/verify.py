@@ -69,10 +69,11 @@ def verify(
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
-    from ckptkit.verification import LEVELS, Report, Verifier
+    from ckptkit.verification import LEVELS, Report, Verifier, marks
 
     asked = session(context)
-    places = _places(asked.open(store), refs or (), latest=latest, sample=sample)
+    opened = asked.open(store)
+    places = _places(opened, refs or (), latest=latest, sample=sample)
     factories = _factories(factory or ())
     levels = [asked.level(at.run, level) for at in places]
     if steps is not None and any(one != "resume" for one in levels):
@@ -80,10 +81,11 @@ def verify(
     with bytes_progress("verify", None, quiet=asked.quiet) as advance:
         verifiers = {one: Verifier(one, on_bytes=advance, factories=factories) for one in set(levels)}
         reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
-        report = Report(min(levels, key=LEVELS.index, default=level or "format"), reports)
+        lowest = min(levels, key=LEVELS.index, default=level or "format")
+        report = Report(lowest, reports, marks.damaged(at for at in places if _is_whole(at.run, refs)))
     if steps is not None:
         command = context.meta.get(COMMAND)
-        report = _rehearsed(asked.open(store), report, steps, command, seconds, quiet=asked.quiet)
+        report = _rehearsed(opened, report, steps, command, seconds, quiet=asked.quiet)
     renderers = {
         "junit": junit_report.render,
         "sarif": sarif_report.render,
@@ -101,6 +103,11 @@ def verify(
         sarif.write_text(sarif_report.render(report), encoding="utf-8")
     _talk(report, quiet=asked.quiet)
     return report.exit_code
+
+
+def _is_whole(run: str, refs: Sequence[str] | None) -> bool:
+    """Return whether the run as such was asked for, with its pins and tags, not just a checkpoint of it."""
+    return not refs or run in refs
 
 
 def _rehearsed(

@@ -1,4 +1,4 @@
-"""Pins and tags of a run: what may change after a checkpoint is written lives here, replaced atomically."""
+"""Pins and tags of a run: what may change after a checkpoint is written lives here, sealed and replaced atomically."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.digest import open_regular
+from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, digest_bytes, open_regular
 from ckptkit.errors import DamagedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.storage.durable import replace_file, storage_errors
 from ckptkit.storage.locks import marking
 
-_NAME = "refs.json"
-_VERSION = "1.0"
+NAME = "refs.json"
+_VERSION = "1.1"
+_UNSEALED = "1.0"
+_FIELDS = {"schema_version", "pins", "tags"}
 _MAX_BYTES = 16 << 20
-_HINT = "correct the file, or remove it to forget pins and tags"
+_HINT = "put it back from a copy, or remove it to forget the run's pins and tags; until then nothing is pruned there"
 
 
 @dataclass(slots=True)
@@ -27,37 +29,67 @@ class Refs:
 
 
 def read(state_folder: Path) -> Refs:
-    """Return the run's pins and tags; raises DamagedError if the file is not what it should be.
+    """Return the run's pins and tags.
 
-    A damaged file stops a prune instead of forgetting what was pinned.
+    Raises:
+        DamagedError: the file is not what was written; nothing may be removed then, as nobody knows what was pinned.
+        StoreError: it cannot be read.
     """
-    path = state_folder / _NAME
+    path = state_folder / NAME
     try:
         descriptor = open_regular(path)
     except FileNotFoundError:
         return Refs()
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
-    with open(descriptor, "rb") as stream:
+    with storage_errors(str(path)), open(descriptor, "rb") as stream:
         data = stream.read(_MAX_BYTES + 1)
     try:
-        return _parsed(strict_json.loads(data, max_bytes=_MAX_BYTES), path)
-    except strict_json.StrictJsonError as error:
-        raise DamagedError(f"{path}: {error}", hint=_HINT) from error
-
-
-def _parsed(value: Any, path: Path) -> Refs:
-    try:
-        if value["schema_version"] != _VERSION:
-            raise ValueError
-        pins = {int(step) for step in value["pins"]}
-        tags = {int(step): {str(tag) for tag in names} for step, names in value["tags"].items()}
+        value = strict_json.loads(data, max_bytes=_MAX_BYTES)
+        _check_seal(value)
+        return _parsed(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError(
-            f"{path}: does not hold pins and tags of version {_VERSION}",
-            hint=_HINT,
-        ) from error
-    return Refs(pins, tags)
+        reason = error if isinstance(error, DamagedError) else f"does not hold pins and tags of version {_VERSION}"
+        raise DamagedError(f"{path}: {reason}", hint=_HINT) from error
+
+
+def _check_seal(value: Any) -> None:
+    """Raise DamagedError unless the value matches its own digest; files of version 1.0 have none."""
+    version, fields = value["schema_version"], value.keys()
+    if version not in (_VERSION, _UNSEALED) or fields - {"digest"} != _FIELDS:
+        raise ValueError
+    if "digest" not in fields and version == _UNSEALED:
+        return
+    content = strict_json.dumps({name: value[name] for name in _FIELDS})
+    if digest_bytes(content, algorithm_of(value["digest"])) != value["digest"]:
+        raise DamagedError("does not match its own digest: it was changed or damaged after it was written")
+
+
+def _parsed(value: Any) -> Refs:
+    pins = {_step(step) for step in value["pins"]}
+    return Refs(pins, {int(step): {_word(tag) for tag in names} for step, names in value["tags"].items()})
+
+
+def _step(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _sealed(refs: Refs) -> bytes:
+    value: dict[str, Any] = {
+        "schema_version": _VERSION,
+        "pins": sorted(refs.pins),
+        "tags": {str(step): sorted(tags) for step, tags in sorted(refs.tags.items()) if tags},
+    }
+    value["digest"] = digest_bytes(strict_json.dumps(value), DEFAULT_ALGORITHM)
+    return strict_json.dumps(value, indent=1) + b"\n"
 
 
 @contextmanager
@@ -66,10 +98,5 @@ def changed(state_folder: Path) -> Iterator[Refs]:
     with marking(state_folder):
         refs = read(state_folder)
         yield refs
-        value = {
-            "schema_version": _VERSION,
-            "pins": sorted(refs.pins),
-            "tags": {str(step): sorted(tags) for step, tags in sorted(refs.tags.items()) if tags},
-        }
         with storage_errors("refs"):
-            replace_file(state_folder / _NAME, strict_json.dumps(value, indent=1) + b"\n")
+            replace_file(state_folder / NAME, _sealed(refs))

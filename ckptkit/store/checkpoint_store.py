@@ -20,6 +20,7 @@ from ckptkit.store.restoring import Restored
 from ckptkit.store.saving import Details
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Level, Report, Verifier
+from ckptkit.verification.marks import damaged
 from ckptkit.verification.presence import read_manifest
 
 
@@ -369,9 +370,14 @@ class CheckpointStore:
         return found[-1:] if parsed.word == "latest" else found
 
     def verify(self, ref: str | None = None, *, level: Level = "format", verifier: Verifier | None = None) -> Report:
-        """Verify what a reference covers, or the whole store; damage is in the report, never raised."""
+        """Verify what a reference covers, or the whole store; damage is in the report, never raised.
+
+        With a whole run its pins and tags are verified too.
+        """
         verifier = verifier or Verifier(level)
-        return Report(verifier.level, [verifier.verify(at) for at in self.locate(ref)])
+        places = self.locate(ref)
+        whole = ref is None or Ref.parse(ref).whole
+        return Report(verifier.level, [verifier.verify(at) for at in places], damaged(places) if whole else ())
 
     def plan_prune(
         self,

@@ -13,7 +13,8 @@ from ckptkit.storage import shown as evidence
 class Listed:
     """One line of the listing: a readable checkpoint has a summary, any other the reason why not.
 
-    ``shown`` is what was shown of it so far, or None: nothing.
+    ``shown`` is what was shown of it so far, or None: nothing. ``marks_problem`` says why the pins and tags of its run
+    are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing.
     """
 
     at: Location
@@ -22,21 +23,30 @@ class Listed:
     pinned: bool
     tags: tuple[str, ...]
     shown: evidence.Shown | None = None
+    marks_problem: str | None = None
 
 
 def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
     """Yield the checkpoints of a run, or of the whole store, by run and step."""
-    known: dict[str, refs.Refs] = {}
+    known: dict[str, tuple[refs.Refs, str | None]] = {}
     for at in storage.scan(run):
         if at.run not in known:
-            known[at.run] = refs.read(at.state_folder)
-        marks = known[at.run]
+            known[at.run] = _marks(at)
+        marks, damaged = known[at.run]
         pinned, tags = at.step in marks.pins, tuple(sorted(marks.tags.get(at.step or 0, ())))
         try:
             summary = summarise(storage.read_manifest(at))
         except CkptkitError as error:
-            yield Listed(at, None, error.message, pinned, tags)
+            yield Listed(at, None, error.message, pinned, tags, marks_problem=damaged)
         else:
             problem = None if summary.step == at.step else f"manifest says step {summary.step}"
             shown = evidence.most(evidence.read(at, summary.digest))
-            yield Listed(at, summary, problem, pinned, tags, shown)
+            yield Listed(at, summary, problem, pinned, tags, shown, damaged)
+
+
+def _marks(at: Location) -> tuple[refs.Refs, str | None]:
+    """Return the pins and tags of a run, or none and why: one damaged file must not hide what is in the store."""
+    try:
+        return refs.read(at.state_folder), None
+    except CkptkitError as error:
+        return refs.Refs(), error.message

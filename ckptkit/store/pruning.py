@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,11 +26,13 @@ class Pruning:
         plan: the decision.
         reports: verification of each checkpoint, in the order of ``plan.entries``.
         garbage: staging folders of dead saves, and trash entries, older than the grace time.
+        stopped: runs that are not pruned, as their pins and tags are damaged: why, by name.
     """
 
     plan: PrunePlan
     reports: Sequence[CheckpointReport]
     garbage: Sequence[Path]
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def survey(
 
     Raises:
         NotFound: there is nothing to prune.
+        DamagedError, StoreError: the pins and tags of all that is to be pruned cannot be read. (Where it is only some
+            runs, these are left whole and told in ``stopped``.)
         RefusedError, UsageError: see ``ckptkit.retention.plan``.
     """
     wanted = None if run is None else {run}
@@ -69,7 +73,7 @@ def survey(
     places = [at for at in storage.scan() if at.step is not None and is_run(at.run)]  # others can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
         raise NotFound(f"{run or storage.root}: there is no checkpoint to prune")
-    marks = {name: refs.read(storage.state_folder(name)) for name in {at.run for at in places}}
+    marks, stopped = _marks(storage, {at.run for at in places}, wanted)
     reports: dict[int, CheckpointReport] = {}
     candidates = []
     for at in places:
@@ -79,13 +83,31 @@ def survey(
         candidate = _candidate(at, report, marks[at.run])
         reports[id(candidate)] = report
         candidates.append(candidate)
-    chosen: RetentionPolicy | Mapping[str, RetentionPolicy] = policies
-    if run is not None:
-        chosen = {run: policies[run] if isinstance(policies, Mapping) else policies}
+    runs = {at.run for at in places if wanted is None or at.run in wanted} - set(stopped)
+    chosen = {name: policies[name] if isinstance(policies, Mapping) else policies for name in runs}
+    if isinstance(policies, Mapping) and run is None:
+        chosen |= {name: policies[name] for name in policies if name not in stopped}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
-    runs = {at.run for at in places if wanted is None or at.run in wanted}
     garbage = [path for name in sorted(runs) for path in _garbage(storage.state_folder(name), grace)]
-    return Pruning(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage)
+    return Pruning(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage, stopped)
+
+
+def _marks(
+    storage: LocalStorage, runs: Collection[str], wanted: Collection[str] | None
+) -> tuple[dict[str, refs.Refs], dict[str, str]]:
+    """Return the pins and tags of all runs, and why of those to be pruned some cannot be known."""
+    marks, stopped = {}, {}
+    failure: CkptkitError | None = None
+    for run in sorted(runs):
+        try:
+            marks[run] = refs.read(storage.state_folder(run))
+        except CkptkitError as error:
+            marks[run] = refs.Refs()
+            if wanted is None or run in wanted:
+                stopped[run], failure = error.message, error
+    if failure is not None and not set(runs if wanted is None else wanted) & set(runs) - set(stopped):
+        raise failure
+    return marks, stopped
 
 
 def _candidate(at: Location, report: CheckpointReport, marks: refs.Refs) -> Candidate:
@@ -142,10 +164,13 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
         for run in sorted(runs):
             state = storage.state_folder(run)
             held.enter_context(locks.alone(state))
-            pins[run] = refs.read(state).pins
+            try:
+                pins[run] = refs.read(state).pins
+            except CkptkitError as error:  # damaged since the survey
+                failures.append(error.message)
             trash.finish(state, {path.name for path in claims if path.parent == state.parent})
         for entry, report in zip(pruning.plan.entries, pruning.reports, strict=True):
-            if entry.action == "remove":
+            if entry.action == "remove" and report.at.run in pins:
                 try:
                     _require_as_planned(report, pins[report.at.run])
                     payload = _payload(report)

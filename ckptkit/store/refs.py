@@ -30,6 +30,11 @@ class Ref:
             hint="write RUN, RUN@STEP, RUN@latest or RUN@best, for example ppo/run1@5000",
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether it names a run, not one of its checkpoints."""
+        return self.step is None and self.word is None
+
     def __str__(self) -> str:
         selector = self.word if self.step is None else str(self.step)
         return self.run if selector is None else f"{self.run}@{selector}"

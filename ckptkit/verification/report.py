@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from ckptkit.backend import Proof
@@ -68,16 +69,33 @@ class CheckpointReport:
 
 
 @dataclass(frozen=True, slots=True)
+class MarksReport:
+    """What is wrong with the pins and tags of a run. Its checkpoints are as good as they were.
+
+    Attributes:
+        run: name of the run.
+        path: the file.
+        problem: what was found.
+    """
+
+    run: str
+    path: Path
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Results of many checkpoints."""
+    """Results of many checkpoints, and of the pins and tags of runs where these are damaged."""
 
     level: Level
     checkpoints: Sequence[CheckpointReport]
+    marks: Sequence[MarksReport] = ()
 
     @property
     def exit_code(self) -> int:
         """0 ok, 1 problems, 3 unproven, 4 nothing to check, 5 unsafe content, 7 just a missing or failing backend."""
         codes = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
+        codes += [m.problem for m in self.marks]
         if any(p.severity == "unsafe" for p in codes):
             return 5
         if codes:

@@ -263,7 +263,9 @@ def test_marks_that_are_broken_stop_what_would_forget_them(content: str, store: 
     (store / RUN / ".ckptkit" / "refs.json").write_text(content)
     refused(inside("prune", "--keep-last", "1", "--apply", store=store), 1, "refs.json")
     refused(inside("pin", f"{RUN}@1", store=store), 1, "refs.json")
-    assert CheckpointStore(store).verify().exit_code == 0
+    report = CheckpointStore(store).verify()
+    assert (report.exit_code, [m.problem.code for m in report.marks]) == (1, ["refs-damaged"])
+    assert all(checkpoint.good for checkpoint in report.checkpoints)
     assert inside("resume-cmd", RUN, store=store).returncode == 0
 
 

@@ -2,7 +2,7 @@
 
 from ckptkit.cli import output
 from ckptkit.cli.reports import lines
-from ckptkit.cli.reports.sarif import fingerprint, path_of
+from ckptkit.cli.reports.sarif import fingerprint, mark_of, path_of, relative
 from ckptkit.problem import Problem
 from ckptkit.verification import Report
 
@@ -13,6 +13,10 @@ def github(report: Report) -> str:
     """Return workflow commands: at most ten errors and ten warnings, then one line that counts them all."""
     shown = {"error": 0, "warning": 0, "notice": 1}  # the last line is one
     result = []
+    for m in report.marks[:_MOST]:
+        shown["error"] += 1
+        text = _data(f"{m.run}: {m.problem.message} [{m.problem.code}]")
+        result.append(f"::error file={_property(relative(m.path))},title=ckptkit::{text}")
     for c in report.checkpoints:
         for p in c.problems:
             kind = "warning" if p.severity == "warning" else "error"
@@ -65,5 +69,15 @@ def gitlab(report: Report) -> str:
         for c in report.checkpoints
         for item, code, text in lines.told(c)
         if code == "resume-unproven"  # a list of what is to be looked at: what is the same is not
+    ]
+    found += [
+        {
+            "description": output.safe(f"{m.run}: {m.problem.message}"),
+            "check_name": m.problem.code,
+            "fingerprint": mark_of(m.run, m.problem),
+            "severity": severity[m.problem.severity],
+            "location": {"path": relative(m.path), "lines": {"begin": 1}},
+        }
+        for m in report.marks
     ]
     return output.dump(found, indent=2) + "\n"

@@ -6,7 +6,8 @@ from typing import Any
 
 from ckptkit.backend import Proof
 from ckptkit.cli import output
-from ckptkit.verification import CheckpointReport, Report
+from ckptkit.problem import Problem
+from ckptkit.verification import CheckpointReport, MarksReport, Report
 
 COLUMNS = ("CHECKPOINT", "RESULT", "LEVEL", "FILES", "BYTES", "ITEM", "FILE", "CODE", "MESSAGE")
 
@@ -21,10 +22,15 @@ def result(report: CheckpointReport) -> str:
 def write(report: Report, format_: str) -> None:
     """Print the report: for programs a row per problem, for a person a row per checkpoint and the problems below it."""
     if format_ in ("json", "ndjson"):
-        extra = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
+        extra: dict[str, Any] = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
+        if format_ == "json":
+            extra["runs"] = [_run_fields(m) for m in report.marks]
         output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints), extra)
+        for m in report.marks if format_ == "ndjson" else ():
+            output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **_run_fields(m)}))
     elif format_ == "tsv" and report.checkpoints:
-        output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for c in report.checkpoints for row in _rows(c)))
+        rows = [row for c in report.checkpoints for row in _rows(c)] + [_run_row(m) for m in report.marks]
+        output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for row in rows))
     elif report.checkpoints:
         heads: Iterator[tuple[list[object], dict[str, Any]]] = (
             ([*_head(c)[:4], output.size(c.bytes_read)], {}) for c in report.checkpoints
@@ -33,6 +39,8 @@ def write(report: Report, format_: str) -> None:
         for c in report.checkpoints:
             for item, file, code, message in _notes(c):
                 output.line(f"  {c.at.ref}: {output.safe(file or item or 'manifest')}: {output.safe(message)} [{code}]")
+        for m in report.marks:
+            output.line(f"  {output.safe(m.run)}: {m.path.name}: {output.safe(m.problem.message)} [{m.problem.code}]")
 
 
 def _head(c: CheckpointReport) -> list[object]:
@@ -64,6 +72,15 @@ def _rows(c: CheckpointReport) -> Iterator[list[object]]:
         yield [*_head(c), *note]
 
 
+def _run_row(m: MarksReport) -> list[object]:
+    return [m.run, "damaged", "", "", "", "", m.path.name, m.problem.code, m.problem.message]
+
+
+def _run_fields(m: MarksReport) -> dict[str, Any]:
+    problem = _problem_fields(m.problem)
+    return {"run": m.run, "step": None, "path": str(m.path), "result": "damaged", "problems": [problem]}
+
+
 def coverage(report: Report) -> dict[str, int]:
     """Return how much was looked at: nothing checked is never ok."""
     return {
@@ -84,12 +101,13 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
         "level": c.level,
         "files": c.files_checked,
         "bytes": c.bytes_read,
-        "problems": [
-            {"code": p.code, "severity": p.severity, "item": p.item, "file": p.file, "message": p.message}
-            for p in c.problems
-        ],
+        "problems": [_problem_fields(p) for p in c.problems],
         "proofs": {name: asdict(proof) for name, proof in c.proofs.items()},
     }
+
+
+def _problem_fields(p: Problem) -> dict[str, Any]:
+    return {"code": p.code, "severity": p.severity, "item": p.item, "file": p.file, "message": p.message}
 
 
 def talk(report: Report) -> Iterator[str]:
@@ -103,6 +121,8 @@ def talk(report: Report) -> Iterator[str]:
         f"verified {output.count(covered['checkpoints'], 'checkpoint')} on level {report.level}: {verdict} "
         f"({output.count(covered['files'], 'file')}, {output.size(covered['bytes'])} read)"
     )
+    for m in report.marks:
+        yield f"{output.safe(m.run)}: its pins and tags are damaged, so nothing is pruned there: {output.safe(m.path)}"
     for run in sorted({c.at.run for c in bad}):
         good = [c.at.step for c in report.checkpoints if c.at.run == run and c.good]
         if good:

@@ -21,24 +21,35 @@ def render(report: Report) -> str:
     """Return the JSON document."""
     found = [(c, p) for c in report.checkpoints for p in c.problems]
     proofs = [(c, *one) for c in report.checkpoints for one in told(c)]
-    rules = [{"id": code} for code in sorted({p.code for _, p in found} | {code for _, _, code, _ in proofs})]
+    codes = {p.code for _, p in found} | {code for _, _, code, _ in proofs} | {m.problem.code for m in report.marks}
+    rules = [{"id": code} for code in sorted(codes)]
     driver = {"name": "ckptkit", "version": __version__, "rules": rules}
-    run = {"tool": {"driver": driver}, "results": [_result(c, p) for c, p in found] + [_proof(*one) for one in proofs]}
+    results = [_result(c, p) for c, p in found] + [_proof(*one) for one in proofs]
+    results += [_located(m.run, relative(m.path), m.problem) for m in report.marks]
+    run = {"tool": {"driver": driver}, "results": results}
     document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return output.dump(document, indent=2) + "\n"
 
 
 def path_of(c: CheckpointReport, p: Problem) -> str:
     """Return the file that a problem is about; the manifest when it is about no file."""
-    path = c.at.folder / p.file if p.file else c.at.manifest
-    # Code hosts attach a finding to a file of the repository only by its relative path.
+    return relative(c.at.folder / p.file if p.file else c.at.manifest)
+
+
+def relative(path: Path) -> str:
+    """Return a path as code hosts want it: they attach a finding to a file only by its path in the repository."""
     here = Path.cwd()
     return str(path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path)
 
 
 def fingerprint(c: CheckpointReport, p: Problem) -> str:
     """Return what stays equal while the same finding stays."""
-    return hashlib.sha256("\0".join((c.at.ref, p.item or "", p.file or "", p.code)).encode()).hexdigest()
+    return mark_of(c.at.ref, p)
+
+
+def mark_of(subject: str, p: Problem) -> str:
+    """Return the same for a finding about a checkpoint or a run, by its name."""
+    return hashlib.sha256("\0".join((subject, p.item or "", p.file or "", p.code)).encode()).hexdigest()
 
 
 def _proof(c: CheckpointReport, item: str, code: str, text: str) -> dict[str, Any]:
@@ -49,11 +60,15 @@ def _proof(c: CheckpointReport, item: str, code: str, text: str) -> dict[str, An
 
 
 def _result(c: CheckpointReport, p: Problem) -> dict[str, Any]:
-    location = {"physicalLocation": {"artifactLocation": {"uri": quote(path_of(c, p))}}}
+    return _located(c.at.ref, path_of(c, p), p)
+
+
+def _located(subject: str, path: str, p: Problem) -> dict[str, Any]:
+    location = {"physicalLocation": {"artifactLocation": {"uri": quote(path)}}}
     return {
         "ruleId": p.code,
         "level": _LEVELS[p.severity],
-        "message": {"text": output.safe(f"{c.at.ref}: {p.file or p.item or 'checkpoint'}: {p.message}")},
+        "message": {"text": output.safe(f"{subject}: {p.file or p.item or 'checkpoint'}: {p.message}")},
         "locations": [location],
-        "partialFingerprints": {"ckptkit/v1": fingerprint(c, p)},
+        "partialFingerprints": {"ckptkit/v1": mark_of(subject, p)},
     }
