@@ -1,6 +1,8 @@
 """Protocol-buffer wire format, read without a library: varints and the fields of one message, nothing trusted."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
 
 
 class WireError(ValueError):
@@ -62,3 +64,44 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         piece = data[at : at + size]
         at += size
         yield number, piece if kind == 2 else int.from_bytes(piece, "little")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where in a stream the value of a field lies; numbers have the size 0."""
+
+    number: int
+    offset: int
+    size: int
+
+
+def stream_fields(stream: BinaryIO, offset: int, size: int) -> Iterator[Field]:
+    """Yield the fields of a message in a file, without reading what is in them.
+
+    Raises:
+        WireError: the message is cut short or uses a wire type that does not exist.
+    """
+    at, end = offset, offset + size
+    while at < end:
+        key, at = _stream_varint(stream, at, end)
+        number, kind = key >> 3, key & 7
+        length = 0
+        if kind == 0:
+            _, at = _stream_varint(stream, at, end)
+        elif kind == 2:
+            length, at = _stream_varint(stream, at, end)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise WireError(f"unknown wire type {kind}")
+        if length > end - at:
+            raise WireError("a field runs over the end")
+        yield Field(number, at, length if kind == 2 else 0)
+        at += length
+
+
+def _stream_varint(stream: BinaryIO, at: int, end: int) -> tuple[int, int]:
+    stream.seek(at)
+    data = stream.read(min(10, end - at))
+    value, used = varint(data, 0)
+    return value, at + used

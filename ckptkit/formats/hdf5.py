@@ -1,0 +1,96 @@
+"""HDF5 files (Keras weights, robot data), checked without the library: was the file closed, and is all of it there?
+
+HDF5 has no checksums of its content. What tells a half-written file is its superblock: the address of the end, and a
+flag that the writer sets when it opens the file and clears when it closes it.
+
+Source: HDF5 File Format Specification 3.0, section II.A (superblock).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats.opening import opened, reason
+from ckptkit.problem import Problem
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST_PLACES = 24  # the superblock may lie at 0, 512, 1024, 2048, ...
+_HEAD = 128
+_WIDTHS = (2, 4, 8, 16, 32)
+_OPEN_FOR_WRITING = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Superblock:
+    """What is read of it: flags, and two addresses from the beginning of the file."""
+
+    flags: int
+    end: int
+    root: int
+
+
+def check_hdf5(path: Path, *, file: str) -> list[Problem]:
+    """Return what tells that an HDF5 file is not whole.
+
+    Args:
+        path: the file.
+        file: name for the problems.
+    """
+    try:
+        with opened(path) as (stream, length):
+            message = _fault(stream, length)
+    except (DamagedError, OSError) as error:
+        message = f"cannot be read ({reason(error)})"
+    return [] if message is None else [Problem("hdf5-damaged", message, file)]
+
+
+def _fault(stream: BinaryIO, length: int) -> str | None:
+    place = _place(stream, length)
+    if place is None:
+        return f"has no HDF5 superblock in its {length} bytes: not a whole HDF5 file"
+    stream.seek(place)
+    head = stream.read(_HEAD)
+    try:
+        block = _superblock(head)
+    except ValueError as error:
+        return f"has a superblock that cannot be read: {error}"
+    if length < block.end:
+        return f"is {length} bytes long, its superblock says {block.end}: cut short"
+    if block.flags & _OPEN_FOR_WRITING:
+        return "was not closed by what wrote it: only part of it may be there"
+    stream.seek(block.root)
+    start = stream.read(4)
+    if start[:1] != b"\x01" and start != b"OHDR":
+        return f"has no root group at byte {block.root}, where its superblock says it is"
+    return None
+
+
+def _place(stream: BinaryIO, length: int) -> int | None:
+    place = 0
+    for _ in range(_MOST_PLACES):
+        if place + len(SIGNATURE) > length:
+            return None
+        stream.seek(place)
+        if stream.read(len(SIGNATURE)) == SIGNATURE:
+            return place
+        place = place * 2 or 512
+    return None
+
+
+def _superblock(head: bytes) -> _Superblock:
+    version = head[8] if len(head) > 8 else -1
+    if version in (0, 1):
+        width, flags, at = head[13], int.from_bytes(head[20:24], "little"), 24 + 4 * version
+        places = (2, 5)  # base, free space, end, driver; then the root's entry: name, object header
+    elif version in (2, 3):
+        width, flags, at = head[9], head[11], 12
+        places = (2, 3)  # base, extension, end, root
+    else:
+        raise ValueError(f"version {version} is unknown")
+    if width not in _WIDTHS:
+        raise ValueError(f"addresses of {width} bytes")
+    if len(head) < at + width * (places[1] + 1):
+        raise ValueError("cut short")
+    base, end, root = (int.from_bytes(head[at + width * n : at + width * (n + 1)], "little") for n in (0, *places))
+    return _Superblock(flags, end, base + root)
