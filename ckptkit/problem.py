@@ -17,6 +17,7 @@ class Problem:
         file: path of the file relative to the checkpoint folder (while a backend checks: to the item folder).
         item: name of the item, filled in by the verification.
         severity: ``warning`` does not fail a verification; ``unsafe`` means that loading would run code (exit 5).
+        names: what the message counts, one by one, where there is more than one.
     """
 
     code: str
@@ -24,6 +25,7 @@ class Problem:
     file: str | None = None
     item: str | None = None
     severity: Severity = "error"
+    names: tuple[str, ...] = ()
 
     def located(self, *, item: str | None = None, prefix: str = "") -> "Problem":
         """Return the same problem with its item named and its file relative to the checkpoint folder."""

@@ -58,6 +58,10 @@ def verify(
     seconds: Annotated[int, typer.Option("--seconds", min=1, help="Limit for a run of the command.")] = 600,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where loading would import a name that is not on the allowlist.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also each name that a problem counts.")] = False,
     store: StoreOption = None,
 ) -> int:
     """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.
@@ -79,7 +83,7 @@ def verify(
     if steps is not None and any(one != "resume" for one in levels):
         raise UsageError("--steps belongs to --level resume")
     with bytes_progress("verify", None, quiet=asked.quiet) as advance:
-        verifiers = {one: Verifier(one, on_bytes=advance, factories=factories) for one in set(levels)}
+        verifiers = {one: Verifier(one, on_bytes=advance, factories=factories, strict=strict) for one in set(levels)}
         reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
         lowest = min(levels, key=LEVELS.index, default=level or "format")
         report = Report(lowest, reports, marks.damaged(at for at in places if _is_whole(at.run, refs)))
@@ -96,7 +100,7 @@ def verify(
     if chosen in renderers:
         sys.stdout.write(renderers[chosen](report))
     else:
-        lines.write(report, chosen)
+        lines.write(report, chosen, verbose=verbose)
     if junit is not None:
         junit.write_text(junit_report.render(report), encoding="utf-8")
     if sarif is not None:

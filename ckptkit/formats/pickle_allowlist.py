@@ -99,3 +99,6 @@ ALLOWED: frozenset[tuple[str, str]] = frozenset(
     (module, name) for module, names in _NAMES.items() for name in names.split()
 )
 """Pairs of module and name, exactly as a pickle spells them."""
+
+MADE_ONLY: frozenset[tuple[str, str]] = frozenset()
+"""Pairs that are allowed only where a pickle makes objects of them without calling their constructor."""

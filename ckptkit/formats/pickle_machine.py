@@ -5,6 +5,7 @@ not do: a global's name may come out of the memo, or from text that was pushed l
 """
 
 import _compat_pickle
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -47,6 +48,7 @@ class Machine:
     Attributes:
         globals: every name that loading would import, in order (the values mean nothing).
         called: those of them that loading would call or make an instance of.
+        made: how often an object of each was made without calling its constructor (``cls.__new__``).
         tricks: what no honest pickler writes, one line each.
         stream: the bytes.
         memo: the values that were put away.
@@ -66,11 +68,13 @@ class Machine:
     ) -> None:
         self.globals: dict[Global, bool] = {}
         self.called: dict[Global, bool] = {}
+        self.made: Counter[Global] = Counter()
         self.tricks: dict[str, bool] = {}
         self.stream = PickleStream(stream, length)
         self.memo: dict[int, object] = {}
         self.protocol = self.kept = self.text_bytes = 0
         self._persistent, self._call = persistent, call
+        self._uses: Counter[Global] = Counter()
         self._stack: list[object] = []
         self._below: list[list[object]] = []  # the stacks under each mark
         self._size_below = 0
@@ -87,6 +91,12 @@ class Machine:
 
     def push(self, value: object) -> None:
         """Push a value."""
+        self._stack.append(value)
+
+    def push_again(self, value: object) -> None:
+        """Push a value that is somewhere else as well: each use of a global counts."""
+        if isinstance(value, Global):
+            self._uses[value] += 1
         self._stack.append(value)
 
     def push_text(self, data: bytes, encoding: str, errors: str = "strict") -> None:
@@ -146,7 +156,18 @@ class Machine:
                 module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         found = Global(module, name)
         self.globals[found] = True
+        self._uses[found] += 1
         return found
+
+    def make(self, kind: object, arguments: object) -> object:
+        """Note that loading would make an object without calling its constructor, and return the inert result."""
+        if isinstance(kind, Global):
+            self.made[kind] += 1
+        return self.call(kind, arguments)
+
+    def only_made(self, name: Global) -> bool:
+        """Return whether objects of the name are made, and it is handed to nothing that could call it."""
+        return 0 < self._uses[name] == self.made[name]
 
     def call(self, function: object, arguments: object) -> object:
         """Note that loading would call the function, and return the inert result."""

@@ -115,9 +115,14 @@ def _reduce(m: Machine) -> None:
     m.push(m.call(function, arguments))
 
 
+def _newobj(m: Machine) -> None:
+    arguments, kind = m.pop(), m.pop()
+    m.push(m.make(kind, arguments))
+
+
 def _newobj_ex(m: Machine) -> None:
     m.pop()
-    _reduce(m)
+    _newobj(m)
 
 
 def _build(m: Machine) -> None:
@@ -236,7 +241,7 @@ def _pop(m: Machine) -> None:
 def _get(m: Machine, index: int) -> None:
     if index not in m.memo:
         raise PickleError(f"asks for memo entry {index}, which was never put")
-    m.push(m.memo[index])
+    m.push_again(m.memo[index])
 
 
 def _put(m: Machine, index: int) -> None:
@@ -253,13 +258,13 @@ _TABLE: dict[bytes, Operation] = {
     pickle.MARK: Machine.mark,
     pickle.POP: _pop,
     pickle.POP_MARK: Machine.pop_mark,
-    pickle.DUP: lambda m: m.push(m.top()),
+    pickle.DUP: lambda m: m.push_again(m.top()),
     pickle.GLOBAL: lambda m: m.push(_named_in_lines(m)),
     pickle.STACK_GLOBAL: _stack_global,
     pickle.INST: _inst,
     pickle.OBJ: _obj,
     pickle.REDUCE: _reduce,
-    pickle.NEWOBJ: _reduce,
+    pickle.NEWOBJ: _newobj,
     pickle.NEWOBJ_EX: _newobj_ex,
     pickle.BUILD: _build,
     pickle.EXT1: _extension("<B"),

@@ -1,6 +1,7 @@
 """What loading a pickle would do, without loading it: an inert machine follows it, an allowlist judges the names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -88,7 +89,7 @@ def follow_pickle(
 def _judge(machine: Machine, file: str, where: str) -> Iterable[Problem]:
     graded: dict[str, list[Global]] = {"allowed": [], "dangerous": [], "code": [], "unrecognised": []}
     for name in machine.globals:
-        graded[grade(name)].append(name)
+        graded[grade(name, made_only=machine.only_made(name))].append(name)
     for name in graded["dangerous"][:_MOST_SHOWN]:
         word = shown(str(name))
         called = name in machine.called
@@ -101,9 +102,32 @@ def _judge(machine: Machine, file: str, where: str) -> Iterable[Problem]:
     else:
         for trick in list(machine.tricks)[:_MOST_SHOWN]:
             yield Problem("pickle-dangerous", _at(where, shown(trick)), file, severity="unsafe")
-    for name in graded["unrecognised"][:_MOST_SHOWN]:
-        message = f"would import {shown(str(name))}, which is not on the allowlist"
-        yield Problem("pickle-unrecognised", _at(where, message), file, severity="warning")
+    if unrecognised := [shown(str(name)) for name in graded["unrecognised"]]:
+        names = tuple(_at(where, name) for name in unrecognised)
+        yield Problem(
+            "pickle-unrecognised", _at(where, _unrecognised(unrecognised)), file, severity="warning", names=names
+        )
+
+
+def gathered(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with the unrecognised names of all pickles in a file told as one."""
+    told: list[Problem] = []
+    first: dict[tuple[str | None, str | None, str], int] = {}
+    for problem in problems:
+        if problem.code == "pickle-unrecognised":
+            at = first.setdefault((problem.item, problem.file, problem.severity), len(told))
+            if at < len(told):
+                names = (*told[at].names, *problem.names)
+                told[at] = replace(told[at], message=_unrecognised(names), names=names)
+                continue
+        told.append(problem)
+    return told
+
+
+def _unrecognised(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"would import {names[0]}, which is not on the allowlist"
+    return f"would import {len(names)} names that are not on the allowlist: {names[0]} and {len(names) - 1} more"
 
 
 def _stacked(stream: BinaryIO, length: int, file: str, where: str) -> list[Problem]:

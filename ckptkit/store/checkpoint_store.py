@@ -369,12 +369,20 @@ class CheckpointStore:
         found = choosing.found(self.storage, parsed)
         return found[-1:] if parsed.word == "latest" else found
 
-    def verify(self, ref: str | None = None, *, level: Level = "format", verifier: Verifier | None = None) -> Report:
+    def verify(
+        self, ref: str | None = None, *, level: Level = "format", strict: bool = False, verifier: Verifier | None = None
+    ) -> Report:
         """Verify what a reference covers, or the whole store; damage is in the report, never raised.
 
         With a whole run its pins and tags are verified too.
+
+        Args:
+            ref: ``RUN``, ``RUN@STEP`` or None for all.
+            level: how far to look.
+            strict: fail where loading would import what is not on the allowlist.
+            verifier: does it in its own way; ``level`` and ``strict`` are then its own.
         """
-        verifier = verifier or Verifier(level)
+        verifier = verifier or Verifier(level, strict=strict)
         places = self.locate(ref)
         whole = ref is None or Ref.parse(ref).whole
         return Report(verifier.level, [verifier.verify(at) for at in places], damaged(places) if whole else ())

@@ -1,17 +1,22 @@
 """The levels of verification, each including the one before; findings are collected, never raised."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ckptkit import registry
 from ckptkit.backend import CheckContext, Proof
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError
+from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import Location, shown
 from ckptkit.verification import observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
+
+_DOUBTS = ("pickle-unrecognised",)
+"""Codes of what nobody can tell to be safe: warnings, unless the verification is strict."""
 
 Factories = Mapping[str, Mapping[str, str]]
 """By item, by role: ``module:function`` of what builds a definition, for the level ``resume``."""
@@ -25,6 +30,7 @@ class Verifier:
         on_bytes: called with the number of bytes of each block read, for progress.
         factories: for the level ``resume``.
         limits: of the processes of the level ``resume``.
+        strict: fail a checkpoint that would import what is not on the allowlist when it is loaded.
     """
 
     def __init__(
@@ -34,12 +40,14 @@ class Verifier:
         on_bytes: Callable[[int], None] | None = None,
         factories: Factories | None = None,
         limits: proving.Limits | None = None,
+        strict: bool = False,
     ) -> None:
         self.level: Level = level
         self._depth = LEVELS.index(level)
         self._on_bytes = on_bytes
         self._factories = factories or {}
         self._limits = limits or proving.Limits()
+        self._strict = strict
 
     def verify(self, at: Location) -> CheckpointReport:
         """Return what is wrong with one checkpoint; never raises for damage."""
@@ -92,7 +100,8 @@ class Verifier:
         damaged = {p.item for p in known if p.item and p.severity != "warning" and p.code != "set-inconsistent"}
         for name, item in manifest.items.items():
             if name not in damaged:  # a damaged file's structure says nothing new
-                yield from check_item(at, name, item, manifest.step)
+                found = check_item(at, name, item, manifest.step)
+                yield from map(_strictly, found) if self._strict else found
 
     def _proofs(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
         bad = {p.item for p in known if p.severity != "warning"}
@@ -103,6 +112,10 @@ class Verifier:
                 folder, files = item_folder(at, name, item)
                 factories = self._factories.get(name, {})
                 yield name, proving.prove(folder, files, name, manifest, factories, self._limits)
+
+
+def _strictly(problem: Problem) -> Problem:
+    return replace(problem, severity="unsafe") if problem.code in _DOUBTS else problem
 
 
 def _verdict(name: str, proof: Proof) -> Problem | None:
@@ -147,7 +160,7 @@ def check_item(at: Location, name: str, item: ItemEntry, step: int) -> list[Prob
     context = CheckContext(files, item.metadata, item.format_version, step)
     prefix = "" if folder == at.folder else f"{name}/"
     try:
-        return [p.located(item=name, prefix=prefix) for p in backend.check(folder, context=context)]
+        return gathered(p.located(item=name, prefix=prefix) for p in backend.check(folder, context=context))
     except Exception as error:
         # A stranger's check may raise anything on hostile files: that is a finding too, never the end of the report.
         message = f"backend {item.backend!r} failed while checking: {type(error).__name__}: {error}".splitlines()[0]

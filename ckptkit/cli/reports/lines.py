@@ -19,8 +19,11 @@ def result(report: CheckpointReport) -> str:
     return "unsafe" if any(p.severity == "unsafe" for p in report.problems) else "damaged"
 
 
-def write(report: Report, format_: str) -> None:
-    """Print the report: for programs a row per problem, for a person a row per checkpoint and the problems below it."""
+def write(report: Report, format_: str, *, verbose: bool = False) -> None:
+    """Print the report: for programs a row per problem, for a person a row per checkpoint and the problems below it.
+
+    With ``verbose`` also each name that a problem counts.
+    """
     if format_ in ("json", "ndjson"):
         extra: dict[str, Any] = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
         if format_ == "json":
@@ -29,7 +32,7 @@ def write(report: Report, format_: str) -> None:
         for m in report.marks if format_ == "ndjson" else ():
             output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **_run_fields(m)}))
     elif format_ == "tsv" and report.checkpoints:
-        rows = [row for c in report.checkpoints for row in _rows(c)] + [_run_row(m) for m in report.marks]
+        rows = [row for c in report.checkpoints for row in _rows(c, verbose)] + [_run_row(m) for m in report.marks]
         output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for row in rows))
     elif report.checkpoints:
         heads: Iterator[tuple[list[object], dict[str, Any]]] = (
@@ -37,7 +40,7 @@ def write(report: Report, format_: str) -> None:
         )
         output.rows(format_, "checkpoints", COLUMNS[:5], heads)
         for c in report.checkpoints:
-            for item, file, code, message in _notes(c):
+            for item, file, code, message in _notes(c, verbose):
                 output.line(f"  {c.at.ref}: {output.safe(file or item or 'manifest')}: {output.safe(message)} [{code}]")
         for m in report.marks:
             output.line(f"  {output.safe(m.run)}: {m.path.name}: {output.safe(m.problem.message)} [{m.problem.code}]")
@@ -47,8 +50,13 @@ def _head(c: CheckpointReport) -> list[object]:
     return [c.at.ref, result(c), c.level, c.files_checked, c.bytes_read]
 
 
-def _notes(c: CheckpointReport) -> list[tuple[str, str, str, str]]:
-    notes = [(p.item or "", p.file or "", p.code, p.message) for p in c.problems]
+def _notes(c: CheckpointReport, verbose: bool) -> list[tuple[str, str, str, str]]:
+    notes = []
+    for p in c.problems:
+        lines = [p.message]
+        if len(p.names) > 1:
+            lines = [p.message, *p.names] if verbose else [f"{p.message} (--verbose names them)"]
+        notes += [(p.item or "", p.file or "", p.code, line) for line in lines]
     return notes + [(name, "", code, text) for name, code, text in told(c)]
 
 
@@ -67,8 +75,8 @@ def replayed(proof: Proof) -> str:
     return text + (f" ({proof.reason})" if proof.reason else "")
 
 
-def _rows(c: CheckpointReport) -> Iterator[list[object]]:
-    for note in _notes(c) or [("", "", "", "")]:
+def _rows(c: CheckpointReport, verbose: bool) -> Iterator[list[object]]:
+    for note in _notes(c, verbose) or [("", "", "", "")]:
         yield [*_head(c), *note]
 
 
@@ -107,7 +115,8 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
 
 
 def _problem_fields(p: Problem) -> dict[str, Any]:
-    return {"code": p.code, "severity": p.severity, "item": p.item, "file": p.file, "message": p.message}
+    fields: dict[str, Any] = {"code": p.code, "severity": p.severity, "item": p.item, "file": p.file}
+    return {**fields, "message": p.message, **({"names": p.names} if p.names else {})}
 
 
 def talk(report: Report) -> Iterator[str]:

@@ -1,0 +1,118 @@
+"""How the names in pickles are graded: what leaves its module, what another Python has, honest classes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ckptkit.formats.pickle_grading import grade
+from ckptkit.formats.pickle_machine import Global
+from ckptkit.formats.pickles import check_pickle, gathered
+from ckptkit.formats.stdlib_modules import STDLIB
+
+_TOOL = Path(__file__).parents[2] / "tools" / "list_stdlib.py"
+
+
+def graded(words: str) -> str:
+    module, _, name = words.partition(":")
+    return grade(Global(module, name))
+
+
+def text(value: str) -> bytes:
+    return b"\x8c" + bytes([len(value)]) + value.encode()
+
+
+def named(module: str, name: str) -> bytes:
+    return text(module) + text(name) + b"\x93"
+
+
+def test_the_running_python_has_no_module_that_the_list_lacks() -> None:
+    assert sys.stdlib_module_names <= STDLIB
+
+
+def test_the_list_of_modules_is_what_its_program_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("stdlibs", reason="only a new environment has it")
+    monkeypatch.syspath_prepend(_TOOL.parent)
+    import list_stdlib
+
+    assert list_stdlib.TARGET.read_text(encoding="utf-8") == list_stdlib.written()
+
+
+@pytest.mark.parametrize(
+    "module", ["_pyrepl.pager", "compression.zstd", "profiling.sampling", "distutils.spawn", "imp"]
+)
+def test_a_module_of_another_python_is_dangerous_on_this_one(module: str) -> None:
+    assert graded(f"{module}:pipe_pager") == "dangerous"
+
+
+LEAVING = """
+numpy:testing.runstring numpy:f2py.crackfortran.getlincoef numpy:_core.numeric.sys.modules numpy:lib.npyio.load
+numpy:__builtins__.eval torch:hub.load torch:jit.load torch:serialization.load
+torch:utils.cpp_extension.load_inline torch:hub torch:nn.modules.module.functools.partial
+stable_baselines3.common.vec_env.base_vec_env:inspect.os.system gymnasium:envs.registration.load_env_creator
+my.nets:helpers.make my.nets:Outer.__init__.__globals__ my.nets:Outer.__class__ my.nets:Outer.sub.Inner
+PIL:Image.os.system
+"""
+
+
+@pytest.mark.parametrize("words", LEAVING.split())
+def test_a_dotted_name_that_climbs_out_of_its_module_is_dangerous(words: str) -> None:
+    assert graded(words) == "dangerous"
+
+
+@pytest.mark.parametrize("words", ["my.nets:Outer.Inner", "my.nets:_Outer._Inner", "my.nets:Colour.red", "my:A.B.C"])
+def test_a_class_or_a_member_inside_a_class_is_only_unrecognised(words: str) -> None:
+    assert graded(words) == "unrecognised"
+
+
+REEXPORTED = """
+some.module:system some.module:Popen some.module:check_output some.module:loads some.module:import_module
+some.module:run some.module:eval some.module:unsafe_load some.module:AutoModel.from_pretrained
+stable_baselines3.ppo.ppo:PPO.load stable_baselines3.common.vec_env.vec_normalize:VecNormalize.load
+torch._utils:_import_dotted_name torch.nn.modules.module:load_state torch:UntypedStorage.from_file
+transformers.modeling_utils:load_state_dict transformers:pipeline accelerate:notebook_launcher
+re:compile pathlib:os
+"""
+
+
+@pytest.mark.parametrize("words", REEXPORTED.split())
+def test_a_function_that_tells_what_it_does_is_dangerous_in_every_module(words: str) -> None:
+    assert graded(words) == "dangerous"
+
+
+WRAPPERS = """
+stable_baselines3.common.vec_env.base_vec_env:CloudpickleWrapper gymnasium.vector.utils.misc:CloudpickleWrapper
+my.copy.of.it:CloudpickleWrapper stable_baselines3.common.vec_env.base_vec_env:cloudpickle.loads
+joblib.externals.loky.cloudpickle_wrapper:CloudpickledObjectWrapper ray.cloudpickle:loads
+"""
+
+
+@pytest.mark.parametrize("words", WRAPPERS.split())
+def test_what_unpickles_functions_by_value_is_code(words: str) -> None:
+    assert graded(words) == "code"
+
+
+def test_a_wrapper_whose_state_is_a_pickle_is_unsafe() -> None:
+    wrapper = named("stable_baselines3.common.vec_env.base_vec_env", "CloudpickleWrapper")
+    data = b"\x80\x04" + wrapper + b")\x81C\x04Nope" + b"b."
+    assert [(p.code, p.severity) for p in check_pickle(data, file="x")] == [("pickle-contains-code", "unsafe")]
+
+
+def test_the_unrecognised_names_of_a_pickle_are_one_problem_that_counts_them() -> None:
+    names = [f"Net{number}" for number in range(30)]
+    data = b"\x80\x04" + b"".join(named("my.nets", name) + b"0" for name in names) + b"N."
+    (problem,) = check_pickle(data, file="x", where="data:policy")
+    assert (
+        problem.message == "data:policy: would import 30 names that are not on the allowlist: my.nets.Net0 and 29 more"
+    )
+    assert problem.names == tuple(f"data:policy: my.nets.{name}" for name in names)
+
+
+def test_the_unrecognised_names_of_all_pickles_in_a_file_are_one_problem() -> None:
+    pickles = [b"\x80\x04" + named("my.nets", name) + b"." for name in ("A", "B")]
+    problems = [p for i, data in enumerate(pickles) for p in check_pickle(data, file="x.zip", where=f"data:{i}")]
+    problems += check_pickle(pickles[0], file="y.zip")
+    first, second = gathered(problems)
+    assert first.message == "would import 2 names that are not on the allowlist: data:0: my.nets.A and 1 more"
+    assert first.names == ("data:0: my.nets.A", "data:1: my.nets.B")
+    assert second.message == "would import my.nets.A, which is not on the allowlist"
