@@ -4,6 +4,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ _PACKAGES = {
 }
 
 
-def capture(directory: Path | None = None) -> dict[str, Any]:
+def capture(directory: Path | None = None, brought: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the ``environment`` field of a manifest, as plain values.
 
     Nothing is imported for it: only packages that this process has loaded can have shaped the numbers. No environment
@@ -27,16 +29,22 @@ def capture(directory: Path | None = None) -> dict[str, Any]:
 
     Args:
         directory: folder of the training code (its git commit is noted); the current folder when left out.
+        brought: version by name of the distributions that bring the backends.
     """
     torch = sys.modules.get("torch")
     return {
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
-        "packages": _versions(),
+        "packages": {**(brought or {}), **_versions()},
         "threads": int(torch.get_num_threads()) if torch else _cores(),
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()) if torch else None,
         "git": _git(directory or Path.cwd()),
     }
+
+
+def is_known(package: str) -> bool:
+    """Return whether a package is installed here, or is one whose version is noted for its numbers only."""
+    return package in _PACKAGES.values() or bool(list(metadata.distributions(name=package)))
 
 
 def _cores() -> int:

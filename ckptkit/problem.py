@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Severity = Literal["warning", "error", "unsafe"]
+Severity = Literal["warning", "unjudged", "error", "unsafe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Problem:
         message: one line that says what is wrong, without the file name.
         file: path of the file relative to the checkpoint folder (while a backend checks: to the item folder).
         item: name of the item, filled in by the verification.
-        severity: ``warning`` does not fail a verification; ``unsafe`` means that loading would run code (exit 5).
+        severity: ``warning`` does not fail a verification; ``unjudged``: nothing wrong was found, but this installation
+            cannot look into it (exit 7); ``unsafe`` means that loading would run code (exit 5).
         names: what the message counts, one by one, where there is more than one.
     """
 

@@ -1,7 +1,7 @@
 """Find backends: everything enters through the entry-point group ``ckptkit.backends``, built-ins like strangers."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -28,7 +28,7 @@ class BackendInfo:
 
     Attributes:
         name: entry-point name.
-        distribution: the distribution that brings it, with its version.
+        distribution: the distribution that brings it, with its version, for people.
         backend: the backend, or None when it failed to load.
         problem: why it cannot be used at all (it failed to load), or None.
         missing: modules of its framework that are not installed: it can list and verify, not save and load.
@@ -82,6 +82,13 @@ def _load(entry: metadata.EntryPoint) -> BackendInfo:
     return BackendInfo(entry.name, _origin(entry), backend, None, missing, remedy)
 
 
+def distributions(names: Iterable[str]) -> dict[str, str]:
+    """Return version by name of the distributions that bring these backends."""
+    infos = [backends()[name] for name in names if name in backends()]
+    pairs = (info.distribution.rpartition(" ") for info in infos)
+    return {name: version for name, _, version in pairs if name}
+
+
 def get(name: str) -> Backend:
     """Return a backend by name, whether or not its framework is installed.
 
@@ -92,7 +99,7 @@ def get(name: str) -> Backend:
     info = backends().get(name)
     if info is None:
         raise UnknownBackendError(
-            f"backend {name!r} is not installed",
+            f"backend {name!r} is not installed here",
             hint=f"installed: {', '.join(backends()) or 'none'}; install the package that brings {name!r}",
         )
     if info.backend is None:

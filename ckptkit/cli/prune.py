@@ -111,6 +111,7 @@ def _records(planned: "Pruning", *, exact: bool) -> Iterator[tuple[list[object],
             "action": entry.action,
             "size": candidate.size,
             "good": candidate.good,
+            "judged": candidate.judged,
             "reasons": list(entry.reasons),
         }
         yield [entry.action, candidate.name, size, reasons], fields
@@ -126,6 +127,9 @@ def _finish(
         output.talk(f"{output.safe(run)}: not pruned, as its pins and tags are not known: {output.safe(why)}")
     for run in plan.refused:
         output.talk(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
+    left = [report for report in planned.reports if report.not_judged]
+    for report in left:
+        output.talk(f"kept {report.at.ref}: {output.safe(report.reason)}", quiet=quiet)
     garbage = f", and {len(planned.garbage)} old leftovers" if planned.garbage else ""
     if not apply:
         output.talk(
@@ -143,4 +147,4 @@ def _finish(
         "leftovers; `ckptkit undelete` takes back what is in the trash",
         quiet=quiet,
     )
-    return 3 if done.failures or plan.refused or planned.stopped else 0
+    return 3 if done.failures or plan.refused or planned.stopped or left else 0

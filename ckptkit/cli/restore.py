@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import ExactRunOption, MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session
 
 
 def restore(
@@ -16,15 +16,19 @@ def restore(
     metric: MetricOption = None,
     mode: ModeOption = None,
     exact_run: ExactRunOption = False,
+    level: LevelOption = None,
     store: StoreOption = None,
 ) -> None:
     """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one.
 
     A run that was resumed as another one is followed to the newest good checkpoint there.
     """
+    from ckptkit.store import Ref
+
     asked = session(context)
     ranking = asked.ranking(ref, metric, mode)
-    chosen = asked.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run)
+    depth = asked.level(Ref.parse(ref).run, level)
+    chosen = asked.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run, level=depth)
     output.followed(chosen, ref, quiet=asked.quiet)
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)

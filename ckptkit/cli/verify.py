@@ -73,10 +73,13 @@ def verify(
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
+    from ckptkit.store import outside
     from ckptkit.verification import LEVELS, Report, Verifier, marks
 
     asked = session(context)
     opened = asked.open(store)
+    for report_file in filter(None, (junit, sarif)):
+        outside.require_destination(opened.storage.root, report_file)
     places = _places(opened, refs or (), latest=latest, sample=sample)
     factories = _factories(factory or ())
     levels = [asked.level(at.run, level) for at in places]

@@ -21,6 +21,7 @@ class Candidate:
         tags: names given by people.
         pinned: kept whatever the policy says.
         good: it verifies; one that does not never fills a slot.
+        judged: whether this installation can tell if it verifies; what it cannot judge it neither counts nor removes.
         parents: (run, step) of the checkpoints it was resumed from.
     """
 
@@ -33,6 +34,7 @@ class Candidate:
     tags: frozenset[str] = frozenset()
     pinned: bool = False
     good: bool = True
+    judged: bool = True
     parents: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:

@@ -119,3 +119,5 @@ def _always(verdicts: list[Verdict], good: list[Verdict], now: datetime) -> None
             verdict.keep("pinned", protect=True)
         if verdict.candidate.created_at > now + CLOCK_SKEW:
             verdict.keep("dated in the future", protect=True)
+        if not verdict.candidate.judged:
+            verdict.keep("not judged here", protect=True)

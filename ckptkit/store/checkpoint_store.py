@@ -13,7 +13,7 @@ from ckptkit.manifest.names import check_tag
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, holds, open_storage
 from ckptkit.storage import refs as marks
-from ckptkit.store import anchors, choosing, listing, preparing, pruning, restoring, saving
+from ckptkit.store import anchors, choosing, listing, outside, preparing, pruning, restoring, saving
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.refs import Ref
 from ckptkit.store.restoring import Restored
@@ -350,10 +350,22 @@ class CheckpointStore:
         return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking, exact_run=exact_run)
 
     def copy_out(
-        self, ref: str, destination: Path, *, ranking: choosing.Ranking | None = None, exact_run: bool = False
+        self,
+        ref: str,
+        destination: Path,
+        *,
+        ranking: choosing.Ranking | None = None,
+        exact_run: bool = False,
+        level: Level = "format",
     ) -> choosing.Chosen:
-        """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was."""
-        chosen = self.choose(ref, ranking=ranking, exact_run=exact_run)
+        """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
+
+        Raises:
+            RefusedError: the folder is in the store, around it, or in some other checkpoint.
+            CkptkitError: see ``restore``; nothing was written.
+        """
+        outside.require_destination(self.storage.root, destination)
+        chosen = self.choose(ref, verifier=Verifier(level), ranking=ranking, exact_run=exact_run)
         restoring.copy_out(chosen, destination)
         return chosen
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ckptkit.errors import DamagedError, NotFound, NothingResumable, UnsafeContentError, UsageError
+from ckptkit.errors import CkptkitError, DamagedError, NotFound, NothingResumable, UnsafeContentError, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location
-from ckptkit.store.lineage import Search
+from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.refs import Ref
 from ckptkit.verification import CheckpointReport, Verifier
 from ckptkit.verification.presence import read_manifest
@@ -54,6 +54,8 @@ def choose(
         NotFound: there is no such run or step.
         NothingResumable: nothing there verifies.
         DamagedError: the step that was named does not verify.
+        BackendUnavailableError: the one that comes first cannot be judged here. It is not damaged, so there is no
+            falling back from it.
     """
     candidates = found(storage, ref)
     if ref.step is not None:
@@ -78,6 +80,7 @@ def _best(ref: Ref, ordered: Iterator[Location], verifier: Verifier) -> Chosen:
         report = verifier.verify(at)
         if report.good and report.manifest is not None:
             return Chosen(at, report.manifest, skipped, report.problems)
+        require_judged(report)
         skipped.append(report)
     raise _nothing(ref, skipped)
 
@@ -104,7 +107,8 @@ def some(steps: Sequence[int | None]) -> str:
     return f"steps {shown}" if len(steps) <= 5 else f"{len(steps)} steps, the last ones {shown}"
 
 
-def _damaged(ref: Ref, report: CheckpointReport) -> DamagedError | UnsafeContentError:
+def _damaged(ref: Ref, report: CheckpointReport) -> CkptkitError:
+    require_judged(report)
     if any(p.severity == "unsafe" for p in report.problems):
         return UnsafeContentError(f"{ref}: {report.reason}")
     return DamagedError(

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ckptkit.errors import BackendUnavailableError
 from ckptkit.manifest.models import Manifest, Parent
 from ckptkit.manifest.names import is_run
 from ckptkit.storage import LocalStorage, Location
@@ -116,6 +117,7 @@ class Search:
             report = self._reports[at]
             if _is_good(report) and report.manifest is not None:
                 return Reached(report, report.manifest)
+            require_judged(report)
         return None
 
     def _trusted(self, at: Location) -> bool:
@@ -172,6 +174,15 @@ class Search:
             if origin is not None and origin.run != run:
                 found[origin.run].append(run)
         return found
+
+
+def require_judged(report: CheckpointReport) -> None:
+    """Raise BackendUnavailableError for what cannot be judged here: going back behind it would lose what is whole."""
+    if report.not_judged:
+        raise BackendUnavailableError(
+            f"{report.at.ref}: {report.reason}",
+            hint="install the backend, or go by digests alone: --level digest (level='digest')",
+        )
 
 
 def _owner(at: Location) -> int | None:

@@ -24,7 +24,7 @@ def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool)
     newer = [at for at in storage.scan(run) if at.step is not None and at.step > after]
     if replace_newer:
         return _moved(storage, run, newer)
-    if any(Verifier().verify(at).good for at in reversed(newer)):
+    if any(found.good or found.not_judged for found in map(Verifier().verify, reversed(newer))):
         raise _conflict(run, after, newer)
     return ()  # those that are damaged make room when their step is reached again
 

@@ -116,7 +116,7 @@ def _candidate(at: Location, report: CheckpointReport, marks: refs.Refs) -> Cand
     manifest: Manifest | None = report.manifest
     if manifest is None:
         epoch = datetime.fromtimestamp(0, UTC)
-        return Candidate(at.run, step, 0, epoch, pinned=pinned, tags=tags, good=False)
+        return Candidate(at.run, step, 0, epoch, pinned=pinned, tags=tags, good=False, judged=_judged(report))
     return Candidate(
         run=at.run,
         step=step,
@@ -127,8 +127,14 @@ def _candidate(at: Location, report: CheckpointReport, marks: refs.Refs) -> Cand
         tags=tags,
         pinned=pinned,
         good=report.good,
+        judged=_judged(report),
         parents=tuple((p.run, p.step) for p in (manifest.parent, manifest.origin) if p is not None),
     )
+
+
+def _judged(report: CheckpointReport) -> bool:
+    """Whether it can be told here if the checkpoint verifies: its backends are installed, its manifest is not newer."""
+    return not report.not_judged and all(p.code != "manifest-newer" for p in report.problems)
 
 
 def _garbage(state: Path, grace: timedelta) -> list[Path]:

@@ -136,7 +136,7 @@ def copy_out(chosen: Chosen, destination: Path) -> Path:
         DamagedError: a file changed since it was verified.
         StoreError: the destination cannot be written.
     """
-    destination = destination.absolute()
+    destination = destination.resolve()
     if os.path.lexists(destination) and (not destination.is_dir() or any(destination.iterdir())):
         raise ConflictError(f"{destination}: exists already", hint="name a new folder")
     durable.require_space(destination.parent, chosen.manifest.size)

@@ -26,7 +26,7 @@ from ckptkit.manifest.reading import sealed
 from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, staging, trash
-from ckptkit.store import flattening, writing
+from ckptkit.store import flattening, outside, writing
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
@@ -86,6 +86,9 @@ def save(
     folder = storage.run_folder(run)
     state = storage.state_folder(run)
     _require_free(storage, run, step, replace)
+    for item in items.values():
+        if isinstance(item, (Path, writing.Files)):
+            outside.require_source(storage.root, item if isinstance(item, Path) else item.path)
     sources = writing.resolve(items, factories or {})
     estimate = max(
         sum(s.estimate for s in sources), last_size(storage, run) if any(not s.estimate for s in sources) else 0
@@ -165,9 +168,9 @@ def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> 
     """
     existing = storage.at_step(run, step)
     for at in existing:
-        if not replace and Verifier().verify(at).good:
+        if not replace and ((found := Verifier().verify(at)).good or found.not_judged):
             raise ConflictError(
-                f"{run}@{step}: is committed already, and verifies",
+                f"{run}@{step}: is committed already, {'and verifies' if found.good else 'and cannot be judged here'}",
                 hint="choose another step or run; nothing was changed",
             )
     return existing
@@ -219,7 +222,7 @@ def _fields(
         "metrics": {name: float(value) for name, value in details.metrics.items()},
         "config": redact_value(dict(details.config)),
         "resume": resume,
-        "environment": environment.capture(),
+        "environment": environment.capture(brought=registry.distributions(i["backend"] for i in items.values())),
         "boundary": None if boundary is None else dict(boundary),
         "items": dict(items),
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ckptkit import registry
+from ckptkit import environment, registry
 from ckptkit.backend import CheckContext, Proof
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError
@@ -100,14 +100,17 @@ class Verifier:
         damaged = {p.item for p in known if p.item and p.severity != "warning" and p.code != "set-inconsistent"}
         for name, item in manifest.items.items():
             if name not in damaged:  # a damaged file's structure says nothing new
-                found = check_item(at, name, item, manifest.step)
+                found = check_item(at, name, item, manifest.step, manifest.environment.packages)
                 yield from map(_strictly, found) if self._strict else found
 
     def _proofs(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
-        bad = {p.item for p in known if p.severity != "warning"}
+        bad = {p.item for p in known if p.severity not in ("warning", "unjudged")}
+        unjudged = {p.item for p in known if p.severity == "unjudged"}
         for name, item in manifest.items.items():
             if name in bad or None in bad:
                 yield name, Proof("unproven", "not loaded: problems were found in its files")
+            elif name in unjudged:
+                yield name, Proof("unproven", "not loaded: its structure could not be judged here")
             else:
                 folder, files = item_folder(at, name, item)
                 factories = self._factories.get(name, {})
@@ -145,17 +148,30 @@ def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[st
     return at.folder / name, [f.path.removeprefix(f"{name}/") for f in item.files]
 
 
-def check_item(at: Location, name: str, item: ItemEntry, step: int) -> list[Problem]:
+def _not_judged(name: str, reason: str) -> Problem:
+    """What this installation cannot look into is no damage: the files are known to be those that were saved."""
+    said = f"not judged: {reason}; size and digest of each file are as they were saved"
+    return Problem("backend-missing", said, item=name, severity="unjudged")
+
+
+def _came_with(packages: Mapping[str, str]) -> str:
+    """Return which packages the manifest names that brought backends and are not installed here."""
+    missing = [f"{name} {version}" for name, version in packages.items() if not environment.is_known(name)]
+    return f", it came with {', '.join(missing)}" if missing else ""
+
+
+def check_item(
+    at: Location, name: str, item: ItemEntry, step: int, packages: Mapping[str, str] | None = None
+) -> list[Problem]:
     """Return what the item's backend finds in the structure of its files."""
     try:
         backend = registry.get(item.backend)
     except BackendError as error:
-        return [Problem("backend-missing", f"{error.message}: its structure was not checked", item=name)]
+        return [_not_judged(name, f"{error.message}{_came_with(packages or {})}")]
     if item.format_version > backend.format_version:
-        message = (
-            f"written in format {item.format_version} of {item.backend!r}, this one reads {backend.format_version}"
-        )
-        return [Problem("backend-missing", message, item=name)]
+        wrote = f"written in format {item.format_version} of {item.backend!r}"
+        here = f"{registry.backends()[item.backend].distribution} reads up to {backend.format_version}, upgrade it"
+        return [_not_judged(name, f"{wrote}; {here}")]
     folder, files = item_folder(at, name, item)
     context = CheckContext(files, item.metadata, item.format_version, step)
     prefix = "" if folder == at.folder else f"{name}/"

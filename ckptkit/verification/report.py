@@ -47,6 +47,12 @@ class CheckpointReport:
         return self.manifest is not None and self.files_checked > 0 and not fails(self.problems)
 
     @property
+    def not_judged(self) -> bool:
+        """Whether nothing wrong was found, but this installation cannot look into all of it."""
+        severities = {p.severity for p in self.problems}
+        return "unjudged" in severities and severities.isdisjoint(("error", "unsafe"))
+
+    @property
     def unproven(self) -> Sequence[str]:
         """Items of which the level ``resume`` could neither prove nor disprove that they resume.
 
@@ -59,8 +65,9 @@ class CheckpointReport:
 
     @property
     def reason(self) -> str:
-        """One line for a person: the first problem that fails it."""
-        failing = [p for p in self.problems if p.severity != "warning"]
+        """One line for a person: the first problem that fails it, or else why it could not be judged."""
+        failing = [p for p in self.problems if p.severity not in ("warning", "unjudged")]
+        failing = failing or [p for p in self.problems if p.severity == "unjudged"]
         if not failing:
             return "nothing to check" if not self.good else ""
         first = failing[0]
@@ -93,13 +100,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 ok, 1 problems, 3 unproven, 4 nothing to check, 5 unsafe content, 7 just a missing or failing backend."""
-        codes = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
-        codes += [m.problem for m in self.marks]
-        if any(p.severity == "unsafe" for p in codes):
+        """0 ok, 1 problems, 3 unproven, 4 nothing to check, 5 unsafe content, 7 not judged or a broken backend."""
+        found = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
+        found += [m.problem for m in self.marks]
+        if any(p.severity == "unsafe" for p in found):
             return 5
-        if codes:
-            return 7 if all(p.code in ("backend-missing", "backend-failed") for p in codes) else 1
+        if found:
+            return 7 if all(p.severity == "unjudged" or p.code == "backend-failed" for p in found) else 1
         if not self.checkpoints:
             return 4
         if not all(c.good for c in self.checkpoints):

@@ -227,8 +227,8 @@ class TestConflict6:
         assert done.returncode == 6
         assert len(list((store / "a" / "run").glob("step-*"))) == 3
 
-    def test_a_destination_that_exists_is_not_overwritten(self, store: Path) -> None:
-        refused(ckptkit("restore", "a/run", store, store=store), 6, "exists already")
+    def test_a_destination_that_exists_is_not_overwritten(self, store: Path, rng_file: Path) -> None:
+        refused(ckptkit("restore", "a/run", rng_file.parent, store=store), 6, "exists already")
 
     def test_undelete_does_not_replace_a_new_one(self, store: Path, rng_file: Path) -> None:
         ckptkit("prune", "--keep-last", "1", "--apply", store=store)

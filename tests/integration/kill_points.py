@@ -94,7 +94,8 @@ def run(scenario: Any, folder: Path, stride: int) -> dict[str, Any]:
     assert in_child(lambda: scenario.prepare(pristine)) == 0, "the scenario could not be prepared"
     broken: list[str] = []
     for point in range(1, MOST_POINTS + 1, stride):
-        shutil.rmtree(root, ignore_errors=True)
+        for left in (root, kill_scenarios.beside(root)):
+            shutil.rmtree(left, ignore_errors=True)
         if pristine.exists():
             shutil.copytree(pristine, root, symlinks=True)
 

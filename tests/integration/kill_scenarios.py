@@ -256,19 +256,23 @@ class Mark(Save):
         assert [one.tags for one in CheckpointStore(root).list()] == [(), ("best",)]
 
 
+def beside(root: Path) -> Path:
+    """Where the scenario of a store copies to: never into the store."""
+    return root.with_name(f"{root.name}-out")
+
+
 class CopyOut(Save):
     """The destination is whole or not there."""
 
     def operate(self, root: Path) -> None:
-        CheckpointStore(root).copy_out(f"{RUN}@2", root / "out")
+        CheckpointStore(root).copy_out(f"{RUN}@2", beside(root))
 
     def look(self, root: Path) -> None:
-        assert not (root / "out").exists() or {*map(str, (root / "out").iterdir())} == {
-            str(root / "out" / name) for name in ("manifest.json", "rng", "weights")
-        }
+        if (out := beside(root)).exists():
+            assert {path.name for path in out.iterdir()} == {"manifest.json", "rng", "weights"}
 
     def again(self, root: Path) -> None:
-        if not (root / "out").exists():
+        if not beside(root).exists():
             self.operate(root)
         self.look(root)
 

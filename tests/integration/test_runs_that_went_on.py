@@ -40,6 +40,10 @@ def crashed_twice(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def beside(store: Path, name: str) -> Path:
+    return store.with_name(f"{store.name}-{name}")
+
+
 class TestFollowing:
     def test_after_a_second_crash_the_resumed_run_is_gone_on_from(self, crashed_twice: Path) -> None:
         done = inside("resume-cmd", "first", store=crashed_twice)
@@ -69,7 +73,7 @@ class TestFollowing:
         store = CheckpointStore(tmp_path)
         store.save("first", 50, {"rng": np.random.default_rng()}, metrics={"loss": 0.9})
         store.save("second", 60, {"rng": np.random.default_rng()}, metrics={"loss": 0.1}, parent="first@50")
-        done = inside("restore", "first@best", str(tmp_path / "out"), "--mode", "min", store=tmp_path)
+        done = inside("restore", "first@best", beside(tmp_path, "out"), "--mode", "min", store=tmp_path)
         assert done.stderr == "restored first@50\n"
 
     def test_live_objects_are_put_where_the_progress_is_and_what_is_saved_next_names_it(
@@ -88,9 +92,9 @@ class TestFollowing:
         assert store.restore("first", into={"rng": generator}, exact_run=True).step == 200  # type: ignore[union-attr]
 
     def test_files_are_copied_out_of_where_the_progress_is(self, crashed_twice: Path) -> None:
-        done = inside("restore", "first", str(crashed_twice / "out"), store=crashed_twice)
+        done = inside("restore", "first", beside(crashed_twice, "out"), store=crashed_twice)
         assert done.stderr.endswith("restored second@150\n")
-        done = inside("restore", "first", "--exact-run", str(crashed_twice / "out2"), store=crashed_twice)
+        done = inside("restore", "first", "--exact-run", beside(crashed_twice, "out2"), store=crashed_twice)
         assert done.stderr == "restored first@50\n"
 
     def test_looking_and_marking_mean_what_they_name(self, crashed_twice: Path) -> None:

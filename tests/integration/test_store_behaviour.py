@@ -304,8 +304,9 @@ class TestFlatFiles:
         assert "ep000003.safetensors" in inside("show", "r@3", store=tmp_path).stdout
         line = inside("resume-cmd", "r", "--format", "argv0", store=tmp_path).stdout
         assert line == f"train\0{tmp_path}/r/ep000003.safetensors\0"
-        assert inside("restore", "r@2", tmp_path / "out", store=tmp_path).returncode == 0
-        assert (tmp_path / "out" / "ep000002.safetensors").is_file()
+        out = tmp_path.with_name(f"{tmp_path.name}-out")
+        assert inside("restore", "r@2", out, store=tmp_path).returncode == 0
+        assert (out / "ep000002.safetensors").is_file()
         restored = store.restore("r", into={"weights": None})
         assert restored is not None
         assert restored.step == 3

@@ -19,7 +19,7 @@ def github(report: Report) -> str:
         result.append(f"::error file={_property(relative(m.path))},title=ckptkit::{text}")
     for c in report.checkpoints:
         for p in c.problems:
-            kind = "warning" if p.severity == "warning" else "error"
+            kind = "warning" if p.severity in ("warning", "unjudged") else "error"
             shown[kind] += 1
             if shown[kind] <= _MOST:
                 where, text = _property(path_of(c, p)), _data(f"{c.at.ref}: {p.message} [{p.code}]")
@@ -46,7 +46,7 @@ def _property(text: str) -> str:
 
 def gitlab(report: Report) -> str:
     """Return a code quality report (https://docs.gitlab.com/ci/testing/code_quality/)."""
-    severity = {"warning": "minor", "error": "critical", "unsafe": "blocker"}
+    severity = {"warning": "minor", "unjudged": "major", "error": "critical", "unsafe": "blocker"}
     found = [
         {
             "description": output.safe(f"{c.at.ref}: {p.message}"),

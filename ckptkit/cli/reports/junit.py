@@ -37,13 +37,16 @@ def render(report: Report) -> str:
 
 def _case(suite: ET.Element, c: CheckpointReport, name: str) -> int:
     case = ET.SubElement(suite, "testcase", classname=output.safe(c.at.ref), name=name)
-    problems = [p for p in c.problems if (p.item or "manifest") == name and p.severity != "warning"]
+    mine = [p for p in c.problems if (p.item or "manifest") == name and p.severity != "warning"]
+    problems = [p for p in mine if p.severity != "unjudged"]
     if problems:
         lines = [f"{p.file or '-'}: {p.code}: {p.message}" for p in problems]
         failure = ET.SubElement(case, "failure", message=output.safe(problems[0].message), type=problems[0].code)
         failure.text = "\n".join(output.safe(line) for line in lines)
+    for p in mine if not problems else ():
+        ET.SubElement(case, "skipped", message=output.safe(f"{p.code}: {p.message}"))
     for item, code, text in told(c):
-        if item == name and not problems and code == "resume-unproven":
+        if item == name and not mine and code == "resume-unproven":
             ET.SubElement(case, "skipped", message=output.safe(f"{code}: {text}"))
         elif item == name:
             ET.SubElement(case, "system-out").text = output.safe(f"{code}: {text}")

@@ -13,9 +13,11 @@ COLUMNS = ("CHECKPOINT", "RESULT", "LEVEL", "FILES", "BYTES", "ITEM", "FILE", "C
 
 
 def result(report: CheckpointReport) -> str:
-    """Return ``ok``, ``unproven``, ``damaged`` or ``unsafe``."""
+    """Return ``ok``, ``unproven``, ``not-judged``, ``damaged`` or ``unsafe``."""
     if report.good:
         return "unproven" if report.unproven else "ok"
+    if report.not_judged:
+        return "not-judged"
     return "unsafe" if any(p.severity == "unsafe" for p in report.problems) else "damaged"
 
 
@@ -122,8 +124,10 @@ def _problem_fields(p: Problem) -> dict[str, Any]:
 def talk(report: Report) -> Iterator[str]:
     """Yield what a person wants to know beside the rows: coverage, and what can still be resumed."""
     covered = coverage(report)
-    bad = [c for c in report.checkpoints if not c.good]
-    verdict = "all good" if not bad else f"{len(bad)} not good"
+    bad = [c for c in report.checkpoints if not (c.good or c.not_judged)]
+    left = [c for c in report.checkpoints if c.not_judged]
+    verdict = f"{len(bad)} not good" if bad else "nothing is damaged" if left else "all good"
+    verdict += f", {len(left)} not judged" if left else ""
     unproven = sum(bool(c.unproven) for c in report.checkpoints)
     verdict += f", {unproven} not proven to resume" if unproven else ""
     yield (
@@ -132,6 +136,8 @@ def talk(report: Report) -> Iterator[str]:
     )
     for m in report.marks:
         yield f"{output.safe(m.run)}: its pins and tags are damaged, so nothing is pruned there: {output.safe(m.path)}"
+    for hint in dict.fromkeys(p.message for c in left for p in c.problems if p.severity == "unjudged"):
+        yield output.safe(hint)
     for run in sorted({c.at.run for c in bad}):
         good = [c.at.step for c in report.checkpoints if c.at.run == run and c.good]
         if good:

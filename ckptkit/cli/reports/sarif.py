@@ -14,7 +14,7 @@ from ckptkit.cli.reports.lines import told
 from ckptkit.problem import Problem
 from ckptkit.verification import CheckpointReport, Report
 
-_LEVELS = {"warning": "warning", "error": "error", "unsafe": "error"}
+_LEVELS = {"warning": "warning", "unjudged": "none", "error": "error", "unsafe": "error"}
 
 
 def render(report: Report) -> str:
@@ -64,9 +64,11 @@ def _result(c: CheckpointReport, p: Problem) -> dict[str, Any]:
 
 
 def _located(subject: str, path: str, p: Problem) -> dict[str, Any]:
+    open_ = {"kind": "open"} if p.severity == "unjudged" else {}
     location = {"physicalLocation": {"artifactLocation": {"uri": quote(path)}}}
     return {
         "ruleId": p.code,
+        **open_,
         "level": _LEVELS[p.severity],
         "message": {"text": output.safe(f"{subject}: {p.file or p.item or 'checkpoint'}: {p.message}")},
         "locations": [location],
