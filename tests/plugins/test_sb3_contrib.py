@@ -64,11 +64,20 @@ def test_an_algorithm_of_sb3_contrib_goes_on_exactly(name: str, tmp_path: Path) 
     assert BACKEND.prove(folder, context=load_context(folder, item, model=lambda: maker(9))).verdict == "same"
 
 
-def test_a_policy_class_that_is_not_known_is_not_unpickled(tmp_path: Path) -> None:
+class Own(QRDQNPolicy):
+    """A policy of somebody's own."""
+
+
+@pytest.mark.parametrize("policy", ["MlpPolicy", Own], ids=["known", "own"])
+def test_only_a_policy_class_that_is_known_is_unpickled(policy: Any, tmp_path: Path) -> None:
     saves = Saves(tmp_path)
-    AGENTS["qrdqn"][0](1).learn(30, callback=CheckpointBoundary(saves, every_steps=20))
-    with pytest.raises(UnsafeContentError, match="QRDQNPolicy"):
-        load(*saves.made[0], env=lambda: gymnasium.make("CartPole-v1"))
+    QRDQN(policy, envs("CartPole-v1"), **off(1)).learn(30, callback=CheckpointBoundary(saves, every_steps=20))
+    if policy is Own:
+        with pytest.raises(UnsafeContentError, match=r"test_sb3_contrib\.Own"):
+            load(*saves.made[0], env=lambda: gymnasium.make("CartPole-v1"))
+    else:
+        agent = load(*saves.made[0], env=lambda: gymnasium.make("CartPole-v1"))
+        assert type(agent.model.policy if hasattr(agent, "model") else agent.policy) is QRDQNPolicy
 
 
 def ars(seed: int) -> Any:
