@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ckptkit.backend import Captured
+from ckptkit.errors import DamagedError
 
 _NUMBERED = re.compile(r"(.*[_-])(\d{1,6})(\.[A-Za-z0-9.]+)")
 
@@ -22,20 +23,21 @@ class Piece:
         what: the piece, as in "no optimizer".
         names: patterns; a name that fits one of them carries the piece. None: no file of this trainer ever does.
         without: what becomes of the training without it.
-        folders: patterns of folders that carry it too, and are not adopted.
         when: pattern; the piece is needed only where some name fits it.
         weights: it comes with the parameters: an item with nothing beyond such pieces is ``weights-only``.
         ranks: one file for each process, numbered from 0.
+        needed: patterns; where some name fits one of them, a folder without the piece was not finished: the trainer
+            writes both, and cannot go on without.
         carrier: what carries it, for people, where patterns say little.
     """
 
     what: str
     names: Sequence[str]
     without: str
-    folders: Sequence[str] = ()
     when: str = "*"
     weights: bool = False
     ranks: bool = False
+    needed: Sequence[str] = ()
     carrier: str = ""
 
     @property
@@ -43,7 +45,7 @@ class Piece:
         """What carries it, for people; empty where nothing ever does."""
         return self.carrier or " or ".join(self.names)
 
-    def reasons(self, names: Sequence[str], left: Sequence[str]) -> list[str]:
+    def reasons(self, names: Sequence[str]) -> list[str]:
         """Return one line for what is missing of it; see ``Trainer.captured``."""
         if not _fitting(names, [self.when]):
             return []
@@ -51,8 +53,6 @@ class Piece:
         if found:
             gaps = _gaps(found) if self.ranks else []
             return [f"no {gap}, though there are later ones: {self.without}" for gap in gaps]
-        for folder in _fitting(left, self.folders):
-            return [f"the {self.what} is in the folder {folder!r}, which was not adopted: {self.without}"]
         return [f"no {self.what}{f' ({self.carriers})' if self.carriers else ''}: {self.without}"]
 
 
@@ -70,19 +70,24 @@ class Trainer:
     signs: Sequence[str]
     pieces: Sequence[Piece]
 
-    def captured(self, names: Iterable[str], left: Iterable[str] = ()) -> Captured:
-        """Return how much of the state is there, with one reason for each missing piece.
-
-        Args:
-            names: what is there.
-            left: folders that lie beside it and are not adopted.
-        """
-        there, beside = list(names), list(left)
-        reasons = [reason for piece in self.pieces for reason in piece.reasons(there, beside)]
+    def captured(self, names: Iterable[str]) -> Captured:
+        """Return how much of the state is there, with one reason for each missing piece."""
+        there = list(names)
+        reasons = [reason for piece in self.pieces for reason in piece.reasons(there)]
         if not reasons:
             return Captured()
         more = any(_fitting(there, piece.names) for piece in self.pieces if not piece.weights)
         return Captured("partial" if more else "weights-only", reasons)
+
+    def require_finished(self, names: Iterable[str]) -> None:
+        """Raise DamagedError where a piece is missing without which the trainer cannot go on at all."""
+        there = list(names)
+        for piece in self.pieces:
+            for reason in piece.reasons(there) if _fitting(there, piece.needed) else ():
+                raise DamagedError(
+                    f"{reason}; the trainer was not done with it, or it was taken away",
+                    hint="name a finished checkpoint, or only the files to keep",
+                )
 
 
 def trainer_of(trainers: Sequence[Trainer], names: Iterable[str]) -> Trainer | None:

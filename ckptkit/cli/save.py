@@ -33,7 +33,7 @@ def save(
     parent: Annotated[str | None, typer.Option("--parent", help="RUN@STEP that this run was resumed from.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Move a checkpoint of this step to the trash.")] = False,
     store: StoreOption = None,
-) -> None:
+) -> int:
     """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
     asked = session(context)
     opened = asked.open(store)
@@ -64,6 +64,7 @@ def save(
     )
     telling.tell(saved.manifest, quiet=asked.quiet)
     output.line(output.safe(saved.path))
+    return 3 if saved.left else 0
 
 
 def _items(words: list[str]) -> "dict[str, Files]":

@@ -1,7 +1,7 @@
 """CheckpointStore: what training code and the command line talk to."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -26,10 +26,17 @@ from ckptkit.verification.presence import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A checkpoint that was just committed: where it is, and its manifest."""
+    """A checkpoint that was just committed.
+
+    Attributes:
+        at: where it is.
+        manifest: its manifest.
+        left: by item, what lay in the folder that was given and was not saved, one line each.
+    """
 
     at: Location
     manifest: Manifest
+    left: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -129,7 +136,7 @@ class CheckpointStore:
             parent=(origin.run, origin.step) if origin and origin.step is not None else self._resumed.get(run),
             boundary=boundary,
         )
-        at, manifest = saving.save(
+        at, manifest, left = saving.save(
             self.storage,
             run,
             step,
@@ -145,7 +152,7 @@ class CheckpointStore:
             on_bytes=on_bytes,
         )
         self._anchors.saved(at, manifest)
-        return Committed(at, manifest)
+        return Committed(at, manifest, left)
 
     def adopt_in_place(
         self, run: str, stem: str, items: Mapping[str, Sequence[Path] | Path], details: Details | None = None

@@ -74,8 +74,12 @@ def save(
     flat: bool = False,
     factories: Factories | None = None,
     on_bytes: Callable[[int], None] | None = None,
-) -> tuple[Location, Manifest]:
-    """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
+) -> tuple[Location, Manifest, dict[str, Sequence[str]]]:
+    """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``.
+
+    Returns:
+        Where it is, its manifest, and by item what lay in the folder that was given and was not saved.
+    """
     check_run(run), check_step(step)
     name = step_folder(step) if name is None else check_folder(name, step)
     for tag in tags:
@@ -108,7 +112,8 @@ def save(
     if tags:
         with refs.changed(state) as changed:
             changed.tags.setdefault(step, set()).update(tags)
-    return Location(run, final, final / "manifest.json"), manifest
+    left = {source.name: source.left for source in sources if source.left}
+    return Location(run, final, final / "manifest.json"), manifest, left
 
 
 def adopt_in_place(

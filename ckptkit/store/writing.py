@@ -32,6 +32,7 @@ from ckptkit.errors import (
     UnsafeContentError,
     UsageError,
 )
+from ckptkit.formats import given_folder
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
 from ckptkit.manifest.redaction import redact_text
@@ -78,6 +79,8 @@ class _Source:
     files: Mapping[str, Path] | None
     estimate: int
     factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    left: Sequence[str] = ()
+    """What lies in the folder that was given and is not in the item, one line each."""
 
     @property
     def ambient(self) -> bool:
@@ -112,12 +115,23 @@ def _adopted(name: str, item: Files) -> _Source:
     path = item.path
     # A prefix (tf/ckpt-12) is no file itself, but some file beside it begins with it.
     if not path.exists() and not (path.parent.is_dir() and any(path.parent.glob(_literal(path.name) + ".*"))):
-        raise NotFound(f"{path} does not exist", hint="check the path", item=name)
-    backend, files = registry.for_path(path, name=name, backend=item.backend)
+        dead = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
+        raise NotFound(f"{path} {dead}", hint="check the path", item=name)
+    try:
+        with storage_errors(f"item {name!r}"):
+            given = given_folder.look(path) if path.is_dir() else None
+        backend, files = registry.for_path(path, name=name, backend=item.backend)
+        for relative, source in files.items():  # whatever the backend: it may follow links on its own
+            if source != path:
+                given_folder.require_inside(relative, source, path if given else path.parent)
+    except CkptkitError as error:
+        error.item = error.item or name
+        raise
     check_paths(files)
     with storage_errors(f"item {name!r}"):
         estimate = sum(source.stat().st_size for source in files.values())
-    return _Source(name, backend, item, files, estimate)
+    left = given.left_out(files) if given else []
+    return _Source(name, backend, item, files, estimate, left=left)
 
 
 def _literal(name: str) -> str:
@@ -184,6 +198,8 @@ def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedIt
             assert isinstance(source.backend, SupportsIngest)  # for_path only returns those
             described = CheckContext(sorted(source.files), step=step, source=source.item.path)
             saved = source.backend.describe(folder, context=described)
+            lost = [f"not saved: {line}" for line in source.left]
+            saved = replace(saved, hazards=[*saved.hazards, *lost]) if lost else saved
         if not isinstance(saved, SavedItem):
             raise TypeError(f"it returned a {type(saved).__name__}, not a SavedItem")
         return saved

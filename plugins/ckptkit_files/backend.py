@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
+from ckptkit.formats import given_folder
 from ckptkit_files import check, trainers
 from ckptkit_files.written import Written
 
@@ -67,11 +68,10 @@ class FilesBackend:
         return check.check_files(directory, _names(directory, context))
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
-        """Return the file, or all files below the folder; links are left out, as what they mean may change."""
+        """Return the file, or all files below the folder."""
         if path.is_file():
             return {path.name: path}
-        found = {f.relative_to(path).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
-        return {name: file for name, file in found.items() if not file.is_symlink()} or None
+        return given_folder.look(path).files or None
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
         """Return the number of files and, of one file of a known trainer, which of its pieces are in it."""

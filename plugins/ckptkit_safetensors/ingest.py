@@ -9,6 +9,7 @@ from typing import Any
 
 from ckptkit.backend import Captured, CheckContext, SavedItem
 from ckptkit.errors import DamagedError, InconsistentSetError
+from ckptkit.formats import given_folder
 from ckptkit.formats.safetensors_header import read_header
 from ckptkit.pieces import trainer_of
 from ckptkit_safetensors import best, layouts, trainers
@@ -19,34 +20,37 @@ _COUNTED = {"trainer_state.json": "global_step", "training_state/training_step.j
 
 
 def recognise(path: Path) -> Mapping[str, Path] | None:
-    """Return the files of the item at the path (relative name -> source), or None if it is not of this kind."""
+    """Return the files of the item at the path (relative name -> source), or None if it is not of this kind.
+
+    Of a folder that is every file below it, but for the checkpoints in it that are somebody's own.
+    """
     if path.is_file():
         return {path.name: path} if _looks_right(path) else None
-    if not path.is_dir():
+    if not path.is_dir() or not _holds_a_model(path):
         return None
-    files = {entry.name: entry for entry in _entries(path)}
-    if (path / "pretrained_model" / "model.safetensors").is_file():
-        for folder in ("pretrained_model", "training_state"):
-            files |= {f"{folder}/{entry.name}": entry for entry in _entries(path / folder)}
-    model = layouts.model_file(list(files))
-    if model is None or not (model == layouts.INDEX or _looks_right(files[model])):
-        return None
-    # The cache of the Hugging Face hub is made of links into its blobs; what they point at is the file.
-    return {name: entry.resolve() if entry.is_symlink() else entry for name, entry in sorted(files.items())}
-
-
-def _entries(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    others = tuple(f"{entry.name}/" for entry in path.iterdir() if entry.is_dir() and _is_a_checkpoint(entry))
+    return {name: file for name, file in given_folder.look(path).files.items() if not name.startswith(others)}
 
 
 def _looks_right(path: Path) -> bool:
+    """Return whether a file of that name begins as one should, or is cut off before that: the check will say so."""
     if path.suffix != ".safetensors":
         return False
     with path.open("rb") as stream:
         start = stream.read(9)
-    return len(start) == 9 and start[8:] == b"{"
+    return len(start) < 9 or start[8:] == b"{"
+
+
+def _holds_a_model(folder: Path) -> bool:
+    names = [entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    inside = folder / "pretrained_model" / "model.safetensors"
+    return layouts.model_file([*names, *([layouts.IN_LEROBOT] if inside.is_file() else [])]) is not None
+
+
+def _is_a_checkpoint(folder: Path) -> bool:
+    """Return whether a subfolder is a checkpoint of its own: the folder of a whole training has both."""
+    named = _STEP.search(folder.name) is not None
+    return named and any((folder / name).is_file() for name in (best.STATE, *layouts.MODELS))
 
 
 def describe(directory: Path, context: CheckContext) -> SavedItem:
@@ -86,7 +90,10 @@ def _captured(directory: Path, layout: layouts.Layout, context: CheckContext, re
         return _own(layout, record)
     there = trainers.names(directory, context.files)
     trainer = trainer_of(trainers.TRAINERS, there)
-    return Captured() if trainer is None else trainer.captured(there, _left(context))
+    if trainer is None:
+        return Captured()
+    trainer.require_finished(there)
+    return trainer.captured(there)
 
 
 def _own(layout: layouts.Layout, record: Mapping[str, Any]) -> Captured:
@@ -109,17 +116,7 @@ def _hazards(layout: layouts.Layout, context: CheckContext, record: Mapping[str,
         hazards.append("the class of the optimizer was not recorded: a load can only compare shapes and options")
     if "adapter_config.json" in context.files:
         hazards.append("only an adapter is here: the model that it was trained on must be the same")
-    hazards.extend(f"the subfolder {name!r} was not adopted" for name in _left(context))
     return hazards
-
-
-def _left(context: CheckContext) -> list[str]:
-    """Return the subfolders of the source of which nothing was adopted."""
-    if context.source is None or not context.source.is_dir():
-        return []
-    taken = {name.partition("/")[0] for name in context.files if "/" in name}
-    names = sorted(entry.name for entry in context.source.iterdir() if entry.is_dir() and entry.name not in taken)
-    return [name for name in names if not name.startswith(".")]
 
 
 def _steps(directory: Path, context: CheckContext, record: Mapping[str, Any]) -> dict[str, int]:

@@ -26,7 +26,8 @@ FILES = {
 """The names that ``save`` gives: those of the seed's ``checkpoint-N/``, and more of the same style."""
 
 INDEX = "model.safetensors.index.json"
-_MODELS = (MODEL, "model.safetensors", INDEX, "pretrained_model/model.safetensors")
+IN_LEROBOT = "pretrained_model/model.safetensors"
+MODELS = (MODEL, "model.safetensors", INDEX, IN_LEROBOT)
 FOREIGN = {
     "optimizer": ("optimizer.pt", "optimizer.bin"),
     "scheduler": ("scheduler.pt", "scheduler.bin"),
@@ -62,7 +63,7 @@ class Layout:
 
 def model_file(files: Sequence[str]) -> str | None:
     """Return the file of the model (or the index of its shards) among the names, or None if that is not clear."""
-    for name in _MODELS:
+    for name in MODELS:
         if name in files:
             return name
     parts = {*FILES.values(), PROBE_INPUT}

@@ -15,6 +15,10 @@ _MOST_BYTES = 1 << 20
 # In torch's pickle: the text "fp16", put into the memo, then True. Stored, not compressed; never unpickled.
 _FP16 = re.compile(rb"X\x04\x00\x00\x00fp16(?:q.|r.{4})\x88", re.DOTALL)
 
+# FSDP's sharded optimizer is DCP; DeepSpeed has a folder for each step, under accelerate one named pytorch_model.
+_FSDP_OPTIMIZER = ("optimizer_*/*.distcp",)
+_DEEPSPEED_OPTIMIZER = ("global_step*/*optim_states.pt", "pytorch_model/*optim_states.pt")
+
 HUGGING_FACE = Trainer(
     "Hugging Face Trainer",
     ("trainer_state.json", "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "rng_state_*.pth"),
@@ -28,15 +32,15 @@ HUGGING_FACE = Trainer(
         ),
         Piece(
             "optimizer",
-            ("optimizer.pt", "optimizer.bin"),
+            ("optimizer.pt", "optimizer.bin", *_FSDP_OPTIMIZER, *_DEEPSPEED_OPTIMIZER),
             "the Trainer begins with a new optimizer, without a word",
-            folders=("global_step*", "optimizer*"),
+            carrier="optimizer.pt or optimizer.bin",
         ),
         Piece(
             "scheduler",
-            ("scheduler.pt",),
+            ("scheduler.pt", "global_step*/*model_states.pt"),
             "the Trainer then loads no optimizer state either, without a word",
-            folders=("global_step*",),
+            carrier="scheduler.pt",
         ),
         Piece(
             "random generators",
@@ -44,7 +48,12 @@ HUGGING_FACE = Trainer(
             "dropout and shuffling draw other numbers",
             ranks=True,
         ),
-        Piece("trainer state", ("trainer_state.json",), "the Trainer cannot resume from the folder"),
+        Piece(
+            "trainer state",
+            ("trainer_state.json",),
+            "the Trainer cannot resume from the folder",
+            needed=("*.pt", "rng_state*.pth"),
+        ),
         Piece(
             "gradient scaler",
             ("scaler.pt",),
@@ -59,7 +68,12 @@ ACCELERATE = Trainer(
     ("random_states_*.pkl", "optimizer.bin", "scheduler.bin", "dl_state_dict*.bin", "custom_checkpoint_*.pkl"),
     (
         Piece("model", ("*.safetensors",), "load_state() fails", weights=True),
-        Piece("optimizer", ("optimizer.bin",), "load_state() fails where one was prepared", folders=("optimizer*",)),
+        Piece(
+            "optimizer",
+            ("optimizer.bin", "optimizer_*.bin", *_FSDP_OPTIMIZER, *_DEEPSPEED_OPTIMIZER),
+            "load_state() fails where one was prepared",
+            carrier="optimizer.bin",
+        ),
         Piece("scheduler", ("scheduler.bin",), "load_state() fails where one was prepared"),
         Piece(
             "random generators",
@@ -75,6 +89,9 @@ ACCELERATE = Trainer(
     ),
 )
 
+_IN_TRAINING = ("pretrained_model/*",)
+_NO_LEROBOT = "LeRobot cannot resume from the folder"
+
 LEROBOT = Trainer(
     "LeRobot",
     ("training_state/*", "pretrained_model/*", "train_config.json"),
@@ -85,16 +102,18 @@ LEROBOT = Trainer(
             ("pretrained_model/train_config.json", "train_config.json"),
             "--resume reads them",
             weights=True,
+            needed=_IN_TRAINING,
         ),
-        Piece("optimizer", ("training_state/optimizer_state.safetensors",), "LeRobot cannot resume from the folder"),
+        Piece("optimizer", ("training_state/optimizer_state.safetensors",), _NO_LEROBOT, needed=_IN_TRAINING),
         Piece(
             "options of the optimizer",
             ("training_state/optimizer_param_groups.json",),
-            "LeRobot cannot resume from the folder",
+            _NO_LEROBOT,
+            needed=_IN_TRAINING,
         ),
         Piece("scheduler", ("training_state/scheduler_state.json",), "LeRobot fails where the policy has one"),
-        Piece("random generators", ("training_state/rng_state.safetensors",), "LeRobot cannot resume from the folder"),
-        Piece("step", ("training_state/training_step.json",), "LeRobot cannot resume from the folder"),
+        Piece("random generators", ("training_state/rng_state.safetensors",), _NO_LEROBOT, needed=_IN_TRAINING),
+        Piece("step", ("training_state/training_step.json",), _NO_LEROBOT, needed=_IN_TRAINING),
         Piece("data position", (), "LeRobot saves none and begins the data again"),
     ),
 )

@@ -15,6 +15,7 @@ from ckptkit.backend import (
     SavedItem,
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError
+from ckptkit.formats import given_folder
 from ckptkit.formats.tf_bundle import Bundle, BundleError
 from ckptkit_tfdata import checkpoint, trainers
 from ckptkit_tfdata import hazards as dangers
@@ -143,7 +144,10 @@ class TfDataBackend:
         yield from _check_sheet(directory, context, None if problems else counter_of(bundle))
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
-        """Return the files of the one ``tf.train.Checkpoint`` that the path means: prefix, one of its files, folder."""
+        """Return the files of the one ``tf.train.Checkpoint`` that the path means: prefix, one of its files, folder.
+
+        Of a folder that is every file in it.
+        """
         try:
             prefix = prefix_of(path)
             bundle = None if prefix is None else Bundle.open(prefix)
@@ -151,7 +155,10 @@ class TfDataBackend:
             return None
         if prefix is None or bundle is None or not (layout_of(bundle).iterators or layout_of(bundle).graph):
             return None
-        paths = [prefix.with_name(f"{prefix.name}.index"), *bundle.shards]
+        if path.is_dir():
+            return given_folder.look(path).files
+        # A data file that is missing is left to the check, which names it.
+        paths = [prefix.with_name(f"{prefix.name}.index"), *(shard for shard in bundle.shards if shard.is_file())]
         if prefix.name == _PREFIX and (sheet := prefix.with_name(FILE_NAME)).is_file():
             paths.append(sheet)
         return {path.name: path for path in paths}

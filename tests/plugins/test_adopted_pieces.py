@@ -16,7 +16,7 @@ import trainer_files
 
 from ckptkit import CheckpointStore
 from ckptkit.backend import Captured
-from ckptkit.errors import NotFound, UnknownBackendError
+from ckptkit.errors import DamagedError, NotFound, UnknownBackendError
 from ckptkit.pieces import Piece, Trainer
 from ckptkit.store import Files
 
@@ -127,9 +127,8 @@ def test_whole_files_are_graded_by_what_their_trainer_ever_writes(trainer: Train
     assert captured(files / name, backend) == Captured(grade, always(trainer))  # type: ignore[arg-type]
 
 
-LOSABLE = [
-    (trainer, piece) for trainer, piece in PIECES if piece.names and (trainer.name, piece.what) not in MAIN_FILES
-]
+LOSABLE = [(t, p) for t, p in PIECES if p.names and (t.name, p.what) not in MAIN_FILES and not p.needed]
+NEEDED = [(t, p) for t, p in PIECES if p.needed]
 
 
 @pytest.mark.parametrize(("trainer", "piece"), LOSABLE, ids=[f"{t.name}-{p.what}" for t, p in LOSABLE])
@@ -138,6 +137,14 @@ def test_a_missing_piece_is_named_with_what_that_means(trainer: Trainer, piece: 
     reason = f"no {piece.what} ({piece.carriers}): {piece.without}"
     assert sorted(said.reasons) == sorted([reason, *always(trainer)])
     assert said.grade == ("weights-only" if (trainer.name, piece.what) in MODEL_LEFT else "partial")
+
+
+@pytest.mark.parametrize(("trainer", "piece"), NEEDED, ids=[f"{t.name}-{p.what}" for t, p in NEEDED])
+def test_a_folder_that_its_trainer_did_not_finish_is_refused(trainer: Trainer, piece: Piece, files: Path) -> None:
+    path = lose(trainer, piece, files)
+    with pytest.raises(DamagedError) as caught:
+        captured(path)
+    assert f"no {piece.what} ({piece.carriers}): {piece.without}" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -181,27 +188,24 @@ def test_an_iterator_alone_is_complete(files: Path) -> None:
 
 def test_a_trainer_folder_without_three_pieces_names_all_three(files: Path) -> None:
     folder = files / "hugging_face" / "checkpoint-2"
-    for name in ("rng_state.pth", "scheduler.pt", "trainer_state.json"):
+    for name in ("rng_state.pth", "scheduler.pt", "optimizer.pt"):
         (folder / name).unlink()
     assert captured(folder) == Captured(
         "partial",
         [
+            "no optimizer (optimizer.pt or optimizer.bin): the Trainer begins with a new optimizer, without a word",
             "no scheduler (scheduler.pt): the Trainer then loads no optimizer state either, without a word",
             "no random generators (rng_state.pth or rng_state_*.pth): dropout and shuffling draw other numbers",
-            "no trainer state (trainer_state.json): the Trainer cannot resume from the folder",
         ],
     )
 
 
-def test_an_optimizer_in_a_folder_of_its_own_is_named_where_it_is(files: Path) -> None:
+@pytest.mark.parametrize("name", ["global_step2/zero_pp_rank_0_mp_rank_00_optim_states.pt", "optimizer_0/__0_0.distcp"])
+def test_an_optimizer_in_a_folder_of_its_own_is_there(name: str, files: Path) -> None:
     folder = files / "hugging_face" / "checkpoint-2"
-    (folder / "optimizer.pt").unlink()
-    (folder / "global_step2").mkdir()
-    said = captured(folder)
-    assert said.reasons == (
-        "the optimizer is in the folder 'global_step2', which was not adopted: "
-        "the Trainer begins with a new optimizer, without a word",
-    )
+    (folder / name).parent.mkdir()
+    (folder / "optimizer.pt").rename(folder / name)
+    assert captured(folder) == Captured()
 
 
 def test_a_scaler_that_is_there_is_not_asked_for(files: Path) -> None:

@@ -1,0 +1,94 @@
+"""What is given is what is saved: subfolders, hidden files and links are kept, refused, or told with exit code 3."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import inside, refused
+from safetensors.torch import save_file
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model, with a subfolder as DeepSpeed and FSDP write them."""
+    folder = tmp_path / "given"
+    for name in ("global_step6", "optimizer_0"):
+        (folder / name).mkdir(parents=True)
+    save_file({"weight": torch.ones(2)}, folder / "model.safetensors")
+    (folder / "latest").write_text("global_step6")
+    torch.save({"optimizer_state_dict": {}}, folder / "global_step6" / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    (folder / "optimizer_0" / "__0_0.distcp").write_bytes(b"state")
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.mark.parametrize("word", ["it", "it:files"])
+def test_subfolders_and_hidden_files_are_saved(folder: Path, word: str, tmp_path: Path) -> None:
+    (folder / "optimizer_0" / ".hidden").write_bytes(b"state")
+    done = inside("save", "run", "--step", "6", f"{word}={folder}", store=tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "store" / "run" / "step-00000006" / "it") == names(folder)
+
+
+@pytest.mark.parametrize("word", ["it", "it:files"])
+def test_a_snapshot_of_the_hubs_cache_is_saved_as_files(folder: Path, word: str, tmp_path: Path) -> None:
+    hub = tmp_path / "models--x--y"
+    snapshot = hub / "snapshots" / "0a1b"
+    folder.rename(hub.mkdir() or hub / "blobs")
+    for name in sorted(names(hub / "blobs")):
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).symlink_to(hub / "blobs" / name)
+    done = inside("save", "run", "--step", "6", f"{word}={snapshot}", store=tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    saved = tmp_path / "store" / "run" / "step-00000006" / "it"
+    assert names(saved) == names(hub / "blobs")
+    assert not any(path.is_symlink() for path in saved.rglob("*"))
+
+
+@pytest.mark.parametrize("word", ["it", "it:files"])
+def test_a_link_that_leaves_the_folder_is_refused(folder: Path, word: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2")
+    (folder / "vocab.txt").symlink_to(tmp_path / "secret")
+    done = inside("save", "run", "--step", "6", f"{word}={folder}", store=tmp_path / "store")
+    refused(done, 5, "vocab.txt", "is a link that leaves the folder")
+
+
+@pytest.mark.parametrize("word", ["it", "it:files"])
+def test_a_link_that_leads_nowhere_is_refused(folder: Path, word: str, tmp_path: Path) -> None:
+    (folder / "vocab.txt").symlink_to("gone")
+    done = inside("save", "run", "--step", "6", f"{word}={folder}", store=tmp_path / "store")
+    refused(done, 1, "vocab.txt", "is a link to gone, which does not exist")
+
+
+@pytest.mark.parametrize("word", ["it", "it:files"])
+def test_a_link_to_a_folder_is_not_saved_which_is_said_and_exits_3(folder: Path, word: str, tmp_path: Path) -> None:
+    (folder / "newest").symlink_to("global_step6")
+    done = inside("save", "run", "--step", "6", f"{word}={folder}", store=tmp_path / "store")
+    assert done.returncode == 3
+    assert "item 'it': hazard: not saved: newest (a link to a folder)" in done.stderr.splitlines()
+    assert done.stdout.strip().endswith("step-00000006"), "what is there is committed"
+
+
+def test_checkpoints_in_the_folder_of_a_training_are_not_saved_which_is_said_and_exits_3(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "checkpoint-3").mkdir()
+    save_file({"weight": torch.ones(2)}, folder / "checkpoint-3" / "model.safetensors")
+    done = inside("save", "run", "--step", "6", f"it={folder}", store=tmp_path / "store")
+    assert done.returncode == 3
+    assert "item 'it': hazard: not saved: checkpoint-3/ (1 file)" in done.stderr.splitlines()
+
+
+def test_a_folder_that_holds_the_store_is_refused(folder: Path) -> None:
+    done = inside("save", "run", "--step", "6", f"it:files={folder}", store=folder / "checkpoints")
+    refused(done, 5, "holds the store")
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_dead_link_that_names_the_newest_checkpoint_is_told_as_one(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "last").symlink_to("000007")
+    done = inside("save", "run", "--step", "7", f"it={tmp_path / 'last'}", store=tmp_path / "store")
+    refused(done, 4, "last is a link to 000007, which does not exist")
