@@ -5,9 +5,9 @@ entry-point name (= ``Backend.name``) and ``format_version`` are what manifests 
 required; each ``Supports*`` protocol is a power that a backend may add. Backends never import their framework at
 module level, nor in ``can_save``, ``recognise``, ``describe`` and ``check``; they never unpickle in ``check``.
 
-Two class attributes are optional: ``requires``, a tuple of the modules of the framework (``ckptkit backends`` says
-which are missing), and ``explicit_only = True``, for a backend that is never detected by content, only named
-(``NAME:BACKEND=PATH``).
+Some class attributes are optional: ``requires``, a tuple of the modules of the framework (``ckptkit backends`` says
+which are missing); ``explicit_only = True``, for a backend that is never detected by content, only named
+(``NAME:BACKEND=PATH``); ``looks_for``, what its ``recognise`` looks for, in words (``a .zip of SB3's model.save``).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ckptkit import installation
 from ckptkit.backend import Backend, SupportsIngest
 from ckptkit.errors import BackendError, BackendUnavailableError, CkptkitError, UnknownBackendError
 
@@ -32,7 +33,7 @@ class BackendInfo:
         backend: the backend, or None when it failed to load.
         problem: why it cannot be used at all (it failed to load), or None.
         missing: modules of its framework that are not installed: it can list and verify, not save and load.
-        remedy: what to install for them.
+        remedy: what to do about them.
     """
 
     name: str
@@ -76,10 +77,15 @@ def _load(entry: metadata.EntryPoint) -> BackendInfo:
         # A stranger's code may raise anything while it is imported; the reason is shown by `ckptkit backends`.
         reason = f"failed to load: {_first_line(error)}"
         return BackendInfo(entry.name, _origin(entry), None, reason)
-    remedy = None
-    if missing:
-        remedy = f"pip install -e '.[{extra}]'" if extra else f"pip install {' '.join(missing)}"
-    return BackendInfo(entry.name, _origin(entry), backend, None, missing, remedy)
+    return BackendInfo(entry.name, _origin(entry), backend, None, missing, _remedy(entry, extra) if missing else None)
+
+
+def _remedy(entry: metadata.EntryPoint, extra: str | None) -> str:
+    """Return what to do about missing modules: they are not always packages of the same name."""
+    if extra is not None:
+        return installation.remedy(extra)
+    command = installation.remedy_of(entry.dist.name) if entry.dist else None
+    return command or f"see the documentation of {_origin(entry)}"
 
 
 def distributions(names: Iterable[str]) -> dict[str, str]:
@@ -114,7 +120,7 @@ def usable(name: str) -> Backend:
     if info.missing:
         raise BackendUnavailableError(
             f"backend {name!r} needs {', '.join(info.missing)}, which is not installed",
-            hint=f"run: {info.remedy} -c constraints.txt",
+            hint=info.remedy,
         )
     return backend
 
@@ -162,8 +168,10 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         except Exception as error:
             raise BackendError(f"{path}: backend {backend!r} failed to look at it: {_first_line(error)}") from error
         if not recognised:
+            wanted = f" (it looks for {kind})" if (kind := getattr(one, "looks_for", "")) else ""
             raise UnknownBackendError(
-                f"{path}: backend {backend!r} does not recognise it", hint="check the path, or leave the backend out"
+                f"{path}: backend {backend!r} does not recognise it{wanted}",
+                hint=f"check the path; {name}:files=PATH keeps files of any kind, byte for byte",
             )
         return one, recognised
     found: list[tuple[Backend, Mapping[str, Path]]] = []
@@ -177,9 +185,10 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         except Exception as error:
             failed = f" (backend {info.name!r} failed to look at it: {_first_line(error)})"
     if not found:
+        kinds = [kind for info in backends().values() if (kind := getattr(info.backend, "looks_for", ""))]
         raise UnknownBackendError(
-            f"{path}: no installed backend recognises it{failed}",
-            hint="is it the right path, and whole? name the backend to learn why: NAME:BACKEND=PATH",
+            f"{path}: no installed backend recognises it{failed}; looked for {'; '.join(kinds)}",
+            hint=f"{name}:files=PATH keeps files of any kind, byte for byte; {name}:BACKEND=PATH says why one does not",
         )
     if len(found) > 1:
         names = ", ".join(b.name for b, _ in found)

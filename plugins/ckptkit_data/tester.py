@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ckptkit import installation
 from ckptkit.errors import BackendUnavailableError, DamagedError, UnsafeContentError, UsageError
 from ckptkit.problem import Severity
 from ckptkit_data import text
@@ -190,5 +191,5 @@ def _require(*modules: str) -> None:
     if missing:
         raise BackendUnavailableError(
             f"checking a dataset needs what is not installed: {', '.join(missing)}",
-            hint="run: pip install -e '.[data]' -c constraints.txt",
+            hint=installation.remedy("data"),
         )

@@ -34,6 +34,7 @@ class NumpyRngBackend:
 
     name: ClassVar[str] = "numpy-rng"
     format_version: ClassVar[int] = document.FORMAT_VERSION
+    looks_for: ClassVar[str] = "a JSON file of generator states"
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the object is a generator, a container of generators, or a GlobalRng."""

@@ -28,6 +28,7 @@ class SafetensorsBackend:
 
     name: ClassVar[str] = "safetensors"
     format_version: ClassVar[int] = 2
+    looks_for: ClassVar[str] = "a .safetensors file, or a folder with a model in one"
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the item is one of those, or a snapshot of one."""

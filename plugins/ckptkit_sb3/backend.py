@@ -18,6 +18,7 @@ class Sb3Backend:
 
     name: ClassVar[str] = "sb3"
     format_version: ClassVar[int] = 2
+    looks_for: ClassVar[str] = "a .zip of SB3's model.save"
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the item is an SB3 algorithm; imports nothing."""

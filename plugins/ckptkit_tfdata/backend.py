@@ -35,6 +35,7 @@ class TfDataBackend:
 
     name: ClassVar[str] = "tf-data"
     format_version: ClassVar[int] = FORMAT_VERSION
+    looks_for: ClassVar[str] = "a bundle of tf.train.Checkpoint"
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the object is a ``PersistentIterator``."""

@@ -244,7 +244,18 @@ class TestBackend7:
     def test_a_file_of_no_known_kind_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("hello")
         done = ckptkit("save", "r", "--step", "1", f"x={tmp_path / 'notes.txt'}", store=tmp_path / "s")
-        refused(done, 7, "notes.txt", "no installed backend recognises it")
+        refused(
+            done, 7, "notes.txt", "no installed backend recognises it; looked for a JSON file of generator states; "
+        )
+        assert "x:files=PATH keeps files of any kind" in done.stderr, "what works is named"
+        done = ckptkit("save", "r", "--step", "1", f"x:files={tmp_path / 'notes.txt'}", store=tmp_path / "s")
+        assert done.returncode == 0
+
+    def test_a_backend_that_was_named_says_what_it_looks_for(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("hello")
+        done = ckptkit("save", "r", "--step", "1", f"x:sb3={tmp_path / 'notes.txt'}", store=tmp_path / "s")
+        refused(done, 7, "notes.txt", "does not recognise it (it looks for a .zip of SB3's model.save)")
+        assert "x:files=PATH" in done.stderr
 
     @pytest.mark.parametrize("path", ["/dev/zero", "FIFO"])
     def test_what_is_no_file_neither_hangs_nor_passes(self, path: str, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """The wheel built from this tree holds everything: the laws of a backend pass against it, not against the tree."""
 
+import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -33,6 +36,56 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == packages
     assert "ckptkit/py.typed" in names
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed, as pip does it, with the third-party backend of the examples beside it."""
+    folder = tmp_path_factory.mktemp("site")
+    other = ROOT / "examples" / "third_party_backend"
+    python("-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "wheels"), cwd=other)
+    wheels = [str(wheel), *map(str, (folder / "wheels").glob("*.whl"))]
+    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder / "site"), *wheels)
+    return folder / "site"
+
+
+def remedies(site: Path) -> dict[str, str]:
+    """What is said of missing frameworks where none is installed."""
+    light = ROOT / ".venv-light" / "bin" / "python"
+    if not light.exists():
+        pytest.fail(f"{light} is missing: run `make setup`")
+    command = [str(light), "-m", "ckptkit.cli.main", "backends", "--format", "json"]
+    done = subprocess.run(
+        command, cwd=site, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(site)}
+    )
+    assert done.returncode == 0, done.stderr
+    return {b["name"]: b["remedy"] for b in json.loads(done.stdout)["backends"] if b["missing"]}
+
+
+def test_what_a_wheel_says_to_install_are_the_missing_packages_themselves(site: Path) -> None:
+    said = remedies(site)
+    assert said["numpy-rng"] == "pip install 'numpy>=1.26'"
+    assert shlex.split(said["safetensors"])[2:] == ["numpy>=1.26", "safetensors>=0.5", "torch>=2.10"]
+    assert shlex.split(said["sklearn"])[2:] == ["scikit-learn>=1.6", "skops>=0.13"]
+    for command in said.values():
+        assert not [word for word in shlex.split(command) if word.startswith(("-", ".", "ckptkit"))], command
+
+
+@pytest.mark.parametrize("editable", [True, False])
+def test_what_a_clone_says_to_install_names_the_clone_wherever_one_is(
+    editable: bool, site: Path, tmp_path: Path
+) -> None:
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, clone)
+    target = shutil.copytree(site, tmp_path / "site")
+    [info] = target.glob("ckptkit-*.dist-info")
+    (info / "direct_url.json").write_text(json.dumps({"url": clone.as_uri(), "dir_info": {"editable": editable}}))
+    words = ["pip", "install", "-c", f"{clone}/constraints.txt", *(["-e"] if editable else []), f"{clone}[numpy]"]
+    assert shlex.split(remedies(target)["numpy-rng"]) == words
+    shutil.rmtree(clone)
+    assert remedies(target)["numpy-rng"] == "pip install 'numpy>=1.26'", "a clone that is gone cannot be named"
 
 
 @pytest.mark.slow
