@@ -9,12 +9,13 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.opening import opened, reason
+from ckptkit.formats import archives
+from ckptkit.formats.archives import Look
 from ckptkit.formats.shown import shown
-from ckptkit.formats.zips import check_zip_stream, list_members, read_entry
+from ckptkit.formats.sources import Source
+from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
 
 MAX_HEADER = 10_000
@@ -36,57 +37,61 @@ class _NpyError(ValueError):
         self.objects = objects
 
 
-def check_npy(source: Path | bytes, *, file: str, where: str = "") -> list[Problem]:
-    """Check one array file.
+def shows_npy(source: Source) -> bool:
+    """Return whether the content begins like an array file."""
+    return source.start(6) == b"\x93NUMPY"
 
-    Args:
-        source: the file, or its bytes.
-        file: name for the problems.
-        where: locator put in front of each message.
 
-    Returns:
-        ``npy-object-dtype`` (unsafe: needs unpickling), ``npy-damaged``; empty if sound.
-    """
+def check_npy(source: Source) -> list[Problem]:
+    """Check one array file: ``npy-object-dtype`` (unsafe: needs unpickling), ``npy-damaged``; nothing if sound."""
+    return _judge(source.start(_PREFIX + MAX_HEADER), source)
+
+
+def shows_npz(source: Source) -> bool:
+    """Return whether the content is a zip of array files."""
+    if not archives.shows_zip(source):
+        return False
     try:
-        with opened(source) as (stream, length):
-            return _judge(stream.read(_PREFIX + MAX_HEADER), length, file, where)
-    except (DamagedError, OSError) as error:
-        return [Problem("npy-damaged", _at(where, f"cannot be read ({reason(error)})"), file)]
+        entries = list_members(source.stream, source.length)
+    except DamagedError:
+        return False
+    return bool(entries) and all(entry.name.endswith(".npy") for entry in entries)
 
 
-def check_npz(path: Path, *, file: str) -> list[Problem]:
+def check_npz(source: Source, look: Look) -> Iterator[Problem]:
     """Check a zip of array files: the zip (``zip-*``), and the header of every member (``npy-*``).
 
-    Returns:
-        The problems; ``npz-unknown-member`` names what is no array. Empty if all is sound.
+    Yields:
+        The problems; ``npz-unknown-member`` names what is no array. None if all is sound.
     """
-    problems: list[Problem] = []
+    stream, length = source.stream, source.length
+    damage = check_zip_stream(stream, length, file=source.file, where=source.where, ratio_from=_RATIO_FROM)
+    yield from damage
     try:
-        with opened(path) as (stream, length):
-            problems += check_zip_stream(stream, length, file=file, ratio_from=_RATIO_FROM)
-            for entry in list_members(stream, length):
-                name = shown(entry.name)
-                if not entry.name.endswith(".npy"):
-                    problems.append(Problem("npz-unknown-member", f"{name}: is no array", file))
-                    continue
-                try:
-                    start = read_entry(stream, entry, limit=_PREFIX + MAX_HEADER, check_crc=False)
-                except DamagedError as error:
-                    problems += [] if problems else [Problem("npy-damaged", str(error), file)]
-                    continue
-                problems += _judge(start, entry.size, file, name)
-    except (DamagedError, OSError) as error:
-        problems += [] if problems else [Problem("npy-damaged", f"cannot be read ({reason(error)})", file)]
-    return problems
+        entries = list_members(stream, length)
+    except DamagedError:
+        return
+    for entry in entries:
+        if not entry.name.endswith(".npy"):
+            yield source.problem("npz-unknown-member", f"{shown(entry.name)}: is no array")
+            yield from archives.look_into_member(source, entry, look)
+            continue
+        try:
+            member = member_stream(stream, entry)
+        except DamagedError as error:
+            if not damage:
+                yield source.problem("npy-damaged", f"member {shown(entry.name)!r}: {error}")
+            continue
+        yield from check_npy(source.inner(entry.name, member, entry.size, stored=entry.compressed))
 
 
-def _judge(start: bytes, length: int, file: str, where: str) -> list[Problem]:
+def _judge(start: bytes, source: Source) -> list[Problem]:
     try:
-        _check_array(start, length)
+        _check_array(start, source.length)
     except _NpyError as error:
         if error.objects:
-            return [Problem("npy-object-dtype", _at(where, str(error)), file, severity="unsafe")]
-        return [Problem("npy-damaged", _at(where, str(error)), file)]
+            return [source.problem("npy-object-dtype", str(error), "unsafe")]
+        return [source.problem("npy-damaged", str(error))]
     return []
 
 
@@ -166,7 +171,3 @@ def _scalar(text: str) -> int:
     if not digits:
         raise _NpyError(f"has a dtype {shown(text, 40)!r} without a size")
     return int(digits) * (4 if kind == "U" else 1)
-
-
-def _at(where: str, message: str) -> str:
-    return f"{where}: {message}" if where else message

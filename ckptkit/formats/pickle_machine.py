@@ -7,7 +7,7 @@ not do: a global's name may come out of the memo, or from text that was pushed l
 import _compat_pickle
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ckptkit.formats.pickle_stream import PickleError, PickleStream
@@ -24,7 +24,9 @@ class Inert:
 
 
 INERT = Inert()
-"""The one placeholder."""
+"""Placeholder for plain data: nothing that could be called."""
+MADE = Inert()
+"""Placeholder for what a call returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,29 @@ class Global:
         return f"{self.module}.{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What loading would do; one for several pickles, where a loader reads several of a file.
+
+    Attributes:
+        globals: every name that loading would import, in order (the values mean nothing).
+        called: those of them that loading would call or make an instance of.
+        tricks: what no honest pickler writes, one line each.
+        uses: how often each name is asked for.
+        made: how often an object of each was made without calling its constructor (``cls.__new__``).
+    """
+
+    globals: dict[Global, bool] = field(default_factory=dict)
+    called: dict[Global, bool] = field(default_factory=dict)
+    tricks: dict[str, bool] = field(default_factory=dict)
+    uses: Counter[Global] = field(default_factory=Counter)
+    made: Counter[Global] = field(default_factory=Counter)
+
+    def only_made(self, name: Global) -> bool:
+        """Return whether objects of the name are made, and it is handed to nothing that could call it."""
+        return 0 < self.uses[name] == self.made[name]
+
+
 Hook = Callable[[object], object]
 CallHook = Callable[[Global, object], object]
 
@@ -46,11 +71,9 @@ class Machine:
     """The state while one pickle is followed, and what was found.
 
     Attributes:
-        globals: every name that loading would import, in order (the values mean nothing).
-        called: those of them that loading would call or make an instance of.
-        made: how often an object of each was made without calling its constructor (``cls.__new__``).
-        tricks: what no honest pickler writes, one line each.
+        globals, called, made, tricks: those of ``found``.
         stream: the bytes.
+        stored: bytes that the pickle takes on the disk: what budgets are measured by.
         memo: the values that were put away.
         kept: values in all tuples that were kept.
         text_bytes: bytes of all text that was kept.
@@ -61,20 +84,28 @@ class Machine:
         persistent: gives the value of a persistent id (torch); without it, persistent ids are an error.
         call: sees every call of a global with its arguments and gives the value (torch tensors); without it, tuples
             are not even kept.
+        found: where to note what loading would do; a fresh one if not given.
+        stored: bytes that the pickle takes on the disk; ``length`` if not given.
     """
 
     def __init__(
-        self, stream: BinaryIO, length: int, *, persistent: Hook | None = None, call: CallHook | None = None
+        self,
+        stream: BinaryIO,
+        length: int,
+        *,
+        persistent: Hook | None = None,
+        call: CallHook | None = None,
+        found: Found | None = None,
+        stored: int | None = None,
     ) -> None:
-        self.globals: dict[Global, bool] = {}
-        self.called: dict[Global, bool] = {}
-        self.made: Counter[Global] = Counter()
-        self.tricks: dict[str, bool] = {}
+        found = found or Found()
+        self.found = found
+        self.globals, self.called, self.made, self.tricks = found.globals, found.called, found.made, found.tricks
         self.stream = PickleStream(stream, length)
+        self.stored = length if stored is None else stored
         self.memo: dict[int, object] = {}
         self.protocol = self.kept = self.text_bytes = 0
         self._persistent, self._call = persistent, call
-        self._uses: Counter[Global] = Counter()
         self._stack: list[object] = []
         self._below: list[list[object]] = []  # the stacks under each mark
         self._size_below = 0
@@ -96,7 +127,7 @@ class Machine:
     def push_again(self, value: object) -> None:
         """Push a value that is somewhere else as well: each use of a global counts."""
         if isinstance(value, Global):
-            self._uses[value] += 1
+            self.found.uses[value] += 1
         self._stack.append(value)
 
     def push_text(self, data: bytes, encoding: str, errors: str = "strict") -> None:
@@ -156,7 +187,7 @@ class Machine:
                 module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         found = Global(module, name)
         self.globals[found] = True
-        self._uses[found] += 1
+        self.found.uses[found] += 1
         return found
 
     def make(self, kind: object, arguments: object) -> object:
@@ -165,17 +196,15 @@ class Machine:
             self.made[kind] += 1
         return self.call(kind, arguments)
 
-    def only_made(self, name: Global) -> bool:
-        """Return whether objects of the name are made, and it is handed to nothing that could call it."""
-        return 0 < self._uses[name] == self.made[name]
-
     def call(self, function: object, arguments: object) -> object:
-        """Note that loading would call the function, and return the inert result."""
-        if not isinstance(function, Global):
+        """Note that loading would call the function, and return the inert result; plain data cannot be called."""
+        if function is MADE:
             self.tricks["calls a value that the pickle made itself"] = True
-            return INERT
+            return MADE
+        if not isinstance(function, Global):
+            raise PickleError("calls a value that cannot be called")
         self.called[function] = True
-        return self._call(function, arguments) if self._call else INERT
+        return self._call(function, arguments) if self._call else MADE
 
     def mutate(self, what: str) -> None:
         """Note that loading would put something into the last value: an imported one must stay as it is."""

@@ -25,8 +25,8 @@ _LONG = 16
 Operation = Callable[[Machine], object]
 
 
-def follow(machine: Machine) -> None:
-    """Follow one pickle up to its STOP opcode.
+def follow(machine: Machine) -> object:
+    """Follow one pickle up to its STOP opcode, and return its value (or the placeholder for it).
 
     Raises:
         PickleTooComplexError: it would take too much time or memory.
@@ -36,8 +36,7 @@ def follow(machine: Machine) -> None:
     while True:
         code = machine.stream.read(1)[0]
         if code == pickle.STOP[0]:
-            machine.pop()
-            return
+            return machine.pop()
         operation = OPERATIONS.get(code)
         if operation is None:
             raise PickleError(f"has an unknown opcode {code:#04x} at byte {machine.stream.place - 1}")
@@ -132,9 +131,8 @@ def _build(m: Machine) -> None:
 
 def _extension(form: str) -> Operation:
     def operation(m: Machine) -> None:
-        code = m.stream.number(form)
-        m.tricks[f"names a global by extension code {code}, which may be anything"] = True
-        m.push(INERT)
+        # Which name the code stands for is decided by the process that loads it: it may be any.
+        m.push(m.find("copyreg", f"_inverted_registry[{m.stream.number(form)}]"))
 
     return operation
 

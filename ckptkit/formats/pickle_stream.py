@@ -52,12 +52,15 @@ class PickleStream:
         self._stream.seek(size, 1)
 
     def line(self) -> bytes:
-        """Return a line without its last byte, which at the end of the file need not be a line feed (as in C)."""
-        line = self._stream.readline(_LINE)
+        """Return a line without its last byte, which at the end of the file need not be a line feed (as in C).
+
+        Of a very long line the beginning is returned: it is too long for anything that somebody looks at.
+        """
+        line = part = self._stream.readline(_LINE)
         if not line:
             raise PickleError("ends before its STOP opcode")
-        if len(line) == _LINE and not line.endswith(b"\n"):
-            raise PickleTooComplexError("has a very long line")
+        while len(part) == _LINE and not part.endswith(b"\n"):
+            part = self._stream.readline(_LINE)
         return line[:-1]
 
     def number(self, form: str) -> int:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.pickle_grading import grade
-from ckptkit.formats.pickle_machine import CallHook, Global, Hook, Machine
+from ckptkit.formats.pickle_machine import CallHook, Found, Global, Hook, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
 from ckptkit.formats.shown import shown
@@ -62,6 +62,7 @@ def follow_pickle(
     where: str = "",
     persistent: Hook | None = None,
     call: CallHook | None = None,
+    stored: int | None = None,
 ) -> list[Problem]:
     """Follow the one pickle that starts at the stream's position, and leave the stream behind its end.
 
@@ -72,27 +73,29 @@ def follow_pickle(
         where: locator put in front of each message.
         persistent: gives the value of a persistent id; without it, one is damage.
         call: sees each call of a global; see ``Machine``.
+        stored: bytes that it takes on the disk, if it is packed; see ``Machine``.
 
     Returns:
         The problems, the dangerous ones first.
     """
-    machine = Machine(stream, length, persistent=persistent, call=call)
+    machine = Machine(stream, length, persistent=persistent, call=call, stored=stored)
     damage: list[Problem] = []
     try:
         follow(machine)
     except PickleError as error:
         code = "pickle-too-complex" if isinstance(error, PickleTooComplexError) else "pickle-damaged"
         damage.append(Problem(code, _at(where, str(error)), file))
-    return [*_judge(machine, file, where), *damage]
+    return [*judge(machine.found, file=file, where=where), *damage]
 
 
-def _judge(machine: Machine, file: str, where: str) -> Iterable[Problem]:
+def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
+    """Yield what the names and tricks that were found in a pickle say of loading it."""
     graded: dict[str, list[Global]] = {"allowed": [], "dangerous": [], "code": [], "unrecognised": []}
-    for name in machine.globals:
-        graded[grade(name, made_only=machine.only_made(name))].append(name)
+    for name in found.globals:
+        graded[grade(name, made_only=found.only_made(name))].append(name)
     for name in graded["dangerous"][:_MOST_SHOWN]:
         word = shown(str(name))
-        called = name in machine.called
+        called = name in found.called
         message = f"would call {word} when loaded" if called else f"would import {word}, which can run code"
         yield Problem("pickle-dangerous", _at(where, message), file, severity="unsafe")
     if graded["code"]:
@@ -100,7 +103,7 @@ def _judge(machine: Machine, file: str, where: str) -> Iterable[Problem]:
         message = f"contains code of its own (built by {shown(str(graded['code'][0]))})"
         yield Problem("pickle-contains-code", _at(where, message), file, severity="unsafe")
     else:
-        for trick in list(machine.tricks)[:_MOST_SHOWN]:
+        for trick in list(found.tricks)[:_MOST_SHOWN]:
             yield Problem("pickle-dangerous", _at(where, shown(trick)), file, severity="unsafe")
     if unrecognised := [shown(str(name)) for name in graded["unrecognised"]]:
         names = tuple(_at(where, name) for name in unrecognised)

@@ -1,15 +1,14 @@
 """The keys of the dict at the top of a torch file, read without torch and without unpickling."""
 
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.pickle_machine import INERT, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError
-from ckptkit.formats.torch_files import MAX_PICKLE
-from ckptkit.formats.zips import list_members, read_entry
+from ckptkit.formats.zips import list_members, member_stream
 
 
 def top_keys(path: Path) -> frozenset[str]:
@@ -26,9 +25,11 @@ def top_keys(path: Path) -> frozenset[str]:
             found = [e for e in list_members(stream, length) if e.name.partition("/")[2].casefold() == "data.pkl"]
             if len(found) != 1:
                 raise DamagedError(f"{path.name}: has no data.pkl: not a file of torch.save")
-            data = read_entry(stream, found[0], limit=MAX_PICKLE, check_crc=False)
-        machine = _TopKeys(data)
-        follow(machine)
+            entry = found[0]
+            machine = _TopKeys(
+                member_stream(stream, entry), entry.size, persistent=lambda _: INERT, stored=entry.compressed
+            )
+            follow(machine)
     except (OSError, PickleError) as error:
         raise DamagedError(f"{path.name}: cannot be read ({reason(error)})") from error
     return frozenset(machine.keys)
@@ -37,8 +38,8 @@ def top_keys(path: Path) -> frozenset[str]:
 class _TopKeys(Machine):
     """Follows the pickle and notes what is put into the one value that lies below all marks."""
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(BytesIO(data), len(data), persistent=lambda _: INERT)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.keys: set[str] = set()
 
     def pop_mark(self) -> list[object]:

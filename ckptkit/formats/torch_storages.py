@@ -6,7 +6,7 @@ Source: torch/serialization.py (``persistent_id``), torch/_utils.py (``_rebuild_
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ckptkit.formats.pickle_machine import INERT, Global
+from ckptkit.formats.pickle_machine import INERT, MADE, Global
 from ckptkit.formats.shown import shown
 
 _MOST = 20
@@ -67,7 +67,7 @@ class Storages:
         """Check a tensor that is put together from a storage."""
         if function.module == "torch._utils" and function.name in ("_rebuild_tensor_v2", "_rebuild_tensor_v3"):
             self._check_tensor(arguments, typed=function.name == "_rebuild_tensor_v2")
-        return INERT
+        return MADE
 
     def _check_tensor(self, arguments: object, *, typed: bool) -> None:
         match arguments:

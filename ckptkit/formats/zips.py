@@ -9,6 +9,7 @@ from typing import BinaryIO
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.shown import shown
+from ckptkit.formats.sources import unpacked, window
 from ckptkit.formats.zip_directory import (
     DESCRIPTOR_FLAG,
     MAX_MEMBERS,
@@ -160,6 +161,26 @@ def read_member(path: Path, name: str, *, max_bytes: int) -> bytes:
         raise DamagedError(f"{path.name}: member {shown(name)!r}: {error}") from error
     except OSError as error:
         raise DamagedError(f"{path.name}: cannot be read ({reason(error)})") from error
+
+
+def member_stream(stream: BinaryIO, entry: Entry) -> BinaryIO:
+    """Return the content of a member as a seekable stream of bounded memory; a step back in a packed one costs much.
+
+    CRC and flags play no part: torch reads members whose CRC is wrong or whose flags say "encrypted".
+
+    Raises:
+        DamagedError: it has no local header, or is packed in a way that is not read.
+    """
+    if entry.method not in (_STORED, _DEFLATED):
+        raise DamagedError(f"compression method {entry.method} is not read")
+    try:
+        header = read_local_header(stream, entry)
+    except ZipLayoutError as error:
+        raise DamagedError(str(error)) from error
+    packed = window(stream, header.data, entry.compressed)
+    if entry.method == _STORED:
+        return packed
+    return unpacked(packed, lambda: zlib.decompressobj(-zlib.MAX_WBITS), entry.size)
 
 
 class _Findings:

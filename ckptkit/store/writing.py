@@ -38,6 +38,7 @@ from ckptkit.manifest.names import check_item_name, check_item_names, check_path
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
+from ckptkit.verification import content
 from ckptkit.verification.presence import set_problems
 
 BOUNDARY = "boundary"
@@ -268,8 +269,8 @@ def entry(
     names = [f["path"].removeprefix(prefix) for f in files]
     context = CheckContext(names, saved.metadata, backend.format_version, step)
     with guest(name, backend):
-        problems = [p for p in backend.check(folder, context=context) if p.severity != "warning"]
-    _refuse(name, problems)
+        problems = content.problems(lambda: backend.check(folder, context=context), folder, names)
+    _refuse(name, [p for p in problems if p.severity != "warning"])
     return {
         "backend": backend.name,
         "format_version": backend.format_version,

@@ -12,10 +12,10 @@ from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import Location, shown
-from ckptkit.verification import observation, presence, proving
+from ckptkit.verification import content, observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
-_DOUBTS = ("pickle-unrecognised",)
+_DOUBTS = ("pickle-unrecognised", "not-looked-into")
 """Codes of what nobody can tell to be safe: warnings, unless the verification is strict."""
 
 Factories = Mapping[str, Mapping[str, str]]
@@ -163,20 +163,28 @@ def _came_with(packages: Mapping[str, str]) -> str:
 def check_item(
     at: Location, name: str, item: ItemEntry, step: int, packages: Mapping[str, str] | None = None
 ) -> list[Problem]:
-    """Return what the item's backend finds in the structure of its files."""
+    """Return what is wrong with the content of an item's files."""
+    folder, files = item_folder(at, name, item)
+    context = CheckContext(files, item.metadata, item.format_version, step)
+    prefix = "" if folder == at.folder else f"{name}/"
+    found = content.problems(lambda: _of_backend(name, item, folder, context, packages or {}), folder, files)
+    return gathered(p.located(item=name, prefix="" if p.item else prefix) for p in found)
+
+
+def _of_backend(
+    name: str, item: ItemEntry, folder: Path, context: CheckContext, packages: Mapping[str, str]
+) -> list[Problem]:
+    """Return what the item's backend finds, or why it cannot be asked."""
     try:
         backend = registry.get(item.backend)
     except BackendError as error:
-        return [_not_judged(name, f"{error.message}{_came_with(packages or {})}")]
+        return [_not_judged(name, f"{error.message}{_came_with(packages)}")]
     if item.format_version > backend.format_version:
         wrote = f"written in format {item.format_version} of {item.backend!r}"
         here = f"{registry.backends()[item.backend].distribution} reads up to {backend.format_version}, upgrade it"
         return [_not_judged(name, f"{wrote}; {here}")]
-    folder, files = item_folder(at, name, item)
-    context = CheckContext(files, item.metadata, item.format_version, step)
-    prefix = "" if folder == at.folder else f"{name}/"
     try:
-        return gathered(p.located(item=name, prefix=prefix) for p in backend.check(folder, context=context))
+        return list(backend.check(folder, context=context))
     except Exception as error:
         # A stranger's check may raise anything on hostile files: that is a finding too, never the end of the report.
         message = f"backend {item.backend!r} failed while checking: {type(error).__name__}: {error}".splitlines()[0]

@@ -9,9 +9,8 @@ from typing import Any
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import strict_json
-from ckptkit.formats.pickles import check_pickle_file
+from ckptkit.formats.kinds import look_into_file
 from ckptkit.formats.safetensors_header import Header, HeaderError, read_header
-from ckptkit.formats.torch_files import check_torch_file
 from ckptkit.problem import Problem
 from ckptkit_safetensors import layouts
 from ckptkit_safetensors.modules import MAX_DEPTH
@@ -71,19 +70,11 @@ def _safetensors(path: Path, name: str, headers: dict[str, Header]) -> Iterator[
 
 
 def _pickle(path: Path, name: str) -> Iterator[Problem]:
-    if name in _STATES:
-        for problem in check_torch_file(path, file=name):
-            # A load takes plain values and tensors only, so here a name that nobody knows is no mere warning.
-            unknown = problem.code == "pickle-unrecognised"
-            yield replace(problem, severity="error") if unknown else problem
-        return
-    # Files of the trainer's own, which a load never opens: a .bin may well be no pickle at all.
-    with path.open("rb") as stream:
-        start = stream.read(4)
-    if start == b"PK\x03\x04" or name.endswith((".pt", ".pth")):
-        yield from check_torch_file(path, file=name)
-    elif start[:1] == b"\x80" or name.endswith((".pkl", ".pickle")):
-        yield from check_pickle_file(path, file=name)
+    # Of the trainer's own files, which a load never opens, the walker says all that there is to say.
+    for problem in look_into_file(path, file=name, kind="torch" if name in _STATES else None):
+        # A load takes plain values and tensors only, so there a name that nobody knows is no mere warning.
+        unknown = name in _STATES and problem.code == "pickle-unrecognised"
+        yield replace(problem, severity="error") if unknown else problem
 
 
 def _json(path: Path, name: str) -> Iterator[Problem]:

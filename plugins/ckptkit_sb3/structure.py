@@ -1,7 +1,5 @@
 """What can be said of an item's files without SB3, torch or NumPy and without unpickling: layout, pickles, states."""
 
-import base64
-import binascii
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +13,6 @@ from ckptkit.problem import Problem, fails
 from ckptkit_sb3 import generators, layout
 from ckptkit_sb3.encoding import decode_python_random
 
-MAX_PTH = 8 << 30
 _IN_A_WORKER = re.compile(r"environments\[\d+\]\.rng")
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
 
@@ -46,9 +43,7 @@ def _check(directory: layout.Place, context: CheckContext) -> Iterator[Problem]:
     for file in context.files:
         path = directory / file
         if file.endswith(".pkl") and path.is_file():
-            from ckptkit.formats import pickles
-
-            yield from pickles.check_pickle_file(path, file=file)
+            yield from _look(path, file, "pickle")
 
 
 def _check_adopted(directory: layout.Place, name: str) -> Iterator[Problem]:
@@ -71,11 +66,11 @@ def refuse(directory: layout.Place, context: CheckContext) -> None:
 
 def check_model_zip(path: Path, file: str) -> Iterator[Problem]:
     """Yield what is wrong with an SB3 zip: layout, CRCs, JSON, every pickle hidden in it."""
-    from ckptkit.formats import torch_files, zips
+    from ckptkit.formats import kinds, zips
 
-    problems = list(zips.check_zip(path, file=file))
+    problems = kinds.look_into_file(path, file=file, kind="zip")
     yield from problems
-    if fails(problems):
+    if any(p.code.startswith("zip-") for p in problems if fails([p])):
         return
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -83,46 +78,12 @@ def check_model_zip(path: Path, file: str) -> Iterator[Problem]:
         if member not in names:
             yield Problem("sb3-member-missing", f"{member} is not in it", file=file)
     if "data" in names:
-        yield from _check_data(path, file)
-    for name in names:
-        if name.endswith(".pth"):
-            data = zips.read_member(path, name, max_bytes=MAX_PTH)
-            yield from torch_files.check_torch_file(data, file=file, where=name)
-
-
-def _check_data(path: Path, file: str) -> Iterator[Problem]:
-    from ckptkit.formats import zips
-
-    raw = zips.read_member(path, "data", max_bytes=layout.MAX_DATA)
-    try:
-        data = layout.parse_data(raw)
-    except DamagedError as error:
-        yield Problem("sb3-data", f"data {error.message}", file=file)
-        return
-    if not isinstance(data, dict):
-        yield Problem("sb3-data", "data is not a table", file=file)
-        return
-    yield from _check_serialized(data, "data", file)
-
-
-def _check_serialized(value: Any, where: str, file: str) -> Iterator[Problem]:
-    from ckptkit.formats import pickles
-
-    if isinstance(value, list):
-        for i, part in enumerate(value):
-            yield from _check_serialized(part, f"{where}[{i}]", file)
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            here = f"{where}/{key}"
-            if key != ":serialized:":
-                yield from _check_serialized(part, here, file)
-                continue
-            try:
-                content = base64.b64decode(part.encode(), validate=True)
-            except (AttributeError, ValueError, binascii.Error):
-                yield Problem("sb3-data", f"{where}: the serialized value is not base64", file=file)
-                continue
-            yield from pickles.check_pickle(content, file=file, where=where)
+        raw = zips.read_member(path, "data", max_bytes=layout.MAX_DATA)
+        try:
+            if not isinstance(layout.parse_data(raw), dict):
+                yield Problem("sb3-data", "data is not a table", file=file)
+        except DamagedError as error:
+            yield Problem("sb3-data", f"data {error.message}", file=file)
 
 
 def _check_state(directory: layout.Place) -> Iterator[Problem]:
@@ -148,7 +109,7 @@ def _check_state(directory: layout.Place) -> Iterator[Problem]:
         if not path.is_file():
             yield Problem("file-missing", "arrays of the agent's state are missing", file=name)
             continue
-        problems = list(_check_npz(path, name))
+        problems = list(_look(path, name, "npz"))
         yield from problems
         if not fails(problems):
             with zipfile.ZipFile(path) as archive:
@@ -156,10 +117,10 @@ def _check_state(directory: layout.Place) -> Iterator[Problem]:
             yield from _members_missing(state, name, members)
 
 
-def _check_npz(path: Path, name: str) -> Iterable[Problem]:
-    from ckptkit.formats import npy
+def _look(path: Path, name: str, kind: str) -> Iterable[Problem]:
+    from ckptkit.formats import kinds
 
-    return npy.check_npz(path, file=name)
+    return kinds.look_into_file(path, file=name, kind=kind)
 
 
 def _members_missing(state: Mapping[str, Any], name: str, members: set[str]) -> Iterator[Problem]:

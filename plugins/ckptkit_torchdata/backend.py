@@ -15,7 +15,7 @@ from ckptkit.backend import (
     SavedItem,
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError, UnsafeContentError
-from ckptkit.formats.torch_files import check_torch_file
+from ckptkit.formats.kinds import look_into_file
 from ckptkit_torchdata import definition, probe, second_pass, sheet
 from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.loader import Place, ResumableLoader
@@ -117,7 +117,7 @@ class TorchDataBackend:
         if not (directory / STATE_NAME).is_file():
             yield Problem("loader-state-missing", f"the states of {', '.join(read.states)} are missing", STATE_NAME)
             return
-        yield from check_torch_file(directory / STATE_NAME, file=STATE_NAME)
+        yield from look_into_file(directory / STATE_NAME, file=STATE_NAME, kind="torch")
 
     def prove(self, directory: Path, *, context: LoadContext) -> Proof:
         """Build a loader with the ``loader`` factory, go to the place, and compare its next batches."""

@@ -149,7 +149,7 @@ def _codes(tree: ast.AST) -> Iterator[str]:
         places: list[ast.expr | None] = []
         if isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            if called in ("Problem", "add", "_complain"):
+            if called in ("Problem", "problem", "add", "_complain"):
                 places = list(node.args[:1])
             elif called.endswith("Error"):
                 places = list(node.args[1:2])

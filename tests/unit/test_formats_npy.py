@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckptkit.formats.npy import check_npy, check_npz
+from ckptkit.formats.kinds import look_into_bytes, look_into_file
 from ckptkit.problem import Problem
 
 
@@ -26,7 +26,7 @@ def with_header(text: str, data: bytes = b"") -> bytes:
 
 
 def found(data: bytes) -> list[tuple[str, str]]:
-    return [(p.code, p.severity) for p in check_npy(data, file="x.npy")]
+    return [(p.code, p.severity) for p in look_into_bytes(data, file="x.npy", kind="npy")]
 
 
 def codes(problems: list[Problem]) -> list[str]:
@@ -141,13 +141,13 @@ def test_an_unknown_version_and_a_giant_header_are_damage() -> None:
 def test_an_npz_of_numpy_has_no_problems(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones(3), y=np.zeros((2, 2), "i4"))
     np.savez_compressed(tmp_path / "b.npz", x=random.Random(0).randbytes(100), flags=np.zeros(3_000_000, bool))
-    assert check_npz(tmp_path / "a.npz", file="a.npz") == []
-    assert check_npz(tmp_path / "b.npz", file="b.npz") == []
+    assert look_into_file(tmp_path / "a.npz", file="a.npz") == []
+    assert look_into_file(tmp_path / "b.npz", file="b.npz") == []
 
 
 def test_an_object_array_in_an_npz_is_unsafe_and_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", fine=np.ones(3), evil=np.array([{}], dtype=object))
-    (problem,) = check_npz(tmp_path / "a.npz", file="a.npz")
+    (problem,) = look_into_file(tmp_path / "a.npz", file="a.npz")
     assert (problem.code, problem.severity) == ("npy-object-dtype", "unsafe")
     assert problem.message.startswith("evil.npy: ")
 
@@ -156,14 +156,14 @@ def test_an_npz_with_a_huge_shape_is_damage(tmp_path: Path) -> None:
     header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,)}"
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", with_header(header, bytes(24)))
-    assert codes(check_npz(tmp_path / "a.npz", file="a.npz")) == ["npy-damaged"]
+    assert codes(look_into_file(tmp_path / "a.npz", file="a.npz")) == ["npy-damaged"]
 
 
 def test_a_member_that_is_no_array_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", npy(np.ones(3)))
         archive.writestr("run.sh", b"#!/bin/sh")
-    (problem,) = check_npz(tmp_path / "a.npz", file="a.npz")
+    (problem,) = look_into_file(tmp_path / "a.npz", file="a.npz", kind="npz")
     assert (problem.code, problem.message) == ("npz-unknown-member", "run.sh: is no array")
 
 
@@ -175,9 +175,9 @@ def test_every_flipped_bit_in_an_npz_payload_is_found(tmp_path: Path) -> None:
         data = bytearray(good)
         data[place] ^= 4
         (tmp_path / "b.npz").write_bytes(data)
-        assert check_npz(tmp_path / "b.npz", file="b.npz")
+        assert look_into_file(tmp_path / "b.npz", file="b.npz")
 
 
 def test_no_zip_is_damage(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(npy(np.ones(3)))
-    assert codes(check_npz(tmp_path / "a.npz", file="a.npz")) == ["zip-damaged"]
+    assert codes(look_into_file(tmp_path / "a.npz", file="a.npz", kind="npz")) == ["zip-damaged"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ckptkit.formats.torch_files import check_torch_file
+from ckptkit.formats.kinds import look_into_bytes, look_into_file
 from ckptkit.problem import Problem, fails
 
 ZIP, LEGACY = True, False
@@ -54,7 +54,7 @@ def rewritten(data: bytes, change: Callable[[str, bytes], bytes | None], **extra
 
 
 def check(data: bytes) -> list[Problem]:
-    return check_torch_file(data, file="agent.zip", where="policy.pth")
+    return look_into_bytes(data, file="agent.zip", where="policy.pth", kind="torch")
 
 
 def codes(data: bytes) -> set[str]:
@@ -76,7 +76,7 @@ def keep(_: str, content: bytes) -> bytes:
 def test_a_file_of_torch_has_no_problems_under_any_name(tmp_path: Path) -> None:
     for name in ("optimizer_state.pth", "weights.dat"):
         torch.save(STATE, tmp_path / name)
-        assert check_torch_file(tmp_path / name, file=name) == []
+        assert look_into_file(tmp_path / name, file=name) == []
 
 
 def test_views_shared_and_empty_tensors_have_no_problems() -> None:
@@ -100,7 +100,7 @@ def test_a_payload_is_found_and_named(form: bool) -> None:
 
 def test_a_payload_in_a_file_of_another_name_is_found(tmp_path: Path) -> None:
     (tmp_path / "notes.dat").write_bytes(saved(Calls()))
-    assert fails(check_torch_file(tmp_path / "notes.dat", file="notes.dat"))
+    assert fails(look_into_file(tmp_path / "notes.dat", file="notes.dat"))
 
 
 def test_a_payload_in_a_plain_pickle_is_found() -> None:

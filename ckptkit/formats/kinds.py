@@ -1,0 +1,134 @@
+"""The walker: what a file is by its content, and what is checked of each kind, in one table.
+
+Every file of every item goes through it, whatever its name and its backend. A file may be of several kinds at once
+(one loader takes it for a pickle, another for a zip): each kind that its content shows is checked. Last it is followed
+as a pickle, whatever it is, as far as a loader would follow it.
+
+To add a kind: one line in ``KINDS``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats import archives, json_files, loose_pickles, npy, sb3_data, torch_files
+from ckptkit.formats.opening import reason
+from ckptkit.formats.sources import Source, source_of
+from ckptkit.problem import Problem
+
+Check = Callable[[Source], Iterable[Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file.
+
+    Attributes:
+        name: word for it.
+        shows: whether the content is of this kind, judged by little of it: a half-written file should still show it.
+        check: what is wrong with it; each problem that it finds counts, also in a member of an archive.
+        suffixes: endings of names that promise the kind. They count for a file whose content shows no kind at all:
+            empty, cut or overwritten.
+        pickles: whether its check follows the content as pickles from the first byte on.
+    """
+
+    name: str
+    shows: Callable[[Source], bool]
+    check: Check
+    suffixes: tuple[str, ...] = ()
+    pickles: bool = False
+
+
+def _of_file(check: Callable[..., Iterable[Problem]]) -> Check:
+    """Return the check of a kind that is only looked for in files of its own: ``check(path, file=...)``."""
+    return lambda source: [] if source.path is None else check(source.path, file=source.file)
+
+
+def _shows_plain_zip(source: Source) -> bool:
+    return archives.shows_zip(source) and not torch_files.shows_torch(source) and not npy.shows_npz(source)
+
+
+def _never(_: Source) -> bool:
+    return False
+
+
+def _with_members(check: Callable[[Source, archives.Look], Iterable[Problem]]) -> Check:
+    return lambda source: check(source, look_into)
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("torch", torch_files.shows_torch, _with_members(torch_files.check_torch), (".pt", ".pth", ".ckpt")),
+    Kind("torch", torch_files.shows_legacy, torch_files.check_legacy, pickles=True),
+    Kind("npz", npy.shows_npz, _with_members(npy.check_npz), (".npz",)),
+    Kind("zip", _shows_plain_zip, _with_members(archives.check_zip), (".zip", ".keras")),
+    Kind("npy", npy.shows_npy, npy.check_npy, (".npy",)),
+    Kind("sb3-data", sb3_data.shows_sb3_data, sb3_data.check_sb3_data),
+    Kind("json", _never, json_files.check_json, (".json",)),
+    Kind("pickle", _never, loose_pickles.check_promised, (".pkl", ".pickle"), pickles=True),
+)
+"""The table, in the order in which problems are told."""
+
+_seen: ContextVar[dict[tuple[Kind, Path, str], list[Problem]] | None] = ContextVar("seen", default=None)
+
+
+@contextmanager
+def each_file_once() -> Iterator[None]:
+    """Within the block a file that is asked for again, by a backend and by the core, is not read again."""
+    token = _seen.set({})
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+def look_into_file(path: Path, *, file: str, kind: str | None = None) -> list[Problem]:
+    """Return what is wrong with a file, and what loading it would run.
+
+    Args:
+        path: the file.
+        file: name for the problems.
+        kind: word of the kind that the caller knows it to be: that it is not of that kind is a problem.
+    """
+    try:
+        with source_of(path, file=file) as source:
+            return list(look_into(source, kind))
+    except (DamagedError, OSError) as error:
+        return [Problem("file-unreadable", f"cannot be read ({reason(error)})", file)]
+
+
+def look_into_bytes(
+    data: bytes, *, file: str, name: str = "", where: str = "", kind: str | None = None
+) -> list[Problem]:
+    """Return what is wrong with bytes that lie in a file, and what loading them would run; see ``look_into_file``."""
+    source = Source(BytesIO(data), len(data), name, file, where, stored=len(data))
+    return list(look_into(source, kind))
+
+
+def look_into(source: Source, kind: str | None = None) -> Iterator[Problem]:
+    """Yield the problems of some bytes; see ``look_into_file``."""
+    found = [k for k in KINDS if k.shows(source)]
+    if not found and kind is None and source.depth == 0:
+        kind = next((k.name for k in KINDS if source.name.endswith(k.suffixes)), None)
+    if kind is not None and all(k.name != kind for k in found):
+        found.append(next(k for k in KINDS if k.name == kind))
+    for each in found:
+        yield from _checked(each, source)
+    if not any(each.pickles for each in found):
+        yield from _checked(_ANYTHING, source)
+
+
+def _checked(kind: Kind, source: Source) -> list[Problem]:
+    seen = _seen.get()
+    if seen is None or source.path is None:
+        return list(kind.check(source))
+    key = (kind, source.path, source.file)
+    if key not in seen:
+        seen[key] = list(kind.check(source))
+    return seen[key]
+
+
+_ANYTHING = Kind("anything", lambda _: True, loose_pickles.check_anything)
