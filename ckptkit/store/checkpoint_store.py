@@ -1,17 +1,19 @@
 """CheckpointStore: what training code and the command line talk to."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import ManifestError, NotFound, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_tag
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import Location, holds, open_storage
+from ckptkit.storage import Location, holds, open_storage, staging
 from ckptkit.storage import refs as marks
 from ckptkit.store import anchors, choosing, listing, outside, preparing, pruning, restoring, saving
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
@@ -155,7 +157,13 @@ class CheckpointStore:
         return Committed(at, manifest, left)
 
     def adopt_in_place(
-        self, run: str, stem: str, items: Mapping[str, Sequence[Path] | Path], details: Details | None = None
+        self,
+        run: str,
+        stem: str,
+        items: Mapping[str, Sequence[Path] | Path],
+        details: Details | None = None,
+        *,
+        saved: Mapping[str, SavedItem] | None = None,
     ) -> Committed:
         """Make flat files of a trainer a checkpoint where they lie, by writing ``STEM.manifest.json`` beside them.
 
@@ -164,6 +172,7 @@ class CheckpointStore:
             stem: for example ``ep000050``; ends in the step number.
             items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
             details: what the manifest says beside its items.
+            saved: by name, what a backend said when it wrote the files of an item itself: its probe and its hazards.
 
         Raises:
             ConflictError: the step is committed already.
@@ -171,9 +180,17 @@ class CheckpointStore:
             CkptkitError: see ``save``.
         """
         at, manifest = saving.adopt_in_place(
-            self.storage, run, stem, items, details or Details(), algorithm=self._digest
+            self.storage, run, stem, items, details or Details(), saved=saved, algorithm=self._digest
         )
+        self._anchors.saved(at, manifest)
         return Committed(at, manifest)
+
+    def staged(self, run: str) -> AbstractContextManager[Path]:
+        """Return a context with an empty folder on the file system of a run, for files that are put in place later.
+
+        What is left in it goes afterwards; that of a process which died, ``prune`` removes.
+        """
+        return staging.staged(self.storage.state_folder(run))
 
     @overload
     def restore(

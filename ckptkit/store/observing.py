@@ -190,6 +190,8 @@ class Observer:
         except StoreError as error:
             reason = str(error)
             if not anchor.at.manifest.exists():
+                if not noting.rehearse:
+                    return  # its notes would only have served a resume from it
                 reason = f"it was pruned within {self.steps} steps; keep more, or observe fewer steps"
             self._tell(f"{anchor.at.ref}: what the run did next cannot be noted, so nothing is proven: {reason}")
             return

@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ckptkit import environment, registry
-from ckptkit.backend import CheckContext, SupportsIngest
+from ckptkit.backend import CheckContext, SavedItem, SupportsIngest
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
 from ckptkit.errors import BackendError, ConflictError, ManifestError, UnsafeContentError, UsageError
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
@@ -123,6 +123,7 @@ def adopt_in_place(
     items: Mapping[str, Sequence[Path] | Path],
     details: Details,
     *,
+    saved: Mapping[str, SavedItem] | None = None,
     algorithm: str = DEFAULT_ALGORITHM,
 ) -> tuple[Location, Manifest]:
     """Write a sidecar manifest beside flat files; see ``CheckpointStore.adopt_in_place``."""
@@ -138,7 +139,8 @@ def adopt_in_place(
     with durable.storage_errors(str(folder)), locks.saving(state):
         entries = {}
         for name, paths in items.items():
-            entries[name] = _sidecar_item(folder, name, [paths] if isinstance(paths, Path) else paths, step, algorithm)
+            listed = [paths] if isinstance(paths, Path) else paths
+            entries[name] = _sidecar_item(folder, name, listed, step, (saved or {}).get(name), algorithm)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
@@ -148,7 +150,9 @@ def adopt_in_place(
     return Location(run, folder, manifest_path), manifest
 
 
-def _sidecar_item(folder: Path, name: str, paths: Sequence[Path], step: int, algorithm: str) -> dict[str, Any]:
+def _sidecar_item(
+    folder: Path, name: str, paths: Sequence[Path], step: int, saved: SavedItem | None, algorithm: str
+) -> dict[str, Any]:
     check_item_name(name)
     backend, _ = registry.for_path(paths[0], name=name)
     assert isinstance(backend, SupportsIngest)  # for_path only returns those
@@ -162,6 +166,8 @@ def _sidecar_item(folder: Path, name: str, paths: Sequence[Path], step: int, alg
     context = CheckContext([f["path"] for f in files], step=step, source=paths[0])
     with writing.guest(name, backend):
         described = backend.describe(folder, context=context)
+    if saved is not None:  # what only the live object could tell
+        described = replace(described, probe=saved.probe, hazards=saved.hazards)
     return writing.entry(name, backend, folder, described, files, step, "")
 
 

@@ -1,6 +1,7 @@
 """Proof of resume: digests of every part at save; after a load each part is captured again and must be equal."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from ckptkit.backend import LoadContext, Proof
 from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, layout, modules, process_rng, replay, resume, settings
+from ckptkit_sb3.built_env import registered, registered_factory
 from ckptkit_sb3.parameters import part_of
 from ckptkit_sb3.progress import in_rollout
 from ckptkit_sb3.trace import feed
@@ -15,6 +17,10 @@ from ckptkit_sb3.trace import feed
 _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
 """Wall time, and what ``learn`` sets from its own argument."""
 SETTING, CALLBACK = "setting ", "callback "
+_NOTHING_TO_BUILD_FROM = (
+    'it does not say how to build its environment: give factories["env"] or factories["model"]'
+    " (--factory ITEM.env=MODULE:FUNCTION)"
+)
 _SAMPLE = 4096
 _NESTED = frozenset({list, dict})
 _NEWEST = 256
@@ -91,9 +97,10 @@ def parameter_digests(model: Any) -> dict[str, str]:
 
 
 def record(model: Any, taken: capture.Capture) -> dict[str, Any]:
-    """Return the probe: digests of all parts, the action on the last observation, and the numeric environment.
+    """Return the probe: digests of all parts, the action on the last observation, and what a proof needs to build.
 
-    Only of parts that a load will put back: environments that could not be captured begin anew, with new observations;
+    That is the numeric environment, and how the environments are made, if gymnasium brings them. Digests are
+    only of parts that a load will put back: environments that could not be captured begin anew, with new observations;
     settings only where training has changed them (others are the program's); callbacks wait for ``learn``.
     """
     anew = capture.begins_anew(taken.sections)
@@ -103,7 +110,8 @@ def record(model: Any, taken: capture.Capture) -> dict[str, Any]:
             del found[f"environment {i}"]
     if anew:
         del found["observations"]
-    return {"digests": found, "action": None if anew else _action(model), "numeric": _numeric()}
+    action = None if anew else _action(model)
+    return {"digests": found, "action": action, "numeric": _numeric(), "environment": registered(model.env)}
 
 
 def prove(directory: Path, context: LoadContext) -> Proof:
@@ -113,7 +121,10 @@ def prove(directory: Path, context: LoadContext) -> Proof:
     if not recorded or state is None:
         return Proof("unproven", "no proof was recorded with it")
     if not {"env", "model"} & set(context.factories):
-        return Proof("unproven", 'needs factories["env"] or factories["model"] to build the agent')
+        factory = registered_factory(recorded.get("environment"))
+        if factory is None:
+            return Proof("unproven", _NOTHING_TO_BUILD_FROM)
+        context = replace(context, factories={**context.factories, "env": factory})
     try:
         resumed = resume.load(directory, None, context)
     except (DamagedError, RefusedError) as error:

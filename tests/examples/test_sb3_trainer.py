@@ -120,8 +120,7 @@ from pathlib import Path
 from ckptkit import CheckpointStore
 from ckptkit_sb3 import CheckpointBoundary
 from training.trainer import train
-from training.config import combined
-from training.writing import CheckpointWriter
+from ckptkit_hooks.sb3_episodes import EpisodeCheckpoints
 
 torch.set_num_threads(1)
 base, store = Path(sys.argv[1], "base"), Path(sys.argv[1], "store")
@@ -135,7 +134,7 @@ for count in range(1, 1000):
     shutil.copytree(base, store)
     pid = os.fork()
     if pid == 0:
-        here = CheckpointWriter(CheckpointStore(store), type(run)("ppo_agent", "run1", store), combined({}, fields), [])
+        here = EpisodeCheckpoints(CheckpointStore(store), "ppo_agent/run1", config=fields, keep_last_n=1)
         def hook(name, args):
             global count
             reads = name == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR)
@@ -192,6 +191,7 @@ def test_the_files_are_as_drawn_and_the_zip_is_an_ordinary_one(whole: tuple[Path
         "ep000010_state.json",
         "ep000010_rollout_buffer.npz",
         "ep000010.manifest.json",
+        "ep000010.observed.json",
     }
     metadata = json.loads((folder / "ep000010_metadata.json").read_text())
     assert list(metadata) == ["episode", "run_id", "config", "timestamp", "extra_state"]
@@ -234,6 +234,21 @@ def test_the_command_line_manages_the_folder_in_place(copied: Path) -> None:
     assert ckptkit(copied, "undelete", "ppo_agent/whole@10").returncode == 0
     assert episodes(copied, "whole")[0] == 10
     assert ckptkit(copied, "verify", "ppo_agent/whole").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_resume_is_proven_by_replay_and_by_a_rehearsal_that_writes_nothing_for_real(copied: Path) -> None:
+    def files() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in copied.rglob("*") if p.is_file() and not p.name.endswith("shown.json")}
+
+    before = files()
+    done = ckptkit(copied, "verify", "ppo_agent/whole@10", "--level", "resume", "--steps", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = (line.split("\t")[-1] for line in done.stdout.splitlines()[1:])
+    assert first == "replayed 1 action on a fixed observation, the same"
+    assert second.endswith(" steps as the run itself did them, the same")
+    assert files() == before
+    assert "complete, rehearsed" in ckptkit(copied, "list", "ppo_agent/whole").stdout
 
 
 def test_the_last_n_are_kept_and_listeners_hear_of_each_save_and_removal(tmp_path: Path) -> None:
@@ -358,11 +373,39 @@ def test_metadata_of_another_episode_is_refused_unless_a_person_says_which(copie
     path = list_checkpoints(copied, "whole", "ppo_agent")[0]
     beside = path.with_name(f"{path.stem}_metadata.json")
     beside.write_text(beside.read_text().replace('"episode": 10', '"episode": 90'))
-    with pytest.raises(InconsistentSetError, match="says episode 90, the file name 10"):
-        load_checkpoint(path)
     assert ckptkit(copied, "verify", "ppo_agent/whole@10").returncode == 1
-    path.with_name("ep000010.manifest.json").unlink()
+    with pytest.raises(RuntimeError, match="Failed to load model") as caught:
+        load_checkpoint(path)
+    assert "--resume-episode 10 goes on with what the manifest says" in caught.value.__notes__[-1]
     assert load_checkpoint(path, episode=10)[2]["episode"] == 10
+    path.with_name("ep000010.manifest.json").unlink()
+    with pytest.raises(InconsistentSetError, match="says episode 90, the file name 10") as mismatch:
+        load_checkpoint(path)
+    assert mismatch.value.hint.endswith("--resume-episode 10")
+    assert load_checkpoint(path, episode=10)[2]["episode"] == 10
+
+
+@pytest.mark.parametrize("content", [None, '{"episode": 90, "config": {"seed": 5}}'])
+def test_the_hint_for_changed_metadata_ends_as_the_run_did(
+    whole: tuple[Path, str], copied: Path, content: str | None
+) -> None:
+    path = list_checkpoints(copied, "whole", "ppo_agent")[0]
+    beside = path.with_name("ep000010_metadata.json")
+    if content is None:
+        beside.unlink()
+    else:
+        beside.write_text(content)
+    fields = {"resume_from_checkpoint": str(path)}
+    with pytest.raises(RuntimeError, match="Failed to load model") as caught:
+        run(copied, "resumed", fields)
+    assert "--resume-episode 10 goes on" in caught.value.__notes__[-1]
+    assert run(copied, "resumed", fields, resume_episode=10) == whole[1]
+    assert CheckpointStore(copied).verify("ppo_agent/resumed").exit_code == 0
+
+
+def test_a_count_of_episodes_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--resume-episode needs a checkpoint"):
+        run(tmp_path, "run1", resume_episode=10)
 
 
 def test_a_checkpoint_without_metadata_is_not_guessed_at(copied: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_save_that_fails_at_any_file_leaves_nothing(tmp_path: Path, monkeypatc
             os.rename(source, target)
 
         with monkeypatch.context() as patch:
-            patch.setattr("training.writing.os.replace", failing)
+            patch.setattr("ckptkit_hooks.sb3_episodes.os.replace", failing)
             with pytest.raises(OSError, match="Input/output error"):
                 run(tmp_path, f"run{count}", {**SMALL, "total_timesteps": 300})
         assert not list((tmp_path / f"ppo_agent/run{count}").glob("ep*"))

@@ -12,7 +12,7 @@ import gymnasium
 import pytest
 import torch
 from ckptkit_sb3 import CheckpointBoundary, checkpointable
-from sb3_agents import AGENTS, BACKEND, TOTAL, Saves, common, go_on, load, load_context, names, save, train
+from sb3_agents import AGENTS, BACKEND, TOTAL, Saves, common, go_on, load, load_context, save, train
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
@@ -177,11 +177,24 @@ def test_the_proof_of_a_fresh_save_replays_and_names_what_was_changed(tmp_path: 
     assert BACKEND.prove(folder, context=context) == Proof("differs", "differs in noise")
 
 
-def test_without_a_factory_nothing_is_proven(tmp_path: Path) -> None:
-    agent = AGENTS["ppo"](1)
+@pytest.mark.parametrize("name", ["ppo", "ppo normalized", "dqn"])
+def test_an_agent_in_an_environment_of_gymnasium_is_proven_without_a_factory(tmp_path: Path, name: str) -> None:
+    agent = AGENTS[name](1)
+    agent.learn(32)
     item = save(agent, tmp_path)
-    assert BACKEND.prove(tmp_path, context=load_context(tmp_path, item)).verdict == "unproven"
-    assert names(tmp_path)
+    assert BACKEND.prove(tmp_path, context=load_context(tmp_path, item)).verdict == "same"
+
+
+@pytest.mark.parametrize(
+    "making", [None, 3, {"id": "os:system", "kwargs": {}}, {"id": [], "kwargs": {}}, {"id": "No-v1"}]
+)
+def test_an_environment_that_nobody_knows_is_not_built_from_a_name_in_a_file(tmp_path: Path, making: object) -> None:
+    item = save(AGENTS["ppo"](1), tmp_path)
+    assert item.probe is not None
+    item.probe["environment"] = making  # type: ignore[index]  # a plain dict, as save made it
+    proof = BACKEND.prove(tmp_path, context=load_context(tmp_path, item))
+    assert proof.verdict == "unproven"
+    assert "--factory ITEM.env=MODULE:FUNCTION" in (proof.reason or "")
 
 
 def _like(agent: Any) -> Any:

@@ -48,6 +48,19 @@ def test_it_is_exact_and_training_goes_on_as_if_nothing_had_been(flat: Path) -> 
     assert resumed == BACKEND.digests(whole)
 
 
+def test_what_the_backend_said_at_the_save_makes_flat_files_provable(tmp_path: Path) -> None:
+    agent, store = AGENTS["ppo"](0), CheckpointStore(tmp_path)
+    with store.staged("run") as staged:
+        saved = BACKEND.save(agent, staged, context=SaveContext(step=0))
+        for path in sorted(staged.iterdir()):
+            path.rename(tmp_path / "run" / ("ep000000.zip" if path.suffix == ".zip" else f"ep000000_{path.name}"))
+    files = [tmp_path / "run/ep000000.zip", *sorted((tmp_path / "run").glob("ep000000_*"))]
+    manifest = store.adopt_in_place("run", "ep000000", {"agent": files}, saved={"agent": saved}).manifest
+    assert (manifest.items["agent"].probe, manifest.items["agent"].hazards) == (saved.probe, saved.hazards)
+    (report,) = store.verify("run", level="resume").checkpoints
+    assert report.proofs["agent"].verdict == "same"
+
+
 def test_recognise_finds_the_state_beside_the_zip(flat: Path) -> None:
     found = BACKEND.recognise(flat / "ep000050.zip")
     assert found is not None

@@ -1,6 +1,7 @@
 """One training run, and what it tells whoever listens: the seam for records of runs and for pages that show them."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,3 +54,12 @@ class Event:
 
 
 Listener = Callable[[Event], object]
+
+
+def tell(listeners: Sequence[Listener], event: Event) -> None:
+    """Tell each listener; one that fails is logged, and keeps the others from nothing."""
+    for listener in listeners:
+        try:
+            listener(event)
+        except Exception:  # the checkpoint is safe, whatever happens to the record of it
+            logging.exception("a listener failed at %s %s", event.kind, event.path.name)

@@ -14,7 +14,9 @@ if __name__ == "__main__":  # started as a file: `training` is the folder that i
 from ckptkit import CheckpointStore
 from ckptkit.errors import CkptkitError, UsageError
 from training.config import TrainingConfig, combined, read_yaml
-from training.run import Listener, TrainingRun
+from training.run import Event, Listener, TrainingRun, tell
+
+TRAINER = Path(__file__).resolve()
 
 
 def train(
@@ -43,34 +45,48 @@ def train(
         CkptkitError: the configuration is off, the run cannot be written or is written by another process, newer
             checkpoints are in the way, or a checkpoint could not be saved.
     """
-    from ckptkit_sb3 import CheckpointBoundary
+    from ckptkit_hooks.sb3_episodes import EpisodeCheckpoints
 
     from training.agent import build_model, make_env
     from training.checkpoints import find_checkpoint, load_agent
-    from training.writing import CheckpointWriter
 
     named = {**(file or {}), **chosen}.get("resume_from_checkpoint")
+    if named is None and resume_episode is not None:
+        raise UsageError("--resume-episode needs a checkpoint", hint="name it with --resume-from-checkpoint")
     found = None if named is None else find_checkpoint(named, episode=resume_episode)
     config = combined({} if found is None else found.config, file or {}, chosen)
     run = _new_run(config, found)
-    env = make_env(config)
-    resumed = None if found is None else load_agent(found, config, env)
-    model = build_model(config, env) if resumed is None else resumed.model
+    model = build_model(config, make_env(config))
+    resumed = None if found is None else load_agent(found, model)
     if found is not None and not found.exact:
         logging.warning("%s: beside it lies no state: weights and counters go on, nothing else", found.path.name)
     store = CheckpointStore(run.checkpoint_dir)
     after = -1 if found is None else found.episode
     for moved in store.prepare(run.name, after=after, replace_newer=replace_newer):
         logging.warning("%s: moved to the trash", moved.ref)
-    writer = CheckpointWriter(store, run, config, listeners)
-    boundary = CheckpointBoundary(writer.save, every_episodes=config.checkpoint_interval_episodes or None)
-    if resumed is None:
-        model.learn(config.total_timesteps, callback=boundary)
-    else:
-        resumed.learn(config.total_timesteps, callback=boundary)
-    writer.save(model)
-    writer.save_final(model)
+    checkpoints = EpisodeCheckpoints(
+        store,
+        run.name,
+        config=config.saved(),
+        keep_last_n=config.keep_last_n_checkpoints,
+        trash_hours=config.trash_hours,
+        resume=resume_words(),
+        began_from=found,
+        listener=lambda kind, episode, path: tell(listeners, Event(kind, run, episode, path)),
+    )
+    callback = checkpoints.callback(every_episodes=config.checkpoint_interval_episodes or None)
+    (model if resumed is None else resumed).learn(config.total_timesteps, callback=callback)
+    checkpoints.save(model)
+    checkpoints.save_final(model)
     return run, model
+
+
+def resume_words() -> list[str]:
+    """Return the argument list that goes on from a checkpoint, as a template: ``{path}`` is its zip."""
+    here = Path.cwd()
+    script = TRAINER.relative_to(here) if TRAINER.is_relative_to(here) else TRAINER
+    words = [sys.executable, str(script)]
+    return [*(word.replace("{", "{{").replace("}", "}}") for word in words), "--resume-from-checkpoint", "{path}"]
 
 
 def _new_run(config: TrainingConfig, found: Any) -> TrainingRun:
