@@ -14,6 +14,8 @@ from ckptkit.storage.durable import make_folders, storage_errors
 # File systems without flock (some NFS, Lustre) answer with these: then there is no lock, and that is allowed.
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524}
 BUSY = {errno.EWOULDBLOCK, errno.EACCES}
+_TURN = "turn.lock"
+_POLL = 0.05  # seconds
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
@@ -30,20 +32,46 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 @contextmanager
 def saving(state_folder: Path) -> Iterator[None]:
-    """Tell prunes that a save is under way; never waits, not even for a prune."""
+    """Tell prunes that a save is under way; never waits, not even for a prune.
+
+    While a prune waits for its turn, saves that begin do not join those that it waits for: else steady savers, of whom
+    one is always at it, would never let it through.
+    """
     with _opened(state_folder) as descriptor:
-        try_lock(descriptor, shared=True)
+        with _opened(state_folder, _TURN) as turn:
+            if try_lock(turn, shared=True):
+                try_lock(descriptor, shared=True)
         yield
 
 
 @contextmanager
-def alone(state_folder: Path, *, wait: float = 5.0) -> Iterator[None]:
-    """Hold the run for changes to what is committed; raises LockedError after ``wait`` seconds.
+def alone(state_folder: Path, *, wait: float = 5.0, wait_for_saves: float = 60.0) -> Iterator[None]:
+    """Hold the run for changes to what is committed.
 
     Pins and tags are held as well: what is pinned must not change while others are removed.
+
+    Args:
+        state_folder: the run's ``.ckptkit``.
+        wait: seconds to wait for another prune.
+        wait_for_saves: seconds to wait for the saves that are under way.
+
+    Raises:
+        LockedError: it took longer.
     """
-    with _held(state_folder, "lock", wait, "saving or pruning"), marking(state_folder, wait=wait):
-        yield
+    with _opened(state_folder) as descriptor:
+        with _held(state_folder, _TURN, wait, "waiting to prune"):
+            _take(descriptor, state_folder, wait, wait_for_saves)
+        with marking(state_folder, wait=wait):
+            yield
+
+
+def _take(descriptor: int, state_folder: Path, wait: float, wait_for_saves: float) -> None:
+    began = time.monotonic()
+    while not try_lock(descriptor):
+        saves = try_lock(descriptor, shared=True)  # only they share it; trying again lets it go
+        if time.monotonic() - began > (wait_for_saves if saves else wait):
+            raise LockedError(f"{state_folder.parent}: another ckptkit is {'saving' if saves else 'pruning'} here")
+        time.sleep(_POLL)
 
 
 @contextmanager
@@ -60,7 +88,7 @@ def _held(state_folder: Path, name: str, wait: float, doing: str) -> Iterator[No
         while not try_lock(descriptor):
             if time.monotonic() > deadline:
                 raise LockedError(f"{state_folder.parent}: another ckptkit is {doing} here")
-            time.sleep(0.05)
+            time.sleep(_POLL)
         yield
 
 

@@ -36,7 +36,7 @@ def freeze(root: Path) -> None:
     details = Details(metrics={"reward": float("inf")}, counters={"episode": 50}, resume=["train", "{path}"])
     store.adopt_in_place("flat", "ep000050", {"weights": folder / "ep000050.safetensors"}, details)
     for state in root.rglob(".ckptkit"):
-        for lock in ("lock", "refs.lock"):
+        for lock in ("lock", "turn.lock", "refs.lock"):
             (state / lock).unlink(missing_ok=True)
         shutil.rmtree(state / "staging", ignore_errors=True)
 
