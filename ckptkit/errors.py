@@ -19,15 +19,14 @@
     │   ├── UnknownBackendError           7  no backend of that name, or none that recognises the item
     │   └── BackendUnavailableError       7  the backend is known, but its framework is not installed
     ├── StoreError        (OSError)      10  the store is missing, unreadable or cannot be written
-    │   └── DiskFullError                10  not enough room; nothing was written or changed
+    │   └── DiskFullError                10  not enough room; checkpoints are as they were
     ├── LockedError                      11  another process works on the run
-    └── TransientError                   75  try again
+    └── PartlyDone                        3  the main thing was done, what belongs to it was not
 
-Exit codes 0 (ok), 3 (partly done) and 128+N (signal) are results, not errors. The table is in design section 8
-and docs/reference/exit-codes.md.
+Exit codes 0 (ok) and 128+N (signal) are results, not errors. The table is in docs/reference/exit-codes.md.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CkptkitError(Exception):
@@ -155,7 +154,7 @@ class StoreError(CkptkitError, OSError):
 
 
 class DiskFullError(StoreError):
-    """Not enough room; nothing was written or changed."""
+    """Not enough room; checkpoints are as they were."""
 
     default_hint = "free some space (`ckptkit prune` shows a plan) or choose another --store"
 
@@ -167,8 +166,13 @@ class LockedError(CkptkitError):
     default_hint = "wait for the other ckptkit to finish; the lock goes with its process"
 
 
-class TransientError(CkptkitError):
-    """Try again."""
+class PartlyDone(CkptkitError):
+    """The main thing was done, and what belongs to it was not: the message says both.
 
-    exit_code = 75
-    default_hint = "try again"
+    Attributes:
+        committed: the checkpoint that was saved.
+    """
+
+    exit_code = 3
+    default_hint = "`ckptkit show` shows what is there"
+    committed: Any = None

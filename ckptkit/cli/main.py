@@ -79,7 +79,9 @@ def run() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
     signal.signal(signal.SIGTERM, _terminated)
     debug = "--debug" in sys.argv[1:] and "--" not in sys.argv[1 : sys.argv.index("--debug")]
-    sys.exit(_run(debug))
+    code = _run(debug)
+    output.settle()
+    sys.exit(code)
 
 
 def _terminated(number: int, frame: object) -> None:
@@ -107,7 +109,8 @@ def _run(debug: bool) -> int:
     except OSError as error:
         if debug:
             traceback.print_exc()
-        return output.failure(f"{error.filename or 'output'}: {error.strerror or error}", "check the path", 10)
+        hint = "check the path" if error.filename else "make room where the output goes, or send it elsewhere"
+        return output.failure(f"{error.filename or 'output'}: {error.strerror or error}", hint, 10)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
             return _misused(error.format_message())

@@ -64,6 +64,15 @@ def closed() -> int:
     return 128 + 13  # as a program that SIGPIPE ended
 
 
+def settle() -> None:
+    """Let go of what a full device did not take: at its exit Python would try once more, and end with code 120."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
 def safe(value: object) -> str:
     """Return the text of a value with control and bidirectional characters escaped, uncut."""
     return shown(str(value), _UNCUT)

@@ -8,7 +8,7 @@ import typer
 from ckptkit.cli import output, pairs, telling
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import StoreOption, session
-from ckptkit.errors import NotFound, UsageError
+from ckptkit.errors import NotFound, PartlyDone, UsageError
 
 if TYPE_CHECKING:
     from ckptkit.store import Files
@@ -43,27 +43,33 @@ def save(
         from ckptkit.resume import parse_template
 
         template = parse_template(resume)
+    undone: PartlyDone | None = None
     with bytes_progress(f"save {run}@{step}", None, quiet=asked.quiet) as advance:
-        saved = opened.save(
-            run,
-            step,
-            files,
-            metrics=pairs.parse(metric or (), "--metric", float),
-            counters=pairs.parse(counter or (), "--counter", pairs.count),
-            config=_config(config) if config is not None else None,
-            resume=template,
-            env=env or (),
-            parent=parent,
-            tags=tag or (),
-            replace=replace,
-            on_bytes=advance,
-        )
+        try:
+            saved = opened.save(
+                run,
+                step,
+                files,
+                metrics=pairs.parse(metric or (), "--metric", float),
+                counters=pairs.parse(counter or (), "--counter", pairs.count),
+                config=_config(config) if config is not None else None,
+                resume=template,
+                env=env or (),
+                parent=parent,
+                tags=tag or (),
+                replace=replace,
+                on_bytes=advance,
+            )
+        except PartlyDone as error:
+            saved, undone = error.committed, error
     found = ", ".join(f"{name} ({item.backend})" for name, item in saved.manifest.items.items())
     output.talk(
         f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
     )
     telling.tell(saved.manifest, quiet=asked.quiet)
     output.line(output.safe(saved.path))
+    if undone is not None:
+        raise undone
     return 3 if saved.left else 0
 
 

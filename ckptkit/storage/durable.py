@@ -16,6 +16,9 @@ from ckptkit.digest import open_regular
 from ckptkit.errors import CkptkitError, DiskFullError, StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE}
+DESCRIPTORS = 16  # more than a command of ours opens at a time, beside its locks
+_MORE_FILES = "raise the limit of open files (`ulimit -n`), or close some"
 
 
 @contextmanager
@@ -28,8 +31,26 @@ def storage_errors(what: str) -> Iterator[None]:
     except OSError as error:
         place = f"{what}: {error.filename}" if error.filename else what
         if error.errno in _FULL:
-            raise DiskFullError(f"{place}: {error.strerror}; nothing was committed") from error
-        raise StoreError(f"{place}: {error.strerror or error}") from error
+            raise DiskFullError(f"{place}: {error.strerror}") from error
+        hint = _MORE_FILES if error.errno in _EXHAUSTED else None
+        raise StoreError(f"{place}: {error.strerror or error}", hint=hint) from error
+
+
+def require_descriptors() -> None:
+    """Raise StoreError unless some more files can be opened: without, whole files would look unreadable."""
+    opened: list[int] = []
+    try:
+        opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        while len(opened) < DESCRIPTORS:
+            opened.append(os.dup(opened[0]))
+    except OSError as error:
+        if error.errno not in _EXHAUSTED:
+            raise
+        free = f"only {len(opened)} more files can be opened, {DESCRIPTORS} are needed"
+        raise StoreError(f"{free} ({error.strerror})", hint=_MORE_FILES) from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def fsync_path(path: Path) -> None:

@@ -17,7 +17,7 @@ from ckptkit.manifest.names import (
     check_run,
     step_of_name,
 )
-from ckptkit.storage.durable import storage_errors
+from ckptkit.storage.durable import require_descriptors, storage_errors
 from ckptkit.storage.location import Location
 
 _HINT = "choose another run name; nothing was changed"
@@ -31,6 +31,7 @@ class LocalStorage:
 
     def require(self) -> None:
         """Raise StoreError unless the folder exists and can be read."""
+        require_descriptors()
         try:
             os.scandir(self.root).close()
         except NotADirectoryError as error:
@@ -45,6 +46,7 @@ class LocalStorage:
 
     def require_reachable(self, run: str) -> None:
         """Raise RefusedError if what is saved in the run would never be listed: behind a link, or in a checkpoint."""
+        require_descriptors()
         path = self.root
         with storage_errors(str(self.root)):
             for part in () if check_run(run) == "." else run.split("/"):

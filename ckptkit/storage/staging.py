@@ -51,7 +51,7 @@ def commit_folder(staging: Path, final: Path) -> None:
 
     Raises:
         ConflictError: something is at the final place already.
-        StoreError: the rename or the fsync after it failed.
+        StoreError: the rename or the fsync after it failed; the folder is where it was.
     """
     with storage_errors("commit"):
         try:
@@ -60,7 +60,11 @@ def commit_folder(staging: Path, final: Path) -> None:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise ConflictError(f"{final}: exists already") from error
             raise
-        fsync_path(final.parent)
+        try:
+            fsync_path(final.parent)
+        except OSError:  # a power cut might undo it: what is not sure to be there is not to be listed
+            os.rename(final, staging)
+            raise
 
 
 def commit_sidecar(manifest: Path, data: bytes) -> None:
@@ -79,7 +83,11 @@ def commit_sidecar(manifest: Path, data: bytes) -> None:
             raise ConflictError(f"{manifest}: exists already") from error
         finally:
             temporary.unlink(missing_ok=True)
-        fsync_path(manifest.parent)
+        try:
+            fsync_path(manifest.parent)
+        except OSError:
+            manifest.unlink()
+            raise
 
 
 def leftovers(state_folder: Path, grace: float) -> list[Path]:

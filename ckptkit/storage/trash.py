@@ -32,28 +32,39 @@ class Trashed:
     step: int | None
 
 
-def remove(at: Location, state_folder: Path, files: Sequence[str] = ()) -> Path:
+def remove(at: Location, state_folder: Path, files: Sequence[str] = (), *, aside: Path | None = None) -> Path:
     """Move a checkpoint to the trash and return its entry.
 
     Args:
         at: the checkpoint.
         state_folder: the run's ``.ckptkit``.
         files: payload files of a sidecar checkpoint, relative to its folder.
+        aside: where its folder lies when it is not at its place any more.
     """
     with storage_errors(f"{at.ref}: cannot be removed"):
         stamp = datetime.now(UTC).strftime(_STAMP)
         entry = state_folder / "trash" / f"{stamp}-{uuid.uuid4().hex[:8]}"
         make_folders(entry)
-        if not at.sidecar:
-            os.rename(at.folder, entry / at.folder.name)
-        else:
+        if at.sidecar:
             os.rename(at.manifest, entry / at.manifest.name)
             fsync_path(entry)
             fsync_path(at.folder)
             _move(at.folder, entry, [*files, at.observed.name, at.shown.name])
-        fsync_path(entry)
-        fsync_path(at.folder.parent if not at.sidecar else at.folder)
+            fsync_path(entry)
+            fsync_path(at.folder)
+        else:
+            _move_folder(aside or at.folder, entry / at.folder.name)
         return entry
+
+
+def _move_folder(folder: Path, target: Path) -> None:
+    os.rename(folder, target)
+    try:
+        fsync_path(target.parent)
+        fsync_path(folder.parent)
+    except OSError:  # what was not removed for sure is still there
+        os.rename(target, folder)
+        raise
 
 
 def _move(source: Path, destination: Path, files: Sequence[str]) -> None:
@@ -115,6 +126,13 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
             os.rename(at.manifest, run_folder / at.manifest.name)
         fsync_path(run_folder)
         shutil.rmtree(trashed.entry, ignore_errors=True)
+
+
+def put_back(entry: Path, run_folder: Path) -> None:
+    """Take back what was just moved to an entry of the trash, as nothing came to its place; raises as ``restore``."""
+    for trashed in listing(entry.parent.parent):
+        if trashed.entry == entry:
+            restore(trashed, run_folder)
 
 
 def _payload(at: Location) -> dict[str, FileEntry]:

@@ -124,6 +124,8 @@ class CheckpointStore:
             DiskFullError: it does not fit.
             InconsistentSetError: the items do not agree on the step or a counter.
             BackendError, DamagedError, UnsafeContentError: an item cannot be saved; nothing was committed.
+            PartlyDone: it was committed (the error's ``committed`` is it), but not tagged, or what it replaces under
+                another folder's name is still there.
         """
         origin = Ref.parse(parent) if parent is not None else None
         if origin is not None and origin.step is None:
@@ -138,7 +140,7 @@ class CheckpointStore:
             parent=(origin.run, origin.step) if origin and origin.step is not None else self._resumed.get(run),
             boundary=boundary,
         )
-        at, manifest, left = saving.save(
+        saved = saving.save(
             self.storage,
             run,
             step,
@@ -153,8 +155,12 @@ class CheckpointStore:
             factories=factories or {},
             on_bytes=on_bytes,
         )
-        self._anchors.saved(at, manifest)
-        return Committed(at, manifest, left)
+        self._anchors.saved(saved.at, saved.manifest)
+        committed = Committed(saved.at, saved.manifest, saved.left)
+        if saved.undone is not None:
+            saved.undone.committed = committed
+            raise saved.undone
+        return committed
 
     def adopt_in_place(
         self,

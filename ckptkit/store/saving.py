@@ -1,7 +1,7 @@
 """Save one checkpoint: preflight, stage, check, seal, commit; or write a manifest beside files that stay in place."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +10,19 @@ from typing import Any
 from ckptkit import environment, registry
 from ckptkit.backend import CheckContext, SavedItem, SupportsIngest
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
-from ckptkit.errors import BackendError, ConflictError, ManifestError, UnsafeContentError, UsageError
+from ckptkit.errors import (
+    BackendError,
+    CkptkitError,
+    ConflictError,
+    DiskFullError,
+    ManifestError,
+    PartlyDone,
+    UnsafeContentError,
+    UsageError,
+)
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
 from ckptkit.manifest.names import (
+    MANIFEST_NAME,
     SIDECAR_SUFFIX,
     check_folder,
     check_item_name,
@@ -25,7 +35,7 @@ from ckptkit.manifest.names import (
 from ckptkit.manifest.reading import sealed
 from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
-from ckptkit.storage import LocalStorage, Location, durable, locks, refs, staging, trash
+from ckptkit.storage import LocalStorage, Location, durable, locks, refs, replacing, staging, trash
 from ckptkit.store import flattening, outside, writing
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
@@ -59,6 +69,23 @@ class Details:
     boundary: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint that was committed.
+
+    Attributes:
+        at: where it is.
+        manifest: its manifest.
+        left: by item, what lay in the folder that was given and was not saved.
+        undone: what belongs to the save and could not be done after the commit.
+    """
+
+    at: Location
+    manifest: Manifest
+    left: Mapping[str, Sequence[str]]
+    undone: PartlyDone | None
+
+
 def save(
     storage: LocalStorage,
     run: str,
@@ -74,12 +101,8 @@ def save(
     flat: bool = False,
     factories: Factories | None = None,
     on_bytes: Callable[[int], None] | None = None,
-) -> tuple[Location, Manifest, dict[str, Sequence[str]]]:
-    """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``.
-
-    Returns:
-        Where it is, its manifest, and by item what lay in the folder that was given and was not saved.
-    """
+) -> Saved:
+    """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     check_run(run), check_step(step)
     name = step_folder(step) if name is None else check_folder(name, step)
     for tag in tags:
@@ -98,22 +121,55 @@ def save(
         sum(s.estimate for s in sources), last_size(storage, run) if any(not s.estimate for s in sources) else 0
     )
     durable.require_space(folder, estimate + SPARE)
-    with durable.storage_errors(str(storage.root)), locks.saving(state), staging.staged(state) as staged:
+    if tags:
+        refs.read(state)  # damaged ones are told before anything is saved
+    final = folder / name
+    others: list[Location] = []
+    with _nothing_committed(), durable.storage_errors(str(storage.root)), contextlib.ExitStack() as held:
+        held.enter_context(locks.saving(state))
+        staged = held.enter_context(staging.staged(state))
         entries = writing.write(sources, staged, step, probe=probe, algorithm=algorithm, on_bytes=on_bytes)
         if flat:
             entries = flattening.flattened(entries, staged)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
-        final = folder / name
         staging.seal(staged, data)  # whatever can fail has happened before an old one makes room
-        for old in _require_free(storage, run, step, replace):
+        others = _require_free(storage, run, step, replace)
+        here = next((old for old in others if old.folder == final), None)
+        if here is None:
+            staging.commit_folder(staged, final)
+        else:
+            replacing.commit(staged, here, state)
+    at = Location(run, final, final / MANIFEST_NAME)
+    undone = _finish(at, [old for old in others if old is not here], state, tags)
+    return Saved(at, manifest, {source.name: source.left for source in sources if source.left}, undone)
+
+
+def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDone | None:
+    """Do what comes after the commit, and return what could not be done: the checkpoint is there all the same."""
+    undone, then = "what was saved at this step before was not moved to the trash", "save it again with --replace"
+    try:
+        for old in replaced:
             trash.remove(old, state, payload(old))
-        staging.commit_folder(staged, final)
-    if tags:
-        with refs.changed(state) as changed:
-            changed.tags.setdefault(step, set()).update(tags)
-    left = {source.name: source.left for source in sources if source.left}
-    return Location(run, final, final / "manifest.json"), manifest, left
+        undone, then = f"it was not tagged {', '.join(tags)}", f"`ckptkit tag {at.ref} TAG`"
+        if tags:
+            with refs.changed(state) as changed:
+                changed.tags.setdefault(at.step or 0, set()).update(tags)
+    except CkptkitError as error:
+        done = PartlyDone(f"{at.ref}: was saved, but {undone}: {error.message}", hint=f"{error.hint}; then {then}")
+        done.__cause__ = error
+        return done
+    return None
+
+
+@contextlib.contextmanager
+def _nothing_committed() -> Iterator[None]:
+    try:
+        yield
+    except DiskFullError as error:
+        if "nothing was" in error.reason:
+            raise
+        raise DiskFullError(f"{error.reason}; nothing was committed", hint=error.hint, item=error.item) from error
 
 
 def adopt_in_place(
@@ -136,7 +192,7 @@ def adopt_in_place(
     manifest_path = folder / f"{stem}{SIDECAR_SUFFIX}"
     state = storage.state_folder(run)
     _require_free(storage, run, step, False)
-    with durable.storage_errors(str(folder)), locks.saving(state):
+    with _nothing_committed(), durable.storage_errors(str(folder)), locks.saving(state):
         entries = {}
         for name, paths in items.items():
             listed = [paths] if isinstance(paths, Path) else paths
@@ -144,9 +200,10 @@ def adopt_in_place(
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
-        for old in _require_free(storage, run, step, False):
-            trash.remove(old, state, [path for path in payload(old) if path not in mine])
-        staging.commit_sidecar(manifest_path, data)
+        old = _require_free(storage, run, step, False)
+        room = [trash.remove(at, state, [path for path in payload(at) if path not in mine]) for at in old]
+        with replacing.giving_room(*room, state_folder=state):
+            staging.commit_sidecar(manifest_path, data)
     return Location(run, folder, manifest_path), manifest
 
 

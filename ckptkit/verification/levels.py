@@ -11,7 +11,7 @@ from ckptkit.errors import BackendError, CkptkitError, ConflictError
 from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.problem import Problem
-from ckptkit.storage import Location, shown
+from ckptkit.storage import Location, durable, shown
 from ckptkit.verification import content, observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
@@ -50,7 +50,12 @@ class Verifier:
         self._strict = strict
 
     def verify(self, at: Location) -> CheckpointReport:
-        """Return what is wrong with one checkpoint; never raises for damage."""
+        """Return what is wrong with one checkpoint; never raises for damage.
+
+        Raises:
+            StoreError: hardly another file can be opened: nothing can be said of any.
+        """
+        durable.require_descriptors()
         manifest, problem = presence.read_manifest(at)
         problems = [] if problem is None else [problem]
         if manifest is None:

@@ -47,6 +47,11 @@ class Killer:
             real_sendfile(out, source, offset, max(1, min(count, os.fstat(source).st_size) // 2)) if offset == 0
             else (self.event("half copied"), real_sendfile(out, source, offset, count))[1]
         )  # fmt: skip
+        from ckptkit.storage import replacing
+
+        real_exchange = replacing.exchange
+        replacing.exchange = lambda one, other: (  # no audit event tells of it
+            self.event("exchange"), real_exchange(one, other), self.event("after exchange"))[1]  # fmt: skip
         io.open = self._torn(io.open)
         builtins.open = self._torn(builtins.open)
 

@@ -12,6 +12,7 @@ from ckptkit import CheckpointStore, registry
 from ckptkit.cli import main as program
 from ckptkit.errors import ConflictError
 from ckptkit.retention import RetentionPolicy
+from ckptkit.storage import replacing
 from ckptkit.store import Details
 
 RUN = "run"
@@ -110,7 +111,7 @@ class SaveOverDamaged(Save):
 
 
 class SaveReplacing(Save):
-    """A good checkpoint of the step is replaced: one of the two is there, or can be taken back from the trash."""
+    """A good checkpoint of the step is replaced: one of the two is there at every moment."""
 
     def prepare(self, root: Path) -> None:
         super().prepare(root)
@@ -120,9 +121,20 @@ class SaveReplacing(Save):
         save(root, 3, replace=True)
 
     def look(self, root: Path) -> None:
+        assert good(root) == {1, 2, 3}
+
+
+class SaveReplacingByTwoRenames(SaveReplacing):
+    """Where names cannot be exchanged in one step: the old one may be in the trash, and can be taken back."""
+
+    def operate(self, root: Path) -> None:
+        replacing.exchange = lambda one, other: False
+        super().operate(root)
+
+    def look(self, root: Path) -> None:
         if 3 not in good(root):
             CheckpointStore(root).undelete(f"{RUN}@3")
-        assert good(root) == {1, 2, 3}
+        super().look(root)
 
 
 class Prune:
@@ -283,6 +295,7 @@ SCENARIOS: dict[str, Any] = {
     "save-files": SaveFiles,
     "save-over-damaged": SaveOverDamaged,
     "save-replacing": SaveReplacing,
+    "save-replacing-by-two-renames": SaveReplacingByTwoRenames,
     "prune": Prune,
     "undelete": Undelete,
     "adopt-in-place": AdoptInPlace,

@@ -15,6 +15,7 @@ SCENARIOS = {
     "save-files": (1, 40),
     "save-over-damaged": (2, 30),
     "save-replacing": (2, 30),
+    "save-replacing-by-two-renames": (4, 15),
     "adopt-in-place": (1, 15),
     "prune": (1, 30),
     "prune-flat": (2, 25),

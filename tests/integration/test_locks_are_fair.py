@@ -67,12 +67,12 @@ def test_a_save_that_is_under_way_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_save_that_takes_too_long_is_told(tmp_path: Path) -> None:
-    with locks.saving(tmp_path), pytest.raises(LockedError, match="another ckptkit is saving here"):
-        with locks.alone(tmp_path, wait_for_saves=0.2):
-            pass
+    told = pytest.raises(LockedError, match="another ckptkit is saving here")
+    with locks.saving(tmp_path), told, locks.alone(tmp_path, wait_for_saves=0.2):
+        pass
 
 
 def test_another_prune_is_told(tmp_path: Path) -> None:
-    with locks.alone(tmp_path), pytest.raises(LockedError, match="another ckptkit is pruning here"):
-        with locks.alone(tmp_path, wait=0.2):
-            pass
+    told = pytest.raises(LockedError, match="another ckptkit is pruning here")
+    with locks.alone(tmp_path), told, locks.alone(tmp_path, wait=0.2):
+        pass

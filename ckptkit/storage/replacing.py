@@ -1,0 +1,68 @@
+"""Put a new checkpoint in the place of an old one: at every moment one of the two is there, whatever fails.
+
+Where the file system can exchange two names in one step (Linux: ext4, XFS, Btrfs, tmpfs), not even a process that is
+killed leaves the place empty. Elsewhere the old one goes to the trash first, and comes back when the new one cannot
+be put there; only a kill between these two renames leaves it in the trash, for ``undelete``.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckptkit.storage import staging, trash
+from ckptkit.storage.durable import fsync_path, storage_errors
+from ckptkit.storage.location import Location
+
+_HERE = -100  # AT_FDCWD: paths are relative to the current folder
+_EXCHANGE = 2  # RENAME_EXCHANGE
+_UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV}
+
+
+def commit(staged: Path, old: Location, state_folder: Path) -> None:
+    """Make the sealed folder a checkpoint at the place of another one, which goes to the trash.
+
+    Raises:
+        StoreError: it could not be done; the old one is where it was.
+    """
+    with storage_errors("commit"):
+        exchanged = exchange(staged, old.folder)
+    if not exchanged:
+        with giving_room(trash.remove(old, state_folder), state_folder=state_folder):
+            staging.commit_folder(staged, old.folder)
+        return
+    try:
+        with storage_errors("commit"):
+            fsync_path(old.folder.parent)
+        trash.remove(old, state_folder, aside=staged)
+    except BaseException:  # also a signal: whatever is in the staging folder in the end is removed with it
+        with storage_errors("commit"):
+            exchange(staged, old.folder)
+        raise
+
+
+@contextmanager
+def giving_room(*entries: Path, state_folder: Path) -> Iterator[None]:
+    """Take what was moved to the trash back, when the block fails to put something in its place."""
+    try:
+        yield
+    except BaseException:
+        for entry in entries:
+            trash.put_back(entry, state_folder.parent)
+        raise
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system or the file system cannot. Raises OSError."""
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNABLE:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
