@@ -113,6 +113,7 @@ class CheckContext:
         format_version: with which format of the backend the item was written.
         step: step of the checkpoint.
         source: where the files were adopted from, while they are described: its name may carry a step.
+        trusted: those of the files for which whoever saved them answers, whatever loading them runs.
     """
 
     files: Sequence[str]
@@ -120,6 +121,7 @@ class CheckContext:
     format_version: int = 1
     step: int = 0
     source: Path | None = None
+    trusted: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ def save(
     env: Annotated[list[str] | None, typer.Option("--env", help="Name of a variable that it needs.")] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="RUN@STEP that this run was resumed from.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Move a checkpoint of this step to the trash.")] = False,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option("--trust", metavar="FILE", help="A file of an item that you wrote yourself; may be repeated."),
+    ] = None,
     store: StoreOption = None,
 ) -> int:
     """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
@@ -58,6 +62,7 @@ def save(
                 parent=parent,
                 tags=tag or (),
                 replace=replace,
+                trust=trust or (),
                 on_bytes=advance,
             )
         except PartlyDone as error:

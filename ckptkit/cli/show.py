@@ -93,7 +93,8 @@ def _item(prefix: str, item: dict[str, Any], *, exact: bool) -> Iterator[tuple[s
     yield from _flat(f"{prefix}.metadata", item["metadata"])
     for file in item["files"]:
         size = file["size"] if exact else output.size(file["size"])
-        yield f"{prefix}.file", f"{file['path']}  {size}  {file['digest']}"
+        trusted = "  trusted by whoever saved it" if file["trusted"] else ""
+        yield f"{prefix}.file", f"{file['path']}  {size}  {file['digest']}{trusted}"
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, object]]:

@@ -24,6 +24,9 @@ def _lines(manifest: "Manifest", warnings: "Sequence[Problem]") -> Iterator[str]
             yield f"item {name!r} is {item.captured.grade}: {reason}"
         for hazard in item.hazards:
             yield f"item {name!r}: hazard: {hazard}"
+        for file in item.files:
+            if file.trusted:
+                yield f"item {name!r}: {file.path} is trusted by whoever saved it, whatever loading it runs"
     for problem in warnings:
         where = f"item {problem.item!r}: " if problem.item else ""
         yield f"{where}warning: {f'{problem.file}: ' if problem.file else ''}{problem.message}"

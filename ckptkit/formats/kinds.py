@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats import archives, json_files, loose_pickles, npy, sb3_data, torch_files
+from ckptkit.formats import archives, json_files, loose_pickles, npy, sb3_data, torch_files, yaml_files
 from ckptkit.formats.opening import reason
 from ckptkit.formats.sources import Source, source_of
 from ckptkit.problem import Problem
@@ -67,6 +67,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("zip", _shows_plain_zip, _with_members(archives.check_zip), (".zip", ".keras")),
     Kind("npy", npy.shows_npy, npy.check_npy, (".npy",)),
     Kind("sb3-data", sb3_data.shows_sb3_data, sb3_data.check_sb3_data),
+    Kind("yaml", yaml_files.shows_yaml, yaml_files.check_yaml),
     Kind("json", _never, json_files.check_json, (".json",)),
     Kind("pickle", _never, loose_pickles.check_promised, (".pkl", ".pickle"), pickles=True),
 )

@@ -38,11 +38,15 @@ class Part(BaseModel):
 
 
 class FileEntry(Part):
-    """One payload file: path relative to the manifest's folder, size in bytes, digest of its content."""
+    """One payload file: path relative to the manifest's folder, size in bytes, digest of its content.
+
+    ``trusted``: whoever saved it answers for what loading it runs; nobody judged that.
+    """
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     size: Count
     digest: Digest
+    trusted: bool = False
 
 
 class CapturedEntry(Part):

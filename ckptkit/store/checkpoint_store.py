@@ -89,6 +89,7 @@ class CheckpointStore:
         folder: str | None = None,
         flat: bool = False,
         factories: Factories | None = None,
+        trust: Sequence[Path | str] = (),
         on_bytes: Callable[[int], None] | None = None,
     ) -> Committed:
         """Save all items as one checkpoint, or nothing.
@@ -116,6 +117,8 @@ class CheckpointStore:
                 one of its own.
             factories: by item, by role (``dataset``, ``env``, ``model``), what builds a fresh definition, where a
                 backend wants one to test against.
+            trust: files among those that are saved for which the caller answers, whatever loading them would run: a
+                pickle that you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` tells it.
             on_bytes: progress of digesting.
 
         Raises:
@@ -153,6 +156,7 @@ class CheckpointStore:
             name=folder,
             flat=flat,
             factories=factories or {},
+            trust=trust,
             on_bytes=on_bytes,
         )
         self._anchors.saved(saved.at, saved.manifest)

@@ -102,6 +102,7 @@ def _load(
         metadata=item.metadata,
         format_version=item.format_version,
         step=step,
+        trusted=[file for file, entry in zip(files, item.files, strict=True) if entry.trusted],
         probe=item.probe,
         factories=factories,
     )

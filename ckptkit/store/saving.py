@@ -37,6 +37,7 @@ from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, replacing, staging, trash
 from ckptkit.store import flattening, outside, writing
+from ckptkit.store.trust import Trust
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
@@ -100,6 +101,7 @@ def save(
     name: str | None = None,
     flat: bool = False,
     factories: Factories | None = None,
+    trust: Sequence[Path | str] = (),
     on_bytes: Callable[[int], None] | None = None,
 ) -> Saved:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
@@ -124,11 +126,14 @@ def save(
     if tags:
         refs.read(state)  # damaged ones are told before anything is saved
     final = folder / name
+    trusted = Trust(trust, algorithm)
     others: list[Location] = []
     with _nothing_committed(), durable.storage_errors(str(storage.root)), contextlib.ExitStack() as held:
         held.enter_context(locks.saving(state))
         staged = held.enter_context(staging.staged(state))
-        entries = writing.write(sources, staged, step, probe=probe, algorithm=algorithm, on_bytes=on_bytes)
+        entries = writing.write(
+            sources, staged, step, probe=probe, algorithm=algorithm, trust=trusted, on_bytes=on_bytes
+        )
         if flat:
             entries = flattening.flattened(entries, staged)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)

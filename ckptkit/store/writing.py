@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ckptkit import registry
 from ckptkit.backend import (
@@ -38,6 +38,7 @@ from ckptkit.manifest.names import check_item_name, check_item_names, check_path
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
+from ckptkit.store.trust import Trust
 from ckptkit.verification import content
 from ckptkit.verification.presence import set_problems
 
@@ -55,6 +56,7 @@ class FileFields(TypedDict):
     path: str
     size: int
     digest: str
+    trusted: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def write(
     *,
     probe: bool,
     algorithm: str,
+    trust: Trust,
     on_bytes: Callable[[int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write all items below the staging folder and return the ``items`` field of the manifest.
@@ -169,6 +172,7 @@ def write(
         saved = saved if ambient or not saved.draws else _without_generators(saved)
         prefix = f"{source.name}/"
         files = _files(item_folder, prefix, algorithm, on_bytes)
+        trust.mark(files)
         entries[source.name] = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
     for source in (s for s in ordered if s.files is None and entries[s.name]["ambient"]):
         again = folder.parent / f"again-{source.name}"
@@ -181,6 +185,7 @@ def write(
             )
         shutil.rmtree(again)
     _nothing_else(folder, entries)
+    trust.require_used()
     return {source.name: entries[source.name] for source in sources}
 
 
@@ -269,7 +274,8 @@ def entry(
     names = [f["path"].removeprefix(prefix) for f in files]
     context = CheckContext(names, saved.metadata, backend.format_version, step)
     with guest(name, backend):
-        problems = content.problems(lambda: backend.check(folder, context=context), folder, names)
+        trusted = [name for name, file in zip(names, files, strict=True) if file.get("trusted")]
+        problems = content.problems(lambda: backend.check(folder, context=context), folder, names, trusted)
     _refuse(name, [p for p in problems if p.severity != "warning"])
     return {
         "backend": backend.name,
@@ -312,7 +318,8 @@ def _refuse(name: str, problems: Sequence[Problem]) -> None:
     first = next((p for p in problems if p.severity == "unsafe"), problems[0])
     message = f"{first.file}: {first.message}" if first.file else first.message
     if first.severity == "unsafe":
-        raise UnsafeContentError(message, item=name)
+        hint = "do not load it; if you wrote it yourself, trust exactly this file: --trust FILE, or save(trust=[...])"
+        raise UnsafeContentError(message, hint=hint, item=name)
     raise DamagedError(message, hint="nothing was committed; the files are not whole, or not what they seem", item=name)
 
 

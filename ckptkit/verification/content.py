@@ -1,6 +1,6 @@
 """What is in an item's files: the walker looks into every one of them, then the backend says what it knows besides."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +10,13 @@ from ckptkit.problem import Problem, Severity
 _FROM_MILD_TO_BAD = get_args(Severity)
 
 
-def problems(of_backend: Callable[[], Iterable[Problem]], folder: Path, files: Sequence[str]) -> list[Problem]:
+_OF_LOADING = ("pickle-", "torch-script", "yaml-", "npy-object-dtype")
+"""Beginnings of the codes that say what loading a file would run, or that it cannot be followed."""
+
+
+def problems(
+    of_backend: Callable[[], Iterable[Problem]], folder: Path, files: Sequence[str], trusted: Collection[str] = ()
+) -> list[Problem]:
     """Return what the walker finds in an item's files, and what the item's backend finds.
 
     A backend need not know of pickles, nor look into every file: that is done here, whoever wrote it.
@@ -19,13 +25,31 @@ def problems(of_backend: Callable[[], Iterable[Problem]], folder: Path, files: S
         of_backend: asks the backend.
         folder: the item's folder.
         files: the item's files relative to it.
+        trusted: those for which whoever saved them answers: what loading them runs is told, and fails nothing.
 
     Raises:
         Exception: whatever ``of_backend`` raises.
     """
     with kinds.each_file_once():
         walked = [problem for name in files for problem in kinds.look_into_file(folder / name, file=name)]
-        return _merged([*walked, *of_backend()])
+        return _on_trust(_merged([*walked, *of_backend()]), trusted)
+
+
+def _on_trust(found: Sequence[Problem], trusted: Collection[str]) -> list[Problem]:
+    """Return the problems with all that loading a trusted file would run told as one warning."""
+    waived = {name: [p for p in found if p.file == name and p.code.startswith(_OF_LOADING)] for name in trusted}
+    told = [_trusted(name, problems) for name, problems in waived.items()]
+    gone = [problem for problems in waived.values() for problem in problems]
+    return [*told, *(problem for problem in found if problem not in gone)]
+
+
+def _trusted(file: str, waived: Sequence[Problem]) -> Problem:
+    message = "trusted by whoever saved it"
+    if waived:
+        message += f": {waived[0].message}" + (f" (and {len(waived) - 1} more)" if len(waived) > 1 else "")
+    return Problem(
+        "file-trusted", message, file, severity="warning", names=tuple(problem.message for problem in waived)
+    )
 
 
 def _merged(found: Sequence[Problem]) -> list[Problem]:

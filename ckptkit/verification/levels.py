@@ -15,7 +15,7 @@ from ckptkit.storage import Location, durable, shown
 from ckptkit.verification import content, observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
-_DOUBTS = ("pickle-unrecognised", "not-looked-into")
+_DOUBTS = ("pickle-unrecognised", "yaml-unrecognised", "not-looked-into", "file-trusted")
 """Codes of what nobody can tell to be safe: warnings, unless the verification is strict."""
 
 Factories = Mapping[str, Mapping[str, str]]
@@ -114,6 +114,8 @@ class Verifier:
         for name, item in manifest.items.items():
             if name in bad or None in bad:
                 yield name, Proof("unproven", "not loaded: problems were found in its files")
+            elif any(entry.trusted for entry in item.files):
+                yield name, Proof("unproven", "not loaded: a file of it is only trusted by whoever saved it")
             elif name in unjudged:
                 yield name, Proof("unproven", "not loaded: its structure could not be judged here")
             else:
@@ -170,9 +172,10 @@ def check_item(
 ) -> list[Problem]:
     """Return what is wrong with the content of an item's files."""
     folder, files = item_folder(at, name, item)
-    context = CheckContext(files, item.metadata, item.format_version, step)
+    trusted = [file for file, entry in zip(files, item.files, strict=True) if entry.trusted]
+    context = CheckContext(files, item.metadata, item.format_version, step, trusted=trusted)
     prefix = "" if folder == at.folder else f"{name}/"
-    found = content.problems(lambda: _of_backend(name, item, folder, context, packages or {}), folder, files)
+    found = content.problems(lambda: _of_backend(name, item, folder, context, packages or {}), folder, files, trusted)
     return gathered(p.located(item=name, prefix="" if p.item else prefix) for p in found)
 
 

@@ -1,0 +1,46 @@
+"""Files that are saved on the word of whoever saves them: exactly these bytes, whatever loading them would run."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ckptkit.digest import digest_file
+from ckptkit.errors import NotFound, UsageError
+
+
+class Trust:
+    """Marks the files that are trusted among those that are written.
+
+    Args:
+        paths: the files, as they are now.
+        algorithm: how the checkpoint's files are digested.
+
+    Raises:
+        NotFound: one is not there.
+        DamagedError, StoreError: one cannot be read.
+    """
+
+    def __init__(self, paths: Iterable[Path | str], algorithm: str) -> None:
+        self._unused: dict[str, Path] = {}
+        for path in map(Path, paths):
+            if not path.exists():
+                raise NotFound(f"{path} does not exist", hint="name the file that is to be trusted")
+            if path.is_dir():
+                raise UsageError(f"{path} is a folder", hint="trust goes to single files: name each")
+            self._unused[digest_file(path, algorithm)[1]] = path
+        self._digests = frozenset(self._unused)
+
+    def mark(self, files: Sequence[Any]) -> None:
+        """Mark those of an item's entries whose content is trusted."""
+        for file in files:
+            if file["digest"] in self._digests:
+                file["trusted"] = True
+                self._unused.pop(file["digest"], None)
+
+    def require_used(self) -> None:
+        """Raise UsageError where a file is trusted that is not among those that were written."""
+        for path in self._unused.values():
+            raise UsageError(
+                f"{path} is trusted, and is none of the files that are saved; nothing was committed",
+                hint="name a file that an item holds, byte for byte",
+            )
