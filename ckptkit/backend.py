@@ -131,10 +131,13 @@ class LoadContext(CheckContext):
     Attributes:
         probe: the proof recorded at save, if any.
         factories: callables by role (``dataset``, ``env``, ``model``).
+        notes: a load adds one line for each thing that it left as the target has it, or changed beyond putting values
+            back; the store tells them (``Restored.warnings``).
     """
 
     probe: Mapping[str, Any] | None = None
     factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ class Restored:
         config: of the manifest.
         skipped: one line for each newer checkpoint that does not verify.
         followed: one line for each run that went on as another one, where that was followed.
-        warnings: one line for each piece that was not captured, and so begins anew, and for each part of the numeric
-            environment that differs from the one it was saved in.
+        warnings: one line for each piece that was not captured, and so begins anew, for what a backend has to tell of
+            its load, and for each part of the numeric environment that differs from the one it was saved in.
     """
 
     run: str
@@ -59,8 +59,11 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
             f"{chosen.at.ref}: has no item {unknown[0]!r}", hint=f"it has {', '.join(sorted(manifest.items))}"
         )
     loaded: dict[str, Any] = {}
+    notes: list[str] = []
     for name in sorted(into, key=lambda n: manifest.items[n].ambient):
-        loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], manifest.step, factories.get(name, {}))
+        context = _context(chosen.at, name, manifest, factories.get(name, {}))
+        loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], context)
+        notes += [f"item {name!r}: {note}" for note in context.notes]
     found = readback.read_back(manifest, into) if check else None
     if found is not None and (lines := found.differences):
         raise BackendError(
@@ -78,7 +81,7 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
         config=manifest.config,
         skipped=[f"{report.at.ref}: {report.reason}" for report in chosen.skipped],
         followed=chosen.followed,
-        warnings=[*_not_captured(manifest, into), *numeric.differences(manifest.environment)],
+        warnings=[*_not_captured(manifest, into), *notes, *numeric.differences(manifest.environment)],
     )
 
 
@@ -92,20 +95,23 @@ def _not_captured(manifest: Manifest, into: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _load(
-    at: Location, name: str, item: ItemEntry, target: Any, step: int, factories: Mapping[str, Callable[[], Any]]
-) -> Any:
-    backend = _reader(name, item)
-    folder, files = item_folder(at, name, item)
-    context = LoadContext(
+def _context(at: Location, name: str, manifest: Manifest, factories: Mapping[str, Callable[[], Any]]) -> LoadContext:
+    item = manifest.items[name]
+    files = item_folder(at, name, item)[1]
+    return LoadContext(
         files=files,
         metadata=item.metadata,
         format_version=item.format_version,
-        step=step,
+        step=manifest.step,
         trusted=[file for file, entry in zip(files, item.files, strict=True) if entry.trusted],
         probe=item.probe,
         factories=factories,
     )
+
+
+def _load(at: Location, name: str, item: ItemEntry, target: Any, context: LoadContext) -> Any:
+    backend = _reader(name, item)
+    folder, _ = item_folder(at, name, item)
     try:
         return backend.load(folder, target=target, context=context)
     except CkptkitError as error:

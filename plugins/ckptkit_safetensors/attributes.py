@@ -3,6 +3,9 @@
 A value that JSON has no word for is an object with one key: ``{"tuple": [...]}``, ``{"tensor": "model.hidden"}``,
 ``{"generator": {...}}``, ``{"object": ["pkg:Memory", [["count", 3]]]}``. ``{"kept": null}`` stands for what is no
 state: a load leaves what the target has there. ``{"same": "model.memory"}`` is an object that another place holds too.
+What a program puts there itself is kept only as long as it is what the program built: if training put something else
+there, it is said by its name (``{"global": "torch.nn.functional:silu"}``, ``{"part": "model.body.3"}``), or named as
+missing.
 """
 
 import base64
@@ -13,12 +16,13 @@ from typing import Any
 
 from ckptkit.formats.safetensors_header import HeaderError, check_name
 from ckptkit_safetensors import generators
-from ckptkit_safetensors.not_state import is_installed, is_no_state, says_where
+from ckptkit_safetensors.lazies import is_lazy
+from ckptkit_safetensors.named import MAIN, find, name_of
+from ckptkit_safetensors.not_state import is_code, is_installed, is_no_state, says_where
 from ckptkit_safetensors.policy import is_module, is_tensor
 from ckptkit_safetensors.tensors import is_array, why_not
 
 KEPT: Mapping[str, Any] = {"kept": None}
-MAIN = "__main__"
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _MAX_DEPTH = 12
 _MAX_PIECES = 200_000
@@ -32,13 +36,20 @@ class Sayer:
     """Says values one after the other and remembers what they share.
 
     Attributes:
-        known: ids of what other files hold (parameters, buffers, modules, the optimizer): references to it are kept.
+        known: what other files hold (parameters, buffers, modules, the optimizer), its name by its id.
+        homes: modules of Python in which functions and classes may be found again by their names.
+        built: by place, what the program put there itself when the ``Policy`` was built; None if that is not known.
+        fresh: places of modules that the program did not build.
         tensors: by name, every tensor and array that was met.
         reasons: one line for each piece that cannot be said.
         on_module: says a module that no other module has registered; set by the walk over modules.
     """
 
-    known: set[int]
+    known: dict[int, str]
+    homes: set[str] = field(default_factory=set)
+    built: Mapping[str, Any] | None = None
+    fresh: tuple[str, ...] = ()
+    left: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     on_module: Callable[[Any, str], Any] | None = None
@@ -60,17 +71,45 @@ class Sayer:
         if kind is str:
             return self._text(value, place)
         if id(value) in self.known or is_no_state(value):
-            return dict(KEPT)
+            return self._leave(value, place)
         if id(value) in self._places:
             return {"same": self._places[id(value)][0]}
         if depth > _MAX_DEPTH:
             return self._cannot(place, f"{_named(value)}, nested too deeply")
         return self._composed(value, place, depth)
 
+    def _leave(self, value: Any, place: str) -> Any:
+        """Say what the program puts there itself: nothing, if it did; else by name, if it has one."""
+        known, code = self.known.get(id(value)), is_code(value)
+        token = value if type(value) is str else id(value) if known or code else type(value).__name__
+        if self._was_built(place, token):
+            return dict(KEPT)
+        if known is not None:
+            return {"part": known}
+        if type(value) is str:
+            return {"where": value}
+        if code:
+            name = name_of(value, self.homes)
+            return {"global": name} if name else self._cannot(place, f"{_code(value)} that training put there")
+        if place.endswith("]") or place.startswith(self.fresh):
+            return self._cannot(place, f"{_named(value)} that training put there")
+        return dict(KEPT)  # a logger, a lock, the trainer: an attribute that is not the module's own
+
+    def _was_built(self, place: str, token: Any) -> bool:
+        """Note what stands there, and return whether it did when the Policy was built, as far as that is known."""
+        self.left[place] = token
+        return self.built is None or self.built.get(place) == token
+
+    def _can_be_made(self, value: Any, place: str) -> bool:
+        """Return whether a load can make an object of that class, or the program builds one there."""
+        built = self._was_built(place, name := class_name(value))
+        return built or find(name, self.homes) is type(value)
+
     def _composed(self, value: Any, place: str, depth: int) -> Any:
         name = type(value).__name__
         if isinstance(value, enum.Enum):
-            return {"enum": [class_name(value), value.name]} if value.name else self._cannot(place, _named(value))
+            sayable = value.name and self._can_be_made(value, place)
+            return {"enum": [class_name(value), value.name]} if sayable else self._cannot(place, _named(value))
         if is_tensor(value):
             return self.say_tensor(value, place)
         if generators.kind_of(value) is not None:
@@ -79,6 +118,8 @@ class Sayer:
             return {"generator": generators.capture(value)} if why is None else self._cannot(place, why)
         if is_module(value):
             assert self.on_module is not None
+            if not self._was_built(place, f"{class_name(value)} {shapes_of(value)}"):
+                return self._cannot(place, f"{_named(value)} that training put there or changed")
             self._places[id(value)] = (place, value)
             return self.on_module(value, place)
         if type(value) in (bytes, bytearray, complex):
@@ -93,6 +134,8 @@ class Sayer:
 
     def _container(self, value: Any, name: str, place: str, depth: int) -> Any:
         """Say a container with all that is in it, or not at all: a load could not make the rest."""
+        if not self._has_a_kind(value, name, place):
+            return self._cannot(place, f"{_named(value)} that training put there")
         failed, tensors, places = self._failed, len(self.tensors), len(self._places)
         if isinstance(value, dict):
             said = self._mapping(value, name if name in _MAPPINGS else class_name(value), place, depth)
@@ -109,9 +152,17 @@ class Sayer:
             del self._places[key]
         return dict(KEPT)
 
+    def _has_a_kind(self, value: Any, name: str, place: str) -> bool:
+        """Return whether a load can make a container of that class, or the program builds one there."""
+        if type(value) is tuple or name in (*_SEQUENCES, *_MAPPINGS, "Size"):
+            return True
+        if isinstance(value, dict):
+            return self._was_built(place, class_name(value))
+        return self._can_be_made(value, place)
+
     def _text(self, value: str, place: str) -> Any:
         if says_where(value):
-            return dict(KEPT)
+            return self._leave(value, place)
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
@@ -165,7 +216,7 @@ class Sayer:
         for key, entry in value.items():
             where = f"{place}[{key!r:.60}]"
             if not _is_key(key):
-                if id(entry) in self.known or is_no_state(entry):
+                if (id(entry) in self.known or is_no_state(entry)) and self._was_built(where, id(entry)):
                     continue
                 return self._cannot(place, f"a dict with {_named(key)} as a key")
             pairs.append(
@@ -179,6 +230,8 @@ class Sayer:
             return self._cannot(place, f"{_named(value)} that is no part of the Policy")
         if (built_in := _built_in_base(cls)) is not None:
             return self._cannot(place, f"{_named(value)}, a kind of {built_in.__qualname__}")
+        if not self._can_be_made(value, place):
+            return self._cannot(place, f"{_named(value)} that training put there")
         attributes = dict(_attributes_of(value))
         if not attributes and not hasattr(value, "__dict__") and not _has_slots(cls):
             return self._cannot(place, _named(value))
@@ -207,7 +260,18 @@ class Sayer:
 
 def class_name(value: Any) -> str:
     """Return ``module:QualifiedName`` of the object's class."""
-    return f"{type(value).__module__}:{type(value).__qualname__}"
+    return name_of_class(type(value))
+
+
+def name_of_class(cls: type) -> str:
+    """Return ``module:QualifiedName`` of a class."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def shapes_of(module: Any) -> str:
+    """Return the names and shapes of all parameters and buffers of a module, as one text."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    return " ".join(f"{name} {'' if is_lazy(value) else tuple(value.shape)}" for name, value in tensors)
 
 
 def same_class(saved: str, now: str) -> bool:
@@ -215,6 +279,11 @@ def same_class(saved: str, now: str) -> bool:
     (home, _, name), (place, _, other) = saved.partition(":"), now.partition(":")
     packages = {home.partition(".")[0], place.partition(".")[0]}
     return name == other and (len(packages) == 1 or MAIN in packages)
+
+
+def _code(value: Any) -> str:
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
+    return f"the {'class' if isinstance(value, type) else 'function'} {name!r}"
 
 
 def _named(value: Any) -> str:

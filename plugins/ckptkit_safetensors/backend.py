@@ -56,7 +56,7 @@ class SafetensorsBackend:
             digests = probe.digests_of(captured)
             if digests != probe.digests_of(restore.read(directory, layouts.find(directory, _listed(directory)))):
                 raise BackendError("the files do not hold what was saved", hint="do not train while a save runs")
-            proof = probe.record(digests, captured.output)
+            proof = probe.record(digests, captured.output, captured.exchanged())
         return SavedItem(
             _metadata(captured, components),
             step=context.step,
@@ -96,7 +96,7 @@ class SafetensorsBackend:
         stored = restore.read(directory, layout)
         if target is None:
             return stored.plain()
-        restore.put(stored, target)
+        restore.put(stored, target, context.notes)
         return target
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterable[Problem]:

@@ -1,14 +1,17 @@
 """Takes the state out of live objects, without copying it yet, and refuses what could not be put back."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError, UsageError
 from ckptkit.formats import strict_json
+from ckptkit_safetensors.built import capture_changed
 from ckptkit_safetensors.draws import drawing
 from ckptkit_safetensors.frameworks import need
-from ckptkit_safetensors.modules import ModuleState, capture_modules, large_attributes
+from ckptkit_safetensors.lazies import is_lazy
+from ckptkit_safetensors.modules import SINCE, ModuleState, large_attributes
 from ckptkit_safetensors.policy import Policy, is_module, is_tensor, is_tensor_dict
 from ckptkit_safetensors.tensors import TensorSet, collect, describe
 
@@ -50,6 +53,10 @@ class Snapshot:
     example: TensorSet | None = None
     output: Mapping[str, Any] | None = None
 
+    def exchanged(self) -> list[str]:
+        """Return the parts of which a new process has others, because training exchanged them."""
+        return list(self.modules.record.get(SINCE, {}).get("parts", ())) if self.modules is not None else []
+
     def copied(self) -> "Snapshot":
         """Return a copy in main memory that later training does not change."""
         return Snapshot(
@@ -69,6 +76,15 @@ class Snapshot:
         )
 
 
+class _Bare(Policy):
+    """A bare module or dict as a bundle, made anew at each save: what the program built is not known."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Look at nothing."""
+
+
 def as_policy(item: Any) -> tuple[str, Policy]:
     """Return (kind, the item as a bundle); raises BackendError for anything that is not an item of this backend."""
     if isinstance(item, Policy):
@@ -83,9 +99,9 @@ def as_policy(item: Any) -> tuple[str, Policy]:
                 raise BackendError(f"Policy.{name} is a {class_of(part)}, which lacks one of {', '.join(needed)}")
         return "policy", item
     if is_module(item):
-        return "module", Policy(model=item, gradients=False)
+        return "module", _Bare(model=item, gradients=False)
     if is_tensor_dict(item):
-        return "tensors", Policy(model=item, gradients=False)
+        return "tensors", _Bare(model=item, gradients=False)
     hint = "hand over a Policy, a torch.nn.Module or a flat dict of tensors"
     raise BackendError(f"the safetensors backend cannot save a {type(item).__name__}", hint=hint)
 
@@ -102,7 +118,7 @@ def capture(item: Any) -> Snapshot:
     model = collect(tensors_of(policy.model), "model")
     captured = Snapshot(kind=kind, model=model)
     if kind != "tensors":
-        captured.modules = capture_modules(policy)
+        captured.modules = capture_changed(policy)
         captured.hazards += large_attributes(captured.modules, model.nbytes())
     captured.trains = kind != "tensors" and any(p.requires_grad for p in parameters_of(policy.model).values())
     captured.record = {"kind": kind, "model": class_of(policy.model)}
@@ -112,10 +128,11 @@ def capture(item: Any) -> Snapshot:
     for name in STATES:
         part = getattr(policy, name)
         if part is not None:
+            if name == "optimizer":
+                captured.record["parameters"] = _named_groups(policy)
             captured.states[name] = part.state_dict()
             captured.record[name] = class_of(part)
     if policy.optimizer is not None:
-        captured.record["parameters"] = _named_groups(policy)
         captured.draws = drawing(policy.model)
     for name in CONFIGS:
         value = getattr(policy, name)
@@ -127,10 +144,10 @@ def capture(item: Any) -> Snapshot:
 
 
 def tensors_of(part: Any) -> Mapping[str, Any]:
-    """Return the named tensors of a module (those of its ``state_dict``) or of a dict of tensors."""
+    """Return the named tensors of a module (those of its ``state_dict``, with a shape) or of a dict of tensors."""
     if not is_module(part):
         return dict(part)
-    return {name: value for name, value in part.state_dict().items() if is_tensor(value)}
+    return {name: value for name, value in part.state_dict().items() if is_tensor(value) and not is_lazy(value)}
 
 
 def parameters_of(model: Any) -> dict[str, Any]:
@@ -171,10 +188,32 @@ def _named_groups(policy: Policy) -> list[list[list[Any]]]:
                 hint = "put all trained modules into one module (torch.nn.ModuleDict) and save that"
                 message = f"parameter {place} of group {index} of the optimizer, shape {tuple(parameter.shape)}"
                 raise BackendError(f"{message}, is not in the model: its value would be lost", hint=hint)
-            shape, dtype = describe(parameter)
-            entries.append([name, list(shape), dtype])
+            entries.append([name, *group_entry(parameter)])
         groups.append(entries)
+    _refuse_strays(policy.optimizer, names)
     return groups
+
+
+def group_entry(parameter: Any) -> list[Any]:
+    """Return (shape, dtype) of a parameter of an optimizer; one that is lazy has no shape yet."""
+    if is_lazy(parameter):
+        return [None, str(parameter.dtype)]
+    shape, dtype = describe(parameter)
+    return [list(shape), dtype]
+
+
+def _refuse_strays(optimizer: Any, names: Mapping[int, str]) -> None:
+    """Refuse what an optimizer's own ``state_dict`` cannot say: a parameter in two places, or state of one in none."""
+    every = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    double = next((parameter for parameter, count in Counter(every).items() if count > 1), None)
+    if double is not None:
+        message = f"optimizer: parameter {names.get(double)!r} is in its groups twice"
+        raise BackendError(message, hint="each parameter belongs into one group, once")
+    grouped = set(every)
+    stray = next((key for key in optimizer.state if is_tensor(key) and id(key) not in grouped), None)
+    if stray is not None:
+        message = f"optimizer: holds state of {names.get(id(stray), 'a tensor')!r}, which is in none of its groups"
+        raise BackendError(message, hint="when a parameter leaves its group: optimizer.state.pop(parameter, None)")
 
 
 def tensors_with_identity(model: Any) -> list[tuple[str, Any]]:

@@ -4,19 +4,24 @@ torch saves none of it: a submodule in ``eval()``, an unfrozen layer, an anneale
 or a hidden state would begin anew. It goes into ``module_state.json``, its tensors into ``module_state.safetensors``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ckptkit_safetensors.attributes import KEPT, Sayer, class_name
 from ckptkit_safetensors.digests import digest_state
 from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.lazies import is_lazy
+from ckptkit_safetensors.named import homes_of
 from ckptkit_safetensors.not_state import is_of_torch, made_elsewhere
 from ckptkit_safetensors.policy import Policy, is_module, is_tensor
 from ckptkit_safetensors.tensors import TensorSet, collect
 
 MAX_DEPTH = 64  # of the JSON: each list of lists of the live object is a few levels there
-_PARTS = ("model", "ema")
+PARTS = ("model", "ema")
+SINCE = "since"
+"""Field of the record: what training made of what the program built."""
+
 _LARGE = 32 << 20
 
 
@@ -25,7 +30,7 @@ class ModuleState:
     """What the modules of an item hold beside their parameters and buffers.
 
     Attributes:
-        record: JSON, by part (``model``, ``ema``, ``optimizer``).
+        record: JSON, by part (``model``, ``ema``, ``optimizer``), and what training made of what the program built.
         tensors: the tensors and arrays that it names.
         reasons: one line for each piece that is not in it.
     """
@@ -39,54 +44,98 @@ class ModuleState:
         return ModuleState(self.record, self.tensors.copied(), self.reasons)
 
     def digest(self) -> str:
-        """Return one digest of everything."""
-        return digest_state([self.record, {name: self.tensors[name] for name in self.tensors.names()}])
+        """Return one digest of everything that the modules hold, whatever they were built as."""
+        held = {part: record for part, record in self.record.items() if part != SINCE}
+        return digest_state([held, {name: self.tensors[name] for name in self.tensors.names()}])
 
 
-def capture_modules(policy: Policy) -> ModuleState:
-    """Return what the modules and the optimizer of a policy hold; tensors are referenced, not copied."""
-    sayer = Sayer(_known_of(policy))
-    sayer.on_module = lambda module, place: {"module": [class_name(module), _say(module, place, sayer, whole=True)]}
-    roots = {name: part for name in _PARTS if is_module(part := getattr(policy, name))}
-    record = {name: _say(part, name, sayer, whole=False) for name, part in roots.items()}
-    for name, part in roots.items():
+def capture_modules(
+    policy: Policy, *, built: Mapping[str, Any] | None = None, fresh: Sequence[str] = ()
+) -> ModuleState:
+    """Return what the modules and the optimizer of a policy hold; tensors are referenced, not copied.
+
+    Args:
+        policy: the live one.
+        built: what ``look`` found when it was made; None if that is not known.
+        fresh: places of modules that it did not have then.
+    """
+    sayer = _sayer(policy)
+    sayer.built, sayer.fresh = built, tuple(f"{place}." for place in fresh)
+    record = _say_all(policy, sayer)
+    for name, part in roots_of(policy).items():
         record[name]["entries"] = _entries(part, name, sayer)
-    if policy.optimizer is not None:
-        record["optimizer"] = {"attributes": _attributes_of_optimizer(policy.optimizer, sayer)}
     return ModuleState(record, collect(sayer.tensors, "modules"), sayer.reasons)
 
 
-def _known_of(policy: Policy) -> set[int]:
-    """Return the ids of all that other files of the item hold."""
-    parts = (policy.model, policy.optimizer, policy.scheduler, policy.scaler, policy.ema)
-    known = {id(part) for part in parts if part is not None}
-    for part in (policy.model, policy.ema):
+def look(policy: Policy) -> dict[str, Any]:
+    """Return, by place, what the program itself has put into modules: functions, references, objects of libraries."""
+    sayer = _sayer(policy)
+    _say_all(policy, sayer)
+    return sayer.left
+
+
+def roots_of(policy: Policy) -> dict[str, Any]:
+    """Return model and average, those that are modules."""
+    return {name: part for name in PARTS if is_module(part := getattr(policy, name))}
+
+
+def names_of_groups(policy: Policy) -> list[list[str | None]]:
+    """Return the names of the parameters of each group of the optimizer; None for one that is not in the model."""
+    model = policy.model
+    named = model.named_parameters() if is_module(model) else model.items()
+    names = {id(value): name for name, value in named}
+    return [[names.get(id(parameter)) for parameter in group["params"]] for group in policy.optimizer.param_groups]
+
+
+def _say_all(policy: Policy, sayer: Sayer) -> dict[str, Any]:
+    record = {name: _say(part, name, sayer, whole=False) for name, part in roots_of(policy).items()}
+    if policy.optimizer is not None:
+        record["optimizer"] = {"attributes": _attributes_of_optimizer(policy.optimizer, sayer)}
+    return record
+
+
+def _sayer(policy: Policy) -> Sayer:
+    sayer = Sayer(_known_of(policy), homes_of(roots_of(policy).values()))
+    sayer.on_module = lambda module, place: {"module": [class_name(module), _say(module, place, sayer, whole=True)]}
+    return sayer
+
+
+def _known_of(policy: Policy) -> dict[int, str]:
+    """Return the names of all that other files of the item hold, by id."""
+    known: dict[int, str] = {}
+    for name in ("optimizer", "scheduler", "scaler", *PARTS):
+        part = getattr(policy, name)
         if is_module(part):
-            _register(part, known)
-        elif isinstance(part, Mapping):
-            known.update(map(id, part.values()))
+            _register(part, name, known)
+        elif part is not None:
+            known[id(part)] = name
+            if name in PARTS and isinstance(part, Mapping):
+                known.update({id(value): f"{name}.{key}" for key, value in part.items()})
     return known
 
 
-def _register(root: Any, known: set[int]) -> None:
-    for module in root.modules():
-        known.add(id(module))
-        known.update(id(value) for own in (module._parameters, module._buffers) for value in own.values())
+def _register(root: Any, place: str, known: dict[int, str]) -> None:
+    for path, module in root.named_modules():
+        here = f"{place}.{path}" if path else place
+        known.setdefault(id(module), here)
+        for name, value in (*module._parameters.items(), *module._buffers.items()):
+            if value is not None:
+                known.setdefault(id(value), f"{here}.{name}")
 
 
 def _say(root: Any, place: str, sayer: Sayer, *, whole: bool) -> dict[str, Any]:
     """Say one tree of modules; ``whole`` with its parameters and buffers, because no other file holds them."""
     if whole:
-        _register(root, sayer.known)
+        _register(root, place, sayer.known)
     said: dict[str, Any] = {"train": [], "eval": [], "attributes": [], "buffers": []}
-    internal = set(vars(need("torch").nn.Module()))
+    internal = {*vars(need("torch").nn.Module()), "_compiled_call_impl"}
     for path, module in root.named_modules():
         said["train" if module.training else "eval"].append(path)
         here = f"{place}.{path}" if path else place
         said["attributes"] += [[path, *pair] for pair in _attributes(module, here, sayer, internal)]
         for name in sorted(getattr(module, "_non_persistent_buffers_set", ())):
             buffer = module._buffers.get(name)
-            value = None if buffer is None else sayer.say_tensor(buffer, f"{here}.{name}")
+            value = None if buffer is None or is_lazy(buffer) else sayer.say_tensor(buffer, f"{here}.{name}")
             said["buffers"].append([path, name, value])
     said["frozen"] = [name for name, parameter in root.named_parameters() if not parameter.requires_grad]
     if whole:
@@ -113,7 +162,7 @@ def _attributes(module: Any, here: str, sayer: Sayer, internal: set[str]) -> lis
 
 def _entries(part: Any, place: str, sayer: Sayer) -> list[list[Any]]:
     """Say what a ``state_dict`` holds beside tensors: what ``get_extra_state`` returned, on its own."""
-    alone = Sayer(set(), sayer.tensors, sayer.reasons, sayer.on_module)
+    alone = Sayer({}, tensors=sayer.tensors, reasons=sayer.reasons, on_module=sayer.on_module)
     values = {name: value for name, value in part.state_dict().items() if not is_tensor(value)}
     return [[name, alone.say(value, f"{place}.{name}")] for name, value in values.items()]
 
@@ -124,7 +173,8 @@ def _attributes_of_optimizer(optimizer: Any, sayer: Sayer) -> list[list[Any]]:
         return []
     torch = need("torch")
     internal = {*vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)), "state", "param_groups", "step", "_step_count"}
-    said = [[name, sayer.say(v, f"optimizer.{name}")] for name, v in vars(optimizer).items() if name not in internal]
+    own = getattr(optimizer, "__dict__", {})
+    said = [[name, sayer.say(v, f"optimizer.{name}")] for name, v in own.items() if name not in internal]
     return [pair for pair in said if pair[1] != KEPT]
 
 
@@ -135,6 +185,9 @@ def large_attributes(state: ModuleState, model: int) -> list[str]:
         return []
     largest = max(state.tensors.tensors, key=lambda name: int(state.tensors.tensors[name].nbytes))
     return [f"attributes of modules take {size >> 20} MB of each checkpoint, most of all {largest}"]
+
+
+_BY_NAME = frozenset({"global", "part", "where"})
 
 
 def differences(saved: ModuleState, now: ModuleState) -> list[str]:
@@ -175,7 +228,7 @@ def _by_value(said: Any, state: ModuleState) -> Any:
 
 def _holds(now: Any, saved: Any) -> bool:
     """Return whether a live value is the saved one, as far as that was saved: an object may hold more by now."""
-    if saved == KEPT:
+    if saved == KEPT or (now == KEPT and isinstance(saved, dict) and not _BY_NAME.isdisjoint(saved)):
         return True
     if isinstance(saved, list):
         return isinstance(now, list) and len(now) == len(saved) and all(map(_holds, now, saved))

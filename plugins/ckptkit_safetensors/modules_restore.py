@@ -9,8 +9,9 @@ from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit_safetensors import tensors
 from ckptkit_safetensors.layouts import FILES
-from ckptkit_safetensors.modules import MAX_DEPTH, ModuleState
-from ckptkit_safetensors.not_state import is_installed, is_of_torch
+from ckptkit_safetensors.modules import MAX_DEPTH, ModuleState, roots_of
+from ckptkit_safetensors.named import homes_of
+from ckptkit_safetensors.not_state import is_of_torch
 from ckptkit_safetensors.policy import Policy, is_module, is_tensor
 from ckptkit_safetensors.putting import MISSING, Putter, Write
 
@@ -26,14 +27,18 @@ def read(directory: Path, parts: Mapping[str, str]) -> ModuleState | None:
     return ModuleState(record, tensors.read(paths)[0])
 
 
-def plan(state: ModuleState, policy: Policy) -> list[Write]:
-    """Return the writes that make the modules and the optimizer of a policy what was saved.
+def plan(state: ModuleState, policy: Policy, made: set[int]) -> tuple[list[Write], list[str]]:
+    """Return the writes that make the modules and the optimizer of a policy what was saved, and what cannot be.
+
+    Args:
+        state: what was saved.
+        policy: the target.
+        made: ids of modules that this load made, and that have no attributes yet.
 
     Raises:
-        BackendError: the target has nothing that could take some value.
         DamagedError: the record is not what is written.
     """
-    putter = _putter(state, policy)
+    putter = _putter(state, policy, made)
     try:
         for part in ("model", "ema"):
             if part in state.record and is_module(getattr(policy, part)):
@@ -44,6 +49,23 @@ def plan(state: ModuleState, policy: Policy) -> list[Write]:
         while putter.modules:
             module, record, place = putter.modules.pop()
             _plan_tree(putter, module, record, place)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DamagedError(f"{FILES['modules']}: is not what is written there ({error})") from error
+    return putter.writes, putter.left
+
+
+def plan_made(state: ModuleState, policy: Policy, made: set[int]) -> list[Write]:
+    """Return the writes of the attributes of modules that this load made: loading values into them reads some."""
+    putter = _putter(state, policy, made)
+    try:
+        for part, root in roots_of(policy).items() if made else ():
+            modules = dict(root.named_modules())
+            for path, name, said in state.record.get(part, {}).get("attributes", ()):
+                before = len(putter.writes)
+                if path in modules:
+                    _plan_attribute(putter, modules[path], name, said, ".".join(filter(None, [part, path, name])))
+                if id(modules.get(path)) not in made:
+                    del putter.writes[before:]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DamagedError(f"{FILES['modules']}: is not what is written there ({error})") from error
     return putter.writes
@@ -75,10 +97,11 @@ def _plan_tree(putter: Putter, root: Any, record: dict[str, Any], place: str) ->
 
 def _plan_attribute(putter: Putter, item: Any, name: str, said: Any, place: str) -> None:
     have = vars(item).get(name, MISSING)
-    if have is MISSING and is_of_torch(item):  # of another version of torch, which has no such attribute
+    if have is MISSING and is_of_torch(item) and id(item) not in putter.made:  # another version of torch has it not
         return
-    new = putter.value(said, have, place)
-    if not (new is have or (type(new) is type(have) and type(new) in (int, float, str, bool) and new == have)):
+    new = putter.attempt(said, have, place)
+    same = new is have or (type(new) is type(have) and type(new) in (int, float, str, bool) and new == have)
+    if new is not MISSING and not same:
         putter.set_attribute(item, name, have, new)
 
 
@@ -119,12 +142,21 @@ def set_entry(own: dict[str, Any], name: str, new: Any) -> Write:
     return act
 
 
-def _putter(state: ModuleState, policy: Policy) -> Putter:
-    roots = [part for part in (policy.model, policy.ema) if is_module(part)]
-    classes = [type(module) for root in roots for module in root.modules()]
-    homes = {cls.__module__ for cls in classes if not is_installed(cls)}
-    parameter = next((p for root in roots for p in root.parameters()), None)
-    return Putter(state.tensors, homes, parameter.device if parameter is not None else "cpu")
+def _putter(state: ModuleState, policy: Policy, made: set[int]) -> Putter:
+    roots = roots_of(policy)
+    parameter = next((p for root in roots.values() for p in root.parameters()), None)
+    device = parameter.device if parameter is not None else "cpu"
+    return Putter(state.tensors, homes_of(roots.values()), device, _known_by_name(policy), made)
+
+
+def _known_by_name(policy: Policy) -> dict[str, Any]:
+    known = {name: getattr(policy, name) for name in ("optimizer", "scheduler", "scaler", "ema")}
+    for part, root in roots_of(policy).items():
+        for path, module in root.named_modules():
+            here = f"{part}.{path}" if path else part
+            tensors = {**module._parameters, **module._buffers}
+            known |= {here: module, **{f"{here}.{name}": value for name, value in tensors.items()}}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def extra_entries(state: ModuleState | None, policy: Policy, part: str) -> dict[str, Any]:
@@ -133,7 +165,7 @@ def extra_entries(state: ModuleState | None, policy: Policy, part: str) -> dict[
     own = {name: value for name, value in module.state_dict().items() if not is_tensor(value)}
     if not own or state is None:
         return own
-    putter = _putter(state, policy)
+    putter = _putter(state, policy, set())
     try:
         for name, said in state.record[part]["entries"]:
             if name in own:

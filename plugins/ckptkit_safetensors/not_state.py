@@ -26,6 +26,7 @@ _BUILT_IN = frozenset(
     | {"range", "slice", "ellipsis", "NotImplementedType", "property", "staticmethod", "classmethod", "code"}
     | {"GenericAlias", "UnionType"}
 )
+_CODE = ("function", "builtin_function_or_method", "method", "method-wrapper")
 _STATEFUL_TORCH = ("torch.optim", "torch.distributions", "torch.amp", "torch.cuda.amp")
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|tpu|xla|meta)(:\d+)?")
 
@@ -52,9 +53,21 @@ def _may_change(module: str, name: str) -> bool:
     return (module, name) in held or module.startswith(_STATEFUL_TORCH)
 
 
+def is_code(value: Any) -> bool:
+    """Return whether the value is a function, a class, or a dtype: what a program may exchange for another one."""
+    cls = type(value)
+    code = isinstance(value, type) or cls.__name__ in _CODE or (cls.__module__, cls.__name__) == ("torch", "dtype")
+    return code or (cls.__module__, cls.__name__) == ("functools", "partial")
+
+
 def says_where(text: str) -> bool:
     """Return whether a text names a device or an absolute path."""
-    return _DEVICE.fullmatch(text) is not None or os.path.isabs(text) or "://" in text
+    return is_device(text) or os.path.isabs(text) or "://" in text
+
+
+def is_device(text: str) -> bool:
+    """Return whether a text names a device."""
+    return _DEVICE.fullmatch(text) is not None
 
 
 def is_of_torch(item: object) -> bool:

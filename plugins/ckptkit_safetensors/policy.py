@@ -1,13 +1,16 @@
 """What a person hands to the backend: one bundle of the live objects that a torch training loop holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(slots=True, eq=False)
 class Policy:
     """A model and everything that training it needs, saved and put back as one item.
+
+    Build it once, from what the program has built: it remembers how that was when training began. What training changes
+    (a head, groups of the optimizer, a pruned layer) is put back into what a new process builds, or named at the save.
 
     On save, fields that are None are not part of the item. On load, the state goes into the objects in place, and the
     bundle must match the checkpoint: an object without saved state, or saved optimizer, scheduler, scaler or EMA state
@@ -40,6 +43,20 @@ class Policy:
     extra: Mapping[str, Any] | None = None
     gradients: bool = True
     example_input: Any = None
+    built: Any = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Remember what the program has built."""
+        if is_module(self.model):
+            from ckptkit_safetensors.built import look_at
+
+            self.built = look_at(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a part; as long as nothing was trained, that belongs to what the program builds."""
+        object.__setattr__(self, name, value)
+        if name != "built" and getattr(self, "built", None) is not None and not self.built.has_trained(self):
+            self.__post_init__()
 
 
 def is_module(item: object) -> bool:

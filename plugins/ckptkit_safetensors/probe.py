@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -31,13 +31,15 @@ def digests_of(parts: Snapshot | restore.Stored) -> dict[str, str]:
     return result | {name: digest_state(value) for name, value in parts.configs.items()}
 
 
-def record(digests: Mapping[str, str], output: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the proof of an item.
+def record(
+    digests: Mapping[str, str], output: Mapping[str, Any] | None, exchanged: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the proof of an item, but for the parts that training exchanged: a new process has others.
 
     The digest of what modules hold stands apart: a newer version of a library may hold an attribute more, which is no
     reason to refuse a restore. A load itself looks whether every piece of the checkpoint arrived.
     """
-    parts = {part: digest for part, digest in digests.items() if part != "modules"}
+    parts = {part: digest for part, digest in digests.items() if part != "modules" and part not in exchanged}
     return {"digests": parts, "output": output, **({"modules": digests["modules"]} if "modules" in digests else {})}
 
 

@@ -6,15 +6,16 @@ code is run.
 """
 
 import base64
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_safetensors import generators
-from ckptkit_safetensors.attributes import MAIN, class_name, same_class
+from ckptkit_safetensors.attributes import class_name, same_class
 from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.named import find
+from ckptkit_safetensors.not_state import is_code, is_device
 from ckptkit_safetensors.policy import is_module
 from ckptkit_safetensors.tensors import TensorSet, is_array
 
@@ -22,6 +23,10 @@ MISSING: Any = object()
 """What a place of the target holds that is not there."""
 
 Write = Callable[[], Callable[[], None]]
+
+
+class NotThereError(BackendError):
+    """The target has nothing that could take a value, and none can be made."""
 
 
 class Putter:
@@ -32,15 +37,34 @@ class Putter:
         homes: names of the modules of Python that the target's own modules come from; only classes of their packages
             are made again.
         device: of tensors that the target does not have yet.
+        known: modules and tensors of the target by their names.
+        made: ids of modules that this load made.
     """
 
-    def __init__(self, tensors: TensorSet, homes: set[str], device: Any) -> None:
+    def __init__(
+        self, tensors: TensorSet, homes: set[str], device: Any, known: Mapping[str, Any], made: set[int]
+    ) -> None:
         self.tensors = tensors
         self.homes = homes
         self.device = device
+        self.known = known
+        self.made = made
+        self.left: list[str] = []
         self.writes: list[Write] = []
         self.modules: list[tuple[Any, Any, str]] = []
         self._made: dict[str, Any] = {}
+
+    def attempt(self, said: Any, current: Any, place: str) -> Any:
+        """Return what the place shall hold: where the target cannot take it, what it has there; the place is noted."""
+        writes, modules, made = len(self.writes), len(self.modules), len(self._made)
+        try:
+            return self.value(said, current, place)
+        except NotThereError as error:
+            self.left.append(f"{error.message}: left as it is")
+            del self.writes[writes:], self.modules[modules:]
+            for name in list(self._made)[made:]:
+                del self._made[name]
+            return current
 
     def value(self, said: Any, current: Any, place: str) -> Any:
         """Return what the place shall hold.
@@ -51,7 +75,7 @@ class Putter:
             place: for messages, and for values that point here.
 
         Raises:
-            BackendError: the target has nothing there that could take it.
+            NotThereError: the target has nothing there that could take it.
             DamagedError: it is not what ``Sayer`` writes.
         """
         if not isinstance(said, dict):
@@ -70,8 +94,25 @@ class Putter:
             raise _misfit(place, "something that only the program itself can make", current)
         return current
 
+    def _part(self, said: Any, current: Any, place: str) -> Any:
+        if said["part"] not in self.known:
+            raise _misfit(place, f"a reference to {said['part']}", current)
+        return self.known[said["part"]]
+
+    def _global(self, said: Any, current: Any, place: str) -> Any:
+        found = find(said["global"], self.homes)
+        if found is None or not is_code(found):
+            raise _misfit(place, said["global"].replace(":", "."), current)
+        return found
+
+    def _where(self, said: Any, current: Any, place: str) -> Any:
+        here = isinstance(current, str) and is_device(current) and is_device(said["where"])
+        return current if here else said["where"]
+
     def _same(self, said: Any, current: Any, place: str) -> Any:
         if said["same"] not in self._made:
+            if said["same"].startswith(tuple(line.partition(":")[0] for line in self.left)):
+                raise _misfit(place, f"what {said['same']} has", current)
             raise DamagedError(f"{place}: points to {said['same']!r}, which is not before it")
         return self._made[said["same"]]
 
@@ -198,15 +239,9 @@ class Putter:
         """Return the class of that name: the one of the target's object, or of the package of the target's modules."""
         if current is not MISSING and same_class(name, class_name(current)):
             return type(current)
-        home, _, qualified = name.partition(":")
-        packages = {own.partition(".")[0] for own in self.homes}
-        where = (
-            [home] if home.partition(".")[0] in packages else sorted(self.homes) if MAIN in {home, *self.homes} else []
-        )
-        for module in where:
-            found = _walk(sys.modules.get(module), qualified.split("."))
-            if isinstance(found, type) and issubclass(found, base) and not is_module_class(found):
-                return found
+        found = find(name, self.homes)
+        if isinstance(found, type) and issubclass(found, base) and not is_module_class(found):
+            return found
         raise _misfit(place, f"a {name.replace(':', '.')}", current)
 
     def _in_place(self, current: Any, new: Any, kind: type, put: Callable[[Any], Any], copy: Any = None) -> Any:
@@ -233,6 +268,7 @@ _TAGS: dict[str, Callable[[Putter, Any, Any, str], Any]] = {
     "kept": Putter._kept, "same": Putter._same, "list": Putter._list, "tuple": Putter._tuple, "deque": Putter._deque,
     "set": Putter._set, "frozenset": Putter._frozenset, "dict": Putter._dict, "object": Putter._object,
     "enum": Putter._enum, "tensor": Putter._tensor, "array": Putter._array, "generator": Putter._generator,
+    "part": Putter._part, "global": Putter._global, "where": Putter._where,
     "module": Putter._module, "number": Putter._number, "complex": _scalar, "bytes": _scalar, "bytearray": _scalar,
 }  # fmt: skip
 
@@ -250,10 +286,10 @@ def _write(put: Callable[[Any], Any], new: Any, before: Callable[[], Any]) -> Wr
     return act
 
 
-def _misfit(place: str, saved: str, current: Any) -> BackendError:
+def _misfit(place: str, saved: str, current: Any) -> NotThereError:
     has = "nothing" if current is MISSING or current is None else f"a {type(current).__qualname__}"
     hint = "build the target as it was when the checkpoint was saved, with the objects that its modules hold"
-    return BackendError(f"{place}: the checkpoint has the attributes of {saved}, the target has {has}", hint=hint)
+    return NotThereError(f"{place}: the checkpoint has the attributes of {saved}, the target has {has}", hint=hint)
 
 
 def _is_torch(value: Any) -> bool:
@@ -293,9 +329,3 @@ def _refill(current: Any, value: Any) -> None:
     else:
         deque.clear(current)
         deque.extend(current, value)
-
-
-def _walk(found: Any, names: list[str]) -> Any:
-    for name in names:
-        found = vars(found).get(name) if hasattr(found, "__dict__") else None
-    return found

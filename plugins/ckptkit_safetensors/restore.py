@@ -1,7 +1,7 @@
 """Puts saved state into live objects: everything is compared first, and taken back if anything still fails."""
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, MutableMapping, Sequence, Set
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,16 +9,14 @@ from typing import Any
 
 from ckptkit.errors import BackendError, CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit_safetensors import fit, modules_restore, states, tensors
+from ckptkit_safetensors import fit, lazies, modules_restore, optimizers, remodel, states, tensors
 from ckptkit_safetensors.capture import CONFIGS, STATES, as_policy, parameters_of, tensors_of
 from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.layouts import Layout
-from ckptkit_safetensors.modules import ModuleState, capture_modules, differences
+from ckptkit_safetensors.modules import SINCE, ModuleState, capture_modules, differences, names_of_groups
 from ckptkit_safetensors.policy import Policy, is_module
 from ckptkit_safetensors.tensors import TensorSet, is_array
-
-Action = Callable[[], Callable[[], None]]
-"""Changes the target and returns how to take that back."""
+from ckptkit_safetensors.undoing import Action, in_turn, undone
 
 
 @dataclass(slots=True, eq=False)
@@ -65,91 +63,130 @@ def read(directory: Path, layout: Layout) -> Stored:
     return stored
 
 
-def put(stored: Stored, target: Any) -> None:
+def put(stored: Stored, target: Any, notes: list[str] | None = None) -> None:
     """Put everything into the target, or nothing.
+
+    Args:
+        stored: what the files hold.
+        target: the live item.
+        notes: gets one line for each thing that was left as it is, or changed beyond its values.
 
     Raises:
         BackendError: it does not fit; the target is unchanged.
     """
     kind, policy = as_policy(target)
-    late = [*_late_buffers(stored.model, policy.model), *_late_buffers(stored.ema, policy.ema)]
-    parts = [(policy.model, fit.fit_tensors(stored.model, _with(late, policy.model), "model"))]
-    actions: list[Action] = []
-    if kind == "policy":
-        _same_parts(stored, policy)
-        actions = [*_states(stored, policy), *_configs(stored, policy)]
-        if stored.ema is not None:
-            parts.append((policy.ema, fit.fit_tensors(stored.ema, _with(late, policy.ema), "ema")))
-        actions.append(_gradients(stored.gradients, policy.model))
-    actions += [modules_restore.set_entry(own, name, value) for _, _, own, name, value in late]
     # From a whole policy a bare module takes the weights only.
     modules = stored.modules if kind == stored.record.get("kind", kind) or kind == "policy" else None
-    revocable = modules is not None or any(_loads_itself(part) for part, _ in parts)
-    for name, (part, values) in zip(("model", "ema"), parts, strict=False):
-        if is_module(part):
-            values |= modules_restore.extra_entries(modules, policy, name)
-        actions.append(_model(values, part, revocable=revocable))
-    if modules is not None:
-        actions.append(_all(modules_restore.plan(modules, policy), lambda: _arrived(modules, policy)))
+    told = _regrouped(stored, modules, policy)
     undo: list[Callable[[], None]] = []
     try:
-        for action in actions:
-            undo.append(action())
+        # Each plan looks at what the actions before it made of the target.
+        for planned in _plans(stored, kind, policy, modules, told):
+            for act in planned:
+                undo.append(act())
     except BaseException as error:
         for step in reversed(undo):
             step()
         if isinstance(error, CkptkitError) or not isinstance(error, Exception):
             raise
         raise BackendError(f"the state was refused by the target ({error}); it is as it was before") from error
+    if notes is not None:
+        notes += told
 
 
-def _late_buffers(saved: TensorSet | None, part: Any) -> list[tuple[Any, str, dict[str, Any], str, Any]]:
-    """Return an empty tensor for each buffer that the saved module had filled, and the target has as None yet."""
-    if saved is None or not is_module(part):
-        return []
-    modules, found = dict(part.named_modules()), []
-    device = next((p.device for p in part.parameters()), "cpu")
-    for full in saved.names():
-        path, _, name = full.rpartition(".")
-        own = modules[path]._buffers if path in modules else {}
-        if name in own and own[name] is None and not is_array(saved[full]):
-            found.append((part, full, own, name, need("torch").empty_like(saved[full], device=device)))
+def _plans(
+    stored: Stored, kind: str, policy: Policy, modules: ModuleState | None, told: list[str]
+) -> Iterator[list[Action]]:
+    """Yield the actions in the order of their doing: those on the structure first, and then all values."""
+    yield _lazy(stored, policy)
+    made: set[int] = set()
+    if modules is not None:
+        yield remodel.plan(modules, policy, made)
+        yield modules_restore.plan_made(modules, policy, made)
+    yield _late_buffers(stored, policy)
+    yield _plan(stored, kind, policy, modules, made, told)
+
+
+def _plan(
+    stored: Stored, kind: str, policy: Policy, modules: ModuleState | None, made: set[int], told: list[str]
+) -> list[Action]:
+    """Compare everything with a target that has the structure of what was saved, and return what puts it in."""
+    parts = [(policy.model, fit.fit_tensors(stored.model, tensors_of(policy.model), "model"))]
+    actions: list[Action] = []
+    if kind == "policy":
+        without = remodel.left_out(modules, policy)
+        _same_parts(stored, policy, without)
+        actions = [*_states(stored, policy, without), *_configs(stored, policy)]
+        if stored.ema is not None and "ema" not in without:
+            parts.append((policy.ema, fit.fit_tensors(stored.ema, tensors_of(policy.ema), "ema")))
+        actions.append(_gradients(stored.gradients, policy.model))
+    revocable = modules is not None or any(_loads_itself(part) for part, _ in parts)
+    for name, (part, values) in zip(("model", "ema"), parts, strict=False):
+        if is_module(part):
+            values |= modules_restore.extra_entries(modules, policy, name)
+            values |= {name: value for name, value in part.state_dict().items() if lazies.is_lazy(value)}
+        actions.append(_model(values, part, revocable=revocable))
+    if modules is not None:
+        writes, left = modules_restore.plan(modules, policy, made)
+        told += left
+        actions.append(in_turn(writes, lambda: _arrived(modules, policy, left)))
+    return actions
+
+
+def _lazy(stored: Stored, policy: Policy) -> list[Action]:
+    parts = ((policy.model, stored.model), (policy.ema, stored.ema))
+    return [act for part, saved in parts if saved is not None and is_module(part) for act in lazies.settle(part, saved)]
+
+
+def _late_buffers(stored: Stored, policy: Policy) -> list[Action]:
+    """Fill each buffer that the saved module had filled, and that the target has as None yet."""
+    found = []
+    for part, saved in (("model", stored.model), ("ema", stored.ema)):
+        root = getattr(policy, part)
+        if saved is None or not is_module(root):
+            continue
+        modules = dict(root.named_modules())
+        device = next((p.device for p in root.parameters()), "cpu")
+        for full in saved.names():
+            path, _, name = full.rpartition(".")
+            own = modules[path]._buffers if path in modules else {}
+            if name in own and own[name] is None and not is_array(saved[full]):
+                empty = need("torch").empty_like(saved[full], device=device)
+                found.append(modules_restore.set_entry(own, name, empty))
     return found
 
 
-def _with(late: Sequence[tuple[Any, str, dict[str, Any], str, Any]], part: Any) -> dict[str, Any]:
-    return {**tensors_of(part), **{full: value for owner, full, _, _, value in late if owner is part}}
-
-
-def _all(writes: Sequence[Action], then: Callable[[], None]) -> Action:
-    """Return one action of many: they are all taken back where one of them, or what comes then, fails."""
-
-    def act() -> Callable[[], None]:
-        done: list[Callable[[], None]] = []
-
-        def undo() -> None:
-            for step in reversed(done):
-                step()
-
-        with _undone(undo):
-            done.extend(write() for write in writes)
-            then()
-        return undo
-
-    return act
-
-
-def _arrived(modules: ModuleState, policy: Policy) -> None:
-    lost = differences(modules, capture_modules(policy))
+def _arrived(modules: ModuleState, policy: Policy, left: Sequence[str]) -> None:
+    places = [line.partition(":")[0] for line in left]
+    now = differences(modules, capture_modules(policy))
+    lost = [place for place in now if not any(within.startswith(place) for within in places)]
     if lost:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         hint = "a property or a hook of the module changes it; restore into the bare module takes the weights only"
         raise BackendError(f"{lost[0]}: is not what was put there{more}", hint=hint)
 
 
-def _same_parts(stored: Stored, policy: Policy) -> None:
+def _regrouped(stored: Stored, modules: ModuleState | None, policy: Policy) -> list[str]:
+    """Return a line if the optimizer is about to lose groups that the program at the time of the save did not build."""
+    saved = stored.record.get("parameters")
+    if policy.optimizer is None or saved is None or "optimizer" not in stored.states:
+        return []
+    built = modules.record.get(SINCE, {}).get("groups") if modules is not None else None
+    now, groups = names_of_groups(policy), [[entry[0] for entry in group] for group in saved]
+    if now in (groups, built):
+        return []
+    return [f"optimizer: has the parameter groups of the checkpoint ({_told(groups)}), not its own ({_told(now)})"]
+
+
+def _told(groups: Sequence[Sequence[Any]]) -> str:
+    return f"{' + '.join(str(len(group)) for group in groups) or 'no'} parameters"
+
+
+def _same_parts(stored: Stored, policy: Policy, without: Set[str]) -> None:
     saved = {*stored.states, *(["ema"] if stored.ema is not None else [])}
     for part in ("optimizer", "scheduler", "scaler", "ema"):
+        if part in without:
+            continue
         wanted = getattr(policy, part) is not None
         if wanted and part not in saved:
             hint = f"leave Policy.{part} out to start it anew on purpose"
@@ -162,60 +199,23 @@ def _same_parts(stored: Stored, policy: Policy) -> None:
             raise BackendError(f"{part}: the target has one, but the checkpoint holds none")
 
 
-def _states(stored: Stored, policy: Policy) -> list[Action]:
+def _states(stored: Stored, policy: Policy, without: Set[str]) -> list[Action]:
     record = stored.record
     actions: list[Action] = []
     for part, state in stored.states.items():
         target = getattr(policy, part)
+        if part in without:
+            continue
         fit.fit_class(part, record.get(part), target)
         if part == "optimizer":
-            regrouped = fit.fit_optimizer(state, record.get("parameters"), policy.model, target)
-            actions.append(_optimizer(target, state, regrouped))
+            groups = optimizers.fit_optimizer(state, record.get("parameters"), policy.model, target)
+            actions.append(optimizers.put(target, state, groups))
         else:
             fit.fit_keys(part, state, target)
             actions.append(_simple_state(target, state))
-    if stored.ema is not None:
+    if stored.ema is not None and "ema" not in without:
         fit.fit_class("ema", record.get("ema"), policy.ema)
     return actions
-
-
-def _optimizer(optimizer: Any, state: Any, regrouped: Sequence[Sequence[Any]] | None) -> Action:
-    def act() -> Callable[[], None]:
-        before = {"state": optimizer.state, "param_groups": optimizer.param_groups}
-        own = [list(group["params"]) for group in optimizer.param_groups]
-
-        def undo() -> None:
-            del before["param_groups"][len(own) :]
-            for group, parameters in zip(before["param_groups"], own, strict=True):
-                group["params"][:] = parameters
-            optimizer.__setstate__(before)
-
-        with _undone(undo):
-            _regroup(optimizer, state["param_groups"], regrouped or ())
-            optimizer.load_state_dict(state)
-            _undo_casts(optimizer, state)
-        return undo
-
-    return act
-
-
-def _regroup(optimizer: Any, saved: Sequence[Any], groups: Sequence[Sequence[Any]]) -> None:
-    """Give the optimizer the groups that the run gave it on its way (``add_param_group``, or by hand)."""
-    for group, parameters in zip(optimizer.param_groups, groups, strict=False):
-        group["params"][:] = parameters
-    for index in range(len(optimizer.param_groups), len(groups)):
-        optimizer.add_param_group({**saved[index], "params": list(groups[index])})
-
-
-def _undo_casts(optimizer: Any, state: Any) -> None:
-    """Put back state of another dtype than its parameter: torch casts, say, float32 moments of bfloat16 weights."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    places = [place for group in state["param_groups"] for place in group["params"]]
-    for place, parameter in zip(places, parameters, strict=True):
-        for key, value in state["state"].get(place, {}).items():
-            now = optimizer.state[parameter].get(key)
-            if hasattr(value, "dtype") and hasattr(now, "dtype") and now.dtype != value.dtype:
-                optimizer.state[parameter][key] = value.to(now.device)
 
 
 def _simple_state(part: Any, state: Any) -> Action:
@@ -225,7 +225,7 @@ def _simple_state(part: Any, state: Any) -> Action:
         def undo() -> None:
             part.load_state_dict(before)
 
-        with _undone(undo):
+        with undone(undo):
             part.load_state_dict(state)
         return undo
 
@@ -240,7 +240,7 @@ def _model(values: dict[str, Any], target: Any, *, revocable: bool) -> Action:
         def undo() -> None:
             _copy_all(before, own)
 
-        with _undone(undo):
+        with undone(undo):
             if is_module(target):
                 target.load_state_dict({name: _tensor(value) for name, value in values.items()}, strict=True)
             else:
@@ -285,7 +285,7 @@ def _config(policy: Policy, part: str, value: Any) -> Action:
                 own.clear()
                 own.update(before)
 
-        with _undone(undo):
+        with undone(undo):
             if before is None:
                 setattr(policy, part, value)
             else:
@@ -294,16 +294,6 @@ def _config(policy: Policy, part: str, value: Any) -> Action:
         return undo
 
     return act
-
-
-@contextmanager
-def _undone(undo: Callable[[], None]) -> Iterator[None]:
-    """Take a step back if it fails half-way."""
-    try:
-        yield
-    except BaseException:
-        undo()
-        raise
 
 
 def _loads_itself(part: Any) -> bool:
