@@ -26,12 +26,14 @@ class Case:
         grade: that it is meant to have.
         factories: whether they were given when it was saved.
         saved: the item.
+        built: which of ``changed_items`` it is; None for an item of its grade.
     """
 
     name: str
     grade: Grade
     factories: bool
     saved: Saved
+    built: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def _described(case: Case) -> dict[str, Any]:
     saved = case.saved
     return {
         "grade": case.grade,
+        "built": case.built,
         "directory": str(saved.directory),
         "files": saved.files,
         "step": saved.step,

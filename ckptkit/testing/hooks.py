@@ -83,6 +83,14 @@ class BackendHooks:
         """Return what makes an item for each grade below ``complete`` that the backend gives; also the target of it."""
         return {}
 
+    def changed_items(self) -> Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
+        """Return, by name, how a program builds an item, and what its training then changes of it beside ``advance``.
+
+        Whatever real programs do: parts exchanged, added, removed, switched off. A new process builds the item again
+        and changes nothing.
+        """
+        return {}
+
     def same(self, expected: object, actual: object) -> bool:
         """Return whether two outputs are equal to the last bit."""
         return same_output(expected, actual)

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from ckptkit.backend import GRADES, Captured, Grade
+from ckptkit.errors import CkptkitError
 from ckptkit.testing.elsewhere import Case, resume_in_a_new_process
-from ckptkit.testing.hooks import BackendHooks
+from ckptkit.testing.hooks import BackendHooks, Saved
 from ckptkit.testing.outputs import fingerprint, short
 
 
@@ -30,6 +34,47 @@ class RestoreLaws(BackendHooks):
                 pairs = enumerate(zip(remaining, answer.outputs, strict=True), start=1)
                 differs = [place for place, (one, other) in pairs if one != other]
                 assert not differs, f"{what}: output {differs[0]} of {len(remaining)} differs"
+
+    def test_what_training_changed_is_put_back_or_told_at_the_save(self, tmp_path: Path) -> None:
+        """Each of ``changed_items()`` is refused at the save, with what to do, or put back in a new process.
+
+        There it is as the program builds it. No restore may refuse what a save accepted: what does not come back is
+        named at the save, and a grade of ``complete`` means that all remaining outputs are equal.
+        """
+        if not self.changed_items():
+            pytest.skip("changed_items() is not given")
+        cases, expected = [], []
+        for number, name in enumerate(self.changed_items()):
+            item = self._changed(name)
+            saved, refusal = self._saved_or_refused(tmp_path / f"changed-{number}", item)
+            if saved is None:
+                assert refusal, f"{name}: refused at the save without a hint of its own of what to do"
+                continue
+            self.assert_names_what_is_missing(saved.said.captured, name)
+            cases.append(Case(name, saved.said.captured.grade, True, saved, built=name))
+            expected.append([fingerprint(output) for output in self.outputs(item)])
+        answers = resume_in_a_new_process(self, cases, tmp_path) if cases else []
+        for case, answer, remaining in zip(cases, answers, expected, strict=True):
+            what = f"{case.name}: was accepted as {case.grade} at the save, in a new process"
+            assert answer.error is None, f"{what}: {answer.error}"
+            lost = ", ".join(answer.changed)
+            assert not lost, f"{what}: read-back refuses it, {lost} is not what was saved"
+            if case.grade == "complete" and self._comparable:
+                assert remaining == list(answer.outputs), f"{what}: it goes on otherwise"
+
+    def _changed(self, name: str) -> Any:
+        build, change = self.changed_items()[name]
+        item = build()
+        self.outputs(item, max(1, self.steps // 2))
+        change(item)
+        self.outputs(item, 1)
+        return item
+
+    def _saved_or_refused(self, directory: Path, item: Any) -> tuple[Saved | None, str | None]:
+        try:
+            return self.save_to(directory, item), None
+        except CkptkitError as error:
+            return None, None if error.hint == error.default_hint else error.hint
 
     def test_every_grade_but_complete_names_what_is_missing(self, tmp_path: Path) -> None:
         """One reason for each missing piece, one line each; ``complete`` needs none."""

@@ -25,6 +25,12 @@ def hooks_of(question: dict[str, Any]) -> Any:
     return type(hooks.__name__, (hooks,), {"backend": getattr(importlib.import_module(name), backend)})()
 
 
+def _target(hooks: Any, case: dict[str, Any]) -> Any:
+    if case["built"] is not None:
+        return hooks.changed_items()[case["built"]][0]()
+    return hooks.make_target() if case["grade"] == "complete" else hooks.lesser_items()[case["grade"]]()
+
+
 def go_on(hooks: Any, case: dict[str, Any]) -> dict[str, Any]:
     """Put one item back and go on; an exception is the answer."""
     from ckptkit.backend import SavedItem, SupportsDigests
@@ -35,7 +41,7 @@ def go_on(hooks: Any, case: dict[str, Any]) -> dict[str, Any]:
     saved = Saved(directory, files, case["step"], SavedItem(), case["metadata"], case["probe"])
     changed, outputs = [], []
     try:
-        target = hooks.make_target() if case["grade"] == "complete" else hooks.lesser_items()[case["grade"]]()
+        target = _target(hooks, case)
         resumed = hooks.resume(saved, target)
         backend: Any = hooks.backend()
         if target is not None and backend.can_save(target) and isinstance(backend, SupportsDigests):

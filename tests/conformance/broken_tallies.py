@@ -277,6 +277,19 @@ class RefusesWhatItSaved(TallyBackend):
         return super().load(directory, target=target, context=context)
 
 
+class RefusesOnlyAtTheRestore(TallyBackend):
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        item = Tally(**item.state(), listener=item.listener)  # built as it is now: nothing has changed
+        return super().save(item, directory, context=context)
+
+
+class RefusesWithoutAdvice(TallyBackend):
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        if item.stride != item.built:
+            raise BackendError("no")
+        return super().save(item, directory, context=context)
+
+
 class ReadsBackTheListener(TallyBackend):
     def digests(self, item: Any, /) -> dict[str, str]:
         parts = super().digests(item)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ from ckptkit.formats import strict_json
 class Tally:
     """Counts in strides and remembers the sum; ``next`` returns both.
 
-    ``listener`` is an object of the user's that no file can hold: it begins anew.
+    ``listener`` is an object of the user's that no file can hold: it begins anew. ``built`` is the stride that it was
+    built with: a new process builds that again.
     """
 
     stride: int = 3
     count: int = 0
     total: int = 0
     listener: Counter[int] | None = None
+    built: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.built = self.stride
 
     def next(self) -> tuple[int, int]:
         self.count += self.stride
@@ -61,6 +66,9 @@ class TallyBackend:
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         if not self.can_save(item):
             raise BackendError(f"a {type(item).__name__} is not a Tally")
+        if item.stride != item.built:
+            hint = "build another Tally to count otherwise"
+            raise BackendError(f"tally: counts by {item.stride}, and was built to count by {item.built}", hint=hint)
         state = item.state() | ({} if item.listener is None else {"listener": 0})
         (directory / "tally.json").write_bytes(strict_json.dumps(state) + b"\n")
         following = list(Tally(**item.state()).next())

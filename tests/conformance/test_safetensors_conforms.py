@@ -8,6 +8,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from ckptkit_safetensors import Policy, SafetensorsBackend
+from torch.nn.utils import parametrizations, prune
 
 from ckptkit.backend import Grade
 from ckptkit.testing import BackendTests
@@ -50,6 +51,71 @@ def _replace(folder: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+def make_lazy_policy() -> Policy:
+    policy = make_policy()
+    policy.model[0] = torch.nn.LazyLinear(4)
+    policy.optimizer = torch.optim.AdamW(policy.model.parameters(), lr=0.1)
+    policy.scheduler = torch.optim.lr_scheduler.StepLR(policy.optimizer, step_size=2, gamma=0.5)
+    return policy
+
+
+def make_policy_in_groups() -> Policy:
+    policy = make_policy()
+    policy.optimizer = torch.optim.AdamW([{"params": policy.model[i].parameters()} for i in (0, 1, 2)], lr=0.1)
+    policy.scheduler = torch.optim.lr_scheduler.StepLR(policy.optimizer, step_size=2, gamma=0.5)
+    return policy
+
+
+def a_lazy_layer_that_got_its_shape(policy: Policy) -> None:
+    assert policy.model[0].in_features == 3
+
+
+def a_group_taken_away(policy: Policy) -> None:
+    for parameter in policy.optimizer.param_groups.pop(1)["params"]:
+        del policy.optimizer.state[parameter]
+    policy.scheduler.base_lrs.pop(1)
+
+
+def another_head(policy: Policy) -> None:
+    for parameter in policy.model[2].parameters():
+        del policy.optimizer.state[parameter]
+    policy.model[2] = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
+    policy.optimizer.param_groups[0]["params"][4:] = policy.model[2].parameters()
+
+
+def a_pruned_layer(policy: Policy) -> None:
+    prune.l1_unstructured(policy.model[0], "weight", 0.5)
+
+
+def a_function_in_an_attribute(policy: Policy) -> None:
+    policy.model.loss = lambda y: y.square().mean()
+
+
+def another_scheduler(policy: Policy) -> None:
+    policy.scheduler = torch.optim.lr_scheduler.ExponentialLR(policy.optimizer, 0.9)
+
+
+def an_average_from_here_on(policy: Policy) -> None:
+    policy.ema = torch.optim.swa_utils.AveragedModel(policy.model)
+
+
+def a_parametrized_layer(policy: Policy) -> None:
+    parametrizations.orthogonal(policy.model[0])
+    policy.optimizer = torch.optim.AdamW(policy.model.parameters(), lr=0.1)
+
+
+CHANGES: list[tuple[Callable[[], Policy], Callable[[Policy], None]]] = [
+    (make_lazy_policy, a_lazy_layer_that_got_its_shape),
+    (make_policy_in_groups, a_group_taken_away),
+    (make_policy, another_head),
+    (make_policy, a_pruned_layer),
+    (make_policy, a_function_in_an_attribute),
+    (make_policy, another_scheduler),
+    (make_policy, an_average_from_here_on),
+    (make_policy, a_parametrized_layer),
+]
+
+
 class TestPolicy(BackendTests):
     backend = SafetensorsBackend
     steps = 4
@@ -76,6 +142,9 @@ class TestPolicy(BackendTests):
             return policy
 
         return {"weights-only": lambda: Policy(make_model()), "partial": sealed}
+
+    def changed_items(self) -> Mapping[str, tuple[Callable[[], Policy], Callable[[Policy], object]]]:
+        return {change.__name__: (build, change) for build, change in CHANGES}
 
     def advance(self, item: Policy) -> object:
         item.model.drift += 0.1
