@@ -158,8 +158,22 @@ def _pairs(table: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((module, name) for module, names in table.items() for name in names.split())
 
 
+# Containers: pickles put items into them after they were made.
+_FILLED = {
+    "builtins": "bytearray dict list set",
+    "collections": "Counter OrderedDict defaultdict deque",
+    "copyreg": "_reconstructor",
+    "lightning.fabric.utilities.data": "AttributeDict",
+    "lightning.pytorch.utilities.parsing": "AttributeDict",
+    "lightning_fabric.utilities.data": "AttributeDict",
+    "pytorch_lightning.utilities.parsing": "AttributeDict",
+}
+
 ALLOWED = _pairs(_NAMES)
 """Pairs of module and name, exactly as a pickle spells them."""
+
+FILLED = _pairs(_FILLED)
+"""Pairs into whose results a pickle may put items."""
 
 MADE_ONLY = _pairs(_MADE_ONLY)
 """Pairs that are allowed only where a pickle makes objects of them without calling their constructor."""

@@ -9,7 +9,7 @@ compile or start things, and every name that leaves its module for another one.
 import re
 from typing import Literal
 
-from ckptkit.formats.pickle_allowlist import ALLOWED, MADE_ONLY
+from ckptkit.formats.pickle_allowlist import ALLOWED, FILLED, MADE_ONLY
 from ckptkit.formats.pickle_machine import Global
 from ckptkit.formats.stdlib_modules import STDLIB
 
@@ -122,6 +122,16 @@ def grade(name: Global, *, made_only: bool = False) -> Grading:
     if pair in _DANGEROUS_NAMES or not _DANGEROUS_MODULES.isdisjoint(below):
         return "dangerous"
     return "dangerous" if _leaves_its_module(name.name) or _tells(path) else "unrecognised"
+
+
+def may_be_filled(name: Global) -> bool:
+    """Return whether a pickle may put items into what the name made, as it does into a dict or a list.
+
+    Of what is not on the allowlist nothing is known. What is on it and no container is written into otherwise: an
+    array that takes items takes them anywhere in the memory that it says is its own.
+    """
+    pair = (name.module, name.name)
+    return pair in FILLED or pair not in ALLOWED
 
 
 def _leaves_its_module(name: str) -> bool:

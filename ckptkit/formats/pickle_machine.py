@@ -25,8 +25,6 @@ class Inert:
 
 INERT = Inert()
 """Placeholder for plain data: nothing that could be called."""
-MADE = Inert()
-"""Placeholder for what a call returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,43 @@ class Global:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """Placeholder for what a call returned; ``by`` which function, where that is known."""
+
+    by: Global | None = None
+
+
+MADE = Made()
+"""What a call of something unknown returned."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Blob:
+    """Bytes that were skipped: where they lie in the stream."""
+
+    start: int
+    size: int
+
+
+LOADS = Global("torch.storage", "_load_from_bytes")
+"""Unpickles the bytes it is given: what ``pickle`` writes of a tensor. They are followed as well."""
+
+# By these an object passes for an array over any memory, or for a copy of something else.
+_POSING = frozenset(
+    (
+        "__array__",
+        "__array_interface__",
+        "__array_struct__",
+        "__cuda_array_interface__",
+        "__deepcopy__",
+        "__dlpack__",
+        "__reduce__",
+        "__reduce_ex__",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What loading would do; one for several pickles, where a loader reads several of a file.
 
@@ -50,6 +85,8 @@ class Found:
         tricks: what no honest pickler writes, one line each.
         uses: how often each name is asked for.
         made: how often an object of each was made without calling its constructor (``cls.__new__``).
+        filled: names of functions and classes into whose results items are put.
+        loads: how often ``LOADS`` is called with bytes that are there to be followed.
     """
 
     globals: dict[Global, bool] = field(default_factory=dict)
@@ -57,10 +94,16 @@ class Found:
     tricks: dict[str, bool] = field(default_factory=dict)
     uses: Counter[Global] = field(default_factory=Counter)
     made: Counter[Global] = field(default_factory=Counter)
+    filled: dict[Global, bool] = field(default_factory=dict)
+    loads: Counter[Global] = field(default_factory=Counter)
 
     def only_made(self, name: Global) -> bool:
         """Return whether objects of the name are made, and it is handed to nothing that could call it."""
         return 0 < self.uses[name] == self.made[name]
+
+    def only_loads(self, name: Global) -> bool:
+        """Return whether the name unpickles bytes, and all that it does is to unpickle those that are followed too."""
+        return 0 < self.uses[name] == self.loads[name]
 
 
 Hook = Callable[[object], object]
@@ -77,6 +120,7 @@ class Machine:
         memo: the values that were put away.
         kept: values in all tuples that were kept.
         text_bytes: bytes of all text that was kept.
+        blobs: the bytes that loading would unpickle again.
 
     Args:
         stream: seekable; the pickle starts at its position.
@@ -101,14 +145,26 @@ class Machine:
         found = found or Found()
         self.found = found
         self.globals, self.called, self.made, self.tricks = found.globals, found.called, found.made, found.tricks
-        self.stream = PickleStream(stream, length)
+        self._source, self.stream = stream, PickleStream(stream, length)
         self.stored = length if stored is None else stored
+        self._follows_bytes = True
+        self.blobs: dict[Blob, bool] = {}
         self.memo: dict[int, object] = {}
         self.protocol = self.kept = self.text_bytes = 0
         self._persistent, self._call = persistent, call
         self._stack: list[object] = []
         self._below: list[list[object]] = []  # the stacks under each mark
         self._size_below = 0
+
+    def inner(self, blob: Blob) -> "Machine":
+        """Return a machine for the pickle in these bytes that begins at the stream's place; it finds for this one.
+
+        Bytes that are in turn unpickled there are not followed, and so are none that were.
+        """
+        end = blob.start + blob.size
+        machine = Machine(self._source, end, persistent=lambda _: INERT, found=self.found, stored=self.stored)
+        machine._follows_bytes = False
+        return machine
 
     @property
     def depth(self) -> int:
@@ -136,14 +192,18 @@ class Machine:
             self.push(INERT)
             return
         try:
-            self.push(data.decode(encoding, errors))
+            text = data.decode(encoding, errors)
         except UnicodeDecodeError as error:
             raise PickleError("has text that cannot be decoded") from error
+        if text in _POSING:
+            self.tricks[f"names {text}, by which an object can pass for another one"] = True
+        self.push(text)
         self.text_bytes += len(data)
 
     def push_tuple(self, items: list[object]) -> None:
         """Push a tuple if somebody looks into tuples and it is narrow, else the placeholder."""
-        if self._call is None or len(items) > _WIDE_TUPLE:
+        argument = len(items) == 1 and isinstance(items[0], Blob)
+        if (self._call is None and not argument) or len(items) > _WIDE_TUPLE:
             self.push(INERT)
             return
         self.kept += len(items) + 1
@@ -198,19 +258,30 @@ class Machine:
 
     def call(self, function: object, arguments: object) -> object:
         """Note that loading would call the function, and return the inert result; plain data cannot be called."""
-        if function is MADE:
+        if isinstance(function, Made):
             self.tricks["calls a value that the pickle made itself"] = True
             return MADE
         if not isinstance(function, Global):
             raise PickleError("calls a value that cannot be called")
         self.called[function] = True
-        return self._call(function, arguments) if self._call else MADE
+        if function == LOADS:
+            self._load(arguments)
+        value = self._call(function, arguments) if self._call else MADE
+        return Made(function) if value is MADE else value
+
+    def _load(self, arguments: object) -> None:
+        match arguments:
+            case (Blob() as blob,) if self._follows_bytes:
+                self.found.loads[LOADS] += 1
+                self.blobs[blob] = True
 
     def mutate(self, what: str) -> None:
         """Note that loading would put something into the last value: an imported one must stay as it is."""
         target = self.top()
         if isinstance(target, Global):
             self.tricks[f"would change {target} itself ({what})"] = True
+        elif isinstance(target, Made) and target.by is not None and what == "items":
+            self.found.filled[target.by] = True
 
     def persistent(self, identifier: object) -> object:
         """Return the value of a persistent id; raises PickleError where none may be."""

@@ -9,7 +9,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 
-from ckptkit.formats.pickle_machine import INERT, MAX_NAME, Global, Machine
+from ckptkit.formats.pickle_machine import INERT, LOADS, MAX_NAME, Blob, Global, Machine
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
 
 MAX_OPCODES = 10_000_000
@@ -21,6 +21,9 @@ MAX_KEPT = 2_000_000
 MAX_TEXT = 32 << 20
 _EVERY = 1_024
 _LONG = 16
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+TORCH_PICKLES = 5
+"""Magic number, protocol version, system info, object, storage keys: the old form of ``torch.save``."""
 
 Operation = Callable[[Machine], object]
 
@@ -32,6 +35,31 @@ def follow(machine: Machine) -> object:
         PickleTooComplexError: it would take too much time or memory.
         PickleError: it is damaged. Either way, what was found until then stays in the machine.
     """
+    try:
+        return _follow(machine)
+    finally:
+        _follow_inside(machine)
+
+
+def _follow_inside(machine: Machine) -> None:
+    """Follow the bytes that loading would hand to ``torch.load``: what it finds counts as found in this pickle.
+
+    Whatever is not torch's old form of stacked pickles, which is all that torch writes there, is a trick.
+    """
+    place = machine.stream.place
+    for blob in sorted(machine.blobs):
+        machine.stream.go(blob.start)
+        try:
+            values = [_follow(machine.inner(blob)) for _ in range(TORCH_PICKLES)]
+        except PickleError:
+            values = []
+        if values[:1] != [TORCH_MAGIC]:
+            machine.tricks[f"hands bytes to {LOADS} that cannot be followed"] = True
+            break
+    machine.stream.go(place)
+
+
+def _follow(machine: Machine) -> object:
     count = 0
     while True:
         code = machine.stream.read(1)[0]
@@ -165,8 +193,10 @@ def _long1(m: Machine) -> None:
 
 def _blob(form: str) -> Operation:
     def operation(m: Machine) -> None:
-        m.stream.skip(m.stream.number(form))
-        m.push(INERT)
+        size = m.stream.number(form)
+        start = m.stream.place
+        m.stream.skip(size)
+        m.push(Blob(start, size))
 
     return operation
 

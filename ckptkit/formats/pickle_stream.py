@@ -51,6 +51,10 @@ class PickleStream:
             raise PickleError(f"claims {size} bytes at byte {self.place}, but only {self.left} are left")
         self._stream.seek(size, 1)
 
+    def go(self, place: int) -> None:
+        """Go on reading at another offset."""
+        self._stream.seek(place)
+
     def line(self) -> bytes:
         """Return a line without its last byte, which at the end of the file need not be a line feed (as in C).
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened, reason
-from ckptkit.formats.pickle_grading import grade
+from ckptkit.formats.pickle_grading import grade, may_be_filled
 from ckptkit.formats.pickle_machine import CallHook, Found, Global, Hook, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
@@ -92,7 +92,8 @@ def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
     """Yield what the names and tricks that were found in a pickle say of loading it."""
     graded: dict[str, list[Global]] = {"allowed": [], "dangerous": [], "code": [], "unrecognised": []}
     for name in found.globals:
-        graded[grade(name, made_only=found.only_made(name))].append(name)
+        followed = found.only_loads(name)
+        graded["allowed" if followed else grade(name, made_only=found.only_made(name))].append(name)
     for name in graded["dangerous"][:_MOST_SHOWN]:
         word = shown(str(name))
         called = name in found.called
@@ -103,7 +104,8 @@ def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
         message = f"contains code of its own (built by {shown(str(graded['code'][0]))})"
         yield Problem("pickle-contains-code", _at(where, message), file, severity="unsafe")
     else:
-        for trick in list(found.tricks)[:_MOST_SHOWN]:
+        filled = [f"would put items into what {name} made" for name in found.filled if not may_be_filled(name)]
+        for trick in [*found.tricks, *filled][:_MOST_SHOWN]:
             yield Problem("pickle-dangerous", _at(where, shown(trick)), file, severity="unsafe")
     if unrecognised := [shown(str(name)) for name in graded["unrecognised"]]:
         names = tuple(_at(where, name) for name in unrecognised)

@@ -14,7 +14,7 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats import archives
 from ckptkit.formats.archives import Look
 from ckptkit.formats.pickle_machine import Machine
-from ckptkit.formats.pickle_opcodes import follow
+from ckptkit.formats.pickle_opcodes import TORCH_MAGIC, follow
 from ckptkit.formats.pickle_stream import PickleError
 from ckptkit.formats.pickles import follow_pickle
 from ckptkit.formats.shown import shown
@@ -24,7 +24,6 @@ from ckptkit.formats.zip_directory import Entry
 from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
 
-_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = ("magic number", "protocol version", "system info", "object", "storage keys")
 _LEGACY_START = 64
 _KNOWN = frozenset((".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"))
@@ -126,7 +125,7 @@ def shows_legacy(source: Source) -> bool:
     start = source.start(_LEGACY_START)
     source.stream.seek(0)
     try:
-        return follow(Machine(source.stream, len(start))) == _MAGIC
+        return follow(Machine(source.stream, len(start))) == TORCH_MAGIC
     except PickleError:
         return False
 

@@ -4,12 +4,10 @@ The allowlist was derived from these. A new version of a library that pickles so
 """
 
 import argparse
-import base64
 import io
-import json
 import pathlib
+import pickle
 import types
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,15 +24,15 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DataLoaderConfiguration
 from gymnasium import spaces
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, Timer
-from sb3_contrib import QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
 from torch.distributed.checkpoint.format_utils import torch_save_to_dcp
 from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.fsdp import FullyShardedDataParallel, StateDictType, fully_shard
 from torch.utils.data import ConcatDataset, DataLoader, RandomSampler, Subset, TensorDataset, WeightedRandomSampler
 from transformers import GenerationConfig, Seq2SeqTrainingArguments, TrainingArguments
 
-from ckptkit.formats.pickles import check_pickle, check_pickle_file
-from ckptkit.formats.torch_files import check_torch_file
+from ckptkit.formats.kinds import look_into_bytes, look_into_file
+from ckptkit.formats.pickles import check_pickle
 from ckptkit.problem import Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks warn of tiny models and of each other's old APIs
@@ -43,7 +41,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks warn of tiny
 def check_saved(value: Any) -> list[Problem]:
     buffer = io.BytesIO()
     torch.save(value, buffer)
-    return check_torch_file(buffer.getvalue(), file="x.pth")
+    return look_into_bytes(buffer.getvalue(), file="x.pth", kind="torch")
+
+
+def check_folder(folder: Path, *, kind: str | None = None) -> list[Problem]:
+    """Look into every file of a folder, as a verification does."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".distcp"]
+    assert files
+    return [problem for path in files for problem in look_into_file(path, file=path.name, kind=kind)]
 
 
 def trained(model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -68,13 +73,13 @@ def test_the_metadata_of_a_distributed_checkpoint_gives_no_finding(tmp_path: Pat
     weights, optimizer = get_state_dict(model, trained(model))
     plain = {"rng": torch.get_rng_state(), "step": 3, "lr": 0.1, "more": {"a": [1, 2]}}
     dcp.save({"model": weights, "optimizer": optimizer, **plain}, checkpoint_id=tmp_path, no_dist=True)
-    assert check_pickle_file(tmp_path / ".metadata", file=".metadata") == []
+    assert check_folder(tmp_path) == []
 
 
 def test_a_torch_file_converted_to_a_distributed_checkpoint_gives_no_finding(tmp_path: Path) -> None:
     torch.save({"model": torch.nn.Linear(3, 2).state_dict(), "step": 1}, tmp_path / "model.pt")
     torch_save_to_dcp(tmp_path / "model.pt", tmp_path / "dcp")
-    assert check_pickle_file(tmp_path / "dcp" / ".metadata", file=".metadata") == []
+    assert check_folder(tmp_path / "dcp") == []
 
 
 @pytest.mark.usefixtures("_process_group")
@@ -85,7 +90,7 @@ def test_a_fully_sharded_module_gives_no_finding(tmp_path: Path) -> None:
     weights, optimizer = get_state_dict(model, trained(model))
     assert check_saved([weights, optimizer]) == []
     dcp.save({"model": weights, "optimizer": optimizer}, checkpoint_id=tmp_path)
-    assert check_pickle_file(tmp_path / ".metadata", file=".metadata") == []
+    assert check_folder(tmp_path) == []
 
 
 @pytest.mark.usefixtures("_process_group")
@@ -141,8 +146,13 @@ def test_a_checkpoint_of_lightning_gives_no_finding(name: str, tmp_path: Path) -
         callbacks=[ModelCheckpoint(tmp_path, save_last=True, monitor="loss"), *callbacks],
     )
     trainer.fit(module)
-    for path in tmp_path.glob("*.ckpt"):
-        assert check_torch_file(path, file=path.name) == []
+    assert check_folder(tmp_path, kind="torch") == []
+
+
+@pytest.mark.parametrize("protocol", range(3, 6))
+def test_tensors_in_a_plain_pickle_give_no_finding(protocol: int) -> None:
+    value = {"a": torch.ones(3), "b": [torch.nn.Parameter(torch.ones(2)), torch.zeros(2, dtype=torch.int8)]}
+    assert check_pickle(pickle.dumps(value, protocol), file="x") == []
 
 
 def test_settings_in_a_checkpoint_give_no_finding() -> None:
@@ -177,8 +187,7 @@ def test_a_state_of_accelerate_gives_no_finding(settings: dict[str, Any], tmp_pa
     accelerator.save_state(str(tmp_path), safe_serialization=False)
     names = [path.name for path in tmp_path.iterdir()]
     assert {"random_states_0.pkl", "optimizer.bin", "scheduler.bin", "pytorch_model.bin"} <= set(names)
-    for name in names:
-        assert check_torch_file(tmp_path / name, file=name) == []
+    assert check_folder(tmp_path, kind="torch") == []
 
 
 def test_samplers_give_no_finding() -> None:
@@ -219,7 +228,7 @@ def test_the_arguments_that_a_trainer_saves_give_no_finding(name: str, tmp_path:
     kind, settings = ARGUMENTS[name]
     arguments = kind(str(tmp_path), use_cpu=True, report_to=[], **settings)
     torch.save(arguments, tmp_path / "training_args.bin")  # as Trainer._save does
-    assert check_torch_file(tmp_path / "training_args.bin", file="training_args.bin") == []
+    assert check_folder(tmp_path, kind="torch") == []
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -272,6 +281,8 @@ AGENTS: dict[str, tuple[Any, str, Any, Any, dict[str, Any]]] = {
     "MaskablePPO": (MaskablePPO, "MlpPolicy", VECTOR, CHOICE, ON),
     "MaskablePPO on images": (MaskablePPO, "CnnPolicy", IMAGE, CHOICE, ON),
     "MaskablePPO on a dict": (MaskablePPO, "MultiInputPolicy", SEVERAL, CHOICE, ON),
+    "ARS": (ARS, "LinearPolicy", VECTOR, TURN, {"n_delta": 1}),
+    "ARS with layers": (ARS, "MlpPolicy", VECTOR, TURN, {"n_delta": 1}),
     "TRPO": (TRPO, "MlpPolicy", VECTOR, CHOICE, ON),
 }
 
@@ -280,18 +291,8 @@ AGENTS: dict[str, tuple[Any, str, Any, Any, dict[str, Any]]] = {
 def test_an_agent_of_sb3_contrib_gives_no_finding(name: str, tmp_path: Path) -> None:
     algorithm, policy, observation, action, options = AGENTS[name]
     agent = algorithm(policy, Env(observation, action), seed=0, **options)
-    agent.learn(12 if "images" in name else 20)
+    agent.learn(12 if "images" in name or name.startswith("ARS") else 20)
     agent.save(tmp_path / "agent.zip")
-    with zipfile.ZipFile(tmp_path / "agent.zip") as archive:
-        members = {member: archive.read(member) for member in archive.namelist()}
-    problems = []
-    for key, value in json.loads(members["data"]).items():
-        if isinstance(value, dict) and ":serialized:" in value:
-            problems += check_pickle(base64.b64decode(value[":serialized:"]), file="agent.zip", where=key)
-    for member in members:
-        if member.endswith(".pth"):
-            problems += check_torch_file(members[member], file="agent.zip", where=member)
     if hasattr(agent, "save_replay_buffer"):
         agent.save_replay_buffer(tmp_path / "replay.pkl")
-        problems += check_pickle_file(tmp_path / "replay.pkl", file="replay.pkl")
-    assert problems == []
+    assert check_folder(tmp_path) == []

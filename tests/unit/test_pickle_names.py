@@ -116,3 +116,71 @@ def test_the_unrecognised_names_of_all_pickles_in_a_file_are_one_problem() -> No
     assert first.message == "would import 2 names that are not on the allowlist: data:0: my.nets.A and 1 more"
     assert first.names == ("data:0: my.nets.A", "data:1: my.nets.B")
     assert second.message == "would import my.nets.A, which is not on the allowlist"
+
+
+def loading(data: bytes) -> bytes:
+    """Return a pickle that hands bytes to torch, as plain ``pickle`` of a tensor does."""
+    return (
+        b"\x80\x04"
+        + named("torch.storage", "_load_from_bytes")
+        + b"B"
+        + len(data).to_bytes(4, "little")
+        + data
+        + b"\x85R."
+    )
+
+
+HEAD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02M\xe9\x03." + b"\x80\x02}q\x00."
+CALL = b"cos\nsystem\nX\x02\x00\x00\x00id\x85R."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + CALL + b"].",
+        HEAD + b"N." + CALL,
+        CALL,
+        HEAD + b"N.",
+        b"PK\x03\x04",
+        b"",
+        HEAD + loading(HEAD + CALL + b"]."),
+    ],
+    ids=["object", "keys", "no magic", "cut", "zip", "nothing", "bytes in bytes"],
+)
+def test_bytes_that_torch_would_unpickle_are_followed_or_unsafe(data: bytes) -> None:
+    assert "unsafe" in {problem.severity for problem in check_pickle(loading(data), file="x")}
+
+
+def test_the_names_in_bytes_that_torch_would_unpickle_are_told() -> None:
+    problems = check_pickle(loading(HEAD + CALL + b"]."), file="x")
+    assert [problem.message for problem in problems] == ["would call os.system when loaded"]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"0" + named("torch.storage", "_load_from_bytes") + b"(tR.",
+        b"0" + named("torch.storage", "_load_from_bytes") + b".",
+    ],
+    ids=["another call", "a mention"],
+)
+def test_following_bytes_once_allows_no_other_use_of_the_function(tail: bytes) -> None:
+    good = loading(HEAD + b"N." + b"].")
+    assert check_pickle(good, file="x") == []
+    assert [p.code for p in check_pickle(good[:-1] + tail, file="x")] == ["pickle-dangerous"]
+
+
+@pytest.mark.parametrize("code", [b"s", b"e"])
+def test_items_are_put_into_containers_only(code: bytes) -> None:
+    put = text("a") + b"N" + b"s." if code == b"s" else b"(N" + b"e."
+    array = named("numpy.ma.core", "MaskedArray") + b"N\x85R"
+    problems = check_pickle(b"\x80\x04" + array + put, file="x")
+    assert [(p.code, p.message) for p in problems] == [
+        ("pickle-dangerous", "would put items into what numpy.ma.core.MaskedArray made")
+    ]
+    assert check_pickle(b"\x80\x04" + named("collections", "deque") + b")R" + put, file="x") == []
+
+
+def test_an_object_that_passes_for_an_array_is_unsafe() -> None:
+    data = b"\x80\x04" + named("types", "SimpleNamespace") + b")\x81}" + text("__array_interface__") + b"Nsb."
+    assert [p.code for p in check_pickle(data, file="x")] == ["pickle-dangerous"]
