@@ -21,12 +21,14 @@ class Wanted:
         actions: ``action`` and columns whose names start with ``action.``.
         tasks: number of tasks, or None.
         features: column name -> ``dtype`` and ``shape`` as the metadata have them.
+        videos: a part of the observations is in videos.
     """
 
     observations: Sequence[str]
     actions: Sequence[str]
     tasks: int | None
     features: Mapping[str, Mapping[str, Any]]
+    videos: bool = False
     _told: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -89,6 +91,7 @@ def wanted_columns(info: Info) -> Wanted:
         actions=[n for n in stored if n == "action" or n.startswith("action.")],
         tasks=info.total_tasks if "task_index" in info.features else None,
         features=info.features,
+        videos=any(n.startswith("observation") and f.get("dtype") == "video" for n, f in info.features.items()),
     )
 
 

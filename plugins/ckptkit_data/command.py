@@ -25,8 +25,12 @@ def check_data(
         float | None, typer.Option("--near", metavar="TOL", help="Also find copies that differ by at most TOL.")
     ] = None,
     min_run: Annotated[
-        int, typer.Option("--min-run", metavar="N", help="So many consecutive shared frames are a leak.")
+        int,
+        typer.Option("--min-run", metavar="N", help="Two episodes that share so many different frames are a finding."),
     ] = 5,
+    allow_shared_frames: Annotated[
+        int, typer.Option("--allow-shared-frames", metavar="N", help="So many different frames may be in two splits.")
+    ] = 0,
     max_duplicates: Annotated[
         float | None,
         typer.Option("--max-duplicates", metavar="SHARE", help="Fail when more frames are in two episodes."),
@@ -39,7 +43,9 @@ def check_data(
 ) -> int:
     """Check a LeRobot dataset for leaks. Exit 0: none; 1: findings; 4: nothing to check; 5: a path that leaves it."""
     quiet = session(context).quiet
-    tester = DatasetLeakageTester(root, near=near, min_run=min_run, max_duplicates=max_duplicates)
+    tester = DatasetLeakageTester(
+        root, near=near, min_run=min_run, max_duplicates=max_duplicates, allow_shared_frames=allow_shared_frames
+    )
     with bytes_progress("check-data", tester.total_bytes() or None, quiet=quiet) as advance:
         tester.run_all_tests(on_bytes=advance)
     report = tester.report

@@ -1,33 +1,36 @@
 """Checks of content: duplicate observations and actions, and frames that one episode took over from another."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ckptkit.problem import Severity
+from ckptkit_data.alone import alone
 from ckptkit_data.findings import Findings
 from ckptkit_data.frames import Frames
+from ckptkit_data.pairs import Places, pairs_of
 from ckptkit_data.segments import Segments
-from ckptkit_data.sharing import Run, covered, identical, repeats, shared_runs
+from ckptkit_data.sharing import MOST_RUNS, Run, identical, shared_runs
 
 NOTABLE = 0.1  # a share of repeated frames that is worth a warning
 
 
-def duplicates(frames: Frames, segments: Segments, limit: float | None) -> tuple[Findings, dict[str, float]]:
+def duplicates(places: Mapping[str, Places], limit: float | None) -> tuple[Findings, dict[str, float]]:
     """Measure which shares of observations, actions and whole frames are repeated.
 
     Single equal frames are no error by themselves: robots stand still, grid worlds have few states, actions may be
     discrete. More than one frame in ten found in more than one episode is a warning.
 
     Args:
-        frames: all frames.
-        segments: their episodes.
+        places: of ``observations``, ``actions`` and ``frames``, those that there are.
         limit: share of frames found in more than one episode from which on it is an error; None for never.
 
     Returns:
         Findings and shares, as fractions of 1.
     """
     found, measures = Findings(), dict[str, float]()
-    for name, keys in (("observations", frames.observation), ("actions", frames.action), ("frames", frames.key)):
-        if keys is not None and (name != "frames" or frames.action is not None):
-            measures[f"repeated_{name}"], measures[f"{name}_in_more_than_one_episode"] = repeats(keys, segments)
-    shared = measures.get("frames_in_more_than_one_episode", measures.get("observations_in_more_than_one_episode", 0.0))
+    for name, held in places.items():
+        measures[f"repeated_{name}"], measures[f"{name}_in_more_than_one_episode"] = held.repeated, held.spread
+    shared = measures.get("frames_in_more_than_one_episode", 0.0)
     message = f"{shared:.2%} of the frames are found in more than one episode"
     if limit is not None and shared > limit:
         found.add("data-duplicate-frames", f"{message}; at most {limit:.2%} are allowed")
@@ -36,72 +39,94 @@ def duplicates(frames: Frames, segments: Segments, limit: float | None) -> tuple
     return found, measures
 
 
-def contamination(frames: Frames, segments: Segments, least: int) -> tuple[Findings, list[Run]]:
-    """Find identical episodes and runs of frames shared between episodes; the runs are returned too."""
-    found = Findings()
+def contamination(
+    frames: Frames, segments: Segments, places: Mapping[str, Places], least: int
+) -> tuple[Findings, list[Run]]:
+    """Find identical episodes, and frames, observations and actions that two episodes share.
+
+    Args:
+        frames: all frames.
+        segments: their episodes.
+        places: of ``observations``, ``actions`` and ``frames``, those that there are.
+        least: how many different frames are a contamination.
+
+    Returns:
+        The findings, and the same as runs.
+    """
+    found, runs = Findings(), list[Run]()
     if frames.observation is None:
         found.add(
             "data-no-observations",
             "no observation is in the parquet files; videos are not compared",
             severity="warning",
         )
-        return found, []
+    else:
+        runs += _whole_frames(frames, segments, places["frames"], least, found)
+    if frames.observation is not None and frames.action is not None:
+        keys, held = frames.observation, places["observations"]
+        news = [*alone("observations", keys, segments, held, least, runs, videos=frames.videos)]
+        for run in news:
+            what = "repeats, with other actions, the observations of"
+            report(found, "data-shared-observations", frames, segments, run, what)
+        runs += news
+    if frames.action is not None:
+        news = [*alone("actions", frames.action, segments, places["actions"], least, runs, videos=frames.videos)]
+        for run in news:
+            report(found, "data-shared-actions", frames, segments, run, "repeats the actions of")
+        runs += news
+    return found, runs
+
+
+def _whole_frames(frames: Frames, segments: Segments, places: Places, least: int, found: Findings) -> list[Run]:
     keys = frames.key
     whole = identical(keys, segments)
     for run in whole:
         report(found, "data-duplicate-episode", frames, segments, run, "has the same frames as")
     parts, unseen = shared_runs(keys, segments, least)
+    rest = _without(places, [*whole, *parts], len(keys))
+    # Where a part of the observation is in videos, which are not read, frames that look equal may not be.
+    severity: Severity = "warning" if frames.videos else "error"
+    pairs = pairs_of(rest)
+    full = pairs.only(pairs.count >= least)
+    parts += [
+        Run(segment, other_segment, start, other, count, scattered=True, severity=severity)
+        for segment, other_segment, count, start, other in full.only(slice(MOST_RUNS))
+    ]
     for run in parts:
         report(found, "data-shared-frames", frames, segments, run, "shares frames with")
-    runs = [*whole, *parts]
-    if frames.action is not None:
-        runs += _observations_only(frames, segments, least, runs, found)
-    if unseen:
+    if unseen := unseen + max(0, len(full) - MOST_RUNS):
         found.add("data-shared-frames", f"{unseen} more stretches of shared frames were not followed")
-    return found, runs
+    return [*whole, *parts]
 
 
-def _observations_only(frames: Frames, segments: Segments, least: int, known: list[Run], found: Findings) -> list[Run]:
-    keys = frames.observation
-    copied, _ = shared_runs(keys, segments, least)
-    by_pair: dict[tuple[int, int], list[Run]] = {}
-    for run in known:
-        by_pair.setdefault((run.segment, run.other_segment), []).append(run)
-    candidates = [*identical(keys, segments), *copied]
-    news = [r for r in candidates if not covered(r, by_pair.get((r.segment, r.other_segment), ()))]
-    for run in news:
-        what = "repeats, with other actions, the observations of"
-        report(found, "data-shared-observations", frames, segments, run, what)
-    return news
+def _without(places: Places, runs: list[Run], count: int) -> Places:
+    """Return the places without those that a run has told already; what it was copied from stays."""
+    import numpy as np
+
+    told: Any = np.zeros(count, bool)
+    for run in runs:
+        told[run.start : run.start + run.length] = True
+    return places.only(~told[places.position])
 
 
-def report(
-    found: Findings,
-    code: str,
-    frames: Frames,
-    segments: Segments,
-    run: Run,
-    what: str,
-    *,
-    severity: Severity = "error",
-) -> None:
+def report(found: Findings, code: str, frames: Frames, segments: Segments, run: Run, what: str) -> None:
     """Add the finding for a run."""
     frame, other_frame = (
         run.start - int(segments.start[run.segment]),
         run.other - int(segments.start[run.other_segment]),
     )
     episode, other = int(segments.episode[run.segment]), int(segments.episode[run.other_segment])
+    message = f"episode {episode} {what} episode {other}"
     if run.whole:
-        message = f"episode {episode} {what} episode {other} (all {run.length})"
+        message += f" (all {run.length})"
+    elif run.scattered:
+        message += f": {run.length} that are not in a row; the first, frame {frame}, is frame {other_frame} there"
     else:
-        message = (
-            f"episode {episode} {what} episode {other}: {run.length} from frame {frame} on are those from frame "
-            f"{other_frame} on"
-        )
+        message += f": {run.length} from frame {frame} on are those from frame {other_frame} on"
     found.add(
         code,
         message,
-        severity=severity,
+        severity=run.severity,
         file=frames.files[frames.file[run.start]],
         episode=episode,
         frame=frame,

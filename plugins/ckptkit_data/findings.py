@@ -17,7 +17,7 @@ class Finding(Problem):
     Attributes:
         episode: the ``episode_index`` it is about.
         frame: offset from the start of the episode, in frames.
-        length: how many frames it concerns, from ``frame`` on.
+        length: how many frames it concerns, of which ``frame`` is the first.
         other_episode: the other episode of a pair.
         other_frame: offset in the other episode.
     """

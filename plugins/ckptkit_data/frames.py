@@ -1,6 +1,6 @@
 """Reads the frames of a dataset once, in small batches, and keeps about 60 bytes of each: numbers and hashes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Frames:
         observation: uint64 hash of all observation columns, or None when there are none in the parquet files.
         action: uint64 hash of all action columns, or None.
         sketch: float64 of shape (frames, 4): projections of observations and actions for the near search, or None.
+        not_finite: column -> positions of the frames where it is NaN or infinite, int64, for those that are somewhere.
+        videos: a part of the observations is in videos, which are not read.
     """
 
     files: list[str]
@@ -45,6 +47,8 @@ class Frames:
     observation: Any = None
     action: Any = None
     sketch: Any = None
+    not_finite: Mapping[str, Any] = field(default_factory=dict)
+    videos: bool = False
 
     @property
     def key(self) -> Any:
@@ -66,6 +70,8 @@ class _Parts:
     """Pieces of the arrays of :class:`Frames`, in reading order."""
 
     numbers: dict[str, list[Any]] = field(default_factory=dict)
+    not_finite: dict[str, list[Any]] = field(default_factory=dict)
+    count: int = 0
 
     def add(self, **pieces: Any) -> None:
         for name, piece in pieces.items():
@@ -127,11 +133,16 @@ def _keep(parts: _Parts, batches: list[dict[str, Any]], number: int) -> None:
     row = 0
     for batch in batches:
         count = len(batch["index"])
+        for name, rows in batch.pop("not_finite").items():
+            parts.not_finite.setdefault(name, []).append(parts.count + rows)
+        parts.count += count
         parts.add(file=np.full(count, number, np.int32), row=np.arange(row, row + count), **batch)
         row += count
 
 
 def _frames(parts: _Parts, files: list[str], wanted: Wanted) -> Frames:
+    import numpy as np
+
     return Frames(
         files=files,
         file=parts.joined("file", "i4"),
@@ -143,6 +154,8 @@ def _frames(parts: _Parts, files: list[str], wanted: Wanted) -> Frames:
         observation=parts.joined("observation", "u8") if wanted.observations else None,
         action=parts.joined("action", "u8") if wanted.actions else None,
         sketch=parts.joined("sketch", "f8") if "sketch" in parts.numbers else None,
+        not_finite={name: np.concatenate(pieces) for name, pieces in parts.not_finite.items()},
+        videos=wanted.videos,
     )
 
 
@@ -178,7 +191,7 @@ def _numbers_of(batch: Any, file: str, wanted: Wanted, found: Findings, *, near:
     result = {name: _numeric(batch, name, "int64") for name in _NUMBERS}
     result["timestamp"] = _numeric(batch, "timestamp", "float64")
     wanted.see_tasks(_numeric(batch, "task_index", "int64"), file, found) if "task_index" in wanted.names else None
-    values = []
+    values, not_finite = [], {}
     for kind, names in (("observation", wanted.observations), ("action", wanted.actions)):
         for name in names:
             column = batch.column(name)
@@ -186,11 +199,21 @@ def _numbers_of(batch: Any, file: str, wanted: Wanted, found: Findings, *, near:
             wanted.see_shape(name, None if numbers is None else numbers.shape[1], column.type, file, found)
             hashed = of_column(column)
             result[kind] = mixed(result[kind], hashed) if kind in result else hashed
+            if numbers is not None and len(rows := _not_finite(numbers)):
+                not_finite[name] = rows
             if near and numbers is not None:
                 values.append(numbers)
     if near:
         result["sketch"] = sketch(values, len(batch))
-    return result
+    return result | {"not_finite": not_finite}
+
+
+def _not_finite(numbers: Any) -> Any:
+    """Return the rows of a matrix of shape (rows, width) that hold NaN or infinity, int64."""
+    import numpy as np
+
+    finite: Any = np.isfinite(numbers)
+    return np.empty(0, np.int64) if finite.all() else np.flatnonzero(~finite.all(axis=1))
 
 
 def _numeric(batch: Any, name: str, kind: str) -> Any:

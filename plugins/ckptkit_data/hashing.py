@@ -90,7 +90,7 @@ def _raw(value: Any) -> bytes:
     import pyarrow as pa
 
     if pa.types.is_struct(value.type) and value.is_valid and "bytes" in value:  # a picture as `datasets` stores it
-        value = value["bytes"]
+        value = value["bytes"] if value["bytes"].is_valid or "path" not in value else value["path"]
     if pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
         return value.as_py() or b""
     return repr(value.as_py()).encode()

@@ -1,7 +1,8 @@
-"""Checks of the numbers that name frames: episode indices, frame indices, global indices, timestamps."""
+"""Checks of numbers: those that name frames (indices and timestamps), and whether all values are finite."""
 
 from typing import Any
 
+from ckptkit.formats.shown import shown
 from ckptkit_data.episodes import Episode
 from ckptkit_data.findings import Findings
 from ckptkit_data.frames import Frames
@@ -150,4 +151,22 @@ def timestamps(frames: Frames, segments: Segments, fps: float) -> Findings:
             frame=offset,
             length=count,
         )
+    return found
+
+
+def finite_values(frames: Frames, segments: Segments) -> Findings:
+    """Find episodes with NaN or infinity in a column of observations or actions: one frame spoils a training."""
+    found = Findings()
+    for name, positions in frames.not_finite.items():
+        for number, position, count in first_per_segment(positions, segments):
+            episode, offset = int(segments.episode[number]), position - int(segments.start[number])
+            others = f" (and {count - 1} more frame{'s' if count > 2 else ''})" if count > 1 else ""
+            found.add(
+                "data-not-finite",
+                f"episode {episode}: {shown(name)!r} is NaN or infinite at offset {offset}{others}",
+                file=frames.files[frames.file[position]],
+                episode=episode,
+                frame=offset,
+                length=count,
+            )
     return found

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ckptkit.problem import Severity
 from ckptkit_data.hashing import mixed
 from ckptkit_data.segments import Segments
 
@@ -24,8 +25,11 @@ class Run:
         other_segment: number of the segment that holds ``other``.
         start: position of the first frame.
         other: position of the frame equal to it.
-        length: frames.
+        length: frames; where they are scattered, how many different ones, and ``start`` is the first of them.
         whole: the run is all of both segments.
+        scattered: the frames are not in a row, or in another order.
+        of: what is shared, as a plural.
+        severity: how bad that is.
     """
 
     segment: int
@@ -34,6 +38,9 @@ class Run:
     other: int
     length: int
     whole: bool = False
+    scattered: bool = False
+    of: str = "frames"
+    severity: Severity = "error"
 
 
 def identical(keys: Any, segments: Segments) -> list[Run]:
@@ -72,7 +79,7 @@ def shared_runs(keys: Any, segments: Segments, least: int) -> tuple[list[Run], i
         if (run.start, run.other) in seen or run.whole:
             continue
         seen.add((run.start, run.other))
-        if _different(keys[run.start : run.start + run.length]) >= least:
+        if different(keys[run.start : run.start + run.length]) >= least:
             runs.append(run)
     runs.sort(key=lambda r: (-r.length, r.start))
     return runs, max(0, len(starts) - MOST_RUNS)
@@ -131,7 +138,8 @@ def _equal_ahead(one: Any, two: Any) -> int:
     return int(unequal.argmax()) if unequal.any() else len(one)
 
 
-def _different(keys: Any) -> int:
+def different(keys: Any) -> int:
+    """Return how many different values there are."""
     import numpy as np
 
     return len(np.unique(keys))
@@ -141,23 +149,6 @@ def shorter(run: Run, segments: Segments) -> int:
     """Return the length of the shorter of the two episodes, in frames."""
     lengths = segments.stop - segments.start
     return int(min(lengths[run.segment], lengths[run.other_segment]))
-
-
-def repeats(keys: Any, segments: Segments) -> tuple[float, float]:
-    """Return which share of the frames was there before anywhere, and which share is in more than one episode."""
-    import numpy as np
-
-    if not len(keys):
-        return 0.0, 0.0
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    new: Any = np.ones(len(ordered), bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    groups = np.flatnonzero(new)
-    of = segments.of[order]
-    spread = np.minimum.reduceat(of, groups) != np.maximum.reduceat(of, groups)
-    sizes: Any = np.diff(np.append(groups, len(ordered)))
-    return 1 - len(groups) / len(keys), float(sizes[spread].sum()) / len(keys)
 
 
 def overlapping(run: Run, others: Sequence[Run]) -> bool:

@@ -2,12 +2,13 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ckptkit import installation
 from ckptkit.errors import BackendUnavailableError, DamagedError, UnsafeContentError, UsageError
-from ckptkit.problem import Severity
 from ckptkit_data import text
 from ckptkit_data.agreement import agreement
 from ckptkit_data.columns import wanted_columns
@@ -17,14 +18,15 @@ from ckptkit_data.findings import Findings, Report, TestResult
 from ckptkit_data.frames import Frames, read_frames
 from ckptkit_data.layout import INFO, Info, inside, parquet_files, read_info
 from ckptkit_data.near import near_runs
-from ckptkit_data.numbering import continuous_frames, global_indices, timestamps, unique_episodes
+from ckptkit_data.numbering import continuous_frames, finite_values, global_indices, timestamps, unique_episodes
+from ckptkit_data.pairs import Places, places_of
 from ckptkit_data.segments import Segments, segments_of
 from ckptkit_data.sharing import Run, overlapping, shorter
 from ckptkit_data.splits import split_leaks
 
-NEAR_RUN = 2  # near is said sooner than equal, so it takes a run twice as long
 # Two runs of one controller come to rest along the same path: short near runs are worth a look, no more.
 NEAR_SHARE = 0.1
+NEAR_RUN = 2  # near is said sooner than equal, so it takes a run twice as long
 TITLES = {
     "episode_index_uniqueness": "Episode Index Uniqueness",
     "frame_index_continuity": "Frame Index Continuity",
@@ -34,6 +36,7 @@ TITLES = {
     "split_leakage": "Split Leakage",
     "metadata_agreement": "Metadata Agreement",
     "timestamps": "Timestamps",
+    "finite_values": "Finite Values",
     "readable_files": "Readable Files",
 }
 
@@ -44,8 +47,9 @@ class DatasetLeakageTester:
     Args:
         dataset_root: the folder that holds ``meta/`` and ``data/``.
         near: also find copies that differ by at most this much in every number; None for exact copies only.
-        min_run: how many consecutive shared frames are a contamination.
+        min_run: how many different frames two episodes must share to be contaminated.
         max_duplicates: share of frames found in more than one episode that is an error; None for a warning at most.
+        allow_shared_frames: how many different frames may be in two splits.
 
     Raises:
         UsageError: a parameter makes no sense.
@@ -58,6 +62,7 @@ class DatasetLeakageTester:
         near: float | None = None,
         min_run: int = 5,
         max_duplicates: float | None = None,
+        allow_shared_frames: int = 0,
     ) -> None:
         if near is not None and not (0 < near < math.inf):
             raise UsageError(f"near is {near}, not a positive number", hint="for example 1e-4")
@@ -65,8 +70,11 @@ class DatasetLeakageTester:
             raise UsageError(f"min_run is {min_run}; a run has at least 2 frames", hint="leave it out for 5")
         if max_duplicates is not None and not (0 <= max_duplicates <= 1):
             raise UsageError(f"max_duplicates is {max_duplicates}, not a share from 0 to 1", hint="for example 0.05")
+        if allow_shared_frames < 0:
+            raise UsageError(f"allow_shared_frames is {allow_shared_frames}", hint="leave it out for 0")
         self.root = Path(dataset_root)
         self.near, self.min_run, self.max_duplicates = near, min_run, max_duplicates
+        self.allow_shared_frames = allow_shared_frames
         self._report: Report | None = None
 
     @property
@@ -84,8 +92,8 @@ class DatasetLeakageTester:
             on_bytes: told of bytes read, for a progress bar.
 
         Returns:
-            Results by name, in the order of the checks: the five documented ones, then splits, metadata, timestamps
-            and readable files.
+            Results by name, in the order of the checks: the five documented ones, then splits, metadata, timestamps,
+            finite values and readable files.
 
         Raises:
             StoreError: the folder is missing or cannot be read.
@@ -122,25 +130,26 @@ class DatasetLeakageTester:
         frames = read_frames(self.root, info, files, unreadable, near=self.near is not None, on_bytes=on_bytes)
         segments = segments_of(frames)
         unread = set(files) - set(frames.files)
-        copies, measures = duplicates(frames, segments, self.max_duplicates)
-        shared, runs = contamination(frames, segments, self.min_run)
+        places = _places(frames, segments)
+        copies, shares = duplicates(places, self.max_duplicates)
+        shared, runs = contamination(frames, segments, places, self.min_run)
         if self.near is not None and len(frames):
             runs += self._near(self.near, info, frames, segments, runs, shared)
+        leaks, in_two = split_leaks(info, segments, places, runs, self.allow_shared_frames, videos=frames.videos)
         found = {
             "episode_index_uniqueness": unique_episodes(frames, segments, listed),
             "frame_index_continuity": continuous_frames(frames, segments),
             "global_index_overlaps": global_indices(frames, segments, whole=not unread),
             "duplicate_data": copies,
             "cross_episode_contamination": shared,
-            "split_leakage": split_leaks(info.splits, info.total_episodes, segments, runs),
+            "split_leakage": leaks,
             "metadata_agreement": agreement(info, listed, frames, segments, unread),
             "timestamps": timestamps(frames, segments, info.fps),
+            "finite_values": finite_values(frames, segments),
             "readable_files": unreadable,
         }
-        results = [
-            TestResult(name, TITLES[name], f.all(), measures if name == "duplicate_data" else {})
-            for name, f in found.items()
-        ]
+        measured: dict[str, Mapping[str, Any]] = {"duplicate_data": shares, "split_leakage": in_two}
+        results = [TestResult(name, TITLES[name], f.all(), measured.get(name, {})) for name, f in found.items()]
         return Report(str(self.root), info.version, results, len(segments), len(frames), len(frames.files))
 
     def _files(self, listed: list[Episode], unreadable: Findings) -> list[str]:
@@ -162,19 +171,18 @@ class DatasetLeakageTester:
             self.root, [*wanted.observations, *wanted.actions], frames, segments, tolerance, NEAR_RUN * self.min_run
         )
         by_pair: dict[tuple[int, int], list[Run]] = {}
-        for run in exact:
+        for run in (r for r in exact if r.of != "actions"):
             by_pair.setdefault((run.segment, run.other_segment), []).append(run)
         news = [r for r in runs if not overlapping(r, by_pair.get((r.segment, r.other_segment), ()))]
+        news = [r if r.length >= NEAR_SHARE * shorter(r, segments) else replace(r, severity="warning") for r in news]
         for run in news:
-            what = f"is within {tolerance:g} of"
-            severity: Severity = "error" if run.length >= NEAR_SHARE * shorter(run, segments) else "warning"
-            report(found, "data-near-frames", frames, segments, run, what, severity=severity)
+            report(found, "data-near-frames", frames, segments, run, f"is within {tolerance:g} of")
         if unseen:
             message = (
                 f"{unseen} more pairs of episodes with near frames were not compared; a smaller tolerance finds fewer"
             )
             found.add("data-near-cut", message, severity="warning")
-        return [r for r in news if r.length >= NEAR_SHARE * shorter(r, segments)]
+        return [replace(run, of="near frames") for run in news]
 
     def total_bytes(self) -> int:
         """Return the size of all data files, for a progress bar; 0 when the folder cannot be read."""
@@ -182,6 +190,12 @@ class DatasetLeakageTester:
             return sum(inside(self.root, file).stat().st_size for file in parquet_files(self.root, "data"))
         except (OSError, UnsafeContentError):
             return 0
+
+
+def _places(frames: Frames, segments: Segments) -> dict[str, Places]:
+    """Return the places of observations, actions and whole frames, those that there are."""
+    keys = {"observations": frames.observation, "actions": frames.action, "frames": frames.key}
+    return {name: places_of(of, segments) for name, of in keys.items() if of is not None}
 
 
 def _require(*modules: str) -> None:

@@ -6,6 +6,7 @@ from ckptkit_data.findings import Finding, Report, TestResult
 SHOWN = 20  # findings printed per check; the JSON output has them all
 
 _SPREAD = "_in_more_than_one_episode"
+_SPLITS = "_in_two_splits"
 
 
 def rendered(report: Report) -> str:
@@ -31,7 +32,10 @@ def note(result: TestResult) -> str:
         return f" ({result.skipped})"
     shares = {n.removesuffix(_SPREAD): value for n, value in result.measures.items() if n.endswith(_SPREAD)}
     told = ", ".join(f"{value:.2%} of {name}" for name, value in shares.items())
-    return f" (in more than one episode: {told})" if told else ""
+    if told:
+        return f" (in more than one episode: {told})"
+    counts = {n.removesuffix(_SPLITS): value for n, value in result.measures.items() if n.endswith(_SPLITS)}
+    return f" (in two splits: {', '.join(f'{n} {name}' for name, n in counts.items())})" if any(counts.values()) else ""
 
 
 def finding_line(finding: Finding) -> str:
@@ -47,5 +51,7 @@ def conclusion(report: Report) -> str:
     if report.exit_code == 4:
         return "nothing to check: the dataset holds no frame"
     if not failed:
-        return f"no leak found in {len(report.results)} checks"
+        warnings = sum(len(r.findings) for r in report.results)
+        told = f"; {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""
+        return f"no leak found in {len(report.results)} checks{told}"
     return f"{len(failed)} of {len(report.results)} checks failed: {', '.join(failed)}"

@@ -23,7 +23,7 @@ def recordings(count: int = 6, frames: int = 20, **more: Any) -> list[Recording]
         Recording(
             {
                 "observation.state": [[e + 0.01 * f, f] for f in range(frames)],
-                "action": [e - 0.5 * f for f in range(frames)],
+                "action": [(e + 1.1) ** 0.5 * f for f in range(frames)],
                 **more,
             }
         )

@@ -53,7 +53,7 @@ def test_a_clean_dataset_ends_with_0(ckptkit: Any, clean: Path) -> None:
     assert code == 0
     assert out.splitlines()[0].startswith("CHECK\tRESULT\tSEVERITY\tCODE\tEPISODE\tFRAME")
     assert {line.split("\t")[1] for line in out.splitlines()[1:]} == {"ok"}
-    assert "no leak found in 9 checks" in err
+    assert "no leak found in 10 checks" in err
 
 
 def test_findings_end_with_1_and_are_rows_in_a_pipe(ckptkit: Any, leaking: Path) -> None:
@@ -95,14 +95,14 @@ def test_json_says_all_of_it(ckptkit: Any, leaking: Path) -> None:
 
 def test_ndjson_is_a_line_per_check(ckptkit: Any, leaking: Path) -> None:
     _, out, _ = ckptkit("check-data", leaking, "--format", "ndjson")
-    assert len([json.loads(line)["check"] for line in out.splitlines()]) == 9
+    assert len([json.loads(line)["check"] for line in out.splitlines()]) == 10
 
 
 def test_junit_has_a_case_per_check(ckptkit: Any, leaking: Path, tmp_path: Path) -> None:
     _, out, _ = ckptkit("check-data", leaking, "--format", "junit", "--junit", tmp_path / "leaks.xml")
     assert (tmp_path / "leaks.xml").read_text() == out
     (suite,) = ET.fromstring(out)
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("9", "2", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("10", "2", "0")
     failed = {case.get("name") for case in suite if case.find("failure") is not None}
     assert failed == {"cross_episode_contamination", "split_leakage"}
 
@@ -112,7 +112,7 @@ def test_junit_of_damaged_metadata_fails_one_case_and_skips_the_rest(ckptkit: An
     code, out, _ = ckptkit("check-data", clean, "--format", "junit")
     assert code == 1
     (suite,) = ET.fromstring(out)
-    assert (suite.get("failures"), suite.get("skipped")) == ("1", "8")
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "9")
 
 
 def test_near_and_the_other_options_reach_the_tester(ckptkit: Any, leaking: Path) -> None:

@@ -1,6 +1,8 @@
-"""The linear search for shared runs against the obvious one, on random episodes full of repetitions."""
+"""The linear searches for shared runs and pairs against the obvious ones, on random episodes full of repetitions."""
 
 import numpy as np
+import pytest
+from ckptkit_data.pairs import pairs_of, places_of
 from ckptkit_data.segments import Segments
 from ckptkit_data.sharing import identical, shared_runs
 from hypothesis import given, settings
@@ -59,3 +61,26 @@ def test_identical_episodes_are_those_that_are_equal(lists: list[list[int]]) -> 
     keys, segments = laid_out(lists)
     found = {(r.segment, r.other_segment) for r in identical(keys, segments)}
     assert found == {(n, lists.index(x)) for n, x in enumerate(lists) if lists.index(x) != n}
+
+
+@settings(max_examples=400, deadline=None)
+@given(episodes)
+def test_the_pairs_are_all_that_have_a_value_in_common_with_how_many(lists: list[list[int]]) -> None:
+    keys, segments = laid_out(lists)
+    found = {(late, early): count for late, early, count, _, _ in pairs_of(places_of(keys, segments))}
+    common = {(m, n): len(set(lists[m]) & set(lists[n])) for m in range(len(lists)) for n in range(m)}
+    assert found == {pair: count for pair, count in common.items() if count}
+    for late, early, _, start, other in pairs_of(places_of(keys, segments)):
+        assert (segments.of[start], segments.of[other]) == (late, early)
+        assert keys[start] == keys[other]
+
+
+@settings(max_examples=100, deadline=None)
+@given(episodes)
+def test_shares_of_repeated_frames_are_those_of_a_count(lists: list[list[int]]) -> None:
+    keys, segments = laid_out(lists)
+    every = [value for x in lists for value in x]
+    places = places_of(keys, segments)
+    spread = [value for value in every if sum(value in x for x in lists) > 1]
+    assert places.repeated == pytest.approx(1 - len(set(every)) / len(every))
+    assert places.spread == pytest.approx(len(spread) / len(every))
