@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats import archives, json_files, loose_pickles, npy, sb3_data, torch_files, yaml_files
+from ckptkit.formats import archives, json_files, loose_pickles, npy, sb3_data, stacked_zips, torch_files, yaml_files
 from ckptkit.formats.opening import reason
 from ckptkit.formats.sources import Source, source_of
 from ckptkit.problem import Problem
@@ -49,7 +49,8 @@ def _of_file(check: Callable[..., Iterable[Problem]]) -> Check:
 
 
 def _shows_plain_zip(source: Source) -> bool:
-    return archives.shows_zip(source) and not torch_files.shows_torch(source) and not npy.shows_npz(source)
+    others = torch_files.shows_torch, npy.shows_npz, stacked_zips.shows_stacked_zips
+    return archives.shows_zip(source) and not any(shows(source) for shows in others)
 
 
 def _never(_: Source) -> bool:
@@ -63,6 +64,7 @@ def _with_members(check: Callable[[Source, archives.Look], Iterable[Problem]]) -
 KINDS: tuple[Kind, ...] = (
     Kind("torch", torch_files.shows_torch, _with_members(torch_files.check_torch), (".pt", ".pth", ".ckpt")),
     Kind("torch", torch_files.shows_legacy, torch_files.check_legacy, pickles=True),
+    Kind("stacked-zips", stacked_zips.shows_stacked_zips, _with_members(stacked_zips.check_stacked_zips)),
     Kind("npz", npy.shows_npz, _with_members(npy.check_npz), (".npz",)),
     Kind("zip", _shows_plain_zip, _with_members(archives.check_zip), (".zip", ".keras")),
     Kind("npy", npy.shows_npy, npy.check_npy, (".npy",)),

@@ -46,7 +46,7 @@ def check_saved(value: Any) -> list[Problem]:
 
 def check_folder(folder: Path, *, kind: str | None = None) -> list[Problem]:
     """Look into every file of a folder, as a verification does."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".distcp"]
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     return [problem for path in files for problem in look_into_file(path, file=path.name, kind=kind)]
 
