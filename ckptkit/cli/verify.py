@@ -89,7 +89,7 @@ def verify(
         verifiers = {one: Verifier(one, on_bytes=advance, factories=factories, strict=strict) for one in set(levels)}
         reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
         lowest = min(levels, key=LEVELS.index, default=level or "format")
-        report = Report(lowest, reports, marks.damaged(at for at in places if _is_whole(at.run, refs)))
+        report = Report.of(lowest, reports, marks.damaged(at for at in places if _is_whole(at.run, refs)))
     if steps is not None:
         command = context.meta.get(COMMAND)
         report = _rehearsed(opened, report, steps, command, seconds, quiet=asked.quiet)
@@ -154,7 +154,7 @@ def _talk(report: "Report", *, quiet: bool) -> None:
     from ckptkit.cli.reports import lines
 
     sys.stdout.flush()
-    if not report.checkpoints:
+    if not report.checkpoints and not report.gone:
         output.talk("nothing to check: the store holds no checkpoint", quiet=quiet)
         return
     for text in lines.talk(report):

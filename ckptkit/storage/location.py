@@ -42,6 +42,19 @@ class Location:
         return f"{self.run}@{self.step}"
 
     @property
+    def identity(self) -> tuple[int, int, int] | None:
+        """What tells it from another one that was put in its place; None once it is gone."""
+        for path in (self.manifest,) if self.sidecar else (self.manifest, self.folder):
+            try:
+                status = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                return 0, 0, 0  # something is there that may not be looked at
+            return status.st_dev, status.st_ino, status.st_mtime_ns if path == self.manifest else 0
+        return None
+
+    @property
     def state_folder(self) -> Path:
         """The ``.ckptkit`` of its run, by place: a stranger's folder may have a name that no run can have."""
         return (self.folder if self.sidecar else self.folder.parent) / STATE_FOLDER

@@ -431,7 +431,8 @@ class CheckpointStore:
         verifier = verifier or Verifier(level, strict=strict)
         places = self.locate(ref)
         whole = ref is None or Ref.parse(ref).whole
-        return Report(verifier.level, [verifier.verify(at) for at in places], damaged(places) if whole else ())
+        reports = [verifier.verify(at) for at in places]
+        return Report.of(verifier.level, reports, damaged(places) if whole else ())
 
     def plan_prune(
         self,

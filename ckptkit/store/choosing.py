@@ -63,6 +63,8 @@ def choose(
         for report in reports:
             if report.good and report.manifest is not None:
                 return Chosen(report.at, report.manifest, warnings=report.problems)
+        if all(report.gone for report in reports):
+            raise NotFound(f"{ref}: was removed meanwhile")
         raise _damaged(ref, reports[0])
     if ref.word == "best":
         return _best(ref, _ranked(candidates, ref, ranking or Ranking()), verifier)

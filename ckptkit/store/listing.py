@@ -37,7 +37,8 @@ def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
         try:
             summary = summarise(storage.read_manifest(at))
         except CkptkitError as error:
-            yield Listed(at, None, error.message, pinned, tags, marks_problem=damaged)
+            if at.identity is not None:  # else it was removed since it was found
+                yield Listed(at, None, error.message, pinned, tags, marks_problem=damaged)
         else:
             problem = None if summary.step == at.step else f"manifest says step {summary.step}"
             shown = evidence.most(evidence.read(at, summary.digest))

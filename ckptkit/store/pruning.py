@@ -80,10 +80,12 @@ def survey(
         # Runs that are not pruned are only asked what they were resumed from.
         level = verifier if wanted is None or at.run in wanted else Verifier("presence")
         report = level.verify(at)
+        if report.gone:
+            continue
         candidate = _candidate(at, report, marks[at.run])
         reports[id(candidate)] = report
         candidates.append(candidate)
-    runs = {at.run for at in places if wanted is None or at.run in wanted} - set(stopped)
+    runs = {c.run for c in candidates if wanted is None or c.run in wanted} - set(stopped)
     chosen = {name: policies[name] if isinstance(policies, Mapping) else policies for name in runs}
     if isinstance(policies, Mapping) and run is None:
         chosen |= {name: policies[name] for name in policies if name not in stopped}  # one without checkpoints is told
@@ -176,7 +178,7 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
                 failures.append(error.message)
             trash.finish(state, {path.name for path in claims if path.parent == state.parent})
         for entry, report in zip(pruning.plan.entries, pruning.reports, strict=True):
-            if entry.action == "remove" and report.at.run in pins:
+            if entry.action == "remove" and report.at.run in pins and report.at.identity is not None:
                 try:
                     _require_as_planned(report, pins[report.at.run])
                     payload = _payload(report)

@@ -18,6 +18,8 @@ from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 _DOUBTS = ("pickle-unrecognised", "yaml-unrecognised", "not-looked-into", "file-trusted")
 """Codes of what nobody can tell to be safe: warnings, unless the verification is strict."""
 
+_TRIES = 5  # for one that is replaced again and again while it is read
+
 Factories = Mapping[str, Mapping[str, str]]
 """By item, by role: ``module:function`` of what builds a definition, for the level ``resume``."""
 
@@ -56,6 +58,17 @@ class Verifier:
             StoreError: hardly another file can be opened: nothing can be said of any.
         """
         durable.require_descriptors()
+        report = CheckpointReport(at, self.level, None, gone=True)
+        for _ in range(_TRIES):
+            before = at.identity
+            if before is None:  # what is moved to the trash while it is read is not damaged
+                return CheckpointReport(at, self.level, None, gone=True)
+            report = self._verify(at)
+            if report.good or at.identity == before:
+                break
+        return report
+
+    def _verify(self, at: Location) -> CheckpointReport:
         manifest, problem = presence.read_manifest(at)
         problems = [] if problem is None else [problem]
         if manifest is None:

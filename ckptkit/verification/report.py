@@ -1,6 +1,6 @@
 """What a verification found, as data: problems per checkpoint, what was read, what was proven."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,7 @@ class CheckpointReport:
         files_checked: payload files looked at on this level.
         bytes_read: payload bytes read for digests.
         proofs: results of the ``resume`` level, by item.
+        gone: it was removed before all of it was looked at; nothing is said of it.
     """
 
     at: Location
@@ -40,6 +41,7 @@ class CheckpointReport:
     files_checked: int = 0
     bytes_read: int = 0
     proofs: Mapping[str, Proof] = field(default_factory=dict)
+    gone: bool = False
 
     @property
     def good(self) -> bool:
@@ -66,6 +68,8 @@ class CheckpointReport:
     @property
     def reason(self) -> str:
         """One line for a person: the first problem that fails it, or else why it could not be judged."""
+        if self.gone:
+            return "was removed meanwhile"
         failing = [p for p in self.problems if p.severity not in ("warning", "unjudged")]
         failing = failing or [p for p in self.problems if p.severity == "unjudged"]
         if not failing:
@@ -92,11 +96,22 @@ class MarksReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Results of many checkpoints, and of the pins and tags of runs where these are damaged."""
+    """Results of many checkpoints, and of the pins and tags of runs where these are damaged.
+
+    ``gone`` names what was removed while it was looked at.
+    """
 
     level: Level
     checkpoints: Sequence[CheckpointReport]
     marks: Sequence[MarksReport] = ()
+    gone: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, level: Level, reports: Iterable[CheckpointReport], marks: Sequence[MarksReport] = ()) -> "Report":
+        """Return the report of what is still there."""
+        found = list(reports)
+        there = [report for report in found if not report.gone]
+        return cls(level, there, marks, [report.at.ref for report in found if report.gone])
 
     @property
     def exit_code(self) -> int:

@@ -30,6 +30,7 @@ def write(report: Report, format_: str, *, verbose: bool = False) -> None:
         extra: dict[str, Any] = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
         if format_ == "json":
             extra["runs"] = [_run_fields(m) for m in report.marks]
+            extra["gone"] = list(report.gone)
         output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints), extra)
         for m in report.marks if format_ == "ndjson" else ():
             output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **_run_fields(m)}))
@@ -134,6 +135,8 @@ def talk(report: Report) -> Iterator[str]:
         f"verified {output.count(covered['checkpoints'], 'checkpoint')} on level {report.level}: {verdict} "
         f"({output.count(covered['files'], 'file')}, {output.size(covered['bytes'])} read)"
     )
+    if report.gone:
+        yield f"removed while they were looked at, and not judged: {output.safe(', '.join(report.gone))}"
     for m in report.marks:
         yield f"{output.safe(m.run)}: its pins and tags are damaged, so nothing is pruned there: {output.safe(m.path)}"
     for hint in dict.fromkeys(p.message for c in left for p in c.problems if p.severity == "unjudged"):
