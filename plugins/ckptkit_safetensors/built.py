@@ -10,9 +10,10 @@ from typing import Any
 
 from ckptkit.errors import BackendError
 from ckptkit_safetensors.lazies import is_lazy
-from ckptkit_safetensors.modules import SINCE, ModuleState, capture_modules, look, names_of_groups, roots_of
+from ckptkit_safetensors.modules import PARTS, SINCE, ModuleState, capture_modules, look, names_of_groups, roots_of
 from ckptkit_safetensors.named import find, homes_of
-from ckptkit_safetensors.policy import Policy, is_module
+from ckptkit_safetensors.not_state import is_of_loop
+from ckptkit_safetensors.policy import Policy, is_module, is_tensor_dict
 from ckptkit_safetensors.structure import Structure, hooks_of, naming, structure_of
 
 FIELDS = ("optimizer", "scheduler", "scaler", "ema")
@@ -53,7 +54,7 @@ def look_at(policy: Policy) -> Built:
     roots = roots_of(policy)
     return Built(
         {name: _class_of(getattr(policy, name)) for name in FIELDS},
-        {name: structure_of(root) for name, root in roots.items()},
+        {name: structure_of(root) for name, root in roots.items()} | _dicts(policy),
         {name: {place: [_mark(h) for h in hooks] for place, hooks in hooks_of(r).items()} for name, r in roots.items()},
         _groups(policy),
         look(policy),
@@ -61,9 +62,18 @@ def look_at(policy: Policy) -> Built:
     )
 
 
+def _dicts(policy: Policy) -> dict[str, Structure]:
+    found = {}
+    for name in PARTS:
+        if is_tensor_dict(part := getattr(policy, name)):
+            forms = {key: ["entry", True, list(value.shape), str(value.dtype), None] for key, value in part.items()}
+            found[name] = Structure({}, forms)
+    return found
+
+
 def _versions(policy: Policy) -> dict[int, int]:
-    parameters = policy.model.parameters() if is_module(policy.model) else ()
-    return {id(p): p._version for p in parameters if not is_lazy(p)}
+    parameters = policy.model.parameters() if is_module(policy.model) else policy.model.values()
+    return {id(p): getattr(p, "_version", 0) for p in parameters if not is_lazy(p)}
 
 
 def _groups(policy: Policy) -> list[list[str | None]]:
@@ -88,6 +98,7 @@ def capture_changed(policy: Policy) -> ModuleState:
     built: Built | None = policy.built
     if built is None or not built.has_trained(policy):
         return capture_modules(policy)
+    _refuse_other_dicts(policy, built)
     roots = {name: root for name, root in roots_of(policy).items() if name in built.structures}
     now = {name: structure_of(root) for name, root in roots.items()}
     changed = {name: one for name, one in now.items() if not one.same_as(built.structures[name])}
@@ -112,6 +123,15 @@ def capture_changed(policy: Policy) -> ModuleState:
 
 def _place(part: str, path: str) -> str:
     return f"{part}.{path}" if path else part
+
+
+def _refuse_other_dicts(policy: Policy, built: Built) -> None:
+    for name, now in _dicts(policy).items():
+        before = built.structures.get(name, now)
+        strange = [key for key in {**before.tensors, **now.tensors} if before.tensors.get(key) != now.tensors.get(key)]
+        if strange:
+            message = f"{name}: {strange[0]!r} is not as it was when the Policy was built (new, gone, of another shape)"
+            raise BackendError(message, hint=_HINT)
 
 
 def _refuse_unmakeable(root: Any, part: str, added: list[str], now: Structure, reasons: list[str]) -> None:
@@ -154,6 +174,8 @@ def _hooks(part: str, root: Any, built: Built, reasons: list[str]) -> list[list[
             if isinstance(mark, str):
                 message = f"{place} has a {mark.replace(':', ' of ')} since the Policy was built"
                 raise BackendError(f"{message}, which a new process cannot make", hint=_HINT)
+            if is_of_loop(hook) or getattr(hook, "__module__", "").startswith("torch."):
+                continue
             name = getattr(hook, "__qualname__", None) or type(hook).__qualname__
             reasons.append(f"{place} has the hook {name!r} that training registered, which cannot be saved")
         pruned = [mark.partition(":")[2] for mark in added if isinstance(mark, str)]

@@ -53,9 +53,16 @@ def _may_change(module: str, name: str) -> bool:
     return (module, name) in held or module.startswith(_STATEFUL_TORCH)
 
 
+def is_of_loop(value: Any) -> bool:
+    """Return whether a function comes from a library that watches or runs the loop (loggers, Lightning, accelerate)."""
+    return str(getattr(value, "__module__", "")).partition(".")[0] in _ELSEWHERE - {"functools"}
+
+
 def is_code(value: Any) -> bool:
     """Return whether the value is a function, a class, or a dtype: what a program may exchange for another one."""
     cls = type(value)
+    if is_of_loop(value):
+        return False
     code = isinstance(value, type) or cls.__name__ in _CODE or (cls.__module__, cls.__name__) == ("torch", "dtype")
     return code or (cls.__module__, cls.__name__) == ("functools", "partial")
 

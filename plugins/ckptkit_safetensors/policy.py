@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_LOOKED_AT = ("model", "optimizer", "scheduler", "scaler", "ema")
+
 
 @dataclass(slots=True, eq=False)
 class Policy:
@@ -47,7 +49,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Remember what the program has built."""
-        if is_module(self.model):
+        if is_module(self.model) or is_tensor_dict(self.model):
             from ckptkit_safetensors.built import look_at
 
             self.built = look_at(self)
@@ -55,7 +57,7 @@ class Policy:
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a part; as long as nothing was trained, that belongs to what the program builds."""
         object.__setattr__(self, name, value)
-        if name != "built" and getattr(self, "built", None) is not None and not self.built.has_trained(self):
+        if name in _LOOKED_AT and getattr(self, "built", None) is not None and not self.built.has_trained(self):
             self.__post_init__()
 
 

@@ -161,6 +161,25 @@ def test_parts_that_are_given_before_training_begins_are_what_the_program_builds
     assert save(policy, tmp_path).captured.grade == "complete"
 
 
+def test_a_dict_of_tensors_that_got_another_one_is_refused_at_the_save(tmp_path: Path) -> None:
+    weights = {"a": torch.zeros(2, requires_grad=True)}
+    policy = Policy(weights, torch.optim.AdamW([weights["a"]]))
+    weights["a"].sum().backward()
+    policy.optimizer.step()
+    weights["b"] = torch.zeros(1)
+    with pytest.raises(BackendError, match=r"model: 'b' is not as it was when the Policy was built"):
+        save(policy, tmp_path)
+
+
+def test_a_hook_of_a_library_that_only_looks_on_is_no_missing_piece(tmp_path: Path) -> None:
+    policy = stories.build("frozen", seed=0)
+    stories.train("frozen", policy, 0, 1)
+    looker = nn.ReLU()
+    looker.__module__ = "wandb.integration.torch"
+    policy.model.head.register_forward_hook(looker)
+    assert save(policy, tmp_path).captured.grade == "complete"
+
+
 HOSTILE = {
     "a class that is no module": ("head_wrapped", "changed_stories:Wrapped", "changed_stories:Blend"),
     "a class of another package": ("head_wrapped", "changed_stories:Wrapped", "pdb:Pdb"),
