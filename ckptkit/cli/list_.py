@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import output, unlisted
 from ckptkit.cli.session import FormatOption, StoreOption, session
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def list_checkpoints(
     from ckptkit.store.listing import listing
 
     asked = session(context)
-    everything = list(listing(open_storage(asked.url(store)), run))
+    storage = open_storage(asked.url(store))
+    everything = list(listing(storage, run))
     damaged = dict.fromkeys(one.marks_problem for one in everything if one.marks_problem is not None)
     found = [one for one in everything if tag is None or tag in one.tags]
     if sort == "created":
@@ -47,6 +48,7 @@ def list_checkpoints(
         output.talk(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=asked.quiet)
     format_chosen = output.chosen(format_)
     output.rows(format_chosen, "checkpoints", COLUMNS, _records(found, exact=format_chosen != "table"))
+    unlisted.tell(storage, run, quiet=asked.quiet)
     for problem in damaged:
         output.talk(f"pins and tags are not known: {output.safe(problem)}")
     if damaged:

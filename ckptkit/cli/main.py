@@ -10,6 +10,7 @@ import typer
 
 from ckptkit import __version__
 from ckptkit.cli import (
+    adopt,
     backends,
     list_,
     output,
@@ -56,6 +57,7 @@ def _main(
 
 
 app.command("save")(save.save)
+app.command("adopt")(adopt.adopt)
 app.command("list")(list_.list_checkpoints)
 app.command("show")(show.show)
 app.command("verify", cls=verify.CommandAfterDashes)(verify.verify)

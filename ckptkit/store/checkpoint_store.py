@@ -15,7 +15,7 @@ from ckptkit.manifest.names import check_tag
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, holds, open_storage, staging
 from ckptkit.storage import refs as marks
-from ckptkit.store import anchors, choosing, listing, outside, preparing, pruning, restoring, saving
+from ckptkit.store import adopting, anchors, choosing, listing, outside, preparing, pruning, restoring, saving
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.refs import Ref
 from ckptkit.store.restoring import Restored
@@ -175,11 +175,13 @@ class CheckpointStore:
         *,
         saved: Mapping[str, SavedItem] | None = None,
     ) -> Committed:
-        """Make flat files of a trainer a checkpoint where they lie, by writing ``STEM.manifest.json`` beside them.
+        """Make files of a trainer a checkpoint where they lie, by writing a manifest.
 
         Args:
-            run: the run's name; the files lie right in its folder.
-            stem: for example ``ep000050``; ends in the step number.
+            run: the run's name; the files lie right in its folder, or in the folder ``stem`` there.
+            stem: for example ``ep000050``: ``ep000050.manifest.json`` is written beside the files. Or the name of a
+                folder, for example ``checkpoint-5000``, into which ``manifest.json`` is written; the items must then
+                list all that is in it. Ends in the step number.
             items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
             details: what the manifest says beside its items.
             saved: by name, what a backend said when it wrote the files of an item itself: its probe and its hazards.
@@ -194,6 +196,10 @@ class CheckpointStore:
         )
         self._anchors.saved(at, manifest)
         return Committed(at, manifest)
+
+    def unlisted(self, run: str | None = None) -> Sequence[adopting.Unlisted]:
+        """Return what trainers wrote into a run, or into all of the store, and no manifest lists."""
+        return adopting.find(self.storage, run)
 
     def staged(self, run: str) -> AbstractContextManager[Path]:
         """Return a context with an empty folder on the file system of a run, for files that are put in place later.

@@ -1,6 +1,7 @@
 """Save one checkpoint: preflight, stage, check, seal, commit; or write a manifest beside files that stay in place."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
 
+_COPY = "`ckptkit save` copies what belongs to the checkpoint; nothing was changed"
 SPARE = 1 << 20  # bytes for the manifest and the file system's own needs
 
 
@@ -187,24 +189,32 @@ def adopt_in_place(
     saved: Mapping[str, SavedItem] | None = None,
     algorithm: str = DEFAULT_ALGORITHM,
 ) -> tuple[Location, Manifest]:
-    """Write a sidecar manifest beside flat files; see ``CheckpointStore.adopt_in_place``."""
+    """Write a manifest beside flat files, or into their folder; see ``CheckpointStore.adopt_in_place``."""
     check_run(run)
     step = step_of_name(stem)
     if step is None or "/" in stem or not items:
-        raise UsageError(f"{stem!r}: a sidecar's name must end in the step number", hint="for example ep000050")
+        raise UsageError(f"{stem!r}: a checkpoint's name must end in the step number", hint="for example ep000050")
     storage.require_reachable(run)
     folder = storage.run_folder(run)
-    manifest_path = folder / f"{stem}{SIDECAR_SUFFIX}"
+    inside = (folder / stem).is_dir() and not (folder / stem).is_symlink()
+    if inside:
+        folder = folder / stem
+    manifest_path = folder / (MANIFEST_NAME if inside else f"{stem}{SIDECAR_SUFFIX}")
+    if inside and os.path.lexists(manifest_path):
+        raise ConflictError(f"{manifest_path}: exists already", hint="it is a checkpoint; `ckptkit verify` judges it")
     state = storage.state_folder(run)
     _require_free(storage, run, step, False)
     with _nothing_committed(), durable.storage_errors(str(folder)), locks.saving(state):
         entries = {}
         for name, paths in items.items():
             listed = [paths] if isinstance(paths, Path) else paths
-            entries[name] = _sidecar_item(folder, name, listed, step, (saved or {}).get(name), algorithm)
+            kind = folder if inside else listed[0]  # what tells which backend it is for
+            entries[name] = _item_in_place(folder, kind, name, listed, step, (saved or {}).get(name), algorithm)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
+        if inside and (others := sorted({entry.name for entry in folder.iterdir()} - mine)):
+            raise UnsafeContentError(f"{folder}: holds {others[0]} too, which no item lists", hint=_COPY)
         old = _require_free(storage, run, step, False)
         room = [trash.remove(at, state, [path for path in payload(at) if path not in mine]) for at in old]
         with replacing.giving_room(*room, state_folder=state):
@@ -212,11 +222,11 @@ def adopt_in_place(
     return Location(run, folder, manifest_path), manifest
 
 
-def _sidecar_item(
-    folder: Path, name: str, paths: Sequence[Path], step: int, saved: SavedItem | None, algorithm: str
+def _item_in_place(
+    folder: Path, kind: Path, name: str, paths: Sequence[Path], step: int, saved: SavedItem | None, algorithm: str
 ) -> dict[str, Any]:
     check_item_name(name)
-    backend, _ = registry.for_path(paths[0], name=name)
+    backend, _ = registry.for_path(kind, name=name)
     assert isinstance(backend, SupportsIngest)  # for_path only returns those
     files: list[writing.FileFields] = []
     for path in paths:
@@ -225,7 +235,7 @@ def _sidecar_item(
         durable.fsync_path(path)
         size, digest = digest_file(path, algorithm)
         files.append({"path": path.name, "size": size, "digest": digest})
-    context = CheckContext([f["path"] for f in files], step=step, source=paths[0])
+    context = CheckContext([f["path"] for f in files], step=step, source=kind)
     with writing.guest(name, backend):
         described = backend.describe(folder, context=context)
     if saved is not None:  # what only the live object could tell

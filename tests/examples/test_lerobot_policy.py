@@ -221,6 +221,25 @@ def test_the_four_files_of_an_older_trainer_resume_with_a_note(
     assert steps == {50}
 
 
+def test_the_four_files_of_an_older_trainer_are_told_by_list_and_resume_once_adopted(
+    here: Path, train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = as_older_trainer_left_it(here, 40)
+    told = ckptkit(here.parent, "list", RUN).stderr.splitlines()
+    assert told[-2] == f"{RUN}: 1 checkpoint has no manifest and cannot be listed: {old.name} (safetensors)"
+    assert told[-1].endswith(f"ckptkit --store {here.parent} adopt {RUN}")
+    assert ckptkit(here.parent, "adopt", RUN).returncode == 0
+    assert listed(here.parent) == [40]
+    assert train(resume_from_checkpoint=old)["step"] == 50
+    said = capsys.readouterr().out
+    assert "note: it was adopted" in said
+    assert "note: these start anew: data order, random generators\n" in said
+    weights = old / "policy.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedError, match=r"policy\.safetensors"):
+        train(here.with_name("other"), resume_from_checkpoint=old)
+
+
 def test_four_files_of_ours_stand_alone_too(here: Path, train: Train) -> None:
     alone = here.with_name("alone") / "checkpoint-40"
     alone.mkdir(parents=True)

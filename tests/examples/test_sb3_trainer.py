@@ -426,6 +426,25 @@ def test_a_bare_zip_with_metadata_goes_on_from_its_weights(copied: Path, caplog:
     assert "weights and counters go on, nothing else" in caplog.text
 
 
+def test_a_bare_zip_with_metadata_is_listed_with_a_warning_and_adopted(
+    copied: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = list_checkpoints(copied, "whole", "ppo_agent")[0]
+    for kind in ("manifest.json", "observed.json"):
+        path.with_name(f"{path.stem}.{kind}").unlink()
+    assert path not in list_checkpoints(copied, "whole", "ppo_agent")  # what a save that was killed left behind
+    for name in ("_state.json", "_rollout_buffer.npz"):
+        path.with_name(path.stem + name).unlink()
+    assert list_checkpoints(copied, "whole", "ppo_agent")[0] == path
+    assert "without a manifest, so not verified: ep000010.zip" in caplog.text
+    told = ckptkit(copied, "list", "ppo_agent/whole").stderr
+    assert "ppo_agent/whole: 1 checkpoint has no manifest and cannot be listed: ep000010.zip (sb3)" in told
+    words = shlex.split(told.splitlines()[-1].partition("lie: ")[2])
+    assert subprocess.run([CKPTKIT, *words[1:]], capture_output=True).returncode == 0
+    assert ckptkit(copied, "list", "ppo_agent/whole").stdout.splitlines()[1].startswith("ppo_agent/whole\t10\t")
+    assert ckptkit(copied, "verify", "ppo_agent/whole@10").returncode == 0
+
+
 def test_a_checkpoint_of_another_training_is_refused_field_by_field(whole: tuple[Path, str]) -> None:
     path = list_checkpoints(whole[0], "whole", "ppo_agent")[0]
     with pytest.raises(ConfigMismatchError) as caught:

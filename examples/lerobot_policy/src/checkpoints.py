@@ -69,6 +69,15 @@ def find(path: str | Path) -> Found:
     return Found(folder, int(match[1]), (folder / _MANIFEST).exists())
 
 
+def is_adopted(found: Found) -> bool:
+    """Return whether an older trainer wrote the checkpoint, and ``ckptkit adopt`` gave it its manifest."""
+    listed = CheckpointStore(found.path.parent.parent).list(found.path.parent.name) if found.committed else ()
+    return any(
+        one.at.folder.resolve() == found.path and one.summary is not None and list(one.summary.items) == ["policy"]
+        for one in listed
+    )
+
+
 def _all(folder: Path) -> list[Found]:
     names = (
         [path for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)] if folder.is_dir() else []
@@ -165,7 +174,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def load_older(found: Found, policy: Policy) -> dict[str, Any]:
-    """Put a checkpoint without manifest back, as older trainers wrote them; returns the processors that it has.
+    """Put back a checkpoint that an older trainer wrote, adopted or not; returns the processors that it has.
 
     Args:
         found: the checkpoint.
@@ -180,7 +189,9 @@ def load_older(found: Found, policy: Policy) -> dict[str, Any]:
         if not (found.path / name).is_file():
             hint = "--fine_tune takes the weights alone" if name == OPTIMIZER else "resume from another checkpoint"
             raise NotFound(f"{found.path.name}: {name} is missing", hint=hint)
-    if not found.committed and (found.path / "rng.json").exists():
+    if found.committed:
+        CheckpointStore(found.path.parent.parent).choose(f"{found.path.parent.name}@{found.step}")  # is it whole?
+    elif (found.path / "rng.json").exists():
         raise DamagedError(f"{found.path.name}: lost its manifest", hint="resume from another checkpoint")
     wanted = [MODEL, *PROCESSORS.values(), *([OPTIMIZER] if policy.optimizer is not None else [])]
     files = [name for name in wanted if (found.path / name).is_file()]
@@ -196,7 +207,7 @@ def load_older(found: Found, policy: Policy) -> dict[str, Any]:
         with _alone(found.path, files) as folder:
             backend.load(folder, target=policy, context=LoadContext(files))
     except CkptkitError as error:
-        error.message = f"{found.path.name}: {error.message}"
+        error.reason = f"{found.path.name}: {error.reason}"
         raise
     return _processors(found)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from checkpoints import PROCESSORS, Found, OutputFolder, find, load_older, load_weights
+from checkpoints import PROCESSORS, Found, OutputFolder, find, is_adopted, load_older, load_weights
 from ckptkit_safetensors import Policy
 from config import load_config
 from dataset import read_frames, resolve
@@ -76,7 +76,7 @@ def train(
     output = OutputFolder(Path(output_dir), _command(dataset_id, extra), noted)
     if found is not None and fine_tune:
         _take_weights(training, found)
-    elif found is not None and found.committed:
+    elif found is not None and found.committed and not is_adopted(found):
         _take_all(training, output, found)
     elif found is not None:
         _take_what_is_there(training, found)
@@ -104,7 +104,10 @@ def _take_what_is_there(training: Training, found: Found) -> None:
     there = load_older(found, policy)
     training.go_on_from_older(optimizer, there, found.step)
     _say(f"resumed from {found.path} at step {found.step}: policy, {', '.join([*there, 'optimizer'])}")
-    _say("note: it has no manifest, so nothing in it could be verified, and it does not hold all that is needed")
+    if found.committed:
+        _say("note: it was adopted: its files are what they were then, and do not hold all that is needed")
+    else:
+        _say("note: it has no manifest, so nothing in it could be verified, and it does not hold all that is needed")
     missing = [f"the {part} (from the dataset's statistics)" for part in PROCESSORS if part not in there]
     _say(f"note: these start anew: {', '.join([*missing, 'data order', 'random generators'])}")
     _say(f"note: the learning rate is that of step {found.step} of the configured schedule")

@@ -1,0 +1,52 @@
+"""`ckptkit adopt`: give a manifest to checkpoints that a trainer wrote into a run's folder, where they lie."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ckptkit.cli import output, telling
+from ckptkit.cli.session import StoreOption, session
+from ckptkit.errors import CkptkitError
+
+
+def adopt(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="Only this run; all of the store if left out.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that goes on; fields such as {path}.")
+    ] = None,
+    store: StoreOption = None,
+) -> int:
+    """Give a manifest to checkpoints without one, where they lie. Exit 3: not to all of them; 4: there is none."""
+    from ckptkit.resume import parse_template
+    from ckptkit.store import Details, adopting
+
+    asked = session(context)
+    opened = asked.open(store)
+    details = Details(resume=parse_template(resume) if resume else None, cwd=str(Path.cwd()) if resume else None)
+    adopted, failed = 0, []
+    for unlisted in opened.unlisted(run):
+        newest = None
+        for path in unlisted.paths:
+            try:
+                stem, item, files = adopting.described(path)
+                saved = opened.adopt_in_place(unlisted.run, stem, {item: files}, details)
+            except CkptkitError as error:
+                output.talk(f"{output.safe(path)}: not adopted: {output.safe(error.message)}", quiet=False)
+                failed.append(error)
+                continue
+            adopted += 1
+            told = f"adopted {saved.at.ref}: {item} ({unlisted.backend}); {saved.manifest.grade}"
+            output.talk(told, quiet=asked.quiet)
+            output.line(output.safe(saved.at.manifest))
+            newest = saved.manifest
+        if newest is not None:  # what lacks in one lacks in all of a kind
+            telling.tell(newest, quiet=asked.quiet)
+    if not adopted and not failed:
+        output.talk("nothing to adopt: no checkpoint without a manifest is recognised", quiet=asked.quiet)
+        return 4
+    if not failed:
+        return 0
+    output.talk(failed[0].hint, quiet=asked.quiet)
+    return 3 if adopted else failed[0].exit_code

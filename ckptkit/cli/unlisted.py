@@ -1,0 +1,37 @@
+"""What a person must hear of checkpoints that a trainer wrote without a manifest: they are not listed; what helps."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+from ckptkit.cli import output
+
+if TYPE_CHECKING:
+    from ckptkit.storage import LocalStorage
+    from ckptkit.store.adopting import Unlisted
+
+
+def tell(storage: "LocalStorage", run: str | None, *, quiet: bool) -> None:
+    """Say on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
+    from ckptkit.storage.unlisted import unlisted
+
+    if quiet or next(unlisted(storage, run), None) is None:  # names alone were read: the rest asks every backend
+        return
+    from ckptkit.store import adopting
+
+    for one in adopting.find(storage, run):
+        names = [path.name for path in one.paths]
+        some = ", ".join(names if len(names) < 4 else [names[0], "...", names[-1]])
+        what = f"{len(names)} checkpoints have" if len(names) > 1 else "1 checkpoint has"
+        output.talk(output.safe(f"{one.run}: {what} no manifest and cannot be listed: {some} ({one.backend})"))
+        output.talk(output.safe(f"  {_remedy(storage, one)}"))
+
+
+def _remedy(storage: "LocalStorage", one: "Unlisted") -> str:
+    from ckptkit.store.adopting import ITEMS, step_in
+
+    program = f"ckptkit --store {shlex.quote(str(storage.root))}"
+    if one.in_place:
+        return f"to give them one where they lie: {program} adopt {shlex.quote(one.run)}"
+    newest = one.paths[-1]
+    item = f"{ITEMS.get(one.backend, one.backend)}={shlex.quote(str(newest))}"
+    return f"to copy it into a run: {program} save RUN --step {step_in(newest)} {item}"

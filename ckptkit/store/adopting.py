@@ -1,0 +1,86 @@
+"""Checkpoints that a trainer wrote into a run's folder, without a manifest: found, and given one where they lie."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptkit import registry
+from ckptkit.errors import CkptkitError
+from ckptkit.manifest.names import is_flat, step_of_name
+from ckptkit.storage import LocalStorage
+from ckptkit.storage.unlisted import unlisted
+
+ITEMS = {"sb3": "agent", "safetensors": "policy", "tf-data": "data", "numpy-rng": "rng", "files": "model:files"}
+"""What an adopted item is called, by backend; of others by the backend's own name."""
+_OF_UNKNOWN_KIND = frozenset({".bin", ".ckpt", ".h5", ".keras", ".pt", ".pth", ".tar"})
+"""Suffixes of files that trainers write and no backend claims: a person says that they are to be kept as they are."""
+_NUMBERS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Checkpoints of one kind in one run, without manifests.
+
+    Attributes:
+        run: the run in whose folder they lie.
+        backend: which backend recognises the newest of them.
+        paths: the main file or the folder of each, by step.
+        in_place: whether ``adopt`` can give them a manifest where they lie; else they can be copied with ``save``.
+    """
+
+    run: str
+    backend: str
+    paths: tuple[Path, ...]
+    in_place: bool
+
+
+def find(storage: LocalStorage, run: str | None = None) -> list[Unlisted]:
+    """Return what trainers wrote into a run, or into all of the store, and no manifest lists.
+
+    Names say where to look; of many with names alike only the newest is looked into.
+    """
+    alike: dict[tuple[str, Path, str], list[Path]] = {}
+    for name, path in unlisted(storage, run):
+        alike.setdefault((name, path.parent, _NUMBERS.sub("0", path.name)), []).append(path)
+    found = []
+    for (name, _, _), paths in alike.items():
+        paths.sort(key=step_in)
+        try:
+            backend, files = _recognised(paths[-1])
+        except CkptkitError:
+            if paths[-1].suffix in _OF_UNKNOWN_KIND and paths[-1].is_file():
+                found.append(Unlisted(name, "files", tuple(paths), in_place=False))
+            continue
+        found.append(Unlisted(name, backend, tuple(paths), _fits_in_place(paths[-1], files)))
+    return found
+
+
+def described(path: Path) -> tuple[str, str, list[Path]]:
+    """Return of one checkpoint without a manifest: its stem, a name for its item, and the files, the main one first.
+
+    Raises:
+        CkptkitError: no backend recognises it.
+    """
+    backend, files = _recognised(path)
+    return _stem(path), ITEMS.get(backend, backend), sorted(files.values(), key=lambda file: file != path)
+
+
+def _recognised(path: Path) -> tuple[str, Mapping[str, Path]]:
+    backend, files = registry.for_path(path, name=path.name)[:2]
+    return backend.name, files
+
+
+def _fits_in_place(path: Path, files: Mapping[str, Path]) -> bool:
+    """Whether all files lie where a manifest can list them, the name gives the step, and nothing else is there."""
+    alone = not path.is_dir() or {entry.name for entry in path.iterdir()} == set(files)
+    return alone and all(map(is_flat, files)) and step_of_name(_stem(path)) is not None
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.name.rpartition(".")[0] or path.name
+
+
+def step_in(path: Path) -> int:
+    """Return the last number in a name, which is what trainers mean as the step."""
+    return int(_NUMBERS.findall(_stem(path))[-1])
