@@ -75,6 +75,7 @@ class TfDataBackend:
             record_files=records,
             hazards=[hazard.text for hazard in found],
             captured=dangers.worst(found),
+            settings=iterator.settings,
         )
         sheet.write(directory)
         return _item(sheet, probe)
@@ -93,6 +94,7 @@ class TfDataBackend:
 
         Raises:
             DamagedError: the files are damaged or disagree with each other.
+            RefusedError: the program's settings of the dataset are others; the message names each field.
             BackendError: the dataset is not the one that was saved (the message says what changed), or the bundle
                 has an object graph that this backend does not know. The target is unchanged.
         """

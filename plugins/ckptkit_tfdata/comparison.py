@@ -1,8 +1,10 @@
 """Is it still the dataset that was saved? Asked before anything is read back, and answered with what changed."""
 
 import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ckptkit.errors import BackendError
+from ckptkit.errors import BackendError, RefusedError
 from ckptkit_tfdata.definition import differences
 from ckptkit_tfdata.iterator import PersistentIterator
 from ckptkit_tfdata.records import RecordFiles, changes
@@ -15,11 +17,14 @@ _LOG = logging.getLogger("ckptkit_tfdata")
 def refuse_changed(sheet: Sheet, iterator: PersistentIterator) -> None:
     """Raise BackendError unless the iterator's dataset is the one that the sheet describes; say what differs.
 
+    Where both the saved and this program say what it is made from, and differ, that is told: RefusedError.
+
     TensorFlow itself accepts most changes and gives other data later on, or crashes the process.
 
     Written by another TensorFlow, fingerprints need not be equal for equal datasets. Then the summaries of ops must
     be, with all their parameters and functions; a difference that they do not show is logged as a warning.
     """
+    _refuse_other_settings(sheet.settings, iterator.settings)
     now = iterator.definition
     found: list[str] = []
     if sheet.fingerprint != now.fingerprint:
@@ -45,3 +50,35 @@ def refuse_changed(sheet: Sheet, iterator: PersistentIterator) -> None:
             f"tf-data: the dataset is not the one that was saved: {'; '.join(found)}",
             hint="build the dataset exactly as it was at the save (code, arguments, files), or start the data afresh",
         )
+
+
+def _refuse_other_settings(saved: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> None:
+    if saved is None or now is None:  # one of the two does not say
+        return
+    then, here = dict(_flat(saved)), dict(_flat(now))
+    found = [
+        f"{name} {_shown(then, name)} -> {_shown(here, name)}"
+        for name in sorted({*then, *here})
+        if then.get(name, _UNSET) != here.get(name, _UNSET)
+    ]
+    if found:
+        raise RefusedError(
+            f"tf-data: the state is of another definition: {'; '.join(found)}",
+            hint="use the settings of the save, or begin the data afresh",
+        )
+
+
+_UNSET = object()
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> str:
+    text = repr(settings.get(name, "unset"))
+    return text if len(text) <= 80 else f"{text[:60]} ... {text[-16:]}"
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -2,13 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
+from ckptkit.formats import strict_json
 from ckptkit_tfdata.definition import Definition, define
 from ckptkit_tfdata.records import Record, RecordFiles, files_named_by
 from ckptkit_tfdata.surroundings import Surroundings
@@ -31,8 +32,12 @@ class PersistentIterator:
             may draw from them.
         record_files: local files that the dataset reads, in its order. Their digests are saved, and a resume
             refuses if they changed. Left out, the files that are named in the dataset's graph are taken.
+        settings: what the dataset is made from, in the program's own words (``{"batch_size": 32, "seed": 42}``; JSON
+            values, no secrets). Saved, and compared field by field before a position is put back: a program that was
+            started with others is refused with their names, not with those of the graph's ops.
 
     Raises:
+        UsageError: the settings are not JSON values.
         BackendError: the factory does not return a ``tf.data.Dataset``.
         BackendUnavailableError: TensorFlow is not installed.
     """
@@ -42,10 +47,12 @@ class PersistentIterator:
         dataset_factory: Callable[[], Any],
         *,
         record_files: Sequence[str | os.PathLike[str]] = (),
+        settings: Mapping[str, Any] | None = None,
         _surroundings: Surroundings | None = None,
     ) -> None:
         tf = tensorflow()
         self.dataset_factory = dataset_factory
+        self.settings = None if settings is None else strict_json.loads(strict_json.dumps(dict(settings)))
         self._surroundings = _surroundings or Surroundings.now()
         self._dataset = dataset_factory()
         if not isinstance(self._dataset, tf.data.Dataset):
@@ -98,7 +105,10 @@ class PersistentIterator:
         """Return a new iterator at batch 0, of a second dataset from the factory; the first is not disturbed."""
         with self._surroundings.again():
             return PersistentIterator(
-                self.dataset_factory, record_files=self._declared.paths, _surroundings=self._surroundings
+                self.dataset_factory,
+                record_files=self._declared.paths,
+                settings=self.settings,
+                _surroundings=self._surroundings,
             )
 
     def write(self, prefix: Path) -> int:

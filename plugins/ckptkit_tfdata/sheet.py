@@ -40,6 +40,7 @@ class Sheet:
         record_files: the files that the dataset reads, with their digests.
         hazards: what may make a resume differ.
         captured: how much of the pipeline's state is in the files.
+        settings: what the program says that the dataset is made from, if it says so.
         format_version: of this file.
     """
 
@@ -51,6 +52,7 @@ class Sheet:
     record_files: Sequence[Record] = ()
     hazards: Sequence[str] = ()
     captured: Captured = field(default_factory=Captured)
+    settings: Mapping[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
     def write(self, directory: Path) -> None:
@@ -87,6 +89,9 @@ def _parse(value: Any) -> Sheet:
             raise DamagedError(f"{FILE_NAME}: {name} is missing or not a {kind.__name__}")
     if value["batches_seen"] < 0 or not all(isinstance(h, str) for h in value["hazards"]):
         raise DamagedError(f"{FILE_NAME}: batches_seen or hazards cannot be")
+    settings = value.get("settings")
+    if settings is not None and not isinstance(settings, dict):
+        raise DamagedError(f"{FILE_NAME}: settings is not a table")
     ops = [_row(row, {"name": str, "parameters": dict}, "ops") for row in value["ops"]]
     files = [_row(row, {"path": str, "size": int, "digest": str}, "record_files") for row in value["record_files"]]
     if not all(isinstance(v, str) for row in ops for v in row["parameters"].values()):
@@ -95,6 +100,7 @@ def _parse(value: Any) -> Sheet:
         "ops": [Op(**row) for row in ops],
         "record_files": [Record(**row) for row in files],
         "captured": _captured(value["captured"]),
+        "settings": settings,
     }
     return Sheet(**{**{name: value[name] for name in _FIELDS}, **parsed})
 

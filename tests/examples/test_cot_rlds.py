@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import runpy
+import shlex
 import shutil
 import signal
 import subprocess
@@ -320,6 +321,24 @@ def test_a_state_of_another_definition_is_refused_field_by_field(
         other.load_dataloader_state(str(saved_state))
     assert said in str(caught.value)
     assert other.get_batches_seen() == 0
+
+
+def test_a_plain_tensorflow_checkpoint_is_told_and_goes_on_once_it_is_saved(
+    config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import tensorflow as tf
+
+    one = loader(config)
+    plain = iter(one._dataset._dataset.dataset())
+    next(plain)
+    tf.train.Checkpoint(iterator=plain).save(str(tmp_path / "ckpt"))  # as the document says that it is done
+    with pytest.raises(ValueError, match=f"^No checkpoint found in {tmp_path}$"):
+        one.load_dataloader_state(str(tmp_path))
+    command = caplog.messages[0].partition("anyway: ckptkit ")[2]
+    assert ckptkit(*shlex.split(command)).returncode == 0
+    one.load_dataloader_state(str(tmp_path))
+    expected = next(plain)["actions"].numpy()
+    assert (next(iter(one))[1] == expected).all()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ckptkit_tfdata import PersistentIterator, TfDataBackend
 from ckptkit_tfdata.sheet import Sheet
 
 from ckptkit.backend import LoadContext, SaveContext
-from ckptkit.errors import BackendError, DamagedError
+from ckptkit.errors import BackendError, DamagedError, RefusedError, UsageError
 
 Data = tf.data.Dataset
 BACKEND = TfDataBackend()
@@ -88,6 +88,39 @@ def test_a_changed_dataset_is_refused_before_the_bundle_is_read(name: str, origi
     if change.get("seed", 1) is not None:
         assert first[0].numpy().tolist() == next(again)[0].numpy().tolist()
         assert next(target)[0].numpy().tolist() == next(again)[0].numpy().tolist()
+
+
+def saved_with(settings: dict[str, Any] | None, folder: Path) -> LoadContext:
+    item = BACKEND.save(PersistentIterator(pipeline, settings=settings), folder, context=SaveContext(step=0))
+    return LoadContext([path.name for path in folder.iterdir()], item.metadata)
+
+
+def test_settings_of_a_program_are_compared_field_by_field_before_the_graph(tmp_path: Path) -> None:
+    context = saved_with({"batch_size": 8, "data": {"seed": 1, "shards": ["a"]}}, tmp_path)
+    now = {"batch_size": 16, "data": {"seed": 1, "shards": ["a", "b"]}, "split": "val"}
+    target = PersistentIterator(lambda: pipeline(batch=16), settings=now)
+    with pytest.raises(RefusedError) as caught:
+        BACKEND.load(tmp_path, target=target, context=context)
+    assert str(caught.value) == (
+        "tf-data: the state is of another definition: batch_size 8 -> 16; data.shards ['a'] -> ['a', 'b']; "
+        "split 'unset' -> 'val'"
+    )
+    assert target.batches_seen == 0
+
+
+@pytest.mark.parametrize(("saved", "now"), [(None, {"seed": 1}), ({"seed": 1}, None), ({"seed": 1}, {"seed": 1})])
+def test_settings_that_only_one_of_them_says_are_not_compared(
+    saved: dict[str, Any] | None, now: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    context = saved_with(saved, tmp_path)
+    BACKEND.load(tmp_path, target=PersistentIterator(pipeline, settings=now), context=context)
+    with pytest.raises(BackendError, match="ShuffleDatasetV3 seed2 1 -> 2"):
+        BACKEND.load(tmp_path, target=PersistentIterator(lambda: pipeline(seed=2), settings=now), context=context)
+
+
+def test_settings_that_are_no_json_values_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be written as JSON"):
+        PersistentIterator(pipeline, settings={"path": Path("data")})
 
 
 def test_fingerprints_are_equal_over_processes_and_creation_order(original: Path) -> None:

@@ -54,9 +54,11 @@ class IterableTransformedDataset:
     on where the last one stopped. Without it, every loop begins at the first batch.
     """
 
-    def __init__(self, dataset: _SingleCoTDataset, *, persistent_iterator: bool) -> None:
+    def __init__(
+        self, dataset: _SingleCoTDataset, *, persistent_iterator: bool, settings: Mapping[str, Any] | None = None
+    ) -> None:
         self._dataset = dataset
-        self.persistent = dataset.create_checkpointable_iterator() if persistent_iterator else None
+        self.persistent = dataset.create_checkpointable_iterator(settings) if persistent_iterator else None
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._dataset.create_checkpointable_iterator() if self.persistent is None else self.persistent
@@ -137,7 +139,7 @@ class CoTRLDSDataLoader:
             RefusedError: the state is of another loader; the message names every field that differs.
             NothingResumable: states are there, and all of them are damaged.
         """
-        load_loader(checkpoint_dir, self.sharding.process_index, self.iterator, self.definition)
+        load_loader(checkpoint_dir, self.sharding.process_index, self.iterator)
         return self.iterator.batches_seen
 
 
@@ -184,6 +186,5 @@ def create_data_loader(
     }
     if not (shuffle and config.data.shuffle_by == "frames"):
         del definition["shuffle_buffer_size"]  # it plays no part
-    return CoTRLDSDataLoader(
-        IterableTransformedDataset(dataset, persistent_iterator=persistent_iterator), definition, sharding
-    )
+    batches = IterableTransformedDataset(dataset, persistent_iterator=persistent_iterator, settings=definition)
+    return CoTRLDSDataLoader(batches, definition, sharding)

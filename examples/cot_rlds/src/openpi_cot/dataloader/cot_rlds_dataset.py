@@ -1,5 +1,6 @@
 """The first level: one RLDS dataset as a tf.data pipeline, and an iterator over it whose position can be saved."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -52,9 +53,13 @@ class _SingleCoTDataset:
         if index.frames < batch_size:
             raise ValueError(f"batch_size {batch_size} is more than the {index.frames} frames that there are")
 
-    def create_checkpointable_iterator(self) -> PersistentIterator:
-        """Return an iterator over the batches, at the first one, that ckptkit saves and puts back."""
-        return PersistentIterator(self.dataset, record_files=self.index.paths)
+    def create_checkpointable_iterator(self, settings: Mapping[str, Any] | None = None) -> PersistentIterator:
+        """Return an iterator over the batches, at the first one, that ckptkit saves and puts back.
+
+        Args:
+            settings: what it is made from; a state of other settings is refused field by field.
+        """
+        return PersistentIterator(self.dataset, record_files=self.index.paths, settings=settings)
 
     def dataset(self) -> tf.data.Dataset:
         """Return the pipeline; every call builds an equal one.

@@ -5,6 +5,7 @@ also after a run that began anew. Two are kept, so that a damaged one has a pred
 """
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 from ckptkit_tfdata import PersistentIterator
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import CkptkitError, NotFound, RefusedError
+from ckptkit.errors import CkptkitError, NotFound
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location
+from ckptkit.store.adopting import step_in
 
 _LOG = logging.getLogger(__name__)
 _ITEM = "data"
@@ -36,32 +38,28 @@ def save_loader(directory: str, rank: int, iterator: PersistentIterator, definit
     return saved.at.manifest
 
 
-def load_loader(directory: str, rank: int, iterator: PersistentIterator, definition: Mapping[str, Any]) -> None:
-    """Verify the newest position, compare its definition field by field, and put it back."""
+def load_loader(directory: str, rank: int, iterator: PersistentIterator) -> None:
+    """Verify the newest position and put it back; the iterator refuses one of another definition, field by field."""
     store = CheckpointStore(directory)
     run = f"rank{rank}"
     if not _saved(store, run):
-        for other in _saved(store, None):  # of another number of hosts, perhaps
-            refuse_other(str(directory), store.choose(f"{other.run}@{other.step}").manifest.config, definition)
+        for other in _saved(store, None):  # of another number of hosts: its definition will be told
+            store.restore(f"{other.run}@{other.step}", into={_ITEM: iterator})
+        _tell_unlisted(store, run)
         raise ValueError(f"No checkpoint found in {directory}")
     chosen = store.choose(run)
     for report in chosen.skipped:
         _LOG.warning("%s is damaged (%s); going on from %s", report.at.ref, report.reason, chosen.at.ref)
-    refuse_other(f"{directory}: {chosen.at.ref}", chosen.manifest.config, definition)
     store.restore(chosen.at.ref, into={_ITEM: iterator})
 
 
-def refuse_other(where: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise RefusedError unless both definitions are equal; the message names every field that differs."""
-    found = [
-        f"{name} {saved.get(name, 'unset')!r} -> {now.get(name, 'unset')!r}"
-        for name in sorted({*saved, *now})
-        if saved.get(name) != now.get(name)
-    ]
-    if found:
-        raise RefusedError(
-            f"{where}: the state is of another definition: {'; '.join(found)}",
-            hint="use the config of the save, or begin afresh in another folder",
+def _tell_unlisted(store: CheckpointStore, run: str) -> None:
+    for one in store.unlisted() if store.storage.root.is_dir() else ():
+        newest = one.paths[-1]
+        _LOG.warning(
+            "%s: has no manifest, so nothing says whether it is whole, or of which definition it is; "
+            "to go on from it anyway: ckptkit --store %s save %s --step %s %s=%s",
+            *(newest, shlex.quote(str(store.storage.root)), run, step_in(newest), _ITEM, shlex.quote(str(newest))),
         )
 
 

@@ -10,9 +10,9 @@ from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy
 
 from ckptkit import CheckpointStore
+from ckptkit.errors import RefusedError
 from ckptkit.retention import RetentionPolicy
 from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader
-from openpi_cot.dataloader.loader_state import refuse_other
 from openpi_cot.training.config import TrainConfig
 from openpi_cot.training.policy import TrainState
 
@@ -122,7 +122,7 @@ def restore_state(
         print(line, flush=True)
     for report in chosen.skipped:
         print(f"skipped {report.at.ref}: {report.reason}", flush=True)
-    refuse_other(chosen.at.ref, chosen.manifest.config, _config(manager.config, data_loader))
+    _refuse_other(chosen.at.ref, chosen.manifest.config, _config(manager.config, data_loader))
     # The loaders first: what else could refuse its state is compared before anything of the model is changed.
     ordered = dict(sorted(live.items(), key=lambda pair: pair[0] == "policy"))
     restored = manager.store.restore(chosen.at.ref, into=ordered)
@@ -138,6 +138,20 @@ def items(train_state: TrainState, data_loader: Loaders) -> dict[str, Any]:
     policy = Policy(train_state.model, train_state.optimizer, train_state.scheduler)
     data = {f"data-rank{loader.sharding.process_index}": loader.iterator for loader in _all(data_loader)}
     return {"policy": policy, "rng": GlobalRng(), **data}
+
+
+def _refuse_other(where: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise RefusedError unless both definitions are equal; the message names every field that differs."""
+    found = [
+        f"{name} {saved.get(name, 'unset')!r} -> {now.get(name, 'unset')!r}"
+        for name in sorted({*saved, *now})
+        if saved.get(name) != now.get(name)
+    ]
+    if found:
+        raise RefusedError(
+            f"{where}: the state is of another definition: {'; '.join(found)}",
+            hint="use the config of the save, or begin afresh in another folder",
+        )
 
 
 def _config(config: TrainConfig, data_loader: Loaders) -> dict[str, Any]:
