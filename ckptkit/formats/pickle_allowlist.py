@@ -38,6 +38,7 @@ _NAMES = {
     "pathlib": _PATHS,
     "pathlib._local": _PATHS,
     "types": "SimpleNamespace",
+    "typing": "Any",
     "uuid": "UUID",
     "numpy": f"dtype ndarray {_NUMPY_SCALARS}",
     "numpy._core.multiarray": _ARRAY,

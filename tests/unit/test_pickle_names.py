@@ -80,6 +80,53 @@ def test_a_function_that_tells_what_it_does_is_dangerous_in_every_module(words: 
     assert graded(words) == "dangerous"
 
 
+# Found by looking through the sources of these libraries for functions that evaluate, import, load or start something.
+GADGETS = """
+torch._functorch.compilers:get_inputs torch._utils:_augment_memory_snapshot_stack_traces torch:__getattr__
+torch._higher_order_ops.triton_kernel_wrap:triton_kernel_wrapper_mutation_dense torch.storage:_share_filename_cpu_
+torch._higher_order_ops.invoke_leaf_function:_resolve_mutated_flat_indices torch.xpu.memory:XPUPluggableAllocator
+torch._strobelight.compile_time_profiler:get_fburl torch:UntypedStorage._new_shared_filename_cpu
+accelerate.utils.operations:_neuron_gather_object accelerate.utils.torch_xla:install_xla
+accelerate.utils.environment:get_gpu_info lightning.fabric.plugins.precision.utils:_ClassReplacementContextManager
+lightning_fabric.plugins.precision.utils:_ClassReplacementContextManager
+lightning.pytorch.utilities.deepspeed:convert_zero_checkpoint_to_fp32_state_dict
+pytorch_lightning.utilities.upgrade_checkpoint:_upgrade transformers.utils.import_utils:_is_package_available
+transformers.exporters.metadata:register_treespec_types numpy._core:_ufunc_reconstruct numpy:savetxt numpy:fromregex
+scipy._lib._bunch:_make_tuple_bunch scipy.signal._support_alternative_backends:delegate_xp
+sklearn.utils.discovery:all_estimators stable_baselines3.common.logger:HumanOutputFormat
+stable_baselines3.common.monitor:ResultsWriter stable_baselines3.common.vec_env.subproc_vec_env:_worker
+pandas.core.frame:DataFrame.query networkx:read_gpickle traitlets.utils.importstring:import_item
+dask.utils:import_required tornado.util:exec_in pydantic.types:ImportString._import mako.template:Template
+numexpr.necompiler:evaluate asteval:Interpreter jsonpickle.unpickler:loadclass attr._make:_compile_and_eval
+statsmodels.iolib.smpickle:load_pickle numpy:__builtins__
+"""
+
+
+@pytest.mark.parametrize("words", GADGETS.split())
+def test_what_evaluates_imports_loads_or_starts_something_is_dangerous(words: str) -> None:
+    assert graded(words) == "dangerous"
+
+
+HONEST = """
+torchvision.models.resnet:ResNet torchvision.datasets.folder:default_loader fairseq.data.dictionary:Dictionary
+omegaconf.dictconfig:DictConfig pandas.core.frame:DataFrame pandas._libs.internals:_unpickle_block
+pandas._libs.arrays:__pyx_unpickle_NDArrayBacked numpy.random:__RandomState_ctor sklearn.tree._tree:Tree
+sklearn.preprocessing._data:StandardScaler scipy.sparse._csr:csr_matrix torch.nn.modules.conv:Conv2d
+torch.nn.functional:relu torch._utils:_rebuild_something_new torch.cuda.amp.grad_scaler:GradScaler
+torch.distributed._shard.sharded_tensor.api:ShardedTensor deepspeed.runtime.fp16.loss_scaler:LossScaler
+megatron.core.enums:ModelType pytorch_lightning.callbacks.model_checkpoint:ModelCheckpoint
+pytorch_lightning.utilities.argparse_utils:_gpus_arg_default transformers.models.bert.modeling_bert:BertModel
+trl.trainer.sft_config:SFTConfig peft.utils.peft_types:PeftType ultralytics.nn.tasks:DetectionModel
+my_project.data:load_image my_project.train:eval_fn jax._src.array:_reconstruct_array
+torch.utils.data.dataset:IterableDataset gymnasium.wrappers.common:TimeLimit functools:partial
+"""
+
+
+@pytest.mark.parametrize("words", HONEST.split())
+def test_what_honest_files_of_other_libraries_name_is_no_alarm(words: str) -> None:
+    assert graded(words) == "unrecognised"
+
+
 WRAPPERS = """
 stable_baselines3.common.vec_env.base_vec_env:CloudpickleWrapper gymnasium.vector.utils.misc:CloudpickleWrapper
 my.copy.of.it:CloudpickleWrapper stable_baselines3.common.vec_env.base_vec_env:cloudpickle.loads
