@@ -4,13 +4,12 @@ Source: ggml/docs/gguf.md, ggml/src/ggml.c (``type_traits``: values and bytes of
 """
 
 import struct
+from collections.abc import Iterator
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
-from ckptkit.errors import DamagedError
-from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.shown import shown
+from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
 SIGNATURE = b"GGUF"
@@ -36,21 +35,26 @@ class _Fault(ValueError):
     """What is wrong with the file."""
 
 
-def check_gguf(path: Path, *, file: str) -> list[Problem]:
-    """Return what tells that a GGUF file is not whole.
+def shows_gguf(source: Source) -> bool:
+    """Return whether the bytes begin as a GGUF file does."""
+    return source.start(len(SIGNATURE)) == SIGNATURE
 
-    Args:
-        path: the file.
-        file: name for the problems.
-    """
+
+def check_gguf(source: Source) -> Iterator[Problem]:
+    """Yield what tells that a GGUF file is not whole."""
+    source.stream.seek(0)
+    reader = _Reader(source.stream, source.length)
     try:
-        with opened(path) as (stream, length):
-            return _check(_Reader(stream, length), file)
+        if reader.bytes(4) != SIGNATURE:
+            raise _Fault("does not begin with GGUF")
+        version = reader.number("<I")
+        if version in _VERSIONS:
+            _check(reader)
+        else:  # a big-endian one has a huge number
+            message = f"is of GGUF version {version}, which is not looked into"
+            yield source.problem("gguf-not-checked", message, "warning")
     except _Fault as fault:
-        message = str(fault)
-    except (DamagedError, OSError) as error:
-        message = f"cannot be read ({reason(error)})"
-    return [Problem("gguf-damaged", message, file)]
+        yield source.problem("gguf-damaged", str(fault))
 
 
 class _Reader:
@@ -85,13 +89,8 @@ class _Reader:
         return self.bytes(size).decode("utf-8", "replace")
 
 
-def _check(reader: _Reader, file: str) -> list[Problem]:
-    if reader.bytes(4) != SIGNATURE:
-        raise _Fault("does not begin with GGUF")
-    version = reader.number("<I")
-    if version not in _VERSIONS:
-        message = f"is of GGUF version {version}, which is not looked into"  # a big-endian one has a huge number
-        return [Problem("gguf-not-checked", message, file, severity="warning")]
+def _check(reader: _Reader) -> None:
+    """Follow the header behind its version to the end, and see that the data of every tensor are there."""
     tensors, settings = reader.number("<Q"), reader.number("<Q")
     if tensors > _MAX_TENSORS or settings > _MAX_SETTINGS:
         raise _Fault(f"claims {tensors} tensors and {settings} settings")
@@ -111,7 +110,6 @@ def _check(reader: _Reader, file: str) -> list[Problem]:
         last = max(last, end)
     if last < reader.length < -(-last // alignment) * alignment:  # a writer pads to the full length, or not at all
         raise _Fault(f"ends at byte {reader.length}, within the padding of its last tensor: cut short")
-    return []
 
 
 def _skip_value(reader: _Reader, kind: int, depth: int = 0) -> None:

@@ -6,12 +6,11 @@ flag that the writer sets when it opens the file and clears when it closes it.
 Source: HDF5 File Format Specification 3.0, section II.A (superblock).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from ckptkit.errors import DamagedError
-from ckptkit.formats.opening import opened, reason
+from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -30,19 +29,15 @@ class _Superblock:
     root: int
 
 
-def check_hdf5(path: Path, *, file: str) -> list[Problem]:
-    """Return what tells that an HDF5 file is not whole.
+def shows_hdf5(source: Source) -> bool:
+    """Return whether the bytes begin as an HDF5 file does."""
+    return source.start(len(SIGNATURE)) == SIGNATURE
 
-    Args:
-        path: the file.
-        file: name for the problems.
-    """
-    try:
-        with opened(path) as (stream, length):
-            message = _fault(stream, length)
-    except (DamagedError, OSError) as error:
-        message = f"cannot be read ({reason(error)})"
-    return [] if message is None else [Problem("hdf5-damaged", message, file)]
+
+def check_hdf5(source: Source) -> Iterator[Problem]:
+    """Yield what tells that an HDF5 file is not whole."""
+    if message := _fault(source.stream, source.length):
+        yield source.problem("hdf5-damaged", message)
 
 
 def _fault(stream: BinaryIO, length: int) -> str | None:

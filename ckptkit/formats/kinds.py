@@ -15,7 +15,24 @@ from io import BytesIO
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats import archives, json_files, loose_pickles, npy, sb3_data, stacked_zips, torch_files, yaml_files
+from ckptkit.formats import (
+    archives,
+    emptiness,
+    gguf,
+    hdf5,
+    json_files,
+    loose_pickles,
+    npy,
+    ocdbt,
+    onnx,
+    parquet,
+    safetensors_header,
+    sb3_data,
+    stacked_zips,
+    tf_bundle,
+    torch_files,
+    yaml_files,
+)
 from ckptkit.formats.opening import reason
 from ckptkit.formats.sources import Source, source_of
 from ckptkit.problem import Problem
@@ -57,6 +74,12 @@ def _never(_: Source) -> bool:
     return False
 
 
+def _is_empty(source: Source) -> bool:
+    """Return whether a file has no content, and no name of which another kind says so."""
+    promised = any(source.name.endswith(k.suffixes) for k in KINDS)
+    return source.length == 0 and source.path is not None and not promised
+
+
 def _with_members(check: Callable[[Source, archives.Look], Iterable[Problem]]) -> Check:
     return lambda source: check(source, look_into)
 
@@ -70,8 +93,16 @@ KINDS: tuple[Kind, ...] = (
     Kind("npy", npy.shows_npy, npy.check_npy, (".npy",)),
     Kind("sb3-data", sb3_data.shows_sb3_data, sb3_data.check_sb3_data),
     Kind("yaml", yaml_files.shows_yaml, yaml_files.check_yaml),
+    Kind("safetensors", safetensors_header.shows_safetensors, safetensors_header.check_safetensors, (".safetensors",)),
+    Kind("hdf5", hdf5.shows_hdf5, hdf5.check_hdf5, (".h5", ".hdf5")),
+    Kind("parquet", parquet.shows_parquet, parquet.check_parquet, (".parquet",)),
+    Kind("gguf", gguf.shows_gguf, gguf.check_gguf, (".gguf",)),
+    Kind("onnx", _never, onnx.check_onnx, (".onnx",)),
+    Kind("tf-bundle", tf_bundle.shows_bundle, tf_bundle.check_bundle),
+    Kind("ocdbt", ocdbt.shows_ocdbt, ocdbt.check_ocdbt, (".ocdbt",)),
     Kind("json", _never, json_files.check_json, (".json",)),
     Kind("pickle", _never, loose_pickles.check_promised, (".pkl", ".pickle"), pickles=True),
+    Kind("empty", _is_empty, emptiness.check_empty),
 )
 """The table, in the order in which problems are told."""
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.opening import opened, reason
+from ckptkit.formats.opening import opened
 from ckptkit.formats.protobuf import Field, WireError, stream_fields
+from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
 _GRAPH = 7
@@ -19,22 +20,16 @@ _INITIALIZER, _EXTERNAL = 5, 13
 _MOST_TEXT = 4096
 
 
-def check_onnx(path: Path, *, file: str) -> list[Problem]:
-    """Return what tells that an ONNX file is not whole.
-
-    Args:
-        path: the file.
-        file: name for the problems.
-    """
+def check_onnx(source: Source) -> Iterator[Problem]:
+    """Yield what tells that an ONNX file is not whole."""
     try:
-        with opened(path) as (stream, length):
-            there = {field.number for field in stream_fields(stream, 0, length)}
+        there = {field.number for field in stream_fields(source.stream, 0, source.length)}
     except WireError as error:
-        return [Problem("onnx-damaged", f"is not a whole protocol buffer: {error}", file)]
-    except (DamagedError, OSError) as error:
-        return [Problem("onnx-damaged", f"cannot be read ({reason(error)})", file)]
+        yield source.problem("onnx-damaged", f"is not a whole protocol buffer: {error}")
+        return
     missing = [what for number, what in _REQUIRED.items() if number not in there]
-    return [Problem("onnx-damaged", f"has no {missing[0]}: cut short, or no ONNX model", file)] if missing else []
+    if missing:
+        yield source.problem("onnx-damaged", f"has no {missing[0]}: cut short, or no ONNX model")
 
 
 def external_files(path: Path) -> Iterator[str]:

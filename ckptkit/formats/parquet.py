@@ -4,11 +4,9 @@ Source: apache/parquet-format, README.md ("File format") and parquet.thrift (``F
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from ckptkit.errors import DamagedError
-from ckptkit.formats.opening import opened, reason
+from ckptkit.formats.sources import Source
 from ckptkit.formats.thrift import Reader, ThriftError
 from ckptkit.problem import Problem
 
@@ -23,24 +21,21 @@ _META, _PATH_OUTSIDE = 3, 1
 _COMPRESSED, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
 
 
-def check_parquet(path: Path, *, file: str) -> list[Problem]:
-    """Return what tells that a Parquet file is not whole; the pages of the columns are not looked into.
+def shows_parquet(source: Source) -> bool:
+    """Return whether the bytes begin as a Parquet file does."""
+    return source.start(len(SIGNATURE)) == SIGNATURE
 
-    Args:
-        path: the file.
-        file: name for the problems.
-    """
-    try:
-        with opened(path) as (stream, length):
-            message = _fault(stream, length)
-    except (DamagedError, OSError) as error:
-        message = f"cannot be read ({reason(error)})"
-    return [] if message is None else [Problem("parquet-damaged", message, file)]
+
+def check_parquet(source: Source) -> Iterator[Problem]:
+    """Yield what tells that a Parquet file is not whole; the pages of its columns are not looked into."""
+    if message := _fault(source.stream, source.length):
+        yield source.problem("parquet-damaged", message)
 
 
 def _fault(stream: BinaryIO, length: int) -> str | None:
     if length < _SHORTEST:
         return f"is {length} bytes long, too short for a Parquet file"
+    stream.seek(0)
     start = stream.read(4)
     stream.seek(length - 8)
     size, end = int.from_bytes(stream.read(4), "little"), stream.read(4)

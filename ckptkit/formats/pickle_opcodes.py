@@ -7,7 +7,7 @@ Lib/pickletools.py (the opcodes of protocols 0 to 5).
 import codecs
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ckptkit.formats.pickle_machine import INERT, LOADS, MAX_NAME, Blob, Global, Machine
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
@@ -28,13 +28,19 @@ TORCH_PICKLES = 5
 Operation = Callable[[Machine], object]
 
 
-def follow(machine: Machine) -> object:
+def follow(machine: Machine, operations: Mapping[int, Operation] | None = None) -> object:
     """Follow one pickle up to its STOP opcode, and return its value (or the placeholder for it).
+
+    Args:
+        machine: at the beginning of the pickle.
+        operations: what each opcode does, by its byte, for a reader of values; ``OPERATIONS`` when left out.
 
     Raises:
         PickleTooComplexError: it would take too much time or memory.
         PickleError: it is damaged. Either way, what was found until then stays in the machine.
     """
+    if operations is not None:
+        return _follow(machine, operations)
     try:
         return _follow(machine)
     finally:
@@ -59,13 +65,13 @@ def _follow_inside(machine: Machine) -> None:
     machine.stream.go(place)
 
 
-def _follow(machine: Machine) -> object:
-    count = 0
+def _follow(machine: Machine, operations: Mapping[int, Operation] | None = None) -> object:
+    count, table = 0, OPERATIONS if operations is None else operations
     while True:
         code = machine.stream.read(1)[0]
         if code == pickle.STOP[0]:
             return machine.pop()
-        operation = OPERATIONS.get(code)
+        operation = table.get(code)
         if operation is None:
             raise PickleError(f"has an unknown opcode {code:#04x} at byte {machine.stream.place - 1}")
         operation(machine)

@@ -8,15 +8,19 @@ unprintable names, names that are paths.
 import json
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
 MAX_HEADER = 16 << 20  # about 150,000 tensors; the reference reader allows 100 MB, which is gigabytes of Python objects
+_LIBRARY_MAX_HEADER = 100_000_000
 MAX_RANK = 64
 _MAX_BYTES = 2**63 - 1
 BITS = {
@@ -62,28 +66,36 @@ def read_header(path: Path) -> Header:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise HeaderError("is not a regular file")
-        if status.st_size < 8:
-            raise HeaderError(f"is {status.st_size} bytes long, too short for a safetensors header")
-        length = int.from_bytes(stream.read(8), "little")
-        if length > MAX_HEADER:
-            raise HeaderError(f"claims a header of {length} bytes; at most {MAX_HEADER} are read")
-        if length > status.st_size - 8:
-            raise HeaderError(f"claims a header of {length} bytes, but has {status.st_size - 8}: cut short")
-        raw = stream.read(length)
+        return _read(stream, status.st_size)
+
+
+def shows_safetensors(source: Source) -> bool:
+    """Return whether the bytes begin as such a file does: a length, and as many bytes that begin a JSON object."""
+    start = source.start(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LIBRARY_MAX_HEADER
+
+
+def check_safetensors(source: Source) -> Iterator[Problem]:
+    """Yield the first rule of the header, or of its length, that a safetensors file breaks."""
+    source.stream.seek(0)
+    try:
+        _read(source.stream, source.length)
+    except HeaderError as error:
+        yield source.problem("safetensors-header", error.message)
+
+
+def _read(stream: BinaryIO | FileIO, size: int) -> Header:
+    if size < 8:
+        raise HeaderError(f"is {size} bytes long, too short for a safetensors header")
+    length = int.from_bytes(stream.read(8), "little")
+    if length > MAX_HEADER:
+        raise HeaderError(f"claims a header of {length} bytes; at most {MAX_HEADER} are read")
+    if length > size - 8:
+        raise HeaderError(f"claims a header of {length} bytes, but has {size - 8}: cut short")
+    raw = stream.read(length)
     if len(raw) != length:
         raise HeaderError("was cut short while it was read")
-    return _parse(raw, status.st_size)
-
-
-def check_safetensors(path: Path, *, file: str) -> list[Problem]:
-    """Return what is wrong with a safetensors file: every rule of its header, and its length."""
-    try:
-        read_header(path)
-    except HeaderError as error:
-        return [Problem("safetensors-header", error.message, file)]
-    except OSError as error:
-        return [Problem("file-unreadable", f"cannot be read ({error.strerror})", file)]
-    return []
+    return _parse(raw, size)
 
 
 def _parse(raw: bytes, size: int) -> Header:

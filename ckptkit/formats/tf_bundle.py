@@ -5,18 +5,20 @@ gaps between tensors must be zero, and each data file must be exactly as long as
 can cost is bounded by the size of its files: overlapping tensors are refused before a byte of them is read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.protobuf import WireError, fields, signed
+from ckptkit.formats.sources import Source
 from ckptkit.formats.tf_shard import DT_STRING, DT_VARIANT, ELEMENT_BYTES, ShardError, Tensor, read_small, verify_shard
-from ckptkit.formats.tf_table import MAX_FILE_BYTES, TableError, read_table
+from ckptkit.formats.tf_table import MAGIC, MAX_FILE_BYTES, TableError, read_table
 from ckptkit.problem import Problem
 
 __all__ = ["DT_STRING", "DT_VARIANT", "Bundle", "BundleError", "Tensor"]
 
+_INDEX = ".index"
 _MAX_SHARDS = 10_000
 _INTEGERS = {3: 4, 9: 8}  # DT_INT32, DT_INT64
 
@@ -102,19 +104,22 @@ class Bundle:
             ) from error
 
 
-def check_bundle(path: Path, *, file: str) -> list[Problem]:
-    """Return what is wrong with the bundle of an index file: the index, and every byte of the data files it names.
+def shows_bundle(source: Source) -> bool:
+    """Return whether the file is the index of a bundle; other databases end as it does, under other names."""
+    return source.path is not None and source.name.endswith(_INDEX) and source.end(len(MAGIC)) == MAGIC
 
-    Args:
-        path: the file that ends in ``.index``.
-        file: its name for the problems; the data files lie beside it.
-    """
+
+def check_bundle(source: Source) -> Iterator[Problem]:
+    """Yield what is wrong with the bundle of an index file: the index, and every byte of the data files beside it."""
+    if source.path is None:
+        return  # in an archive: its data files are members of it
+    found: Iterable[Problem]
     try:
-        found = list(Bundle.open(path.with_name(path.name.removesuffix(".index"))).problems())
+        found = Bundle.open(source.path.with_name(source.name.removesuffix(_INDEX))).problems()
     except BundleError as error:
         found = [error.problem]
-    prefix = file.removesuffix(path.name)
-    return [replace(problem, file=f"{prefix}{problem.file}") for problem in found]
+    folder = source.file.removesuffix(source.name)
+    yield from (replace(problem, file=f"{folder}{problem.file}") for problem in found)
 
 
 def _index(table: dict[bytes, bytes]) -> tuple[dict[str, Tensor], int]:

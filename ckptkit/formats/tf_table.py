@@ -15,7 +15,7 @@ MAX_FILE_BYTES = 64 << 20
 _MAX_KEY_BYTES = 256 << 20  # all keys together, after prefix expansion
 _FOOTER = 48
 _TRAILER = 5
-_MAGIC = 0xDB4775248B80FB57
+MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 
 
 class TableError(ValueError):
@@ -39,7 +39,7 @@ def read_table(data: bytes) -> dict[bytes, bytes]:
 
 
 def _read(data: bytes) -> dict[bytes, bytes]:
-    if len(data) < _FOOTER or struct.unpack("<Q", data[-8:])[0] != _MAGIC:
+    if len(data) < _FOOTER or data[-8:] != MAGIC:
         raise TableError("does not end as a table does (cut short, or another kind of file)")
     footer = data[-_FOOTER:-8]
     meta_at, meta_size, at = _handle(footer, 0)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from ckptkit.formats import kinds
+from ckptkit.formats import kinds, named_members
 from ckptkit.problem import Problem, Severity
 
 _FROM_MILD_TO_BAD = get_args(Severity)
@@ -17,7 +17,7 @@ _OF_LOADING = ("pickle-", "torch-script", "yaml-", "npy-object-dtype")
 def problems(
     of_backend: Callable[[], Iterable[Problem]], folder: Path, files: Sequence[str], trusted: Collection[str] = ()
 ) -> list[Problem]:
-    """Return what the walker finds in an item's files, and what the item's backend finds.
+    """Return what the walker finds in an item's files, which files it lacks, and what its backend finds.
 
     A backend need not know of pickles, nor look into every file: that is done here, whoever wrote it.
 
@@ -32,7 +32,7 @@ def problems(
     """
     with kinds.each_file_once():
         walked = [problem for name in files for problem in kinds.look_into_file(folder / name, file=name)]
-        return _on_trust(_merged([*walked, *of_backend()]), trusted)
+        return _on_trust(_merged([*walked, *named_members.check_members(folder, files), *of_backend()]), trusted)
 
 
 def _on_trust(found: Sequence[Problem], trusted: Collection[str]) -> list[Problem]:

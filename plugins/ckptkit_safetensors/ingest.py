@@ -64,6 +64,12 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     dtypes: dict[str, int] = {}
     tensors = elements = 0
     record: dict[str, Any] = {}
+    if missing := [name for name in layout.model if name not in context.files]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DamagedError(
+            f"{missing[0]}{more}: missing, though {layout.index} names {'them' if more else 'it'}",
+            hint="save when the trainer has written all shards, or fetch the missing ones",
+        )
     for name in layout.model:
         try:
             header = read_header(directory / name)

@@ -16,6 +16,7 @@ from ckptkit.backend import (
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError
 from ckptkit.formats import given_folder
+from ckptkit.formats.kinds import look_into_file
 from ckptkit.formats.tf_bundle import Bundle, BundleError
 from ckptkit_tfdata import checkpoint, trainers
 from ckptkit_tfdata import hazards as dangers
@@ -142,7 +143,7 @@ class TfDataBackend:
         index = f"{prefix.name}.index"
         if not layout_of(bundle).iterators and (_has_sheet(context) or not layout_of(bundle).graph):
             yield Problem("bundle-no-iterator", "holds no state of a tf.data iterator", index)
-        problems = list(bundle.problems())
+        problems = look_into_file(prefix.with_name(index), file=index, kind="tf-bundle")
         yield from problems
         yield from _check_sheet(directory, context, None if problems else counter_of(bundle))
 

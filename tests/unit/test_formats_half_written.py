@@ -12,15 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from ckptkit.formats.gguf import check_gguf
-from ckptkit.formats.hdf5 import check_hdf5
-from ckptkit.formats.onnx import check_onnx, external_files
-from ckptkit.formats.parquet import check_parquet
-from ckptkit.formats.safetensors_header import check_safetensors
-from ckptkit.problem import Problem
+from ckptkit.formats.kinds import look_into_file
+from ckptkit.formats.onnx import external_files
 
 FROZEN = Path(__file__).parent / "frozen_formats"
-Check = Callable[..., list[Problem]]
 
 
 def write_hdf5(path: Path, libver: str = "earliest", userblock: int = 0) -> None:
@@ -33,36 +28,36 @@ def write_parquet(path: Path, rows: int = 40) -> None:
     pq.write_table(table, path, row_group_size=16)
 
 
-WRITERS: dict[str, tuple[Callable[[Path], object], Check]] = {
-    "old.h5": (write_hdf5, check_hdf5),
-    "new.h5": (lambda path: write_hdf5(path, "latest"), check_hdf5),
-    "userblock.h5": (lambda path: write_hdf5(path, userblock=512), check_hdf5),
-    "rows.parquet": (write_parquet, check_parquet),
-    "none.parquet": (lambda path: write_parquet(path, 0), check_parquet),
-    "model.gguf": (lambda path: shutil.copy(FROZEN / path.name, path), check_gguf),
-    "model.onnx": (lambda path: shutil.copy(FROZEN / path.name, path), check_onnx),
-    "large.onnx": (lambda path: shutil.copy(FROZEN / path.name, path), check_onnx),
-    "w.safetensors": (lambda path: save_file({"w": np.ones((3, 5))}, path), check_safetensors),
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "old.h5": write_hdf5,
+    "new.h5": lambda path: write_hdf5(path, "latest"),
+    "userblock.h5": lambda path: write_hdf5(path, userblock=512),
+    "rows.parquet": write_parquet,
+    "none.parquet": lambda path: write_parquet(path, 0),
+    "model.gguf": lambda path: shutil.copy(FROZEN / path.name, path),
+    "model.onnx": lambda path: shutil.copy(FROZEN / path.name, path),
+    "large.onnx": lambda path: shutil.copy(FROZEN / path.name, path),
+    "manifest.ocdbt": lambda path: shutil.copy(FROZEN / path.name, path),
+    "node.ocdbt": lambda path: shutil.copy(FROZEN / path.name, path),
+    "w.safetensors": lambda path: save_file({"w": np.ones((3, 5))}, path),
 }
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_whole_files_are_clean(tmp_path: Path, name: str) -> None:
-    write, check = WRITERS[name]
-    write(tmp_path / name)
-    assert check(tmp_path / name, file=name) == []
+    WRITERS[name](tmp_path / name)
+    assert look_into_file(tmp_path / name, file=name) == []
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_cut_short_at_any_place_is_damaged(tmp_path: Path, name: str) -> None:
-    write, check = WRITERS[name]
-    write(tmp_path / name)
-    whole = (tmp_path / name).read_bytes()
+    path = tmp_path / name
+    WRITERS[name](path)
+    whole = path.read_bytes()
     missed = []
-    cut = tmp_path / "cut"
     for length in {*range(0, len(whole), max(1, len(whole) // 100)), len(whole) - 1}:
-        cut.write_bytes(whole[:length])
-        if [problem.severity for problem in check(cut, file=name)] != ["error"]:
+        path.write_bytes(whole[:length])
+        if [problem.severity for problem in look_into_file(path, file=name)] != ["error"]:
             missed.append(length)
     unpadded = {"model.gguf": 388}  # nothing but padding is gone: some writers leave it out
     assert [length for length in missed if length != unpadded.get(name)] == []
@@ -71,7 +66,7 @@ def test_a_file_cut_short_at_any_place_is_damaged(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize("name", WRITERS)
 def test_other_bytes_under_that_name_are_damaged(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"<html><body>404 Not Found</body></html>" * 8)
-    assert [problem.severity for problem in WRITERS[name][1](tmp_path / name, file=name)] == ["error"]
+    assert [problem.severity for problem in look_into_file(tmp_path / name, file=name)] == ["error"]
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -87,10 +82,33 @@ def test_an_hdf5_file_whose_writer_was_killed_is_damaged(tmp_path: Path, libver:
             file.flush()
         os._exit(0)
     os.waitpid(child, 0)
-    (problem,) = check_hdf5(path, file="killed.h5")
+    (problem,) = look_into_file(path, file="killed.h5")
     assert "was not closed by what wrote it" in problem.message
 
 
 def test_an_onnx_model_names_the_files_that_hold_its_large_tensors() -> None:
     assert list(external_files(FROZEN / "large.onnx")) == ["large.data"]
     assert list(external_files(FROZEN / "model.onnx")) == []
+
+
+@pytest.mark.parametrize("name", ["model.bin", "a.zip", "m.keras", "w.safetensors", "w.h5", "x.distcp", "a.tar.gz"])
+def test_an_empty_file_with_the_name_of_a_binary_is_damaged(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert [problem.severity for problem in look_into_file(tmp_path / name, file=name)] == ["error"]
+
+
+@pytest.mark.parametrize("name", ["__init__.py", ".gitkeep", "a.lock", "_SUCCESS", "merges.txt", "commit_success.txt"])
+def test_an_empty_mark_or_text_is_nothing_to_tell(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert look_into_file(tmp_path / name, file=name) == []
+
+
+def test_an_empty_file_of_unknown_kind_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state.xyz").touch()
+    (problem,) = look_into_file(tmp_path / "state.xyz", file="state.xyz")
+    assert (problem.code, problem.severity) == ("file-empty", "warning")
+
+
+def test_plain_text_is_not_taken_for_a_safetensors_file(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text('settings{"lr": 0.1}')
+    assert look_into_file(tmp_path / "notes.txt", file="notes.txt") == []

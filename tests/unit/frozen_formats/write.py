@@ -1,10 +1,13 @@
-"""Program: wrote the files beside it, with libraries that the tests do not install (gguf 0.19.0, onnx 1.23.2)."""
+"""Program: wrote the files here, with gguf 0.19.0, onnx 1.23.2, orbax-checkpoint 0.12.8; no test installs them."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import gguf
 import numpy as np
 import onnx
+import orbax.checkpoint
 from onnx import TensorProto, helper, numpy_helper
 
 HERE = Path(__file__).parent
@@ -34,6 +37,16 @@ def write_onnx() -> None:
     )  # fmt: skip
 
 
+def write_orbax() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "10")
+        with orbax.checkpoint.StandardCheckpointer() as writer:
+            writer.save(folder, {"a": np.arange(10.0), "b": {"c": np.ones((3, 4))}})
+        shutil.copy(folder / "manifest.ocdbt", HERE)
+        shutil.copy(next((folder / "d").iterdir()), HERE / "node.ocdbt")
+
+
 if __name__ == "__main__":
     write_gguf()
     write_onnx()
+    write_orbax()

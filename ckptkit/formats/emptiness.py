@@ -1,0 +1,31 @@
+"""Files of 0 bytes: damaged where their name promises content, a mark where such marks are usual, else a doubt."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from ckptkit.formats.sources import Source
+from ckptkit.problem import Problem
+
+_CONTENT = {
+    ".7z", ".arrow", ".avi", ".bin", ".bz2", ".ckpt", ".dat", ".data", ".distcp", ".feather", ".gz", ".hdf",
+    ".index", ".jax", ".joblib", ".jpeg", ".jpg", ".meta", ".mlmodel", ".model", ".mp4", ".msgpack", ".nemo",
+    ".orbax", ".pb", ".pdparams", ".png", ".pt2", ".ptl", ".sst", ".tar", ".tflite", ".tfrecord", ".tfrecords",
+    ".tgz", ".wav", ".weights", ".xz", ".zst",
+}  # fmt: skip
+"""Endings of binary files that are never empty; those that the walker has a check for are not repeated here."""
+_MARKS = {
+    ".cfg", ".complete", ".csv", ".done", ".err", ".gitattributes", ".gitignore", ".gitkeep", ".ini", ".jsonl",
+    ".keep", ".lock", ".log", ".md", ".ok", ".out", ".py", ".toml", ".tsv", ".txt", ".typed", ".yaml", ".yml",
+}  # fmt: skip
+"""Endings, and whole names, of text and of marks, which mean something by being there."""
+_WHOLE_MARKS = ("_SUCCESS", "LOCK", "CURRENT")
+
+
+def check_empty(source: Source) -> Iterator[Problem]:
+    """Yield ``file-empty``: an error where such a file must have content, a warning where that is not known."""
+    path = PurePath(source.name)
+    ending = path.suffix or path.name
+    if ending in _CONTENT or ".data-" in path.name:
+        yield source.problem("file-empty", "is empty: a file of this kind has content")
+    elif ending not in _MARKS and path.name not in _WHOLE_MARKS:
+        yield source.problem("file-empty", "is empty: was it written to its end?", "warning")

@@ -1,0 +1,180 @@
+"""Every file that an index, a pointer or a header of an item names must be in the item too.
+
+Only what a name in such a file says of files beside it is looked at; the content of each file is the walker's business.
+
+Source: transformers and diffusers (``*.index.json``, ``model_index.json``), sentence-transformers (``modules.json``),
+Keras (``model.weights.json``, ``BackupAndRestore``), tensorflow/python/checkpoint (``checkpoint``), DeepSpeed
+(``latest``), torch/distributed/checkpoint/filesystem.py (``.metadata``), orbax (``_CHECKPOINT_METADATA``), ONNX.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats import dcp, onnx, strict_json
+from ckptkit.formats.shown import shown
+from ckptkit.problem import Problem
+
+_DATA_FILE = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
+_POINTED = re.compile(r'^model_checkpoint_path: "([^"\\]+)"', re.MULTILINE)
+_DCP = ".metadata"
+_SHARDS = ".index.json"
+_MODELS = (".safetensors", ".bin", ".gguf", ".h5")
+_MAX_TEXT = 1 << 20
+_MOST = 20
+
+
+class _Item:
+    """The files of an item by name, with the folders that they lie in."""
+
+    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+        self._folder = folder
+        self.files = frozenset(files)
+        self.folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    def json(self, name: str) -> Any:
+        """Return what a JSON file holds, None for one that cannot be read: the walker says that."""
+        try:
+            return strict_json.load(self.path(name))
+        except (DamagedError, OSError):
+            return None
+
+    def text(self, name: str) -> str:
+        try:
+            with self.path(name).open("rb") as stream:
+                return stream.read(_MAX_TEXT).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
+    """Return a problem for each file or folder that a file of the item names and that is not in the item.
+
+    Args:
+        folder: the item's folder.
+        files: names relative to it.
+    """
+    item = _Item(folder, files)
+    found: list[Problem] = []
+    for name in sorted(files):
+        own = name.rpartition("/")[2]
+        for pattern, members in _READERS:
+            if re.fullmatch(pattern, own):
+                found += _missing(item, name, members(item, name))
+        if own == _DCP:
+            found += dcp.too_short(folder, name, item.files)
+    return found
+
+
+def _missing(item: _Item, name: str, named: Iterator[str]) -> Iterator[Problem]:
+    around = PurePosixPath(name).parent
+    members = list(dict.fromkeys(named))
+    lacking = []
+    for member in members:
+        place = (around / member.rstrip("/")).as_posix()
+        if place not in (item.folders if member.endswith("/") else item.files):
+            lacking.append(place)
+    own = name.rpartition("/")[2]
+    if lacking and len(lacking) == len(members) and _is_of_another_form(item, name):
+        message = f"names {len(lacking)} files of which none is here: the model is here in another form"
+        yield Problem("member-missing", message, name, severity="warning")
+        return
+    for place in lacking[:_MOST]:
+        yield Problem("member-missing", f"is missing: {own} names it", shown(place))
+    if len(lacking) > _MOST:
+        yield Problem("member-missing", f"{len(lacking) - _MOST} more of the files that it names are missing", name)
+
+
+def _is_of_another_form(item: _Item, name: str) -> bool:
+    """Return whether a model lies beside its index in another format: snapshots of a hub hold the indexes of all."""
+    folder = PurePosixPath(name).parent
+    return name.endswith(_SHARDS) and any(
+        PurePosixPath(other).parent == folder and other.endswith(_MODELS) for other in item.files
+    )
+
+
+def _weight_map(item: _Item, name: str) -> Iterator[str]:
+    """Shards of a model: ``{"weight_map": {tensor: file}}``; Keras gives a list of files."""
+    content = item.json(name)
+    weights = content.get("weight_map") if isinstance(content, dict) else None
+    for shard in weights.values() if isinstance(weights, dict) else ():
+        yield from (part for part in (shard if isinstance(shard, list) else [shard]) if isinstance(part, str))
+
+
+def _diffusers(item: _Item, name: str) -> Iterator[str]:
+    """Parts of a pipeline: ``{"unet": ["diffusers", "UNet2DConditionModel"], "safety_checker": [null, null]}``."""
+    content = item.json(name)
+    for part, made in content.items() if isinstance(content, dict) else ():
+        if isinstance(made, list) and len(made) == 2 and all(isinstance(word, str) for word in made):
+            yield f"{part}/"
+
+
+def _sentence_transformers(item: _Item, name: str) -> Iterator[str]:
+    content = item.json(name)
+    for part in content if isinstance(content, list) else ():
+        # Some modules have no files at all: which ones, only their class knows.
+        if isinstance(part, dict) and isinstance(part.get("path"), str) and str(part.get("type")).endswith("Pooling"):
+            yield f"{part['path']}/"
+
+
+def _keras_backup(item: _Item, name: str) -> Iterator[str]:
+    content = item.json(name)
+    if isinstance(content, dict) and {"epoch", "batch"} <= content.keys():
+        yield "latest.weights.h5"
+
+
+def _tf_pointer(item: _Item, name: str) -> Iterator[str]:
+    for prefix in _POINTED.findall(item.text(name)):
+        if not prefix.startswith("/"):
+            yield f"{prefix}.index"
+
+
+def _tf_index(item: _Item, name: str) -> Iterator[str]:
+    match = _DATA_FILE.fullmatch(name.rpartition("/")[2])
+    if match:
+        yield f"{match[1]}.index"
+
+
+def _deepspeed(item: _Item, name: str) -> Iterator[str]:
+    tag = item.text(name).strip()
+    if re.fullmatch(r"global_step\d+", tag):
+        yield f"{tag}/"
+
+
+def _dcp(item: _Item, name: str) -> Iterator[str]:
+    yield from dcp.extents(item.path(name))
+
+
+def _onnx(item: _Item, name: str) -> Iterator[str]:
+    yield from onnx.external_files(item.path(name))
+
+
+def _orbax(item: _Item, name: str) -> Iterator[str]:
+    content = item.json(name)
+    if isinstance(content, dict) and content.get("use_ocdbt"):
+        yield "manifest.ocdbt"
+
+
+def _ocdbt(item: _Item, name: str) -> Iterator[str]:
+    yield "d/"
+
+
+_READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
+    (r".*\.index\.json|.*\.weights\.json", _weight_map),
+    (r"model_index\.json", _diffusers),
+    (r"modules\.json", _sentence_transformers),
+    (r"training_metadata\.json", _keras_backup),
+    (r"checkpoint", _tf_pointer),
+    (_DATA_FILE.pattern, _tf_index),
+    (r"latest", _deepspeed),
+    (re.escape(_DCP), _dcp),
+    (r".*\.onnx", _onnx),
+    (r"_METADATA", _orbax),
+    (r"manifest\.ocdbt", _ocdbt),
+)
+"""By name of the file (as a pattern): what reads from it the names of others, relative to its own folder."""
