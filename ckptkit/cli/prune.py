@@ -77,6 +77,7 @@ def prune(
         "applied": apply,
         "notes": list(planned.plan.notes),
         "stopped": dict(planned.stopped),
+        "copies": dict(planned.copies),
     }
     chosen = output.chosen(format_)
     output.rows(chosen, "checkpoints", COLUMNS, _records(planned, exact=chosen != "table"), extra)
@@ -125,6 +126,9 @@ def _finish(
         output.talk(output.safe(note), quiet=quiet)
     for run, why in planned.stopped.items():
         output.talk(f"{output.safe(run)}: not pruned, as its pins and tags are not known: {output.safe(why)}")
+    for run, around in planned.copies.items():
+        text = f"{run}: was copied into the folder of run {around}, and is not pruned unless you name it"
+        output.talk(output.safe(text), quiet=quiet)
     for run in plan.refused:
         output.talk(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
     left = [report for report in planned.reports if report.not_judged]

@@ -81,7 +81,7 @@ class Search:
         lines: dict[str, str] = {}
         strangers: list[str] = []
         taken = ""
-        for heir in sorted(self._heirs(run, seen), key=lambda name: self._bound(name, seen), reverse=True):
+        for heir in sorted(self._heirs(run, seen), key=lambda name: self._preferred(name, seen), reverse=True):
             fork = self._tips[heir].began_from
             assert fork is not None  # else it were no heir
             bound = self._bound(heir, seen)
@@ -104,6 +104,10 @@ class Search:
         also = [f"{run} also went on as {line}" for heir, line in lines.items() if heir != taken]
         followed = [f"{run} went on as {lines[taken]}", *best.followed, *also, *strangers]
         return Reached(best.report, best.manifest, followed)
+
+    def _preferred(self, heir: str, seen: frozenset[str]) -> tuple[_Reach, bool]:
+        """Return what orders continuations: of a run and its copy, which came equally far, the run comes first."""
+        return self._bound(heir, seen), self._tips[heir].run == heir
 
     def _own(self, run: str, after: int) -> Reached | None:
         """Return the run's own newest good checkpoint beyond a step."""

@@ -12,6 +12,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import is_flat, is_run
 from ckptkit.retention import Candidate, PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import LocalStorage, Location, locks, refs, staging, trash
+from ckptkit.store.copies import copied_into
 from ckptkit.verification import CheckpointReport, Verifier
 from ckptkit.verification.presence import read_manifest
 
@@ -27,12 +28,15 @@ class Pruning:
         reports: verification of each checkpoint, in the order of ``plan.entries``.
         garbage: staging folders of dead saves, and trash entries, older than the grace time.
         stopped: runs that are not pruned, as their pins and tags are damaged: why, by name.
+        copies: runs that are not pruned unless they are named, as somebody copied them into another run's folder:
+            which one, by name.
     """
 
     plan: PrunePlan
     reports: Sequence[CheckpointReport]
     garbage: Sequence[Path]
     stopped: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +89,15 @@ def survey(
         candidate = _candidate(at, report, marks[at.run])
         reports[id(candidate)] = report
         candidates.append(candidate)
-    runs = {c.run for c in candidates if wanted is None or c.run in wanted} - set(stopped)
+    copies = copied_into(reports.values()) if run is None else {}
+    spared = {*stopped, *copies}
+    runs = {c.run for c in candidates if wanted is None or c.run in wanted} - spared
     chosen = {name: policies[name] if isinstance(policies, Mapping) else policies for name in runs}
     if isinstance(policies, Mapping) and run is None:
-        chosen |= {name: policies[name] for name in policies if name not in stopped}  # one without checkpoints is told
+        chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
     garbage = [path for name in sorted(runs) for path in _garbage(storage.state_folder(name), grace)]
-    return Pruning(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage, stopped)
+    return Pruning(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
 
 
 def _marks(

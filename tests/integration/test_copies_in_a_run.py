@@ -1,0 +1,73 @@
+"""A store, or a run, that somebody copied into a run's folder: listed under its place, not pruned with the store."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import inside
+
+from ckptkit import CheckpointStore
+from ckptkit.retention import RetentionPolicy
+
+LAST = RetentionPolicy(keep_last=1)
+
+
+def save(root: Path, run: str, *steps: int, parent: str | None = None) -> CheckpointStore:
+    store = CheckpointStore(root)
+    for step in steps:
+        store.save(run, step, {"rng": np.random.default_rng(step)}, parent=parent, resume=["train", "{run}@{step}"])
+    return store
+
+
+def removed(store: CheckpointStore, **more: str) -> set[str]:
+    return {c.name for c in store.plan_prune(LAST, **more).plan.removed}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    save(tmp_path / "store", "a/run", 1, 2)
+    return save(tmp_path / "store", "b", 1, 2)
+
+
+def test_a_store_in_a_run_is_not_pruned_with_it(store: CheckpointStore, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    (tmp_path / "copy").rename(tmp_path / "store" / "a" / "run" / "backup")
+    assert removed(store) == {"a/run@1", "b@1"}
+    done = inside("prune", "--keep-last", "1", "--apply", store=store.storage.root)
+    assert done.returncode == 0
+    assert (
+        "a/run/backup/b: was copied into the folder of run a/run, and is not pruned unless you name it" in done.stderr
+    )
+    copies = [one.at.ref for one in store.list() if "backup" in one.at.run]
+    assert copies == ["a/run/backup/a/run@1", "a/run/backup/a/run@2", "a/run/backup/b@1", "a/run/backup/b@2"]
+    listed = inside("list", "a/run", "--format", "json", store=store.storage.root)
+    assert [c["ref"] for c in json.loads(listed.stdout)["checkpoints"]] == ["a/run@2"]
+
+
+def test_it_is_pruned_when_it_is_named(store: CheckpointStore, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "store" / "b", tmp_path / "store" / "a" / "run" / "b")
+    assert removed(store, run="a/run/b") == {"a/run/b@1"}
+
+
+def test_a_copied_store_whose_checkpoints_lie_right_in_it(store: CheckpointStore, tmp_path: Path) -> None:
+    save(tmp_path / "other", ".", 1, 2)
+    shutil.copytree(tmp_path / "other", tmp_path / "store" / "b" / "backup")
+    assert removed(store) == {"a/run@1", "b@1"}
+
+
+def test_a_run_that_was_saved_inside_another_is_pruned_as_ever(store: CheckpointStore) -> None:
+    save(store.storage.root, "b/ablation", 1, 2)
+    assert removed(store) == {"a/run@1", "b@1", "b/ablation@1"}
+
+
+def test_a_renamed_run_is_pruned_as_ever(store: CheckpointStore, tmp_path: Path) -> None:
+    (tmp_path / "store" / "b").rename(tmp_path / "store" / "renamed")
+    assert removed(store) == {"a/run@1", "renamed@1"}
+
+
+def test_the_copy_of_a_continuation_is_not_gone_on_from(store: CheckpointStore, tmp_path: Path) -> None:
+    save(tmp_path / "store", "later", 5, parent="b@2")
+    shutil.copytree(tmp_path / "store" / "later", tmp_path / "store" / "b" / "later")
+    assert store.choose("b").at.ref == "later@5"
