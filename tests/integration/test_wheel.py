@@ -88,10 +88,36 @@ def test_what_a_clone_says_to_install_names_the_clone_wherever_one_is(
     assert remedies(target)["numpy-rng"] == "pip install 'numpy>=1.26'", "a clone that is gone cannot be named"
 
 
+@pytest.fixture(scope="module")
+def target(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed."""
+    folder = tmp_path_factory.mktemp("site")
+    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder), str(wheel))
+    return folder
+
+
+FROM_THE_EXAMPLES = """
+import sys
+from ckptkit_data.tester import DatasetLeakageTester
+from ckptkit_hooks.sb3_episode_files import find_checkpoint, list_checkpoints, load_agent
+from ckptkit_hooks.sb3_episodes import EpisodeCheckpoints
+from ckptkit_numpy import read_state, write_state
+from ckptkit_tfdata import PersistentIterator
+from ckptkit_tfdata.indexed import IndexedRecords, shuffled_indices
+print(*{name.partition(".")[0] for name in sys.modules} & {"torch", "tensorflow", "stable_baselines3", "numpy"})
+print(sys.modules["ckptkit_hooks"].__file__)
+"""
+
+
+def test_what_others_need_of_the_examples_is_in_the_wheel_and_imports_no_framework(
+    target: Path, tmp_path: Path
+) -> None:
+    heavy, place = python("-c", FROM_THE_EXAMPLES, cwd=tmp_path, PYTHONPATH=str(target)).splitlines()
+    assert (heavy, place) == ("", f"{target}/ckptkit_hooks/__init__.py")
+
+
 @pytest.mark.slow
-def test_the_laws_of_a_backend_pass_against_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
-    target = tmp_path / "site"
-    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+def test_the_laws_of_a_backend_pass_against_the_installed_wheel(target: Path, tmp_path: Path) -> None:
     laws = tmp_path / "laws"
     laws.mkdir()
     for path in (ROOT / "tests" / "conformance").glob("*numpy*.py"):

@@ -62,6 +62,13 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert [_name(page) for page in sorted(DOCS.rglob("*.md")) if page not in seen] == []
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/start-from-an-example.md"])
+def test_every_example_is_led_to(page: str) -> None:
+    text = (DOCS.parent / page).read_text(encoding="utf-8")
+    examples = [path.parent.name for path in (DOCS.parent / "examples").glob("*/README.md")]
+    assert [name for name in examples if f"examples/{name}/" not in text] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_python_blocks_compile(page: Path) -> None:
     for block in _blocks(page, "python"):
