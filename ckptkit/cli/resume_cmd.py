@@ -1,7 +1,6 @@
 """`ckptkit resume-cmd`: print the command that goes on from the newest checkpoint that verifies."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,11 +10,13 @@ import typer
 from ckptkit.cli import output, telling
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session
+from ckptkit.resume.quoting import quote_word
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
+    from ckptkit.manifest.models import Resume
     from ckptkit.resume import Command
-    from ckptkit.store import Chosen
+    from ckptkit.store import CheckpointStore, Chosen
 
 
 def resume_cmd(
@@ -59,33 +60,50 @@ def resume_cmd(
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     if strict and chosen.skipped:
         raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
-    configured = parse_template(template) if template is not None else _configured(asked, chosen)
+    given = parse_template(template) if template is not None else None
+    told = _told(asked, opened, chosen, given)
     again = ["--exact-run"] if exact_run else []
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
-    command = resuming.command(opened.storage, chosen, template=configured, overrides=overrides or (), again=again)
+    command = resuming.command(
+        opened.storage, chosen, template=given, told=told, overrides=overrides or (), again=again
+    )
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
     telling.tell(chosen.manifest, chosen.warnings, quiet=asked.quiet)
     for index in redacted_arguments(command.argv):
         output.talk(f"argument {index} holds a secret that was masked: fill it in before you run it", quiet=asked.quiet)
+    for name in command.env:
+        if name not in os.environ:
+            output.talk(f"it was run with {output.safe(name)}, which is not set here", quiet=asked.quiet)
     sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)
 
 
-def _configured(asked: "Session", chosen: "Chosen") -> list[str] | None:
-    """Return the template of ckptkit.yaml for a run that said nothing itself when it was saved."""
+def _told(asked: "Session", store: "CheckpointStore", chosen: "Chosen", given: list[str] | None) -> "Resume | None":
+    """Return who says how to resume a checkpoint that does not say it: the command line, ckptkit.yaml, or its run."""
+    from ckptkit.manifest.models import Resume
     from ckptkit.resume import parse_template
+    from ckptkit.store import resuming
 
-    words = asked.config().for_run(chosen.at.run)
-    if chosen.manifest.resume is not None or words.resume is None:
+    if chosen.manifest.resume is not None:
         return None
-    return parse_template(words.resume, where=words.resume_where or "the resume template")
+    if given is not None:
+        return Resume(argv=given, cwd=str(Path.cwd()))
+    config = asked.config()
+    words = config.for_run(chosen.at.run)
+    if words.resume is not None:
+        argv = parse_template(words.resume, where=words.resume_where or "the resume template")
+        return Resume(argv=argv, cwd=str(config.path.absolute().parent) if config.path else None)
+    found = resuming.said_elsewhere(store.storage, chosen)
+    if found is None:
+        return None
+    output.talk(f"{chosen.at.ref} says no command: taking that of {found[0].ref} for it", quiet=asked.quiet)
+    return found[1]
 
 
 def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:
-    """Return the line with a `cd` before it when the command is to be run in another folder than this."""
-    if command.cwd is None or os.path.realpath(command.cwd) == str(Path.cwd().resolve()):
-        return text
-    if not Path(command.cwd).is_dir():
-        output.talk(f"it was run in {output.safe(command.cwd)}, which does not exist here", quiet=quiet)
-        return text
-    return f"cd {shlex.quote(command.cwd)} && {text}"
+    """Return the line with a `cd` before it, so that it does the same wherever it is pasted."""
+    folder = command.cwd or str(Path.cwd())
+    if not Path(folder).is_dir():
+        output.talk(f"it was run in {output.safe(folder)}, which does not exist here: taking this folder", quiet=quiet)
+        folder = str(Path.cwd())
+    return f"cd {quote_word(os.path.abspath(folder))} && {text}"

@@ -31,6 +31,9 @@ def save(
     ] = None,
     env: Annotated[list[str] | None, typer.Option("--env", help="Name of a variable that it needs.")] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="RUN@STEP that this run was resumed from.")] = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="Put all files right into the checkpoint's folder, not into one per item.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Move a checkpoint of this step to the trash.")] = False,
     trust: Annotated[
         list[Path] | None,
@@ -39,6 +42,8 @@ def save(
     store: StoreOption = None,
 ) -> int:
     """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
+    from ckptkit.store import wrote
+
     asked = session(context)
     opened = asked.open(store)
     files = _items(items)
@@ -62,6 +67,7 @@ def save(
                 parent=parent,
                 tags=tag or (),
                 replace=replace,
+                flat=flat,
                 trust=trust or (),
                 on_bytes=advance,
             )
@@ -72,6 +78,8 @@ def save(
         f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
     )
     telling.tell(saved.manifest, quiet=asked.quiet)
+    for doubt in wrote.doubts(saved.at, saved.manifest, {name: item.path for name, item in files.items()}):
+        output.talk(output.safe(doubt), quiet=asked.quiet)
     output.line(output.safe(saved.path))
     if undone is not None:
         raise undone

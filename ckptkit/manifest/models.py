@@ -69,6 +69,7 @@ class ItemEntry(Part):
     metadata: dict[str, Any] = {}
     probe: dict[str, Any] | None = None
     files: Annotated[list[FileEntry], Field(min_length=1, max_length=100_000)]
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
 
 
 class Parent(Part):

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, UsageError
 
@@ -116,6 +116,21 @@ def check_paths(paths: Iterable[str]) -> None:
         if folded in seen:
             raise ManifestError(f"file paths {seen[folded]!r} and {path!r} are the same on some file systems")
         seen[folded] = path
+
+
+def check_given(path: str, item: str, files: Sequence[str]) -> None:
+    """Check where an adopted path is said to lie: an item's folder, a file in it, or the prefix of one.
+
+    Raises:
+        UnsafeContentError: the path is unsafe.
+        ManifestError: it names none of the item's files.
+    """
+    if path == "." and all(map(is_flat, files)):
+        return
+    if reason := unsafe_reason(path):
+        raise UnsafeContentError(f"path {path[:80]!r} of item {item!r} {reason}")
+    if not any(file == path or file.startswith((f"{path}/", f"{path}.")) for file in files):
+        raise ManifestError(f"path {path[:80]!r} of item {item!r} names none of its files")
 
 
 def is_flat(path: str) -> bool:

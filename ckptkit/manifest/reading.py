@@ -131,3 +131,6 @@ def _check_names(manifest: Manifest) -> None:
     except CkptkitError as error:
         raise ManifestError(error.message) from error
     names.check_paths(f.path for item in manifest.items.values() for f in item.files)
+    for name, item in manifest.items.items():
+        if item.path is not None:
+            names.check_given(item.path, name, [f.path for f in item.files])

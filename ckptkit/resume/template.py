@@ -8,12 +8,13 @@ import difflib
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ckptkit.errors import UsageError
 
 FIELDS: Mapping[str, str] = {
-    "path": "folder of the checkpoint (of a sidecar checkpoint: its main file)",
+    "path": "what the trainer wrote, where the checkpoint is of one path; else the folder of the checkpoint",
+    "checkpoint": "folder of the checkpoint",
     "run": "name of the run",
     "step": "step of the checkpoint",
     "store": "path or URL of the store",
@@ -23,7 +24,7 @@ FIELDS: Mapping[str, str] = {
 }
 """What a template may use, and what it means."""
 
-_PATHS = ("path", "store", "items")
+_PATHS = ("path", "checkpoint", "store", "items")
 _ROOTS = {name.partition(".")[0] for name in FIELDS}
 _GROUPS = {name.partition(".")[0] for name in FIELDS if "." in name}
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -84,6 +85,14 @@ def expand(
     for override in overrides:
         _refuse_nul(override, "an override")
     return [_PIECE.sub(lambda match: _replace(match, known), argument) for argument in template] + list(overrides)
+
+
+def pieces_of(argument: str) -> Iterator[tuple[str, str]]:
+    """Yield the fields of one argument of a template, each with the text that follows it."""
+    for match in _PIECE.finditer(argument):
+        piece = _parse_piece(match, "the resume template")
+        if piece is not None:
+            yield piece[0], argument[match.end() :]
 
 
 def _split(text: str, where: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Literal
 from ckptkit.errors import CkptkitError, DamagedError, NotFound, NothingResumable, UnsafeContentError, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
+from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.refs import Ref
@@ -114,7 +115,7 @@ def _damaged(ref: Ref, report: CheckpointReport) -> CkptkitError:
     if any(p.severity == "unsafe" for p in report.problems):
         return UnsafeContentError(f"{ref}: {report.reason}")
     return DamagedError(
-        f"{ref}: {report.reason}", hint=f"`ckptkit resume-cmd {ref.run}` falls back to one that verifies"
+        f"{ref}: {report.reason}", hint=f"`ckptkit resume-cmd {quote_word(ref.run)}` falls back to one that verifies"
     )
 
 

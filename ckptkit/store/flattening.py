@@ -32,6 +32,8 @@ def flattened(entries: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[st
             if (other := owners.setdefault(path.casefold(), mine)) != mine:
                 raise _refused(f"the file {path!r} of item {name!r} would lie where {other} does")
         result[name] = {**entry, "files": files}
+        if (path := entry.get("path")) is not None:
+            result[name]["path"] = "." if path == name else path.removeprefix(f"{name}/")
     for name, entry in result.items():
         for file in entry["files"]:
             (folder / name / file["path"]).rename(folder / file["path"])
@@ -40,4 +42,4 @@ def flattened(entries: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[st
 
 
 def _refused(message: str) -> UsageError:
-    return UsageError(f"{message}; nothing was committed", hint="save with flat=False: each item in its own folder")
+    return UsageError(f"{message}; nothing was committed", hint="save without flat: each item in its own folder")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ckptkit.errors import ConflictError, ProtectedError, UsageError
 from ckptkit.manifest.names import MAX_STEP, check_run
+from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import LocalStorage, Location, holds, locks, preflight, refs, trash
 from ckptkit.store import choosing, saving
 from ckptkit.verification import Verifier
@@ -38,7 +39,7 @@ def _moved(storage: LocalStorage, run: str, newer: Sequence[Location]) -> Sequen
         if pinned := [at.ref for at in newer if at.step in pins]:
             raise ProtectedError(
                 f"{pinned[-1]}: is pinned, and would have to make room",
-                hint=f"`ckptkit unpin {pinned[-1]}` lets it go; or give the new training another run name",
+                hint=f"`ckptkit unpin {quote_word(pinned[-1])}` lets it go; or give the new training another run name",
             )
         others = {path for at in storage.scan(run) if at not in newer for path in saving.payload(at)}
         for at in reversed(newer):  # a crash in the middle leaves an older state, never a hole
@@ -53,6 +54,6 @@ def _conflict(run: str, after: int, newer: Sequence[Location]) -> ConflictError:
         message = f"{run}: has newer checkpoints ({there}) than step {after}, from which this training goes on"
     return ConflictError(
         message,
-        hint=f"go on from the newest (`ckptkit resume-cmd {run}`), give this training another run name, "
+        hint=f"go on from the newest (`ckptkit resume-cmd {quote_word(run)}`), give this training another run name, "
         "or move them to the trash with --replace-newer (replace_newer=True)",
     )

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ckptkit.errors import UsageError
-from ckptkit.manifest.models import ItemEntry
+from ckptkit.manifest.models import ItemEntry, Resume
 from ckptkit.resume import Command, Value, expand
 from ckptkit.storage import LocalStorage, Location
+from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
 from ckptkit.verification.levels import item_folder
+from ckptkit.verification.presence import read_manifest
 
 
 def command(
@@ -16,6 +18,7 @@ def command(
     chosen: Chosen,
     *,
     template: Sequence[str] | None = None,
+    told: Resume | None = None,
     overrides: Sequence[str] = (),
     again: Sequence[str] = (),
 ) -> Command:
@@ -25,6 +28,7 @@ def command(
         storage: the store.
         chosen: the checkpoint.
         template: used instead of the one in the manifest.
+        told: who says how to resume, where the manifest does not.
         overrides: arguments that are appended, so that they win.
         again: what a job that is started again must ask `ckptkit resume-cmd` for beside the run.
 
@@ -32,16 +36,18 @@ def command(
         UsageError: there is no template, or it has a field that this checkpoint cannot fill.
     """
     manifest = chosen.manifest
-    used = template or (manifest.resume.argv if manifest.resume else None)
+    said = manifest.resume or told
+    used = template or (said.argv if said else None)
     if not used:
         raise UsageError(
             f"{chosen.at.ref}: nothing says how to resume it",
             hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
         )
-    root = storage.root.resolve()
+    root, folder = storage.root.resolve(), chosen.at.folder.resolve()
     items = {name: _item_path(chosen.at, name, item) for name, item in manifest.items.items()}
     values: dict[str, Value | Mapping[str, Value]] = {
-        "path": next(iter(items.values())) if chosen.at.sidecar else chosen.at.folder.resolve(),
+        "path": next(iter(items.values())) if chosen.at.sidecar or wrote.only_one(manifest) else folder,
+        "checkpoint": folder,
         "run": chosen.at.run,
         "step": manifest.step,
         "store": root,
@@ -51,15 +57,31 @@ def command(
     }
     return Command(
         argv=expand(used, values, overrides),
-        cwd=manifest.resume.cwd if manifest.resume else None,
-        env=manifest.resume.env if manifest.resume else (),
+        cwd=said.cwd if said else None,
+        env=said.env if said else (),
         run=chosen.at.run,
         refresh=["ckptkit", "--store", str(root), "resume-cmd", chosen.at.run, "--format", "argv0", *again],
     )
 
 
+def said_elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume] | None:
+    """Return how another checkpoint of the same run is resumed: the nearest older one that says it, else a newer one.
+
+    Fields expand for the chosen checkpoint all the same; a run seldom changes its command.
+    """
+    mine = chosen.manifest.step
+    places = [at for at in storage.scan(chosen.at.run) if at.step is not None and at.step != mine]
+    for at in sorted(places, key=lambda at: (at.step > mine, abs(at.step - mine))):  # type: ignore[operator]  # filtered
+        manifest, _ = read_manifest(at)
+        if manifest is not None and manifest.resume is not None:
+            return at, manifest.resume
+    return None
+
+
 def _item_path(at: Location, name: str, item: ItemEntry) -> Path:
-    """Return an item's only file, or its folder when it has several (of a sidecar checkpoint: its main file)."""
+    """Return what was adopted as the item, else its only file or its folder; of a sidecar checkpoint its main file."""
+    if item.path is not None:
+        return at.folder.resolve() / item.path
     if at.sidecar or len(item.files) == 1:
         return at.folder.resolve() / item.files[0].path
     return item_folder(at, name, item)[0].resolve()

@@ -56,7 +56,7 @@ class Details:
         counters: whole counts by name (episode, epoch, batches_seen).
         config: JSON values; secret-looking text is masked.
         resume: template of the argument list that goes on from the checkpoint; fields such as ``{path}``.
-        cwd: folder to run it in.
+        cwd: folder to run it in; the current one when left out.
         env: names of environment variables that it needs (never their values).
         parent: ``(run, step)`` of the checkpoint that this run was resumed from.
         boundary: ``kind``, ``requested_at``, ``saved_at``.
@@ -291,7 +291,7 @@ def _fields(
     boundary = writing.lift_boundary(items, details.boundary)
     resume = None
     if details.resume is not None:
-        cwd = None if details.cwd is None else redact_text(details.cwd)
+        cwd = redact_text(details.cwd or str(Path.cwd()))  # without one the command means another in another folder
         resume = {"argv": redact_argv(details.resume), "cwd": cwd, "env": list(details.env)}
     return {
         "schema_version": SCHEMA_VERSION,

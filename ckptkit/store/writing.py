@@ -38,6 +38,7 @@ from ckptkit.manifest.names import check_item_name, check_item_names, check_path
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
+from ckptkit.store import wrote
 from ckptkit.store.trust import Trust
 from ckptkit.verification import content
 from ckptkit.verification.presence import set_problems
@@ -173,7 +174,10 @@ def write(
         prefix = f"{source.name}/"
         files = _files(item_folder, prefix, algorithm, on_bytes)
         trust.mark(files)
-        entries[source.name] = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
+        fields = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
+        if source.files is not None:
+            fields["path"] = wrote.place(source.name, source.item.path, source.files)
+        entries[source.name] = fields
     for source in (s for s in ordered if s.files is None and entries[s.name]["ambient"]):
         again = folder.parent / f"again-{source.name}"
         _write_one(source, again, step, probe)

@@ -9,7 +9,7 @@ import pytest
 
 from ckptkit import CheckpointStore
 
-RESUME = ["python", "train.py", "--resume", "{path}", "--step={step}"]
+RESUME = ["python", "train.py", "--resume", "{checkpoint}", "--step={step}"]
 
 
 def write_rng(path: Path, seed: int = 0) -> Path:

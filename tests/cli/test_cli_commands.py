@@ -146,7 +146,7 @@ def test_resume_cmd_prints_one_line_for_the_newest(store: Path) -> None:
 def test_resume_cmd_survives_the_shell(store: Path, tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s a $(touch pwned) `store` "x" *; & !'
     store.rename(odd)
-    line = ok("resume-cmd", "a/run", "--template", "printf '%s\\0' {path}", store=odd)
+    line = ok("resume-cmd", "a/run", "--template", "printf '%s\\0' {checkpoint}", store=odd)
     assert shlex.split(line.removeprefix("cd / && "))[-1] == str(odd / "a" / "run" / "step-00000003")
 
 

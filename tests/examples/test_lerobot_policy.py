@@ -121,10 +121,10 @@ def test_a_run_killed_in_two_saves_and_resumed_as_printed_ends_the_same(program:
     run = store.resolve() / RUN
     line = ckptkit(store, "resume-cmd", RUN, cwd=program).stdout.strip()
     expected = f"--output_dir {run} --dataset_id {ID} --resume_from_checkpoint {run}/checkpoint-20"
-    assert line == f"python src/train.py {expected}"
+    assert line == f"cd {program} && python src/train.py {expected}"
 
     # Killed when all of checkpoint-40 is written and flushed, but not committed.
-    killed("os.rename", "checkpoint-40", 1, ["src/train.py", *line.split()[2:]])
+    killed("os.rename", "checkpoint-40", 1, ["src/train.py", *line.split()[5:]])
     assert listed(store) == [10, 20, 30]
     assert not (run / "checkpoint-40").exists()
 

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def main() -> None:
         run = args.exp_name or config.name
         command = [sys.executable, str(Path(__file__).resolve()), "--config-name", args.config_name]
         command += ["--exp-name", "{run}", "--checkpoint-dir", "{store}", *options, "--resume", "{step}"]
-        print(f"if it dies: ckptkit --store {args.checkpoint_dir} resume-cmd {run}", flush=True)
+        store = shlex.quote(str(args.checkpoint_dir.resolve()))
+        print(f"if it dies: ckptkit --store {store} resume-cmd {shlex.quote(run)}", flush=True)
         digest = train(config, args.checkpoint_dir, run, command, resume=args.resume, replace_newer=args.replace_newer)
     except CkptkitError as error:
         print(f"train.py: {error}\n  {error.hint}", file=sys.stderr)
