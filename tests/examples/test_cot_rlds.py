@@ -90,6 +90,17 @@ def take(data_loader: CoTRLDSDataLoader, count: int) -> list[bytes]:
 
 # --- programs
 
+
+def test_a_step_that_is_not_there_is_not_trained_from_the_beginning(data: Path, tmp_path: Path) -> None:
+    process = start(
+        "scripts/train.py", "--data-dir", data, "--checkpoint-dir", tmp_path / "store", *SHORT, "--resume", "500"
+    )
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 4
+    assert "gemma3@500: is not there" in errors
+    assert not (tmp_path / "store").exists()
+
+
 KILLED_TRAINING = """
 import os, runpy, signal, sys
 first = sys.argv[1]

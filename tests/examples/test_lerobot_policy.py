@@ -205,6 +205,40 @@ def test_fine_tuning_takes_weights_and_processors_into_another_configuration(
         assert (here.with_name("tuned") / name).read_bytes() == (here / name).read_bytes()
 
 
+def test_another_learning_rate_goes_on_at_the_step_of_the_checkpoint(
+    here: Path, program: Path, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load((program / "config.yaml").read_text())
+    config["optimizer"] |= {"learning_rate": 0.0001, "weight_decay": 0.5}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
+    capsys.readouterr()
+    done = train(
+        here.with_name("other"),
+        resume_from_checkpoint=here / "checkpoint-30",
+        config=tmp_path / "other.yaml",
+        change_config=True,
+    )
+    said = capsys.readouterr()
+    assert "at step 30\nchanged: optimizer.learning_rate: 0.003 in it, 0.0001 here\n" in said.out
+    assert "since the checkpoint" not in said.out
+    assert done["step"] == 50
+    assert listed(here.parent) == [10, 20, 30, 40, 50, 40, 50]
+    group, was = (
+        torch.load(folder / "checkpoint-50/optimizer_state.pth")["param_groups"][0]
+        for folder in (here.with_name("other"), here)
+    )
+    assert group["weight_decay"] == 0.5
+    assert group["lr"] == pytest.approx(was["lr"] / 30)  # the same place in the schedule
+    other = here.with_name("other")
+    parent = json.loads((other / "checkpoint-40/manifest.json").read_text())["parent"]
+    assert parent == {"run": "my_training_run", "step": 30}
+    again = train(
+        other, resume_from_checkpoint=other / "checkpoint-40", config=tmp_path / "other.yaml", replace_newer=True
+    )
+    assert "since the checkpoint: same" in capsys.readouterr().out
+    assert again["digest"] == done["digest"]
+
+
 def test_the_four_files_of_an_older_trainer_resume_with_a_note(
     here: Path, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,8 +82,26 @@ def test_a_checkpoint_of_another_configuration_is_refused_field_by_field(
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(RefusedError) as caught:
         train(resume_from_checkpoint=here / "checkpoint-50", config=tmp_path / "other.yaml")
-    expected = "checkpoint-50: was trained otherwise: policy.hidden: 16 in it, 32 here; seed: 42 in it, 1 here"
-    assert caught.value.message == expected
+    expected = "checkpoint-50: was trained with another configuration: policy.hidden: 16 in it, 32 here"
+    assert caught.value.message == f"{expected}; seed: 42 in it, 1 here"
+    with pytest.raises(RefusedError, match="another configuration: policy"):
+        train(resume_from_checkpoint=here / "checkpoint-50", config=tmp_path / "other.yaml", change_config=True)
+
+
+def test_another_learning_rate_is_refused_with_the_option_that_takes_it(
+    here: Path, program: Path, train: Train, tmp_path: Path
+) -> None:
+    config = yaml.safe_load((program / "config.yaml").read_text())
+    config["optimizer"]["learning_rate"] = 0.0001
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(RefusedError, match="learning_rate") as caught:
+        train(resume_from_checkpoint=here / "checkpoint-50", config=tmp_path / "other.yaml")
+    assert caught.value.hint == "--change_config goes on at its step with the new values"
+
+
+def test_a_change_of_nothing_that_can_be_gone_on_from_is_refused(here: Path, train: Train) -> None:
+    with pytest.raises(UsageError, match="--change_config needs a checkpoint"):
+        train(change_config=True)
 
 
 def test_fine_tuning_another_network_is_refused(here: Path, program: Path, train: Train, tmp_path: Path) -> None:

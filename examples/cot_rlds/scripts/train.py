@@ -46,6 +46,7 @@ def train(
         resume_command=command,
         replace_newer=replace_newer,
         resume=resume is not None,
+        step=None if resume == NEWEST else resume,
     )
     data_loaders = [
         _data_loader.create_data_loader(
@@ -93,7 +94,9 @@ def main() -> None:
     parser.add_argument("--checkpoint-dir", type=Path, default=_config.ROOT / "checkpoints", help="the ckptkit store")
     parser.add_argument("--num-train-steps", type=int)
     parser.add_argument("--save-interval", type=int)
-    newest = "go on from that step; without a number from the newest checkpoint that verifies"
+    newest = (
+        "go on from that step; without a number from the newest checkpoint that verifies, or begin if there is none"
+    )
     parser.add_argument("--resume", metavar="STEP", nargs="?", const=NEWEST, type=int, help=newest)
     newer = "move checkpoints beyond the one that training goes on from to the trash; of a fresh start: all of them"
     parser.add_argument("--replace-newer", action="store_true", help=newer)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from ckptkit_safetensors import Policy, SafetensorsBackend
-from config import differences
+from config import CHANGEABLE, differences
 from safetensors.torch import load_file, save_file
 
 from ckptkit import CheckpointStore
@@ -115,12 +115,13 @@ class OutputFolder:
             flat=True,
         )
 
-    def prepare(self, found: Found | None, *, replace_newer: bool) -> list[str]:
+    def prepare(self, found: Found | None, *, replace_newer: bool, changed: bool = False) -> list[str]:
         """Make the folder ready before the first step, and return what is worth telling.
 
         Args:
             found: the checkpoint that training goes on from; None for a start from step 0.
             replace_newer: move checkpoints beyond it to the trash.
+            changed: training goes on with another configuration: what was noted of the next steps is no measure.
 
         Raises:
             StoreError, LockedError: nothing can be saved there, or another process trains this run.
@@ -134,10 +135,20 @@ class OutputFolder:
                 raise ConflictError(f"{other.path}: is there already, and has no manifest", hint=hint)
         moved = self.store.prepare(self.run, after=after, replace_newer=replace_newer)
         self.observer = self.store.observe(self.run, steps=4, note_after="every")
+        if changed:
+            self.observer.note(after, {})  # it then compares nothing with what the other configuration did next
         return [f"moved to the trash: {at.folder}" for at in moved]
 
-    def resume(self, found: Found, items: Mapping[str, Any]) -> list[str]:
-        """Put a committed checkpoint back, all of it, and return what is worth telling.
+    def resume(self, found: Found, items: Mapping[str, Any], *, change: bool) -> tuple[list[str], list[str]]:
+        """Put a committed checkpoint back, all of it.
+
+        Args:
+            found: the checkpoint.
+            items: what it is put into.
+            change: go on with another learning rate, or another of the fields that leave all state what it is.
+
+        Returns:
+            The fields that are changed, a line each, and what else is worth telling.
 
         Raises:
             RefusedError: it was trained with another configuration; the message names each field.
@@ -148,14 +159,20 @@ class OutputFolder:
         chosen = origin.choose(ref)
         if chosen.at.folder.resolve() != found.path:
             raise ConflictError(f"{found.path}: {chosen.at.folder} claims the same step", hint="move one of them away")
-        if lines := differences(chosen.manifest.config, self._config):
+        changed = differences(chosen.manifest.config, self._config)
+        fixed = [line for line in changed if not (change and line.startswith(CHANGEABLE))]
+        if fixed:
             hint = "give it the configuration it was made with; --fine_tune takes its weights into another one"
-            raise RefusedError(f"{found.path.name}: was trained otherwise: {'; '.join(lines)}", hint=hint)
+            if not change and all(line.startswith(CHANGEABLE) for line in fixed):
+                hint = "--change_config goes on at its step with the new values"
+            raise RefusedError(
+                f"{found.path.name}: was trained with another configuration: {'; '.join(fixed)}", hint=hint
+            )
         restored = origin.restore(ref, into=items)
         assert restored is not None  # only with missing_ok
         if origin.storage.root.resolve() == self.path.parent:
             self._parent = ref
-        return list(restored.warnings)
+        return changed, list(restored.warnings)
 
     def write_final(self, last: Path, describe: Mapping[str, Any]) -> None:
         """Copy weights and processors of the last checkpoint into the output folder, each file in one rename."""

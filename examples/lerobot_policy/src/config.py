@@ -12,6 +12,9 @@ from ckptkit.errors import UsageError
 FREE = ("steps", "save_every", "log_every", "eval_episodes")
 """Fields that change when training ends and what it tells, not what it computes: they may change on resume."""
 
+CHANGEABLE = ("optimizer.", "data.state_noise", "policy.execute")
+"""Fields, and a group of them, that may be changed in the middle of a run: whatever their value, all state fits."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -5,6 +5,8 @@ Run it as::
     python src/train.py --output_dir ./outputs/my_training_run --dataset_id ISdept/piper_arm
     python src/train.py --output_dir ./outputs/my_training_run --dataset_id ISdept/piper_arm \
         --resume_from_checkpoint ./outputs/my_training_run/checkpoint-5000
+    python src/train.py --output_dir ./outputs/another_rate --dataset_id ISdept/piper_arm --config another_rate.yaml \
+        --resume_from_checkpoint ./outputs/my_training_run/checkpoint-5000 --change_config
 """
 
 import argparse
@@ -35,6 +37,7 @@ def train(
     resume_from_checkpoint: str | Path | None = None,
     *,
     fine_tune: bool = False,
+    change_config: bool = False,
     config: str | Path = CONFIG,
     steps: int | None = None,
     data_root: str | Path = DATA_ROOT,
@@ -47,6 +50,8 @@ def train(
         dataset_id: a LeRobot dataset below ``data_root``; made from rollouts if it is not there.
         resume_from_checkpoint: ``.../checkpoint-N`` to go on from, at step N.
         fine_tune: take only weights and processors from it, and train from step 0 with this configuration and dataset.
+        change_config: go on at its step with another configuration of the optimizer (or ``data.state_noise``,
+            ``policy.execute``).
         config: YAML file.
         steps: length of the run, instead of the configuration's.
         data_root: where datasets are.
@@ -64,6 +69,9 @@ def train(
     found = None if resume_from_checkpoint is None else find(resume_from_checkpoint)
     if fine_tune and found is None:
         raise UsageError("--fine_tune needs a checkpoint", hint="name it with --resume_from_checkpoint")
+    if change_config and (fine_tune or found is None or not found.committed or is_adopted(found)):
+        hint = "name one with --resume_from_checkpoint, without --fine_tune"
+        raise UsageError("--change_config needs a checkpoint with a manifest to go on from", hint=hint)
     start = 0 if found is None or fine_tune else found.step
     if start > settings.steps:
         raise UsageError(
@@ -74,13 +82,14 @@ def train(
     noted = {**settings.model_dump(), "dataset": {"id": dataset_id, **frames.description()}}
     extra = _options(config=config, steps=steps, data_root=data_root)
     output = OutputFolder(Path(output_dir), _command(dataset_id, extra), noted)
+    changed = False
     if found is not None and fine_tune:
         _take_weights(training, found)
     elif found is not None and found.committed and not is_adopted(found):
-        _take_all(training, output, found)
+        changed = _take_all(training, output, found, change=change_config)
     elif found is not None:
         _take_what_is_there(training, found)
-    for line in output.prepare(None if fine_tune else found, replace_newer=replace_newer):
+    for line in output.prepare(None if fine_tune else found, replace_newer=replace_newer, changed=changed):
         _say(line)
     return _run(training, output, start)
 
@@ -90,12 +99,18 @@ def _take_weights(training: Training, found: Found) -> None:
     _say(f"fine-tuning the weights of {found.path}; everything else starts anew")
 
 
-def _take_all(training: Training, output: OutputFolder, found: Found) -> None:
-    warnings = output.resume(found, training.items())
+def _take_all(training: Training, output: OutputFolder, found: Found, *, change: bool) -> bool:
+    """Put everything back, and return whether training goes on with another configuration."""
+    changed, warnings = output.resume(found, training.items(), change=change)
     training.use_processors()
     _say(f"resumed from {found.path} at step {found.step}")
+    for line in changed:
+        _say(f"changed: {line}")
+    if changed:
+        training.use_options()
     for warning in warnings:
         _say(f"note: {warning}")
+    return bool(changed)
 
 
 def _take_what_is_there(training: Training, found: Found) -> None:
@@ -169,6 +184,8 @@ def main() -> int:
     parser.add_argument("--dataset_id", required=True, help="a LeRobot dataset below --data_root")
     parser.add_argument("--resume_from_checkpoint", metavar="DIR", help="go on from .../checkpoint-N")
     parser.add_argument("--fine_tune", action="store_true", help="take only weights and processors from it")
+    change = "go on at its step with another learning rate, or another of the fields of `optimizer`"
+    parser.add_argument("--change_config", action="store_true", help=change)
     parser.add_argument("--config", default=CONFIG, help="YAML file")
     parser.add_argument("--steps", type=int, help="length of the run, instead of the configuration's")
     newer = "move checkpoints in --output_dir beyond the one that training goes on from to the trash"

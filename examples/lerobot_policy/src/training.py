@@ -92,6 +92,12 @@ class Training:
         self.use_processors(configs)
         self.seed(self.config.seed, step)  # the first seed would repeat the order of the first epochs
 
+    def use_options(self) -> None:
+        """Go on with the configuration's learning rate, schedule and weight decay instead of those put back."""
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.config.optimizer.weight_decay
+        self.schedule = self._schedule(self.schedule.last_epoch)
+
     def batches(self) -> Iterator[Mapping[str, torch.Tensor]]:
         """Yield batches, epoch after epoch."""
         while True:

@@ -10,7 +10,7 @@ from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import RefusedError
+from ckptkit.errors import NotFound, RefusedError
 from ckptkit.retention import RetentionPolicy
 from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader
 from openpi_cot.training.config import TrainConfig
@@ -60,15 +60,30 @@ def initialize_checkpoint_dir(
     resume_command: Sequence[str] = (),
     replace_newer: bool = False,
     resume: bool = False,
+    step: int | None = None,
 ) -> tuple[CheckpointManager, bool]:
     """Return the manager and whether there is something to resume; a fresh start is made ready here.
 
+    Args:
+        checkpoint_dir: the ckptkit store.
+        run: name of the run in it.
+        config: of the run.
+        resume_command: template of the command that goes on from a checkpoint.
+        replace_newer: whether checkpoints in the way are moved to the trash.
+        resume: go on from what is there; a run without checkpoints starts afresh.
+        step: go on from this one, and from nothing else.
+
     Raises:
+        NotFound: there is no checkpoint of that step.
         CkptkitError: see ``CheckpointManager.prepare``.
     """
     manager = CheckpointManager(CheckpointStore(checkpoint_dir), run, config, resume_command, replace_newer)
     folder = Path(checkpoint_dir) / run
-    resuming = resume and folder.is_dir() and any(manager.store.storage.scan(run))
+    there = [at.step for at in manager.store.storage.scan(run)] if resume and folder.is_dir() else []
+    if step is not None and step not in there:
+        names = ", ".join(map(str, sorted(there))) or "the run has no checkpoint"
+        raise NotFound(f"{run}@{step}: is not there", hint=f"in {checkpoint_dir}: {names}")
+    resuming = bool(there)
     if not resuming:
         manager.prepare()
     return manager, resuming
