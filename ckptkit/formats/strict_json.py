@@ -20,6 +20,7 @@ MAX_BYTES = 64 << 20
 _TAG = "$number"
 _SAFE_INTEGER = 2**53 - 1  # RFC 7493, section 2.2
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,2999})")
+_AS_IT_IS = (str, bool, type(None))
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _DEEP = "more than {} levels of nesting"
 
@@ -82,9 +83,11 @@ def dumps(value: Any, *, indent: int | None = None) -> bytes:
         UsageError: the value holds something that is not JSON (the message names where), or a key that starts with "$".
     """
     separators = (",", ":") if indent is None else (",", ": ")
-    text = json.dumps(
-        encode(value), ensure_ascii=False, sort_keys=True, indent=indent, separators=separators, allow_nan=False
-    )
+    try:
+        ready = _ready(value)
+    except UsageError:
+        ready = encode(value)  # says where
+    text = json.dumps(ready, ensure_ascii=False, sort_keys=True, indent=indent, separators=separators, allow_nan=False)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -109,6 +112,35 @@ def encode(value: Any, where: str = "$") -> Any:
             return list(value)
         return [encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
     raise UsageError(f"{where}: a {type(value).__name__} cannot be written as JSON", hint="convert it to plain values")
+
+
+def _ready(value: Any) -> Any:
+    """Return what ``encode`` does, or the value itself where that is written the same; most states are, and large."""
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or key[:1] == "$":
+                return encode(value)
+        pairs: Any = value.items()
+    elif kind is list or kind is tuple:
+        if set(map(type, value)) == {int}:  # states of generators: hundreds of words, each of which would be a call
+            return value if max(value) <= _SAFE_INTEGER and min(value) >= -_SAFE_INTEGER else encode(value)
+        pairs = enumerate(value)
+    else:
+        return encode(value)
+    changed = None
+    for place, item in pairs:
+        own = type(item)
+        if own in _AS_IT_IS or (own is int and -_SAFE_INTEGER <= item <= _SAFE_INTEGER):
+            continue
+        if own is float and math.isfinite(item):
+            continue
+        new = _ready(item)
+        if new is not item:
+            if changed is None:
+                changed = dict(value) if kind is dict else list(value)
+            changed[place] = new
+    return value if changed is None else changed
 
 
 def _key(key: object, where: str) -> str:

@@ -9,11 +9,14 @@ import contextlib
 import importlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from ckptkit.problem import Problem
 from ckptkit_sb3.encoding import class_name
 
+_SMALL = 4096
+"""Bytes of the longest pickle whose judgement is remembered."""
 _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 
 
@@ -48,13 +51,19 @@ def _stand_in(name: str, value: Any, model: Any) -> Any:
 
 
 def _holds_code(value: Any) -> bool:
-    from ckptkit.formats import pickles
-
     cloudpickle = importlib.import_module("cloudpickle")  # SB3 brings it; it has no types
     try:
         data = cloudpickle.dumps(value)
     except Exception:  # model.save will meet the same error and report it
         return False
+    return (_is_unsafe if len(data) <= _SMALL else _is_unsafe.__wrapped__)(data)
+
+
+@lru_cache(maxsize=256)
+def _is_unsafe(data: bytes) -> bool:
+    """Judge a pickle; most attributes are the same ones at every save."""
+    from ckptkit.formats import pickles
+
     problems: list[Problem] = pickles.check_pickle(data, file="", where="")
     return any(p.severity == "unsafe" for p in problems)
 

@@ -5,8 +5,11 @@ wrapper may be all that the wrapper is there for.
 """
 
 import logging
+from functools import lru_cache
 from typing import Any
 
+_CLASSES = 1024
+"""Of so many classes the answer is remembered: a save asks of each value in each environment."""
 _VEC = "stable_baselines3.common.vec_env"
 _VEC_ENV = f"{_VEC}.base_vec_env.VecEnv"
 _OWNERS = {
@@ -57,8 +60,13 @@ _KINDS = frozenset({
 
 def names_of(value: object) -> frozenset[str]:
     """Return the names of an object's attributes that are no state, of all classes that it descends from."""
+    return _names_of(type(value))
+
+
+@lru_cache(maxsize=_CLASSES)
+def _names_of(cls: type) -> frozenset[str]:
     found: set[str] = set()
-    for kind in type(value).__mro__:
+    for kind in cls.__mro__:
         found.update(_OWNERS.get(f"{kind.__module__}.{kind.__qualname__}", "").split())
         found.update(kind.__dict__.get("ckptkit_no_state", ()))
     return frozenset(found)
@@ -71,9 +79,14 @@ def is_optional(value: object, name: str) -> bool:
 
 def is_output(value: Any) -> bool:
     """Return whether a value only shows, logs or refers, is immutable, or is made anew before it is read."""
-    if isinstance(value, (logging.Logger, logging.LoggerAdapter)):
+    return _is_output(type(value))
+
+
+@lru_cache(maxsize=_CLASSES)
+def _is_output(cls: type) -> bool:
+    if issubclass(cls, (logging.Logger, logging.LoggerAdapter)):
         return True
-    for kind in type(value).__mro__:
+    for kind in cls.__mro__:
         module = getattr(kind, "__module__", "") or ""
         if f"{module}.{kind.__qualname__}" in _KINDS:
             return True

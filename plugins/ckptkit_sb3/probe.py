@@ -179,7 +179,7 @@ def _numeric() -> dict[str, Any]:
 
 def _digest(section: Any, arrays: dict[str, Any]) -> str:
     hasher = hashlib.sha256(strict_json.dumps(section))
-    for name in _members(section):
+    for name in _members(section) if arrays else ():
         feed(hasher, arrays[name])
     return hasher.hexdigest()
 
@@ -194,10 +194,13 @@ def _members(node: Any) -> list[str]:
 
 
 def _without_wall_time(node: Any) -> Any:
-    if isinstance(node, list) and not _NESTED.isdisjoint(map(type, node)):
-        return [_without_wall_time(part) for part in node]
+    """Return a node without the keys that are no state; the very node where there are none in it."""
     if isinstance(node, dict):
-        return {k: _without_wall_time(v) for k, v in node.items() if k not in _NO_STATE}
+        kept = {k: _without_wall_time(v) if type(v) in _NESTED else v for k, v in node.items() if k not in _NO_STATE}
+        return node if len(kept) == len(node) and all(kept[k] is node[k] for k in kept) else kept
+    if isinstance(node, list) and not _NESTED.isdisjoint(map(type, node)):
+        parts = [_without_wall_time(part) for part in node]
+        return node if all(new is old for new, old in zip(parts, node, strict=True)) else parts
     return node
 
 

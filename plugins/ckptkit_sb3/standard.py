@@ -10,6 +10,7 @@ import types
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -43,14 +44,19 @@ def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
 def slots_of(value: object) -> dict[str, Any]:
     """Return the values in the slots of an object that are set, by name."""
     found = {}
-    for kind in type(value).__mro__:
-        for name, member in vars(kind).items():
-            if isinstance(member, types.MemberDescriptorType) and kind.__flags__ & _HEAP_TYPE:
-                try:
-                    found[name] = member.__get__(value)
-                except AttributeError:
-                    continue
+    for name, member in _slots(type(value)):
+        try:
+            found[name] = member.__get__(value)
+        except AttributeError:
+            continue
     return found
+
+
+@lru_cache(maxsize=1024)
+def _slots(cls: type) -> tuple[tuple[str, Any], ...]:
+    """Return the slots of a class and of those that it descends from; classes cannot get others later."""
+    kinds = [kind for kind in cls.__mro__ if kind.__flags__ & _HEAP_TYPE]
+    return tuple(p for kind in kinds for p in vars(kind).items() if isinstance(p[1], types.MemberDescriptorType))
 
 
 def put_slots(value: object, held: Mapping[str, Any]) -> None:
@@ -71,8 +77,13 @@ def _name(value: object) -> str:
 
 def is_slotted(value: object) -> bool:
     """Return whether an object has slots, all of them of Python classes."""
-    kinds = [k for k in type(value).__mro__[:-1] if _module(k) not in ("abc", "typing", "collections.abc")]
-    python = all(k.__flags__ & _HEAP_TYPE for k in kinds) and not isinstance(value, (BaseException, type))
+    return _is_slotted(type(value))
+
+
+@lru_cache(maxsize=1024)
+def _is_slotted(cls: type) -> bool:
+    kinds = [k for k in cls.__mro__[:-1] if _module(k) not in ("abc", "typing", "collections.abc")]
+    python = all(k.__flags__ & _HEAP_TYPE for k in kinds) and not issubclass(cls, (BaseException, type))
     return python and any(vars(k).get("__slots__") for k in kinds)
 
 
