@@ -73,6 +73,12 @@ class Captured:
         """Take any sequence of reasons."""
         object.__setattr__(self, "reasons", tuple(self.reasons))
 
+    def doubted(self, reasons: Sequence[str]) -> "Captured":
+        """Return the same with more reasons, and then ``partial`` at best."""
+        if not reasons:
+            return self
+        return Captured(max("partial", self.grade, key=GRADES.index), [*self.reasons, *reasons])
+
     @classmethod
     def read(cls, grade: str, reasons: Sequence[str] | str | None = ()) -> "Captured":
         """Return what a file says, in today's words or those of manifests before 1.1 (``exact``, ``not-captured``).

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
 from ckptkit.formats import given_folder
+from ckptkit.formats.moments import moments
 from ckptkit_files import check, trainers
 from ckptkit_files.written import Written
 
@@ -76,13 +77,19 @@ class FilesBackend:
         return given_folder.look(path).files or None
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
-        """Return the number of files and, of one file of a known trainer, which of its pieces are in it."""
+        """Return the number of files, their step, and of one file of a known trainer which of its pieces are in it.
+
+        Raises:
+            InconsistentSetError: the name and the files are of different moments.
+        """
         names = _names(directory, context)
         known = trainers.look(directory, names)
+        at = moments(directory, names, context.source)
         if known is None:
-            return SavedItem({"files": len(names)}, captured=_UNKNOWN)
+            return SavedItem({"files": len(names)}, at.step, captured=_UNKNOWN.doubted(at.doubts))
         trainer, there = known
-        return SavedItem({"files": len(names), "trainer": trainer.name}, captured=trainer.captured(there))
+        captured = trainer.captured(there).doubted(at.doubts)
+        return SavedItem({"files": len(names), "trainer": trainer.name}, at.step, captured=captured)
 
 
 def _names(directory: Path, context: CheckContext) -> Sequence[str]:

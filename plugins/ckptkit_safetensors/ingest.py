@@ -1,6 +1,5 @@
 """Adopts what trainers already wrote: a `checkpoint-N/` folder, a Hugging Face or LeRobot folder, one file."""
 
-import json
 import re
 from collections.abc import Mapping
 from math import prod
@@ -8,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.backend import Captured, CheckContext, SavedItem
-from ckptkit.errors import DamagedError, InconsistentSetError
+from ckptkit.errors import DamagedError
 from ckptkit.formats import given_folder
+from ckptkit.formats.moments import moments
 from ckptkit.formats.safetensors_header import read_header
 from ckptkit.pieces import trainer_of
 from ckptkit_safetensors import best, layouts, trainers
 from ckptkit_safetensors.tensors import NOTED_CLASSES, read_record
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)
-_COUNTED = {"trainer_state.json": "global_step", "training_state/training_step.json": "step"}
 
 
 def recognise(path: Path) -> Mapping[str, Path] | None:
@@ -58,7 +57,7 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
 
     Raises:
         DamagedError: the model's header cannot be read.
-        InconsistentSetError: the name of the folder and the files in it give different steps.
+        InconsistentSetError: the name of the folder and the files in it are of different moments.
     """
     layout = layouts.find(directory, context.files)
     dtypes: dict[str, int] = {}
@@ -82,11 +81,15 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     metadata: dict[str, Any] = {"components": layout.components(), "tensors": tensors, "elements": elements}
     metadata["dtypes"] = dtypes
     metadata |= {key: value for key, value in record.items() if key in NOTED_CLASSES}
-    step = _agreed(_steps(directory, context, record))
+    own = {layouts.MODEL: record["step"]} if type(record.get("step")) is int else {}
+    at = moments(directory, context.files, context.source, own)
     place, gone = best.look(directory, context)
     hazards = [*_hazards(layout, context, record), *gone]
     return SavedItem(
-        metadata | place, step=step, captured=_captured(directory, layout, context, record), hazards=hazards
+        metadata | place,
+        step=at.step,
+        captured=_captured(directory, layout, context, record).doubted(at.doubts),
+        hazards=hazards,
     )
 
 
@@ -123,43 +126,3 @@ def _hazards(layout: layouts.Layout, context: CheckContext, record: Mapping[str,
     if "adapter_config.json" in context.files:
         hazards.append("only an adapter is here: the model that it was trained on must be the same")
     return hazards
-
-
-def _steps(directory: Path, context: CheckContext, record: Mapping[str, Any]) -> dict[str, int]:
-    """Return every place that gives a step, with the step."""
-    steps = {} if context.source is None else _named_step(context.source)
-    for name, field in _COUNTED.items():
-        if name in context.files:
-            steps[name] = _count(directory / name, field)
-    if type(record.get("step")) is int:
-        steps[layouts.MODEL] = record["step"]
-    return steps
-
-
-def _named_step(source: Path) -> dict[str, int]:
-    """Return the step in the name of the source, of what it links to, or of the folder around ``pretrained_model``."""
-    real = source.resolve()
-    names = [source.name, real.name, *([real.parent.name] if real.name == "pretrained_model" else [])]
-    for name in names:
-        match = re.fullmatch(r"(\d{1,18})", name) or _STEP.search(name.removesuffix(".safetensors"))
-        if match:
-            return {f"the name {name!r}": int(match[1])}
-    return {}
-
-
-def _count(path: Path, field: str) -> int:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedError(f"{path.name}: cannot be read as JSON") from error
-    value = content.get(field) if isinstance(content, dict) else None
-    if type(value) is not int or value < 0:
-        raise DamagedError(f"{path.name}: has no count {field!r}")
-    return value
-
-
-def _agreed(steps: Mapping[str, int]) -> int | None:
-    if len(set(steps.values())) > 1:
-        places = ", ".join(f"{place} says {step}" for place, step in steps.items())
-        raise InconsistentSetError(f"the files do not agree on the step: {places}")
-    return next(iter(steps.values()), None)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.backend import CheckContext, SavedItem
-from ckptkit.errors import BackendError, DamagedError
+from ckptkit.errors import BackendError, DamagedError, InconsistentSetError
 from ckptkit_sb3 import layout, trainers
 
 _VERSION = "_stable_baselines3_version"
+_KINDS = ("replay_buffer", "vecnormalize")
+"""What ``CheckpointCallback`` writes after the zip, where it was asked to."""
 _STEPS_NAME = re.compile(r"^(?P<prefix>.*)_(?P<steps>\d+)_steps$")
 
 
@@ -37,7 +39,7 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     files = {path.name: path}
     beside = [f"{path.stem}{layout.METADATA}", *map(layout.Flat(path.parent, path.name).named, layout.BESIDE)]
     if match := _STEPS_NAME.match(path.stem):
-        for kind in ("replay_buffer", "vecnormalize"):
+        for kind in _KINDS:
             beside.append(f"{match['prefix']}_{kind}_{match['steps']}_steps.pkl")
     for name in beside:
         if (path.parent / name).is_file():
@@ -50,6 +52,8 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
 
     Raises:
         BackendError: it cannot be read, or the metadata beside it belongs to another episode.
+        DamagedError: the callback that writes it is not done.
+        InconsistentSetError: it is of other steps than its name says.
     """
     name = layout.zip_name(directory, context)
     path = directory / name
@@ -76,12 +80,48 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
         if key in noted:
             metadata[key] = noted[key]
     metadata["algorithm_hint"] = data.get("policy_class", {}).get("__module__") if data.get("policy_class") else None
+    _require_finished(context)
     return SavedItem(
         metadata=metadata,
+        step=_named_step(context, data),
         counters=counters,
         captured=trainers.ZIP.captured(there),
         hazards=trainers.hazards(data, context.files),
     )
+
+
+def _require_finished(context: CheckContext) -> None:
+    """Raise DamagedError where the callback wrote a file beside its earlier zips, and has not yet beside this one.
+
+    Later ones tell nothing: to save room, people remove the old buffers and keep the newest.
+    """
+    match = None if context.source is None else _STEPS_NAME.match(context.source.stem)
+    if match is None or context.source is None:
+        return
+    for kind in _KINDS:
+        form = re.compile(rf"{re.escape(match['prefix'])}_{kind}_(\d+)_steps\.pkl")
+        beside = [int(found[1]) for entry in context.source.parent.iterdir() if (found := form.fullmatch(entry.name))]
+        if beside and max(beside) < int(match["steps"]):
+            raise DamagedError(
+                f"{context.source.name}: no {kind} beside it, though the zip of {max(beside)} steps has one: "
+                "CheckpointCallback writes it after the zip",
+                hint="save when it is done; to keep the zip alone, copy it to another folder",
+            )
+
+
+def _named_step(context: CheckContext, data: Mapping[str, Any]) -> int | None:
+    """Return the steps in the name that ``CheckpointCallback`` gave the zip: it names its files by ``num_timesteps``.
+
+    Raises:
+        InconsistentSetError: the zip is of other steps.
+    """
+    match = None if context.source is None else _STEPS_NAME.match(context.source.stem)
+    if match is None or context.source is None:
+        return None
+    steps, inside = int(match["steps"]), data.get("num_timesteps")
+    if layout.is_count(inside) and inside != steps:
+        raise InconsistentSetError(f"{context.source.name}: its num_timesteps is {inside}, its name says {steps}")
+    return steps
 
 
 def _describe_own(state: Mapping[str, Any], name: str) -> SavedItem:

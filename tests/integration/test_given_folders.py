@@ -92,3 +92,11 @@ def test_a_dead_link_that_names_the_newest_checkpoint_is_told_as_one(folder: Pat
     (tmp_path / "last").symlink_to("000007")
     done = inside("save", "run", "--step", "7", f"it={tmp_path / 'last'}", store=tmp_path / "store")
     refused(done, 4, "last is a link to 000007, which does not exist")
+
+
+@pytest.mark.parametrize(("step", "code"), [(48, 0), (40, 5)])
+def test_the_step_that_a_file_knows_is_the_step_that_it_is_saved_at(step: int, code: int, tmp_path: Path) -> None:
+    content = {"pytorch-lightning_version": "2.6.6", "epoch": 2, "global_step": 48, "state_dict": {"w": torch.ones(1)}}
+    torch.save(content, tmp_path / "epoch=2-step=48.ckpt")
+    words = ("save", "run", "--step", str(step), f"it:files={tmp_path / 'epoch=2-step=48.ckpt'}")
+    assert inside(*words, store=tmp_path / "store").returncode == code

@@ -46,6 +46,9 @@ def hugging_face_folder(folder: Path, step: int = 14) -> Policy:
     folder.mkdir(parents=True)
     live = policy(0)
     live.scheduler = torch.optim.lr_scheduler.StepLR(live.optimizer, 1)
+    live.scheduler.last_epoch = step
+    for counted in live.optimizer.state.values():
+        counted["step"].fill_(step)
     names = {"weight": "model-00001-of-00002.safetensors", "bias": "model-00002-of-00002.safetensors"}
     for name, shard in names.items():
         safetensors.torch.save_file({name: live.model.state_dict()[name]}, folder / shard, metadata={"format": "pt"})

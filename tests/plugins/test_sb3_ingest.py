@@ -11,7 +11,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import CheckpointCallback
 
 from ckptkit.backend import CheckContext, LoadContext, SavedItem
-from ckptkit.errors import BackendError
+from ckptkit.errors import BackendError, DamagedError, InconsistentSetError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -97,3 +97,34 @@ def test_a_truncated_zip_is_not_described(episode: Path) -> None:
     with pytest.raises(BackendError, match=r"ep000050\.zip"):
         BACKEND.describe(episode, context=CheckContext(["ep000050.zip"]))
     assert list(BACKEND.check(episode, context=CheckContext(["ep000050.zip"])))
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Path:
+    """What CheckpointCallback leaves: two zips, each with its replay buffer."""
+    keep = CheckpointCallback(4, str(tmp_path), save_replay_buffer=True)
+    SAC("MlpPolicy", "Pendulum-v1", buffer_size=16, learning_starts=2, policy_kwargs={"net_arch": [4]}).learn(8, keep)
+    return tmp_path
+
+
+def test_the_steps_in_the_name_of_a_callbacks_zip_are_its_step(steps: Path) -> None:
+    assert describe(steps, "rl_model_8_steps.zip").step == 8
+
+
+def test_a_callbacks_zip_under_the_name_of_other_steps_is_refused(steps: Path) -> None:
+    (steps / "rl_model_4_steps.zip").rename(steps / "rl_model_8_steps.zip")
+    with pytest.raises(InconsistentSetError, match="its num_timesteps is 4, its name says 8"):
+        describe(steps, "rl_model_8_steps.zip")
+
+
+def test_a_callbacks_newest_zip_without_the_buffer_that_the_one_before_has_is_refused(steps: Path) -> None:
+    (steps / "rl_model_replay_buffer_8_steps.pkl").unlink()
+    with pytest.raises(DamagedError, match="no replay_buffer beside it"):
+        describe(steps, "rl_model_8_steps.zip")
+
+
+def test_an_older_zip_whose_buffer_was_removed_is_adopted_without_it(steps: Path) -> None:
+    (steps / "rl_model_replay_buffer_4_steps.pkl").unlink()
+    assert any(
+        reason.startswith("no replay buffer") for reason in describe(steps, "rl_model_4_steps.zip").captured.reasons
+    )

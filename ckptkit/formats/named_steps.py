@@ -1,0 +1,56 @@
+"""The step that the name of a file or folder gives, where its writer means a step by it."""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+_WORD = r"(?:^|[^a-z])(?P<word>checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)(?P<join>[-_=]?)(?P<step>\d{1,18})"
+_AT_END = re.compile(_WORD + r"$", re.IGNORECASE)
+_LIGHTNING = re.compile(r"(?:^|[^a-z])step=(?P<step>\d{1,18})(?:-v\d+)?(?=-|$)")
+_SB3 = re.compile(r".*_(?P<step>\d{1,18})_steps")
+_SETTING = re.compile(
+    r"(?:^|[-_.])(?:n|num|max|total|warmup|every|per)[-_]?(?:steps?|iter(?:ation)?)[-_=]?\d+$", re.IGNORECASE
+)
+_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".zip", ".npz")
+_ACCELERATE = "random_states_*.pkl"
+_NUMBERED = ("trainer_state.json", "training_state/*", "pretrained_model/*", "_CHECKPOINT_METADATA", "*.safetensors")
+"""Files of writers that name their folders by the step: LeRobot, Orbax, trainers of one's own."""
+
+
+def named_step(source: Path, files: Sequence[str]) -> dict[str, int]:
+    """Return the name that gives a step, with the step; empty where none does.
+
+    A number alone, and ``checkpoint-N``, is a step only for a folder of a writer that is known to mean one: Keras and
+    others count epochs so, and accelerate counts its saves (``checkpoint_2``).
+
+    Args:
+        source: what is adopted; also what it links to, and the folder around ``pretrained_model``, are looked at.
+        files: names of the item's files.
+    """
+    real = source.resolve()
+    folder = source.is_dir()
+    names = [source.name, real.name, *([real.parent.name] if real.name == "pretrained_model" else [])]
+    numbered = folder and any(fnmatchcase(name, sign) for name in files for sign in _NUMBERED)
+    counts_saves = any(fnmatchcase(name, _ACCELERATE) for name in files)
+    for name in names:
+        step = _step(name, numbered or source.suffix == ".safetensors", counts_saves)
+        if step is not None:
+            return {f"the name {name!r}": step}
+    return {}
+
+
+def _step(name: str, numbered: bool, counts_saves: bool) -> int | None:
+    stem = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
+    if numbered and re.fullmatch(r"\d{1,18}", name):
+        return int(name)
+    if match := (_LIGHTNING.search(stem) if name.endswith(".ckpt") else None):
+        return int(match["step"])
+    if match := (_SB3.fullmatch(stem) if name.endswith(".zip") else None):
+        return int(match["step"])
+    match = _AT_END.search(stem)
+    if match is None or _SETTING.search(stem):
+        return None
+    if match["word"].lower() in ("checkpoint", "ckpt") and (not numbered or (counts_saves and match["join"] == "_")):
+        return None
+    return int(match["step"])
