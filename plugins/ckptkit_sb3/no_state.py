@@ -60,7 +60,8 @@ _KINDS = frozenset({
 
 def names_of(value: object) -> frozenset[str]:
     """Return the names of an object's attributes that are no state, of all classes that it descends from."""
-    return _names_of(type(value))
+    cls: Any = type(value)  # mypy does not take a class for hashable
+    return _names_of(cls)
 
 
 @lru_cache(maxsize=_CLASSES)
@@ -79,7 +80,8 @@ def is_optional(value: object, name: str) -> bool:
 
 def is_output(value: Any) -> bool:
     """Return whether a value only shows, logs or refers, is immutable, or is made anew before it is read."""
-    return _is_output(type(value))
+    cls: Any = type(value)  # mypy does not take a class for hashable
+    return _is_output(cls)
 
 
 @lru_cache(maxsize=_CLASSES)

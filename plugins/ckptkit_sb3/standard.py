@@ -44,7 +44,8 @@ def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
 def slots_of(value: object) -> dict[str, Any]:
     """Return the values in the slots of an object that are set, by name."""
     found = {}
-    for name, member in _slots(type(value)):
+    cls: Any = type(value)  # mypy does not take a class for hashable
+    for name, member in _slots(cls):
         try:
             found[name] = member.__get__(value)
         except AttributeError:
@@ -77,7 +78,8 @@ def _name(value: object) -> str:
 
 def is_slotted(value: object) -> bool:
     """Return whether an object has slots, all of them of Python classes."""
-    return _is_slotted(type(value))
+    cls: Any = type(value)  # mypy does not take a class for hashable
+    return _is_slotted(cls)
 
 
 @lru_cache(maxsize=1024)
