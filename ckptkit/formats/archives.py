@@ -16,6 +16,8 @@ MAX_DEPTH = 4
 """An archive in an archive in an archive is odd enough."""
 _SPOOLED = 16 << 20
 _PACKED_ARCHIVE = 256 << 20
+_ODD = frozenset(("zip-hidden-data", "zip-unsupported", "zip-encrypted"))
+"""What other readers than those of a framework take: a comment, a member that only they can unpack."""
 _MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 
 _SB3_DATA = "data"  # a zip with such a member is loaded by Stable-Baselines3, and every .pth in it by torch
@@ -40,12 +42,14 @@ def check_zip(source: Source, look: Look) -> Iterator[Problem]:
         source: the zip.
         look: looks into a member.
     """
-    yield from check_zip_stream(source.stream, source.length, file=source.file, where=source.where)
     try:
         entries = list_members(source.stream, source.length)
     except DamagedError:
-        return  # the structure's check said it
+        entries = []
     agent = any(entry.name == _SB3_DATA for entry in entries)
+    for problem in check_zip_stream(source.stream, source.length, file=source.file, where=source.where):
+        odd = entries and not agent and problem.code in _ODD
+        yield replace(problem, severity="warning") if odd else problem
     for entry in entries:
         kind = "torch" if agent and entry.name.endswith(".pth") else None
         yield from look_into_member(source, entry, look, kind)

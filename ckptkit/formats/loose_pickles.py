@@ -1,4 +1,4 @@
-"""What ``pickle.load`` would run of bytes that need not be a pickle at all.
+"""What ``pickle.load`` and ``joblib.load`` would run of bytes that need not be a pickle at all.
 
 No first byte tells: pickles of protocol 0 and those without a PROTO opcode begin like text. So whatever a file is, it
 is followed as the unpickler would follow it, pickle after pickle. What runs before the unpickler stops counts, whether
@@ -7,58 +7,101 @@ the rest is damaged or not; bytes of which nothing would run are data.
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from ckptkit.formats.joblib_pickles import ArrayUnknownError, JoblibMachine, names_arrays
 from ckptkit.formats.pickle_machine import INERT, Found, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
-from ckptkit.formats.pickles import check_pickle_stream, judge
+from ckptkit.formats.pickles import judge
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
 
-def check_promised(source: Source) -> list[Problem]:
-    """Check what its name says is a pickle: damage counts, too."""
-    source.stream.seek(0)
-    return check_pickle_stream(source.stream, source.length, file=source.file, where=source.where)
+@dataclass(slots=True)
+class _Followed:
+    """What one loader would do with the bytes.
+
+    Attributes:
+        marked: what pickles would do that say that they are one.
+        unmarked: what the others would do.
+        whole: how many pickles came to their end.
+        place: where the last whole one ends.
+        error: why the next one does not, if there are bytes left.
+    """
+
+    marked: Found = field(default_factory=Found)
+    unmarked: Found = field(default_factory=Found)
+    whole: int = 0
+    place: int = 0
+    error: PickleError | None = None
 
 
 def check_anything(source: Source) -> Iterator[Problem]:
-    """Yield what loading the bytes as pickles would run.
+    """Yield what loading the bytes as pickles would run; that they are none is no problem."""
+    for followed in _every_loader(source):
+        yield from _judged(source, followed)
+
+
+def check_promised(source: Source) -> Iterator[Problem]:
+    """Yield the same of what its name says is a pickle: that it is not whole is a problem, too."""
+    told = list(_every_loader(source))
+    for followed in told:
+        yield from _judged(source, followed)
+    first = told[0]
+    if all(followed.error for followed in told) and not isinstance(first.error, PickleTooComplexError):
+        if not first.whole:
+            yield source.problem("pickle-damaged", str(first.error))
+        else:
+            left = source.length - first.place
+            yield source.problem("pickle-trailing-data", f"{left} bytes follow its end; a second load would read them")
+
+
+def _every_loader(source: Source) -> Iterator[_Followed]:
+    followed = _follow_all(source, Machine)
+    yield followed
+    if names_arrays(followed.marked) or names_arrays(followed.unmarked):
+        yield _follow_all(source, JoblibMachine)
+
+
+def _follow_all(source: Source, machine: type[Machine]) -> _Followed:
+    """Follow one pickle behind the other, as far as they go."""
+    followed = _Followed()
+    while True:
+        source.stream.seek(followed.place)
+        start = source.stream.read(2)
+        if not start and followed.place:
+            return followed
+        source.stream.seek(followed.place)
+        found = followed.marked if _is_mark(start) else followed.unmarked
+        # A persistent id means something to some loaders only: to be on the safe side it is data here.
+        one = machine(source.stream, source.length, persistent=lambda _: INERT, found=found, stored=source.stored)
+        try:
+            follow(one)
+        except PickleError as error:
+            followed.error = error
+            return followed
+        followed.whole += 1
+        followed.place = source.stream.tell()
+
+
+def _is_mark(start: bytes) -> bool:
+    """Return whether a pickle begins by saying that it is one, as all since protocol 2 do."""
+    return len(start) == 2 and start[:1] == pickle.PROTO and 2 <= start[1] <= pickle.HIGHEST_PROTOCOL
+
+
+def _judged(source: Source, followed: _Followed) -> Iterator[Problem]:
+    """Yield what is to be said of the names.
 
     Names that are only imported count where the bytes are whole pickles up to their end, or say that they are one: by
     chance, plain text can begin with the name of a module.
     """
-    marked, unmarked = Found(), Found()
-    place, whole = 0, source.length > 0
-    try:
-        while place < source.length and whole:
-            source.stream.seek(place)
-            found = marked if _is_marked(source, place) else unmarked
-            whole = _follow(source, found)
-            place = source.stream.tell()
-    except PickleTooComplexError as error:
-        yield source.problem("pickle-too-complex", str(error))
-    for found in (marked, unmarked):
-        sure = found is marked or whole
-        yield from judge(found if sure else replace(found, globals=found.called), file=source.file, where=source.where)
-
-
-def _is_marked(source: Source, place: int) -> bool:
-    """Return whether the pickle at the place says that it is one, as all since protocol 2 do."""
-    start = source.stream.read(2)
-    source.stream.seek(place)
-    return len(start) == 2 and start[:1] == pickle.PROTO and 2 <= start[1] <= pickle.HIGHEST_PROTOCOL
-
-
-def _follow(source: Source, found: Found) -> bool:
-    """Follow one pickle, and return whether it came to its end."""
-    # A persistent id means something to some loaders only: to be on the safe side it is data here.
-    machine = Machine(source.stream, source.length, persistent=lambda _: INERT, found=found, stored=source.stored)
-    try:
-        follow(machine)
-    except PickleTooComplexError:
-        raise
-    except PickleError:
-        return False
-    return True
+    yield from judge(followed.marked, file=source.file, where=source.where)
+    rest = followed.unmarked
+    if followed.error:
+        rest = replace(rest, globals=rest.called)
+    yield from judge(rest, file=source.file, where=source.where)
+    if isinstance(followed.error, PickleTooComplexError):
+        yield source.problem("pickle-too-complex", str(followed.error))
+    elif isinstance(followed.error, ArrayUnknownError):
+        yield source.problem("not-looked-into", f"not looked into to its end: {followed.error}", "warning")

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from ckptkit.errors import DamagedError
 from ckptkit.formats import archives
 from ckptkit.formats.archives import Look
+from ckptkit.formats.pickles import check_pickle_stream
 from ckptkit.formats.shown import shown
-from ckptkit.formats.sources import Source
+from ckptkit.formats.sources import Source, window
 from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
 
@@ -30,11 +31,13 @@ _TYPE = re.compile(r"[<>|=]?([biufcSaUVOmM?])(\d{0,10})(\[\d{0,6}[a-zA-Z]{1,2}(?
 
 
 class _NpyError(ValueError):
-    """Not a sound array file; ``objects`` if it is one that needs unpickling."""
+    """Not a sound array file."""
 
-    def __init__(self, message: str, *, objects: bool = False) -> None:
-        super().__init__(message)
-        self.objects = objects
+
+class _ObjectsError(_NpyError):
+    """An array whose items are pickled from ``place`` on."""
+
+    place = 0
 
 
 def shows_npy(source: Source) -> bool:
@@ -43,8 +46,20 @@ def shows_npy(source: Source) -> bool:
 
 
 def check_npy(source: Source) -> list[Problem]:
-    """Check one array file: ``npy-object-dtype`` (unsafe: needs unpickling), ``npy-damaged``; nothing if sound."""
-    return _judge(source.start(_PREFIX + MAX_HEADER), source)
+    """Check one array file: ``npy-damaged``; nothing if sound.
+
+    An array of objects is a pickle behind a header: ``npy-object-dtype`` (a warning), and what the pickle would run.
+    """
+    try:
+        _check_array(source.start(_PREFIX + MAX_HEADER), source.length)
+    except _ObjectsError as error:
+        warning = source.problem("npy-object-dtype", str(error), "warning")
+        pickled = window(source.stream, error.place, source.length - error.place)
+        length = source.length - error.place
+        return [warning, *check_pickle_stream(pickled, length, file=source.file, where=source.where)]
+    except _NpyError as error:
+        return [source.problem("npy-damaged", str(error))]
+    return []
 
 
 def shows_npz(source: Source) -> bool:
@@ -85,16 +100,6 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
         yield from check_npy(source.inner(entry.name, member, entry.size, stored=entry.compressed))
 
 
-def _judge(start: bytes, source: Source) -> list[Problem]:
-    try:
-        _check_array(start, source.length)
-    except _NpyError as error:
-        if error.objects:
-            return [source.problem("npy-object-dtype", str(error), "unsafe")]
-        return [source.problem("npy-damaged", str(error))]
-    return []
-
-
 def _check_array(start: bytes, length: int) -> None:
     """Check the beginning of an array file of ``length`` bytes."""
     if start[:6] != b"\x93NUMPY":
@@ -111,7 +116,11 @@ def _check_array(start: bytes, length: int) -> None:
     if len(start) < place + size:
         raise _NpyError("is truncated in its header")
     header = _parse(start[place : place + size], "utf-8" if start[6] == 3 else "latin-1")
-    item_bytes = sum(_sizes(header["descr"], 0))
+    try:
+        item_bytes = sum(_sizes(header["descr"], 0))
+    except _ObjectsError as error:
+        error.place = place + size
+        raise
     count = math.prod(_dimensions(header["shape"]))
     if max(count, item_bytes) > _MAX_COUNT:
         raise _NpyError("claims more items than any machine holds")
@@ -165,7 +174,7 @@ def _scalar(text: str) -> int:
         raise _NpyError(f"has an unknown dtype {shown(text, 40)!r}")
     kind, digits = match[1], match[2]
     if kind == "O":
-        raise _NpyError(f"holds Python objects (dtype {shown(text, 40)!r}): loading would unpickle them", objects=True)
+        raise _ObjectsError(f"holds Python objects (dtype {shown(text, 40)!r}): loading would unpickle them")
     if kind == "?":
         return 1
     if not digits:

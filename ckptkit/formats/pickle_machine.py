@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ckptkit.formats.pickle_memo import Memo
 from ckptkit.formats.pickle_stream import PickleError, PickleStream
 
 MAX_NAME = 1_000
@@ -119,7 +120,6 @@ class Machine:
         stored: bytes that the pickle takes on the disk: what budgets are measured by.
         memo: the values that were put away.
         kept: values in all tuples that were kept.
-        text_bytes: bytes of all text that was kept.
         blobs: the bytes that loading would unpickle again.
 
     Args:
@@ -149,8 +149,8 @@ class Machine:
         self.stored = length if stored is None else stored
         self._follows_bytes = True
         self.blobs: dict[Blob, bool] = {}
-        self.memo: dict[int, object] = {}
-        self.protocol = self.kept = self.text_bytes = 0
+        self.memo = Memo(INERT)
+        self.protocol = self.kept = 0
         self._persistent, self._call = persistent, call
         self._stack: list[object] = []
         self._below: list[list[object]] = []  # the stacks under each mark
@@ -198,7 +198,6 @@ class Machine:
         if text in _POSING:
             self.tricks[f"names {text}, by which an object can pass for another one"] = True
         self.push(text)
-        self.text_bytes += len(data)
 
     def push_tuple(self, items: list[object]) -> None:
         """Push a tuple if somebody looks into tuples and it is narrow, else the placeholder."""
@@ -274,6 +273,17 @@ class Machine:
             case (Blob() as blob,) if self._follows_bytes:
                 self.found.loads[LOADS] += 1
                 self.blobs[blob] = True
+
+    def build(self, state: object) -> None:
+        """Note that loading would set the state of the last value."""
+        self.mutate("state")
+
+    def new_dict(self) -> None:
+        """Push an empty dict."""
+        self.push(INERT)
+
+    def fill(self, items: list[object]) -> None:
+        """Put many items into the last value: here they are forgotten, as the names in them are noted already."""
 
     def mutate(self, what: str) -> None:
         """Note that loading would put something into the last value: an imported one must stay as it is."""

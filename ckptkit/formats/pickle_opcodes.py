@@ -13,12 +13,14 @@ from ckptkit.formats.pickle_machine import INERT, LOADS, MAX_NAME, Blob, Global,
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
 
 MAX_OPCODES = 10_000_000
+"""Opcodes of a packed pickle; of one that is not packed as many are followed as it has bytes."""
 MAX_STACK = 500_000
 MAX_MEMO = 1_000_000
-MAX_MARKS = 10_000
+MAX_MARKS = 10_000  # a pickler of Python nests no deeper
 MAX_GLOBALS = 10_000
 MAX_KEPT = 2_000_000
-MAX_TEXT = 32 << 20
+_MOST = 16_000_000
+"""Values that are held at once, however large the pickle is: about two gigabytes."""
 _EVERY = 1_024
 _LONG = 16
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
@@ -81,14 +83,15 @@ def _follow(machine: Machine, operations: Mapping[int, Operation] | None = None)
 
 
 def _check_budget(machine: Machine, count: int) -> None:
+    """Hold what is used against what the bytes on the disk warrant: a large honest pickle has many of everything."""
+    stored = machine.stored
     for what, used, most in (
-        ("opcodes", count, MAX_OPCODES),
-        ("values on the stack", machine.depth, MAX_STACK),
-        ("memo entries", len(machine.memo), MAX_MEMO),
+        ("opcodes", count, max(MAX_OPCODES, stored)),
+        ("values on the stack", machine.depth, max(MAX_STACK, min(stored, 4 * _MOST))),
+        ("memo entries", machine.memo.cost, max(MAX_MEMO, min(stored // 4, _MOST))),
         ("marks", machine.marks, MAX_MARKS),
         ("global names", len(machine.globals), MAX_GLOBALS),
-        ("values in tuples", machine.kept, MAX_KEPT),
-        ("bytes of text", machine.text_bytes, MAX_TEXT),
+        ("values in tuples", machine.kept, max(MAX_KEPT, min(stored // 8, _MOST))),
     ):
         if used > most:
             raise PickleTooComplexError(f"has more than {most} {what}")
@@ -159,8 +162,7 @@ def _newobj_ex(m: Machine) -> None:
 
 
 def _build(m: Machine) -> None:
-    m.pop()
-    m.mutate("state")
+    m.build(m.pop())
 
 
 def _extension(form: str) -> Operation:
@@ -258,8 +260,9 @@ def _add(count: int) -> Operation:
 
 
 def _add_many(m: Machine) -> None:
-    m.pop_mark()
+    items = m.pop_mark()
     m.mutate("items")
+    m.fill(items)
 
 
 def _pop(m: Machine) -> None:
@@ -273,15 +276,16 @@ def _pop(m: Machine) -> None:
 
 
 def _get(m: Machine, index: int) -> None:
-    if index not in m.memo:
-        raise PickleError(f"asks for memo entry {index}, which was never put")
-    m.push_again(m.memo[index])
+    try:
+        m.push_again(m.memo.get(index))
+    except KeyError as error:
+        raise PickleError(f"asks for memo entry {index}, which was never put") from error
 
 
 def _put(m: Machine, index: int) -> None:
     if index < 0:
         raise PickleError("has a negative memo index")
-    m.memo[index] = m.top()
+    m.memo.put(index, m.top())
 
 
 _TABLE: dict[bytes, Operation] = {
@@ -331,7 +335,7 @@ _TABLE: dict[bytes, Operation] = {
     pickle.BINBYTES8: _blob("<Q"),
     pickle.BYTEARRAY8: _blob("<Q"),
     pickle.EMPTY_LIST: _inert,
-    pickle.EMPTY_DICT: _inert,
+    pickle.EMPTY_DICT: lambda m: m.new_dict(),
     pickle.EMPTY_SET: _inert,
     pickle.LIST: _collect,
     pickle.DICT: _collect,

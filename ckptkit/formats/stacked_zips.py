@@ -25,6 +25,8 @@ _FIRST, _DIRECTORY = b"PK\x03\x04", b"PK\x01\x02"
 
 def shows_stacked_zips(source: Source) -> bool:
     """Return whether a zip lies in the file that is not all of it."""
+    if source.stored < source.length:
+        return False  # packed into an archive: no loader looks for the end of it
     record = _last_record(source)
     start = None if record is None else _start_of(source, record)
     return start is not None and (start > 0 or source.start(4) != _FIRST)

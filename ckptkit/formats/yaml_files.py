@@ -22,12 +22,22 @@ _PYTHON = "tag:yaml.org,2002:python/"
 _MOST_SHOWN = 20
 _BLOCK = 1 << 20
 _MOST_PARSED = 16 << 20  # settings are small; of more, what looks like a tag counts
+_START = 4_096
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_HINT = re.compile(rb"python/|%TAG|![^\s\[\]{},]*%")
 _LOOSE = re.compile(rb"(?:!!|!<?tag:yaml\.org,2002:)python/[^\s>,\]}]*")
 
 
 def shows_yaml(source: Source) -> bool:
-    """Return whether it is a YAML file by its name, with a tag in it: its content alone is any text."""
-    return source.name.lower().endswith(SUFFIXES) and _has_tags(source)
+    """Return whether it is YAML with a tag in it by its name, or any text that may have a tag of Python."""
+    if source.name.lower().endswith(SUFFIXES):
+        return _has_tags(source)
+    start = source.start(_START)
+    wide = start.startswith(_WIDE)
+    if source.length > _MOST_PARSED or (b"\0" in start and not wide):
+        return False
+    data = source.start(source.length)
+    return _HINT.search(data.replace(b"\0", b"") if wide else data) is not None
 
 
 def check_yaml(source: Source) -> Iterator[Problem]:

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-MAX_MEMBERS = 10_000
-_MAX_DIRECTORY = 16 << 20  # 10,000 members with names of more than 1,600 bytes each
+_MEMBERS = 10_000
+_MEMBER_BYTES = 100  # two headers and a name: a large file may have as many members as have room in it,
+_MOST_MEMBERS = 1_000_000  # but no more than this
+_MOST_DIRECTORY = 256 << 20
+_TAIL = (1 << 16) + 22
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
@@ -81,17 +84,53 @@ class Directory:
     start: int
 
 
-def read_directory(stream: BinaryIO, length: int, *, max_members: int = MAX_MEMBERS) -> Directory:
+def read_directory(stream: BinaryIO, length: int, *, max_members: int | None = None) -> Directory:
     """Read the table of contents of a zip file of ``length`` bytes.
+
+    Args:
+        stream: the file.
+        length: its length.
+        max_members: more are not read; if not given, as many as have room in the file.
 
     Raises:
         ZipLayoutError: no zip, truncated, something after it, or too many members.
     """
     count, size, start = _end_record(stream, length)
-    if count > max_members or size > _MAX_DIRECTORY:
+    return Directory(list(_entries(_table(stream, length, count, size, start, max_members), count)), start)
+
+
+def find_directory(stream: BinaryIO, length: int) -> Directory:
+    """Read the table of contents as lenient readers do: the last one there is, whatever follows it.
+
+    Raises:
+        ZipLayoutError: no reader finds one.
+    """
+    tail = _read(stream, max(0, length - _TAIL), min(length, _TAIL))
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or len(tail) - place < _END.size:
+        raise ZipLayoutError("is not a zip file, or is truncated")
+    end = max(0, length - _TAIL) + place
+    _, _, _, _, count, size, start, _ = _END.unpack_from(tail, place)
+    if _has_locator(stream, end):
+        end -= _LOCATOR64.size + _END64.size
+        fields = _END64.unpack(_read(stream, end, _END64.size))
+        if fields[0] == b"PK\x06\x06":
+            count, size, start = fields[7:]
+        else:
+            end += _LOCATOR64.size + _END64.size
+    if start + size != end:  # zips behind other bytes are another kind
+        raise ZipLayoutError("is truncated: its directory does not fit in front of its end")
+    table = _table(stream, length, count, size, start, None)
+    return Directory(list(_entries(table, count, lenient=True)), start)
+
+
+def _table(stream: BinaryIO, length: int, count: int, size: int, start: int, max_members: int | None) -> bytes:
+    """Return the bytes of the directory, if it is not larger than the file warrants."""
+    if max_members is None:
+        max_members = max(_MEMBERS, min(length // _MEMBER_BYTES, _MOST_MEMBERS))
+    if count > max_members or size > min(length, _MOST_DIRECTORY):
         raise ZipLayoutError(f"has {count} members, at most {max_members} are read", "zip-too-large")
-    table = _read(stream, start, size)
-    return Directory(list(_entries(table, count)), start)
+    return _read(stream, start, size)
 
 
 def read_local_header(stream: BinaryIO, entry: Entry) -> LocalHeader:
@@ -150,7 +189,7 @@ def _end_record64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, 
     return place, disk, first_disk, here, count, size, start
 
 
-def _entries(table: bytes, count: int) -> Iterator[Entry]:
+def _entries(table: bytes, count: int, *, lenient: bool = False) -> Iterator[Entry]:
     place = 0
     for _ in range(count):
         if place + _CENTRAL.size > len(table):
@@ -159,25 +198,26 @@ def _entries(table: bytes, count: int) -> Iterator[Entry]:
         signature, _, needs, flags, method, _, _, crc, compressed, size, n, e, c, _, _, external, offset = fields
         if signature != b"PK\x01\x02":
             raise ZipLayoutError("has a damaged directory")
-        if needs & 0xFF > _NEWEST:
+        if needs & 0xFF > _NEWEST and not lenient:
             raise ZipLayoutError(f"needs a reader of zip version {(needs & 0xFF) / 10}", "zip-unsupported")
         body = table[place + _CENTRAL.size : place + _CENTRAL.size + n + e + c]
         if len(body) != n + e + c:
             raise ZipLayoutError("has a truncated directory")
-        size, compressed, offset = _zip64(body[n : n + e], size, compressed, offset)
+        size, compressed, offset = _zip64(body[n : n + e], size, compressed, offset, lenient=lenient)
         # The upper half is a Unix mode whoever made it: some readers do not look at made_by, so neither do we.
-        yield Entry(_decode(body[:n], flags), flags, method, crc, compressed, size, offset, external >> 16)
+        name = body[:n].decode("utf-8", "replace") if lenient else _decode(body[:n], flags)
+        yield Entry(name, flags, method, crc, compressed, size, offset, external >> 16)
         place += _CENTRAL.size + len(body)
-    if place != len(table):
+    if place != len(table) and not lenient:
         raise ZipLayoutError(f"has a directory of more than the {count} members it counts")
 
 
-def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
+def _zip64(extra: bytes, size: int, compressed: int, offset: int, *, lenient: bool = False) -> tuple[int, int, int]:
     """Return the three numbers with those that are all ones replaced from the ZIP64 extra field (4.5.3)."""
     place = 0
     while place + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, place)
-        if kind == _UNICODE_PATH_FIELD:
+        if kind == _UNICODE_PATH_FIELD and not lenient:
             raise ZipLayoutError("has a second name for a member in an extra field", "zip-header-mismatch")
         if kind == _ZIP64_FIELD:
             numbers = list(struct.unpack_from(f"<{length // 8}Q", extra.ljust(place + 4 + length, b"\0"), place + 4))

@@ -12,18 +12,17 @@ from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import unpacked, window
 from ckptkit.formats.zip_directory import (
     DESCRIPTOR_FLAG,
-    MAX_MEMBERS,
     Directory,
     Entry,
     LocalHeader,
     ZipLayoutError,
+    find_directory,
     read_directory,
     read_local_header,
 )
 from ckptkit.problem import Problem, Severity
 
 MAX_RATIO = 200
-MAX_TOTAL = 64 << 30
 RATIO_FROM = 1 << 20
 """Members of fewer bytes may have any ratio: a few zeros compress 1000:1 and harm nobody."""
 _TOTAL_RATIO_FROM = 256 << 20
@@ -39,10 +38,9 @@ def check_zip(
     *,
     file: str,
     where: str = "",
-    max_members: int = MAX_MEMBERS,
+    max_members: int | None = None,
     max_ratio: int = MAX_RATIO,
     ratio_from: int = RATIO_FROM,
-    max_total: int = MAX_TOTAL,
 ) -> list[Problem]:
     """Check the structure and every CRC of a zip file; memory stays bounded whatever the file claims.
 
@@ -50,10 +48,9 @@ def check_zip(
         source: the file, or the bytes of a zip inside another.
         file: name for the problems.
         where: locator put in front of each message, for a zip inside another.
-        max_members: more are not even listed.
+        max_members: more are not even listed; if not given, as many as have room in the file.
         max_ratio: largest uncompressed : compressed of a member.
         ratio_from: uncompressed bytes from which the ratio counts.
-        max_total: largest sum of uncompressed bytes.
 
     Returns:
         The problems, in the order of the members; empty for a sound zip.
@@ -68,7 +65,6 @@ def check_zip(
                 max_members=max_members,
                 max_ratio=max_ratio,
                 ratio_from=ratio_from,
-                max_total=max_total,
             )
     except (DamagedError, OSError) as error:
         return [Problem("zip-damaged", f"cannot be read ({reason(error)})", file)]
@@ -80,19 +76,16 @@ def check_zip_stream(
     *,
     file: str,
     where: str = "",
-    max_members: int = MAX_MEMBERS,
+    max_members: int | None = None,
     max_ratio: int = MAX_RATIO,
     ratio_from: int = RATIO_FROM,
-    max_total: int = MAX_TOTAL,
 ) -> list[Problem]:
     """Check a zip of ``length`` bytes in an open stream; see ``check_zip``. Raises OSError."""
     found = _Findings(file, where)
     try:
         directory = read_directory(stream, length, max_members=max_members)
         total = sum(entry.size for entry in directory.entries)
-        if total > max_total:
-            found.add("zip-too-large", f"would unpack to {total} bytes, at most {max_total} are accepted")
-        elif total > max(_TOTAL_RATIO_FROM, max_ratio * length):
+        if total > max(_TOTAL_RATIO_FROM, max_ratio * length):
             found.add("zip-bomb", f"{length} bytes would unpack to {total} ({total // length}:1)")
         if found.problems:
             return found.problems
@@ -106,11 +99,14 @@ def check_zip_stream(
 
 
 def list_members(stream: BinaryIO, length: int) -> list[Entry]:
-    """Return the members of a zip; raises DamagedError when its directory cannot be read."""
+    """Return the members that any reader finds in a zip; raises DamagedError when none finds a directory."""
     try:
         return read_directory(stream, length).entries
     except ZipLayoutError as error:
-        raise DamagedError(str(error)) from error
+        try:
+            return find_directory(stream, length).entries
+        except ZipLayoutError:
+            raise DamagedError(str(error)) from error
 
 
 def read_entry(stream: BinaryIO, entry: Entry, *, limit: int, check_crc: bool = True) -> bytes:

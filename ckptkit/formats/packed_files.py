@@ -1,0 +1,92 @@
+"""Files that are packed as a whole, and archives that are not looked into.
+
+``joblib.load`` and ``pandas.read_pickle`` unpack what they are given without a word, so what is in a packed file is
+followed as it is unpacked. Nothing is kept: memory is bounded, and so is what is unpacked.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ckptkit.formats import archives, tars
+from ckptkit.formats.archives import Look
+from ckptkit.formats.sources import Source, unpacked, window
+from ckptkit.problem import Problem
+
+_MOST = 1 << 30
+_MOST_RATIO = 200
+
+
+def _gzip() -> Any:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+
+_MAGIC: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b\x08": _gzip,
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\x00": lzma.LZMADecompressor,
+    b"]\x00\x00": lzma.LZMADecompressor,
+    b"x": zlib.decompressobj,
+}
+_OLD_JOBLIB = b"ZF0x"
+_OLD_JOBLIB_HEADER = 21
+_UNREAD = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a rar archive",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"\x04\x22\x4d\x18": "packed with lz4",
+    b"\x1f\x9d": "packed with compress",
+    b"LZIP\x01": "packed with lzip",
+    b"MSCF\x00\x00\x00\x00": "a cabinet archive",
+}
+
+
+def shows_unread(source: Source) -> bool:
+    """Return whether the content is an archive or packed in a way that is not read here."""
+    return source.start(8).startswith(tuple(_UNREAD))
+
+
+def check_unread(source: Source) -> Iterator[Problem]:
+    """Yield that it is not looked into."""
+    start = source.start(8)
+    yield archives.not_looked_into(source, next(what for magic, what in _UNREAD.items() if start.startswith(magic)))
+
+
+def shows_packed(source: Source) -> bool:
+    """Return whether the content can be unpacked by gzip, zlib, bz2, xz or lzma."""
+    inner = _unpacked(source)
+    return inner is not None and bool(inner.start(1))
+
+
+def check_packed(source: Source, look: Look) -> Iterator[Problem]:
+    """Yield what loading the unpacked content would run; an archive in it is not looked into.
+
+    Args:
+        source: the packed file.
+        look: looks into the content.
+    """
+    inner = _unpacked(source)
+    if inner is None:
+        return
+    if inner.depth > archives.MAX_DEPTH or archives.shows_zip(inner) or tars.shows_tar(inner):
+        yield archives.not_looked_into(source, "an archive that is packed as a whole")
+        return
+    yield from look(inner)
+    if inner.stream.tell() >= inner.length:
+        yield archives.not_looked_into(source, f"what it unpacks to behind the first {inner.length} bytes")
+
+
+def _unpacked(source: Source) -> Source | None:
+    start = source.start(_OLD_JOBLIB_HEADER + 2)
+    skip = 0
+    if start.startswith(_OLD_JOBLIB):
+        skip = _OLD_JOBLIB_HEADER + (start[_OLD_JOBLIB_HEADER:][:1] != b"x")
+        start = start[skip:]
+    new = next((new for magic, new in _MAGIC.items() if start.startswith(magic)), None)
+    if new is None:
+        return None
+    length = max(_MOST, _MOST_RATIO * source.stored)
+    packed = window(source.stream, skip, source.length - skip)
+    return source.inner("unpacked", unpacked(packed, new, length), length, stored=source.stored)

@@ -1,0 +1,87 @@
+"""Tar archives: their members are looked into; PyTorch's oldest format is one.
+
+Source: POSIX.1-1988 (ustar) and GNU tar headers; torch/serialization.py (``legacy_load``).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ckptkit.formats import archives
+from ckptkit.formats.archives import Look
+from ckptkit.formats.shown import shown
+from ckptkit.formats.sources import Source, window
+from ckptkit.problem import Problem
+
+_BLOCK = 512
+_CHECKSUM = slice(148, 156)
+_SIZE = slice(124, 136)
+_KIND = 156
+_REGULAR = b"\x000" + b"7"
+_OLDEST_TORCH = {"pickle", "storages", "tensors"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: str
+    start: int
+    size: int
+    regular: bool
+
+
+def shows_tar(source: Source) -> bool:
+    """Return whether the content begins with the header of a tar archive."""
+    return _header(source.start(_BLOCK), 0) is not None
+
+
+def check_tar(source: Source, look: Look) -> Iterator[Problem]:
+    """Yield what any of the members would run.
+
+    Args:
+        source: the archive.
+        look: looks into a member.
+    """
+    if source.depth >= archives.MAX_DEPTH:
+        yield archives.not_looked_into(source, f"lies in {source.depth} archives")
+        return
+    names = set()
+    for member in _members(source):
+        if not member.regular:
+            continue
+        names.add(member.name.removeprefix("./"))
+        stream = window(source.stream, member.start, member.size)
+        yield from look(source.inner(member.name, stream, member.size, stored=member.size))
+    if names >= _OLDEST_TORCH:
+        message = "is in torch's oldest format, a tar of pickles: loading it unpickles them all"
+        yield source.problem("torch-legacy-format", message, "unsafe")
+
+
+def _members(source: Source) -> Iterator[_Member]:
+    place = 0
+    while place + _BLOCK <= source.length:
+        source.stream.seek(place)
+        member = _header(source.stream.read(_BLOCK), place)
+        if member is None:
+            return
+        yield member
+        place = member.start + -(-member.size // _BLOCK) * _BLOCK
+
+
+def _header(block: bytes, place: int) -> _Member | None:
+    """Return the member that a header describes; None if its checksum says that it is none."""
+    if len(block) < _BLOCK:
+        return None
+    wanted = sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")
+    size = _number(block[_SIZE])
+    if _number(block[_CHECKSUM]) != wanted or not block[0] or size is None or size < 0:
+        return None
+    name = shown(block[:100].partition(b"\0")[0].decode("utf-8", "replace"))
+    return _Member(name, place + _BLOCK, size, block[_KIND : _KIND + 1] in _REGULAR)
+
+
+def _number(field: bytes) -> int | None:
+    if field[0] in (0x80, 0xFF):  # GNU: binary
+        return int.from_bytes(field[1:], "big")
+    try:
+        return int(field.partition(b"\0")[0].strip() or b"0", 8)
+    except ValueError:
+        return None
