@@ -173,7 +173,8 @@ def _linked(source: Path, target: Path) -> None:
 def _metadata(path: Path) -> dict[str, Any]:
     name = flat_name(path.stem, METADATA)
     if not path.with_name(name).is_file():
-        raise _failed(path, f"its _{METADATA} is missing")
+        named = [] if episode_in(path) is not None else ["checkpoints are called ep000050.zip, after their episode"]
+        raise _failed(path, f"its _{METADATA} is missing", *named)
     try:
         metadata = noted_beside(path.parent, name)
     except CkptkitError as error:

@@ -91,3 +91,11 @@ def test_the_proof_of_the_streams_replays(whole: tuple[Path, str]) -> None:
     chosen = CheckpointStore(whole[0].parent).choose("first/checkpoints@24")
     context = LoadContext(["rng.json"], probe=chosen.manifest.items["streams"].probe)
     assert NumpyRngBackend().prove(chosen.at.folder / "streams", context=context).verdict == "same"
+
+
+def test_a_resume_is_proven_by_a_rehearsal(whole: tuple[Path, str]) -> None:
+    reference = ["first/checkpoints@24", "--level", "resume", "--steps", "4"]
+    done = ckptkit(whole[0].parent, "verify", *reference)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "replayed 4 steps as the run itself did them, the same" in done.stdout
+    assert ckptkit(whole[0].parent, "verify", "first/checkpoints").returncode == 0

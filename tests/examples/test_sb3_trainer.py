@@ -403,6 +403,13 @@ def test_the_hint_for_changed_metadata_ends_as_the_run_did(
     assert CheckpointStore(copied).verify("ppo_agent/resumed").exit_code == 0
 
 
+def test_a_total_behind_the_checkpoint_is_refused(whole: tuple[Path, str], tmp_path: Path) -> None:
+    path = list_checkpoints(whole[0], "whole", "ppo_agent")[-1]
+    with pytest.raises(UsageError, match="total_timesteps 100: the checkpoint has done 1024 already"):
+        run(tmp_path, "run1", {"resume_from_checkpoint": str(path), "total_timesteps": 100})
+    assert not (tmp_path / "ppo_agent").exists()
+
+
 def test_a_count_of_episodes_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume-episode needs a checkpoint"):
         run(tmp_path, "run1", resume_episode=10)
@@ -459,6 +466,8 @@ def test_a_wrong_field_is_named() -> None:
         combined({}, {"keep_last": 3})
     with pytest.raises(UsageError, match="env_id: Environment `Nope` doesn't exist"):
         train({"env_id": "Nope-v9"})
+    with pytest.raises(UsageError, match="env_id: No module named 'nobody_has_it'"):
+        train({"env_id": "nobody_has_it:Nope-v0"})
     with pytest.raises(UsageError, match="sac on CartPole-v1: The algorithm only supports"):
         train({"algorithm": "sac"})
 

@@ -89,6 +89,8 @@ def load_config(path: Path) -> ExperimentConfig:
         FileNotFoundError: there is no such file.
         UsageError: it is not YAML, or a field is unknown or impossible; the message names the fields.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"Configuration not found: {path}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

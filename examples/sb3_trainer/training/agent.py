@@ -14,10 +14,10 @@ from training.config import TrainingConfig
 
 
 def make_env(config: TrainingConfig) -> Any:
-    """Return the vector environment; raises UsageError when gymnasium knows none of that name."""
+    """Return the vector environment; raises UsageError when there is none of that name, or it cannot be imported."""
     try:
         return make_vec_env(config.env_id, n_envs=config.n_envs, seed=config.seed)
-    except gymnasium.error.Error as error:
+    except (gymnasium.error.Error, ImportError) as error:
         raise UsageError(f"env_id: {' '.join(str(error).split())}") from error
 
 

@@ -82,6 +82,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         UsageError: it is no table of fields.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"Configuration not found: {path}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

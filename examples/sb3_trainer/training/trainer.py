@@ -17,6 +17,7 @@ from training.config import TrainingConfig, combined, read_yaml
 from training.run import Event, Listener, TrainingRun, tell
 
 TRAINER = Path(__file__).resolve()
+MOST_EPISODES = 10**9
 
 
 def train(
@@ -55,6 +56,7 @@ def train(
         raise UsageError("--resume-episode needs a checkpoint", hint="name it with --resume-from-checkpoint")
     found = None if named is None else find_checkpoint(named, episode=resume_episode)
     config = combined({} if found is None else found.config, file or {}, chosen)
+    _require_something_left(chosen, found)
     run = _new_run(config, found)
     model = build_model(config, make_env(config))
     resumed = None if found is None else load_agent(found, model)
@@ -79,6 +81,16 @@ def train(
     checkpoints.save(model)
     checkpoints.save_final(model)
     return run, model
+
+
+def _require_something_left(chosen: Mapping[str, Any], found: Any) -> None:
+    """Refuse a total that was asked for now and lies behind the checkpoint: what remained of it would be trained."""
+    total, done = chosen.get("total_timesteps"), 0 if found is None else found.extra.get("num_timesteps", 0)
+    if total is not None and total < done:
+        raise UsageError(
+            f"total_timesteps {total}: the checkpoint has done {done} already",
+            hint="it is the total of the training, those before the resume included: give more",
+        )
 
 
 def resume_words() -> list[str]:
@@ -130,8 +142,8 @@ def main(listeners: Sequence[Listener] = ()) -> int:
     path, episode = chosen.pop("config", None), chosen.pop("resume_episode", None)
     replace_newer = chosen.pop("replace_newer", False)
     try:
-        if episode is not None and episode < 0:
-            raise UsageError(f"--resume-episode {episode}: is no count of episodes")
+        if episode is not None and not 0 <= episode <= MOST_EPISODES:
+            raise UsageError(f"--resume-episode {episode}: is not a number of episodes", hint="for example 100")
         file = {} if path is None else read_yaml(path)
         import torch
 

@@ -15,6 +15,7 @@ from gmm_v2.experiment.checkpoints import get_latest_checkpoint, ref_of, run_of,
 from gmm_v2.training.trainer import Trainer
 
 _VALIDATION_SEED = 1  # beside the seed of the training data
+_NOTED_STEPS = 4
 
 
 class ExperimentManager:
@@ -55,6 +56,7 @@ class ExperimentManager:
         self._run = run_of(self.checkpoint_dir)
         self._replace_newer = replace_newer
         self._saved_at = -1
+        self._observer: Any = None  # made when the folder is ready
 
     @property
     def checkpoint_dir(self) -> Path:
@@ -73,6 +75,8 @@ class ExperimentManager:
     def _prepare(self, after: int | str) -> None:
         for moved in self._store.prepare(self._run, after=after, replace_newer=self._replace_newer):
             self._say(f"moved to the trash: {moved.ref}")
+        # What this run does after a checkpoint is noted; what a resumed run does is held against it.
+        self._observer = self._store.observe(self._run, steps=_NOTED_STEPS, note_after="every")
 
     def resume_training(self, num_epochs: int | None = None, *, step: int | None = None) -> dict[str, Any]:
         """Resume training from the latest checkpoint that verifies, or from the one of a step.
@@ -130,6 +134,10 @@ class ExperimentManager:
         while self.train_loader.current_epoch < epochs:
             for data, targets in self.train_loader:
                 loss = self.trainer.train_step(data, targets)
+                if proof := self._observer.note(self.trainer.step, self._live_items):
+                    self._say(
+                        f"step {self.trainer.step:5d}  since the checkpoint: {proof.verdict} {proof.reason or ''}"
+                    )
                 if self.trainer.step % self.config.training_config.save_every == 0:
                     self.save(loss)
         if self._saved_at != self.trainer.step:
@@ -148,11 +156,7 @@ class ExperimentManager:
         committed = self._store.save(
             self._run,
             self.trainer.step,
-            {
-                **self.trainer.items(),
-                **{name: Files(path, "numpy-rng") for name, path in files.items()},
-                "streams": self._streams(),
-            },
+            {**self._live_items(), **{name: Files(path, "numpy-rng") for name, path in files.items()}},
             metrics={"excess": excess} if loss is None else {"loss": loss, "excess": excess},
             counters={"epoch": self.train_loader.current_epoch, "batch": self.train_loader.current_batch},
             config=self.config.model_dump(mode="json"),
@@ -207,6 +211,9 @@ class ExperimentManager:
             fixed_data=True,
             loader_id="validation",
         )
+
+    def _live_items(self) -> dict[str, Any]:
+        return {**self.trainer.items(), "streams": self._streams()}
 
     def _streams(self) -> dict[str, Any]:
         assert self.train_loader is not None
