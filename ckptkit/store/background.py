@@ -19,6 +19,7 @@ from typing import IO
 
 from ckptkit.backend import Proof
 from ckptkit.manifest.models import Manifest
+from ckptkit.parting import last_line
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store import headroom
 
@@ -111,10 +112,11 @@ class Background:
         atexit.unregister(self._leave)
         with running.output as output:
             output.seek(0)
-            lines = output.read().decode(errors="replace").strip().splitlines() or ["no output"]
+            said = output.read()
+        lines = said.decode(errors="replace").splitlines()
         told = next((line for line in reversed(lines) if line.startswith(MARK)), None)
         if told is None:
-            proof = Proof("unproven", f"it ended with {running.process.returncode}: {lines[-1][:200]}")
+            proof = Proof("unproven", f"it ended with {running.process.returncode}: {last_line(said)[:200]}")
         else:
             proof = Proof(**json.loads(told.removeprefix(MARK)))
         self._say(running.ref, proof)

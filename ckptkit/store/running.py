@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit import scratch
+from ckptkit.parting import last_line
 from ckptkit.store import rehearsed, resuming
 from ckptkit.store.rehearsed import Notes
 from ckptkit.store.scratching import Place
@@ -66,8 +67,7 @@ def run(place: Place, *, steps: int, until: int = 0, template: Sequence[str] | N
         return Attempt(notes, f"the command did not get there within {seconds:.0f} seconds")
     if over != "ended" or (notes is not None and notes.over):
         return Attempt(notes, None)
-    lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
-    return Attempt(notes, f"the command ended with {process.returncode}: {lines[-1][:200]}")
+    return Attempt(notes, f"the command ended with {process.returncode}: {last_line(log.read_bytes())[:200]}")
 
 
 def _wait(process: "subprocess.Popen[bytes]", place: Place, steps: int, until: int, seconds: float) -> str:

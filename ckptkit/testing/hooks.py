@@ -46,7 +46,7 @@ class BackendHooks:
     Attributes:
         backend: the class under test.
         steps: how many outputs a run has; a resume is tried before each of them.
-        heavy_modules: what looking at files must never import.
+        heavy_modules: what looking at files must never import, beside these: name your framework.
         skips: ``{"test_name": "why"}`` or ``{"test_name[parameter]": "why"}``: a law that does not hold for this
             backend, shown as a skip with its reason.
     """
@@ -58,6 +58,11 @@ class BackendHooks:
         "torch",
     )  # fmt: skip
     skips: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def all_heavy_modules(cls) -> Sequence[str]:
+        """Return the heavy modules of the class and of all that it builds on: to name one more takes none away."""
+        return sorted({name for one in cls.__mro__ for name in vars(one).get("heavy_modules", ())})
 
     def make_item(self) -> Any:
         """Return a fresh live item in its start state; two of them behave the same."""

@@ -70,7 +70,7 @@ class IdentityLaws(BackendHooks):
     def test_looking_at_files_imports_no_framework_and_unpickles_nothing(self, tmp_path: Path) -> None:
         """Listing and verifying must work, fast and safely, where the framework is not installed."""
         saved = self.save_midway(tmp_path / "item")
-        findings = look_from_a_fresh_process(self.backend, saved, self.heavy_modules, tmp_path)
+        findings = look_from_a_fresh_process(self.backend, saved, self.all_heavy_modules(), tmp_path)
         assert not findings, "\n".join(findings)
 
     def test_skips_name_laws_and_give_reasons(self) -> None:

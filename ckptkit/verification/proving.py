@@ -21,6 +21,7 @@ from ckptkit.backend import LoadContext, Proof, SupportsProbe
 from ckptkit.errors import BackendUnavailableError, CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.models import Environment, Manifest
+from ckptkit.parting import last_line
 from ckptkit.verification import numeric
 
 _ENVIRONMENT = re.compile(
@@ -77,8 +78,7 @@ def prove(
             return Proof(**json.loads(line.removeprefix(_MARK)))
     if done.returncode < 0:
         return Proof("differs", f"loading it crashed the process (signal {-done.returncode})")
-    last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
-    return Proof("differs", f"loading it failed: {last[:300]}")
+    return Proof("differs", f"loading it failed: {last_line(done.stderr)[:300]}")
 
 
 def _in_child(job: dict[str, Any]) -> Proof:

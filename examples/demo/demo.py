@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from ckptkit.parting import without_talk
+
 HERE = Path(__file__).resolve().parent
 OUTPUT = Path("demo-output").resolve()
 STORE = OUTPUT / "checkpoints"
@@ -23,6 +25,15 @@ def say(text: str) -> None:
 def fail(text: str) -> None:
     """End the demo: something that must hold does not."""
     sys.exit(f"DEMO FAILED: {text}")
+
+
+def trained(command: list[str] | str) -> str:
+    """Run a training job to its end and return its stdout."""
+    done = subprocess.run(command, shell=isinstance(command, str), capture_output=True, text=True)
+    sys.stderr.write(without_talk(done.stderr))
+    if done.returncode:
+        fail(f"the job ended with {done.returncode}")
+    return done.stdout
 
 
 def ckptkit(*arguments: str, expect: int = 0) -> str:
@@ -52,7 +63,7 @@ def digest_of(output: str) -> str:
 
 def killed_in_the_middle_of_a_save(run: str) -> None:
     """Start the job and kill it with SIGKILL while it writes the checkpoint of KILL_AT."""
-    process = subprocess.Popen(train(run), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(train(run), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     previous, staging = STORE / run / f"step-{KILL_AT - 40:08d}", STORE / run / ".ckptkit" / "staging"
     # Watch for the staging folder of the save after `previous`: it holds payload, but no manifest yet.
     while process.poll() is None:
@@ -60,7 +71,8 @@ def killed_in_the_middle_of_a_save(run: str) -> None:
             process.send_signal(signal.SIGKILL)
             break
         time.sleep(0.0005)
-    output, _ = process.communicate()
+    output, errors = process.communicate()
+    sys.stderr.write(without_talk(errors))
     print(output, end="")
     if process.returncode != -signal.SIGKILL:
         fail("the job ended before it could be killed")
@@ -84,7 +96,7 @@ def main() -> None:
     OUTPUT.mkdir()
 
     say("1. A run that is never interrupted, for comparison later: 200 steps, four kinds of state, saved every 40")
-    reference = digest_of(subprocess.run(train("demo/whole"), stdout=subprocess.PIPE, text=True, check=True).stdout)
+    reference = digest_of(trained(train("demo/whole")))
 
     say("2. The same run again, killed with SIGKILL in the middle of a save")
     killed_in_the_middle_of_a_save("demo/killed")
@@ -95,7 +107,7 @@ def main() -> None:
     ckptkit("verify", "demo/killed", "--format", "table")
     say("5. How does it go on? The command is printed, and run as printed")
     command = ckptkit("resume-cmd", "demo/killed").strip()
-    resumed = digest_of(subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    resumed = digest_of(trained(command))
 
     say("6. Did it end where the run ended that was never interrupted?")
     print(f"never interrupted  {reference}\nkilled and resumed {resumed}")
