@@ -6,9 +6,16 @@ The lists are those of the package ``stdlibs``, which reads them from CPython's 
 
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+# Those that hold modules of their own, in any of these versions (a test looks into the running one). Whatever else lies
+# below the name of a standard module is somebody's own: a folder named code.
+PACKAGES = """__phello__ _pyrepl asyncio collections compression concurrent ctypes curses dbm distutils email encodings
+ensurepip html http idlelib importlib json lib2to3 logging msilib multiprocessing os pathlib profiling pydoc_data
+pyexpat re sqlite3 string sysconfig tkinter tomllib turtledemo unittest urllib venv wsgiref xml xmlrpc
+zipfile zoneinfo"""
 TARGET = Path(__file__).parent.parent / "ckptkit" / "formats" / "stdlib_modules.py"
 _TEXT = '''"""The top-level modules of the standard libraries of Python {first} to {last}, all together.
 
@@ -19,8 +26,13 @@ by another Python: what the running one happens to have is not the question.
 _NAMES = """
 {names}
 """
+_PACKAGES = """
+{packages}
+"""
 STDLIB: frozenset[str] = frozenset(_NAMES.split())
 """Names of modules, without dots."""
+STDLIB_PACKAGES: frozenset[str] = frozenset(_PACKAGES.split())
+"""Those below which there are more."""
 '''
 
 
@@ -29,8 +41,13 @@ def written() -> str:
     import stdlibs
 
     names = {name.partition(".")[0] for version in VERSIONS for name in stdlibs.stdlib_module_names(version)}
-    wrapped = textwrap.fill(" ".join(sorted(names)), 120, break_on_hyphens=False)
-    return _TEXT.format(first=VERSIONS[0], last=VERSIONS[-1], names=wrapped)
+    return _TEXT.format(
+        first=VERSIONS[0], last=VERSIONS[-1], names=_wrapped(names), packages=_wrapped(PACKAGES.split())
+    )
+
+
+def _wrapped(names: Iterable[str]) -> str:
+    return textwrap.fill(" ".join(sorted(names)), 120, break_on_hyphens=False)
 
 
 def main() -> int:

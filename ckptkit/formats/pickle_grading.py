@@ -11,7 +11,7 @@ from typing import Literal
 
 from ckptkit.formats.pickle_allowlist import ALLOWED, FILLED, MADE_ONLY
 from ckptkit.formats.pickle_machine import Global
-from ckptkit.formats.stdlib_modules import STDLIB
+from ckptkit.formats.stdlib_modules import STDLIB, STDLIB_PACKAGES
 
 Grading = Literal["allowed", "unrecognised", "code", "dangerous"]
 
@@ -151,7 +151,7 @@ def grade(name: Global, *, made_only: bool = False) -> Grading:
     path = [*_OTHER_HOMES.get(first, (first,)), *rest]
     if not _CODE_BUILDERS.isdisjoint(path) or (name.module == "types" and name.name in _CODE_TYPES):
         return "code"
-    if path[0] in _STDLIB:
+    if _is_standard(path[0], name.module):
         public = name.name.isidentifier() and not name.name.startswith("_")
         public = public and path[-1] not in _TELLING_NAMES and (path[-1] not in _STDLIB or path[-1] == path[0])
         plain = (path[0] in _PLAIN_STDLIB and public) or pair in _PLAIN_STDLIB_NAMES
@@ -163,6 +163,11 @@ def grade(name: Global, *, made_only: bool = False) -> Grading:
     if pair not in _MISLEADING_NAMES and (_tells(path) or _is_a_method(path[0], name.name)):
         return "dangerous"
     return "unrecognised"
+
+
+def _is_standard(root: str, module: str) -> bool:
+    """Return whether a module is the standard library's: ``code`` is, ``code.models`` is somebody's folder."""
+    return root in _FORMER_STDLIB or (root in STDLIB and ("." not in module or root in STDLIB_PACKAGES))
 
 
 def may_be_filled(name: Global) -> bool:

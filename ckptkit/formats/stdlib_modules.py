@@ -34,5 +34,12 @@ tempfile termios textwrap this threading time timeit tkinter token tokenize toml
 turtle turtledemo types typing unicodedata unittest urllib uu uuid venv warnings wave weakref webbrowser winreg winsound
 wsgiref xdrlib xml xmlrpc xx xxlimited xxlimited_35 xxlimited_3_13 xxsubtype zipapp zipfile zipimport zlib zoneinfo
 """
+_PACKAGES = """
+__phello__ _pyrepl asyncio collections compression concurrent ctypes curses dbm distutils email encodings ensurepip html
+http idlelib importlib json lib2to3 logging msilib multiprocessing os pathlib profiling pydoc_data pyexpat re sqlite3
+string sysconfig tkinter tomllib turtledemo unittest urllib venv wsgiref xml xmlrpc zipfile zoneinfo
+"""
 STDLIB: frozenset[str] = frozenset(_NAMES.split())
 """Names of modules, without dots."""
+STDLIB_PACKAGES: frozenset[str] = frozenset(_PACKAGES.split())
+"""Those below which there are more."""

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # old APIs warn when they are
 SINKS = set(
     str.split("""CDLL Popen Unpickler __import__ check_call check_output compile eval exec from_file from_json_file
     from_pretrained fromfile import_module load load_module loads locate open popen read_bytes read_text run run_module
-    system unpickle urlopen write_bytes write_text""")
+    system unlink unpickle urlopen write_bytes write_text rmtree kill terminate connect sendall""")
 )
 REVIEWED = {
     "_asdict_inner": "the names are those of a dataclass's fields",

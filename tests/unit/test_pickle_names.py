@@ -1,5 +1,7 @@
 """How the names in pickles are graded: what leaves its module, what another Python has, honest classes."""
 
+import os
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from ckptkit.formats.pickle_grading import grade
 from ckptkit.formats.pickle_machine import Global
 from ckptkit.formats.pickles import check_pickle, gathered
-from ckptkit.formats.stdlib_modules import STDLIB
+from ckptkit.formats.stdlib_modules import STDLIB, STDLIB_PACKAGES
 
 _TOOL = Path(__file__).parents[2] / "tools" / "list_stdlib.py"
 
@@ -28,6 +30,19 @@ def named(module: str, name: str) -> bytes:
 
 def test_the_running_python_has_no_module_that_the_list_lacks() -> None:
     assert sys.stdlib_module_names <= STDLIB
+
+
+def test_the_running_python_has_no_package_that_the_list_lacks() -> None:
+    folder = str(Path(os.__file__).parent)
+    packages = {found.name for found in pkgutil.iter_modules([folder]) if found.ispkg}
+    assert packages & sys.stdlib_module_names <= STDLIB_PACKAGES
+
+
+@pytest.mark.parametrize("words", ["code.models:Net", "parser.tree:Node", "platform.agents.ppo:Policy"])
+def test_a_folder_with_the_name_of_a_standard_module_is_somebodys_own(words: str) -> None:
+    assert graded(words) == "unrecognised"
+    module, _, name = words.partition(":")
+    assert graded(f"{module.partition('.')[0]}:{name}") == "dangerous"
 
 
 def test_the_list_of_modules_is_what_its_program_writes(monkeypatch: pytest.MonkeyPatch) -> None:
