@@ -22,7 +22,6 @@ __all__ = [
     "Backend",
     "Captured",
     "CheckContext",
-    "Fingerprint",
     "Grade",
     "LoadContext",
     "Problem",
@@ -31,10 +30,8 @@ __all__ = [
     "SavedItem",
     "SupportsDigests",
     "SupportsEstimate",
-    "SupportsFingerprint",
     "SupportsIngest",
     "SupportsProbe",
-    "SupportsSnapshot",
     "Verdict",
 ]
 
@@ -280,36 +277,10 @@ class SupportsDigests(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """Digest of a definition (dataset graph, architecture), with the hazards found in it."""
-
-    value: str
-    hazards: Sequence[str] = ()
-
-
-@runtime_checkable
-class SupportsFingerprint(Protocol):
-    """Fingerprint the definition that a state belongs to, compared before any state is put back."""
-
-    def fingerprint(self, item: Any, /) -> Fingerprint:
-        """Return the fingerprint of the definition behind a live item."""
-        ...
-
-
 @runtime_checkable
 class SupportsEstimate(Protocol):
     """Tell about how many bytes a live item will take, for the disk preflight."""
 
     def estimate_bytes(self, item: Any, /) -> int:
         """Return the bytes that saving the item will write, roughly, without copying anything."""
-        ...
-
-
-@runtime_checkable
-class SupportsSnapshot(Protocol):
-    """Copy the item out now, so that it can be written later while training goes on."""
-
-    def snapshot(self, item: Any, /) -> Any:
-        """Return a copy that ``save`` accepts and that later training does not change."""
         ...

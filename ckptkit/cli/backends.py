@@ -18,14 +18,12 @@ def backends(context: typer.Context, format_: FormatOption = None) -> None:
 
 def _records() -> Iterator[tuple[list[object], dict[str, Any]]]:
     from ckptkit import registry
-    from ckptkit.backend import SupportsEstimate, SupportsFingerprint, SupportsIngest, SupportsProbe, SupportsSnapshot
+    from ckptkit.backend import SupportsEstimate, SupportsIngest, SupportsProbe
 
     powers = {
         "ingest": SupportsIngest,
         "probe": SupportsProbe,
-        "fingerprint": SupportsFingerprint,
         "estimate": SupportsEstimate,
-        "snapshot": SupportsSnapshot,
     }
     for info in registry.backends().values():
         state = "failed" if info.backend is None else "verify only" if info.missing else "usable"

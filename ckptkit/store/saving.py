@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit import environment, registry
-from ckptkit.backend import CheckContext, SavedItem, SupportsIngest
+from ckptkit.backend import CheckContext, SavedItem
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
 from ckptkit.errors import (
     BackendError,
@@ -227,7 +227,6 @@ def _item_in_place(
 ) -> dict[str, Any]:
     check_item_name(name)
     backend, _ = registry.for_path(kind, name=name)
-    assert isinstance(backend, SupportsIngest)  # for_path only returns those
     files: list[writing.FileFields] = []
     for path in paths:
         if path.absolute().parent != folder.absolute():
@@ -237,7 +236,7 @@ def _item_in_place(
         files.append({"path": path.name, "size": size, "digest": digest})
     context = CheckContext([f["path"] for f in files], step=step, source=kind)
     with writing.guest(name, backend):
-        described = backend.describe(folder, context=context)
+        described = writing.describe(name, backend, folder, context)
     if saved is not None:  # what only the live object could tell
         described = replace(described, probe=saved.probe, hazards=saved.hazards)
     return writing.entry(name, backend, folder, described, files, step, "")

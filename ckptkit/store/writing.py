@@ -205,14 +205,28 @@ def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedIt
             saved = source.backend.save(source.item, folder, context=context)
         else:
             _copy(source.files, folder)
-            assert isinstance(source.backend, SupportsIngest)  # for_path only returns those
-            described = CheckContext(sorted(source.files), step=step, source=source.item.path)
-            saved = source.backend.describe(folder, context=described)
+            context_of_files = CheckContext(sorted(source.files), step=step, source=source.item.path)
+            saved = describe(source.name, source.backend, folder, context_of_files)
             lost = [f"not saved: {line}" for line in source.left]
             saved = replace(saved, hazards=[*saved.hazards, *lost]) if lost else saved
         if not isinstance(saved, SavedItem):
             raise TypeError(f"it returned a {type(saved).__name__}, not a SavedItem")
         return saved
+
+
+def describe(name: str, backend: Backend, folder: Path, context: CheckContext) -> SavedItem:
+    """Return what adopted files say of themselves.
+
+    Raises:
+        UnsafeContentError: they cannot be described, and loading them would run code or depend on who reads them.
+        CkptkitError: they cannot be described.
+    """
+    assert isinstance(backend, SupportsIngest)  # for_path only returns those
+    try:
+        return backend.describe(folder, context=context)
+    except CkptkitError:
+        _refuse(name, [p for p in backend.check(folder, context=context) if p.severity == "unsafe"])
+        raise
 
 
 def _without_generators(saved: SavedItem) -> SavedItem:

@@ -1,10 +1,10 @@
-"""Laws of the smaller powers a backend may add: a size estimate, a snapshot to write later, a fingerprint."""
+"""Laws of the smaller powers a backend may add: a size estimate, and digests of the live item."""
 
 from pathlib import Path
 
 import pytest
 
-from ckptkit.backend import Fingerprint, SupportsDigests, SupportsEstimate, SupportsFingerprint, SupportsSnapshot
+from ckptkit.backend import SupportsDigests, SupportsEstimate
 from ckptkit.testing.hooks import BackendHooks
 from ckptkit.testing.outputs import short
 
@@ -28,34 +28,6 @@ class PowerLaws(BackendHooks):
         saved = self.save_midway(tmp_path / "item")
         real = sum((saved.directory / file).stat().st_size for file in saved.files)
         assert real <= _FACTOR * estimate + _ROOM_BYTES, f"estimate_bytes() gives {estimate}, save() wrote {real} bytes"
-
-    def test_a_snapshot_is_not_changed_by_later_use(self, tmp_path: Path) -> None:
-        """Training goes on while a snapshot is written: what is saved is the moment of the snapshot."""
-        backend = self.backend()
-        if not isinstance(backend, SupportsSnapshot):
-            pytest.skip(f"{self.backend.name} takes no snapshots")
-        half = max(1, self.steps // 2)
-        expected = self.outputs(self.make_item(), half + self.steps)
-        item = self.make_item()
-        self.outputs(item, half)
-        copy = backend.snapshot(item)
-        self.assert_same_outputs(expected[half:], self.outputs(item), "the live item after snapshot()")
-        saved = self.save_to(tmp_path / "item", copy, step=half)
-        resumed = self.resume(saved, self.make_target())
-        self.assert_same_outputs(expected[half:], self.outputs(resumed), "the snapshot, saved after later use")
-
-    def test_a_fingerprint_is_of_the_definition_not_of_the_state(self) -> None:
-        """Equal definitions have equal fingerprints, also after use, and taking one disturbs nothing."""
-        backend = self.backend()
-        if not isinstance(backend, SupportsFingerprint):
-            pytest.skip(f"{self.backend.name} takes no fingerprints")
-        expected, item = self.outputs(self.make_item()), self.make_item()
-        first = backend.fingerprint(item)
-        assert isinstance(first, Fingerprint), f"fingerprint() gives {short(first)}"
-        assert first.value, "fingerprint() gives an empty value"
-        self.assert_same_outputs(expected, self.outputs(item), "after fingerprint()")
-        for again, what in ((item, "the same item after use"), (self.make_item(), "another item of make_item()")):
-            assert backend.fingerprint(again).value == first.value, f"{what} has another fingerprint"
 
     def test_digests_tell_the_state_and_nothing_else(self, tmp_path: Path) -> None:
         """Read-back and observation rest on them: equal for equal state, other after a step, taken without a trace."""

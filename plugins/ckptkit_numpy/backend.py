@@ -156,10 +156,6 @@ class NumpyRngBackend:
         """Return about how many bytes rng.json will have."""
         return summary.estimated_bytes(live_tree_of(item))
 
-    def snapshot(self, item: Any, /) -> RngSnapshot:
-        """Return copies of all generators, to be saved later."""
-        return RngSnapshot(live_trees.duplicate_tree(live_tree_of(item)), is_global=is_global_item(item))
-
 
 def _kind(is_global: bool) -> str:
     return "global" if is_global else "generators"

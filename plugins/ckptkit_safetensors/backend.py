@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
@@ -31,9 +31,8 @@ class SafetensorsBackend:
     looks_for: ClassVar[str] = "a .safetensors file, or a folder with a model in one"
 
     def can_save(self, item: object, /) -> bool:
-        """Return whether the item is one of those, or a snapshot of one."""
-        known = isinstance(item, (policy.Policy, Snapshot))
-        return known or policy.is_module(item) or policy.is_tensor_dict(item)
+        """Return whether the item is one of those."""
+        return isinstance(item, policy.Policy) or policy.is_module(item) or policy.is_tensor_dict(item)
 
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         """Write the item into the empty folder.
@@ -136,16 +135,6 @@ class SafetensorsBackend:
 
         return digests_of(capture(item))
 
-    def fingerprint(self, item: Any, /) -> Fingerprint:
-        """Return the fingerprint of names, shapes, dtypes and ties of the model."""
-        from ckptkit_safetensors.capture import capture
-        from ckptkit_safetensors.digests import digest_state
-        from ckptkit_safetensors.tensors import describe
-
-        captured = capture(item)
-        shapes = {name: list(describe(captured.model[name])) for name in captured.model.names()}
-        return Fingerprint(digest_state([shapes, captured.model.aliases]), tuple(captured.hazards))
-
     def estimate_bytes(self, item: Any, /) -> int:
         """Return about how many bytes a save will write."""
         from ckptkit_safetensors.capture import capture
@@ -158,15 +147,6 @@ class SafetensorsBackend:
         said = [captured.modules.record] if captured.modules is not None else []
         text = sum(len(strict_json.dumps(value)) for value in [*captured.configs.values(), *said])
         return sum(part.nbytes() for part in sets) + bytes_of(captured.states) + text + 400 * names + 16384
-
-    def snapshot(self, item: Any, /) -> Snapshot:
-        """Return a copy in main memory, with the answer to the example input, that later training does not change."""
-        from ckptkit_safetensors import probe
-        from ckptkit_safetensors.capture import capture
-
-        captured = capture(item)
-        probe.observe(captured, item)
-        return captured.copied()
 
 
 def _grade(captured: Snapshot) -> Captured:

@@ -21,7 +21,7 @@ STATES = ("optimizer", "scheduler", "scaler")
 
 @dataclass(slots=True, eq=False)
 class Snapshot:
-    """The state of an item, apart from the objects it came from; ``save`` accepts it like a live item.
+    """The state of an item, apart from the objects it came from.
 
     Attributes:
         kind: ``policy``, ``module`` or ``tensors``: what the item was.
@@ -56,24 +56,6 @@ class Snapshot:
     def exchanged(self) -> list[str]:
         """Return the parts of which a new process has others, because training exchanged them."""
         return list(self.modules.record.get(SINCE, {}).get("parts", ())) if self.modules is not None else []
-
-    def copied(self) -> "Snapshot":
-        """Return a copy in main memory that later training does not change."""
-        return Snapshot(
-            kind=self.kind,
-            model=self.model.copied(),
-            ema=self.ema and self.ema.copied(),
-            gradients=self.gradients and self.gradients.copied(),
-            states={name: portable(state, copy=True) for name, state in self.states.items()},
-            configs=self.configs,
-            record=self.record,
-            modules=self.modules and self.modules.copied(),
-            hazards=self.hazards,
-            draws=self.draws,
-            trains=self.trains,
-            example=self.example and self.example.copied(),
-            output=self.output,
-        )
 
 
 class _Bare(Policy):
@@ -112,8 +94,6 @@ def capture(item: Any) -> Snapshot:
     Raises:
         BackendError: something in it cannot be saved; the message names it.
     """
-    if isinstance(item, Snapshot):
-        return item
     kind, policy = as_policy(item)
     model = collect(tensors_of(policy.model), "model")
     captured = Snapshot(kind=kind, model=model)
@@ -162,17 +142,17 @@ def class_of(part: Any) -> str:
     return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
-def portable(value: Any, *, copy: bool = False) -> Any:
+def portable(value: Any) -> Any:
     """Return nested state with every tensor in main memory, detached, alone in its storage; containers are new."""
     kind = type(value)
     if kind in (dict, list, tuple) or kind.__name__ in ("OrderedDict", "Counter"):
         if isinstance(value, dict):
-            return kind({key: portable(entry, copy=copy) for key, entry in value.items()})
-        return kind(portable(entry, copy=copy) for entry in value)
+            return kind({key: portable(entry) for key, entry in value.items()})
+        return kind(portable(entry) for entry in value)
     if any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in kind.__mro__):
         plain = value.detach().cpu()
         owns = plain.layout != need("torch").strided or plain.untyped_storage().nbytes() == plain.nbytes
-        return plain.clone() if (copy and plain.data_ptr() == value.data_ptr()) or not owns else plain
+        return plain if owns else plain.clone()
     return value
 
 

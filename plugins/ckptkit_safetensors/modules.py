@@ -39,10 +39,6 @@ class ModuleState:
     tensors: TensorSet = field(default_factory=lambda: TensorSet({}))
     reasons: list[str] = field(default_factory=list)
 
-    def copied(self) -> "ModuleState":
-        """Return a copy in main memory that later training does not change."""
-        return ModuleState(self.record, self.tensors.copied(), self.reasons)
-
     def digest(self) -> str:
         """Return one digest of everything that the modules hold, whatever they were built as."""
         held = {part: record for part, record in self.record.items() if part != SINCE}

@@ -59,14 +59,6 @@ class TensorSet:
         """Return the bytes of data."""
         return sum(int(value.nbytes) for value in self.tensors.values())
 
-    def copied(self) -> "TensorSet":
-        """Return a copy in main memory that later training does not change."""
-        tensors = {
-            name: value.copy() if is_array(value) else value.detach().to("cpu", copy=True)
-            for name, value in self.tensors.items()
-        }
-        return TensorSet(tensors, dict(self.aliases), list(self.arrays))
-
 
 def is_array(value: object) -> bool:
     """Return whether the value is a NumPy array, without importing NumPy."""

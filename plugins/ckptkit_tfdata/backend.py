@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from ckptkit.backend import (
     Captured,
     CheckContext,
-    Fingerprint,
     LoadContext,
     Problem,
     Proof,
@@ -41,12 +40,6 @@ class TfDataBackend:
     def can_save(self, item: object, /) -> bool:
         """Return whether the object is a ``PersistentIterator``."""
         return isinstance(item, PersistentIterator)
-
-    def fingerprint(self, item: Any, /) -> Fingerprint:
-        """Return the fingerprint of the dataset's graph and its hazards."""
-        iterator = _own(item)
-        found = dangers.hazards_of(iterator.definition, reads_known_files=bool(iterator.record_files()))
-        return Fingerprint(iterator.definition.fingerprint, [hazard.text for hazard in found])
 
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         """Write position and counter.

@@ -15,7 +15,7 @@ draw in the main process (``num_workers=0``), and the shuffle of the next epoch,
 the loader has a ``generator=``: save a ``GlobalRng`` beside it.
 """
 
-from ckptkit_torchdata.backend import LoaderSnapshot, TorchDataBackend
+from ckptkit_torchdata.backend import TorchDataBackend
 from ckptkit_torchdata.loader import ResumableLoader
 
-__all__ = ["LoaderSnapshot", "ResumableLoader", "TorchDataBackend"]
+__all__ = ["ResumableLoader", "TorchDataBackend"]

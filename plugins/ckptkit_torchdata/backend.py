@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from ckptkit.backend import (
     CheckContext,
-    Fingerprint,
     LoadContext,
     Problem,
     Proof,
@@ -24,8 +23,8 @@ from ckptkit_torchdata.torch_door import is_data_loader, is_stateful, torch
 
 
 @dataclass(frozen=True, slots=True)
-class LoaderSnapshot:
-    """The place of a loader at one moment, with its proof: saved like the loader itself, which goes on meanwhile."""
+class _Captured:
+    """The place of a loader at one moment, with its proof."""
 
     sheet: Sheet
     states: part_states.States
@@ -40,13 +39,8 @@ class TorchDataBackend:
     format_version: ClassVar[int] = FORMAT_VERSION
 
     def can_save(self, item: object, /) -> bool:
-        """Return whether the object is a ``ResumableLoader``, or a snapshot of one."""
-        return isinstance(item, (ResumableLoader, LoaderSnapshot))
-
-    def fingerprint(self, item: Any, /) -> Fingerprint:
-        """Return the fingerprint of dataset, samplers and options, with the hazards found in them."""
-        loader = _own(item).loader
-        return Fingerprint(definition.fingerprint_of(_fields(item)), definition.hazards_of(loader))
+        """Return whether the object is a ``ResumableLoader``."""
+        return isinstance(item, ResumableLoader)
 
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         """Write the place.
@@ -54,7 +48,7 @@ class TorchDataBackend:
         Raises:
             BackendError: not a ``ResumableLoader``; a ``state_dict`` holds more than plain values and tensors.
         """
-        captured = item if isinstance(item, LoaderSnapshot) else _captured(_own(item), proving=context.probe)
+        captured = _captured(_own(item), proving=context.probe)
         captured.sheet.write(directory)
         if captured.states:
             part_states.write(directory, captured.states)
@@ -140,22 +134,16 @@ class TorchDataBackend:
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the digests of position, order, generators and definition, and of the batch that was given last."""
-        if isinstance(item, LoaderSnapshot):
-            return item.digests
         own = _own(item)
         return probe.digests(own, own.place(), definition.fingerprint_of(_fields(own)))
 
     def estimate_bytes(self, item: Any, /) -> int:
         """Return about how many bytes a save will write."""
-        place = item if isinstance(item, LoaderSnapshot) else _own(item).place()
+        place = _own(item).place()
         return 32768 + 8 * _bytes_of(place.states)
 
-    def snapshot(self, item: Any, /) -> LoaderSnapshot:
-        """Return the place of now, to be saved later."""
-        return _captured(_own(item), proving=True)
 
-
-def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
+def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
     place, loader = item.place(), item.loader
     fields = _fields(item)
     missing = item.surroundings.reasons(place.position.start or place.position.now)
@@ -182,7 +170,7 @@ def _captured(item: ResumableLoader, *, proving: bool) -> LoaderSnapshot:
         hazards=hazards,
     )
     digests = probe.digests(item, place, definition.fingerprint_of(fields))
-    return LoaderSnapshot(written, place.states, digests, proof)
+    return _Captured(written, place.states, digests, proof)
 
 
 def _saved(written: Sheet, proof: Mapping[str, Any] | None) -> SavedItem:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from tally import Tally, TallyBackend, read
 
-from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError
 
 
@@ -247,17 +247,6 @@ class EstimatesTooLittle(TallyBackend):
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         (directory / "padding.bin").write_bytes(bytes(1 << 20))
         return super().save(item, directory, context=context)
-
-
-class SnapshotsByReference(TallyBackend):
-    def snapshot(self, item: Any, /) -> Tally:
-        tally: Tally = item
-        return tally
-
-
-class FingerprintsTheState(TallyBackend):
-    def fingerprint(self, item: Any, /) -> Fingerprint:
-        return Fingerprint(f"{item.stride} {item.count}")
 
 
 class DigestsAdvance(TallyBackend):

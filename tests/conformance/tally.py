@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import Captured, CheckContext, Fingerprint, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 
@@ -110,12 +110,6 @@ class TallyBackend:
 
     def estimate_bytes(self, item: Any, /) -> int:
         return 64
-
-    def snapshot(self, item: Any, /) -> Tally:
-        return Tally(**item.state(), listener=None if item.listener is None else Counter())
-
-    def fingerprint(self, item: Any, /) -> Fingerprint:
-        return Fingerprint(f"stride {item.stride}")
 
     def digests(self, item: Any, /) -> dict[str, str]:
         return {"count": str(item.count), "total": str(item.total)}

@@ -133,8 +133,6 @@ BROKEN: list[tuple[str, type[tally.TallyBackend], str]] = [
     ("test_adopted_files_describe_themselves", broken.ChecksAdoptedFilesByTheirCount, "has no count"),
     ("test_adopted_files_resume_as_exactly_as_they_say", broken.DescribesBeyondItsFiles, "adopted files: output 1"),
     ("test_an_estimate_is_a_number_of_bytes_and_not_far_too_small", broken.EstimatesTooLittle, "gives 64"),
-    ("test_a_snapshot_is_not_changed_by_later_use", broken.SnapshotsByReference, "the snapshot"),
-    ("test_a_fingerprint_is_of_the_definition_not_of_the_state", broken.FingerprintsTheState, "after use"),
     ("test_digests_tell_the_state_and_nothing_else", broken.DigestsAdvance, "taken twice differ"),
     ("test_digests_tell_the_state_and_nothing_else", broken.DigestsNothing, "the same after"),
 ]

@@ -12,6 +12,7 @@ import torch
 from ckptkit_numpy import GlobalRng, NumpyRngBackend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rng_copies import snapshot
 
 from ckptkit.backend import LoadContext, SaveContext
 from ckptkit.errors import DamagedError, NewerFormatError
@@ -73,11 +74,11 @@ def refused(folder: Path, field: str, target=None) -> str:
     named = [problem.message for problem in problems if problem.message.startswith(f"{field}: ")]
     assert named, [problem.message for problem in problems]
     target = build() if target is None else target
-    before = BACKEND.snapshot(target).capture()
+    before = snapshot(target).capture()
     for place in (None, target):
         with pytest.raises(DamagedError, match=r"^rng\.json: "):
             BACKEND.load(folder, target=place, context=CONTEXT)
-    assert BACKEND.snapshot(target).capture() == before
+    assert snapshot(target).capture() == before
     return named[0]
 
 

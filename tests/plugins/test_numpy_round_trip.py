@@ -10,6 +10,7 @@ import torch
 from ckptkit_numpy import NumpyRngBackend, RngSnapshot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rng_copies import snapshot
 
 from ckptkit.backend import (
     Backend,
@@ -21,7 +22,6 @@ from ckptkit.backend import (
     SupportsEstimate,
     SupportsIngest,
     SupportsProbe,
-    SupportsSnapshot,
 )
 from ckptkit.errors import BackendError, CkptkitError
 
@@ -179,11 +179,11 @@ def test_numpy_1_refuses_a_target_of_another_seed_and_leaves_all_as_it_was(tmp_p
     monkeypatch.setattr(np, "__version__", "1.26.4")
     target = {"a": np.random.default_rng(1), "b": np.random.default_rng(9)}
     target["a"].random()
-    before = BACKEND.snapshot(target).capture()
+    before = snapshot(target).capture()
     with pytest.raises(BackendError, match=r"generators\.b: NumPy 1 cannot give") as caught:
         BACKEND.load(tmp_path, target=target, context=context)
     assert "same seed" in caught.value.hint
-    assert BACKEND.snapshot(target).capture() == before
+    assert snapshot(target).capture() == before
     target["b"] = np.random.default_rng(2)
     assert draws(BACKEND.load(tmp_path, target=target, context=context)["b"]) == draws(live["b"])
 
@@ -287,10 +287,10 @@ def rng(seed=0):
 )
 def test_a_target_of_another_shape_is_refused_and_unchanged(tmp_path, saved, target, message):
     _, context = save(saved, tmp_path)
-    before = BACKEND.snapshot(target).capture() if BACKEND.can_save(target) else None
+    before = snapshot(target).capture() if BACKEND.can_save(target) else None
     with pytest.raises(BackendError, match=message):
         BACKEND.load(tmp_path, target=target, context=context)
-    assert before is None or BACKEND.snapshot(target).capture() == before
+    assert before is None or snapshot(target).capture() == before
 
 
 def test_all_is_refused_before_the_first_generator_of_a_dict_is_changed(tmp_path):
@@ -346,9 +346,9 @@ def test_a_live_state_that_could_not_be_loaded_is_refused_at_save(tmp_path):
 def test_the_proof_holds_and_does_not_disturb_the_live_generators(tmp_path):
     live = {bits: used(bits, 7, [0, 1, 2]) for bits in BITS} | {"old": np.random.RandomState(3), "py": random.Random(4)}
     live["old"].standard_normal()
-    before = BACKEND.snapshot(live).capture()
+    before = snapshot(live).capture()
     _, context = save(live, tmp_path)
-    assert BACKEND.snapshot(live).capture() == before
+    assert snapshot(live).capture() == before
     assert BACKEND.prove(tmp_path, context=context).verdict == "same"
 
 
@@ -407,11 +407,11 @@ def test_many_generators_have_a_small_proof_and_summary(tmp_path):
 def test_a_snapshot_is_saved_as_it_was_taken(tmp_path):
     live = {"a": rng(1), "b": [np.random.RandomState(2)]}
     live["twin"] = live["a"]
-    snapshot = BACKEND.snapshot(live)
-    assert isinstance(snapshot, RngSnapshot)
-    assert BACKEND.can_save(snapshot)
+    copy = snapshot(live)
+    assert isinstance(copy, RngSnapshot)
+    assert BACKEND.can_save(copy)
     expected = draws(live["a"])
-    _, context = save(snapshot, tmp_path)
+    _, context = save(copy, tmp_path)
     new = BACKEND.load(tmp_path, target=None, context=context)
     assert new["twin"] is new["a"]
     assert draws(new["a"]) == expected
@@ -427,7 +427,7 @@ def test_the_estimate_is_near(tmp_path, bits):
 
 def test_the_backend_follows_the_contract(tmp_path):
     assert isinstance(BACKEND, Backend)
-    for power in (SupportsIngest, SupportsProbe, SupportsEstimate, SupportsSnapshot):
+    for power in (SupportsIngest, SupportsProbe, SupportsEstimate):
         assert isinstance(BACKEND, power)
     saved, _ = save({"aug": rng()}, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["rng.json"]

@@ -409,20 +409,6 @@ def test_a_record_that_is_not_what_we_write_is_damaged_and_changes_nothing(old: 
     assert state_of(target.model) == before
 
 
-def test_a_snapshot_keeps_what_modules_held_when_training_goes_on(tmp_path: Path) -> None:
-    model = Owner([1])
-    model.hidden = torch.ones(2)  # type: ignore[assignment]
-    snapshot = BACKEND.snapshot(policy(model))
-    model.memory.append(2)
-    model.hidden.zero_()  # type: ignore[operator]
-    model.eval()
-    save(snapshot, tmp_path)
-    new = load(tmp_path, policy(Owner()))
-    assert new.model.memory == [1]
-    assert new.model.hidden.tolist() == [1.0, 1.0]
-    assert new.model.training
-
-
 def test_the_proof_names_what_a_fresh_module_does_not_take(tmp_path: Path) -> None:
     saved = save(policy(Owner([1])), tmp_path)
     files = tuple(entry.name for entry in tmp_path.iterdir())

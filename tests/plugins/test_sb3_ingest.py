@@ -1,6 +1,7 @@
 """Zips that a trainer wrote are adopted with what lies beside them, and graded by what they cannot hold."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from sb3_agents import AGENTS, BACKEND, envs, off
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import CheckpointCallback
 
+from ckptkit import CheckpointStore
 from ckptkit.backend import CheckContext, LoadContext, SavedItem
-from ckptkit.errors import BackendError, DamagedError, InconsistentSetError
+from ckptkit.errors import BackendError, DamagedError, InconsistentSetError, UnsafeContentError
+from ckptkit.store import Files
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -31,6 +34,15 @@ def episode(tmp_path: Path) -> Path:
     noted = {"episode": 50, "run_id": "550e", "config": {"learning_rate": 3e-4}, "timestamp": "2024-01-01T12:00:00Z"}
     (tmp_path / "ep000050_metadata.json").write_text(json.dumps({**noted, "extra_state": {}}))
     return tmp_path
+
+
+@pytest.mark.parametrize("backend", [None, "sb3"])
+def test_a_zip_with_a_member_that_is_there_twice_is_refused_as_unsafe(episode: Path, backend: str | None) -> None:
+    with zipfile.ZipFile(episode / "ep000050.zip", "a") as archive:
+        archive.writestr("data", "{}")
+    store = CheckpointStore(episode / "store")
+    with pytest.raises(UnsafeContentError, match="'data': is there twice"):
+        store.save("r", 50, {"agent": Files(episode / "ep000050.zip", backend)})
 
 
 def test_a_bare_zip_is_weights_only_and_gives_its_counters(episode: Path) -> None:

@@ -126,8 +126,8 @@ def test_settings_that_are_no_json_values_are_refused() -> None:
 def test_fingerprints_are_equal_over_processes_and_creation_order(original: Path) -> None:
     for _ in range(3):
         Data.range(3).map(lambda x: x)
-    here = BACKEND.fingerprint(PersistentIterator(pipeline)).value
-    script = "from test_tfdata_definition import *; print(BACKEND.fingerprint(PersistentIterator(pipeline)).value)"
+    here = PersistentIterator(pipeline).definition.fingerprint
+    script = "from test_tfdata_definition import *; print(PersistentIterator(pipeline).definition.fingerprint)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONHASHSEED": "5"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     sheet = Sheet.read(original)
@@ -137,7 +137,7 @@ def test_fingerprints_are_equal_over_processes_and_creation_order(original: Path
 
 def test_all_variants_have_different_fingerprints() -> None:
     changes = [{}, *(change for change, _ in VARIANTS.values())]
-    values = {BACKEND.fingerprint(PersistentIterator(lambda c=c: pipeline(**c))).value for c in changes}
+    values = {PersistentIterator(lambda c=c: pipeline(**c)).definition.fingerprint for c in changes}
     assert len(values) == len(changes)
 
 
@@ -146,7 +146,7 @@ def test_the_contents_of_a_lookup_table_are_part_of_the_definition() -> None:
         initializer = tf.lookup.KeyValueTensorInitializer(tf.constant([1], tf.int64), tf.constant([value], tf.int64))
         return Data.range(3).map(tf.lookup.StaticHashTable(initializer, 0).lookup)
 
-    one, same, two = (BACKEND.fingerprint(PersistentIterator(lambda v=v: factory(v))).value for v in (1, 1, 2))
+    one, same, two = (PersistentIterator(lambda v=v: factory(v)).definition.fingerprint for v in (1, 1, 2))
     assert one == same != two
 
 
