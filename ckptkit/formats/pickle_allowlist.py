@@ -39,7 +39,7 @@ _NAMES = {
     "pathlib._local": _PATHS,
     "types": "SimpleNamespace",
     "typing": "Any",
-    "uuid": "UUID",
+    "uuid": "SafeUUID UUID",
     "numpy": f"dtype ndarray {_NUMPY_SCALARS}",
     "numpy._core.multiarray": _ARRAY,
     "numpy._core.numeric": "_frombuffer",

@@ -26,14 +26,16 @@ _CODE_TYPES = _words("CellType CodeType FunctionType LambdaType MethodType")
 
 # Python 2, and modules that newer versions of Python dropped but older ones still import.
 _FORMER_STDLIB = _words(
-    """__builtin__ __builtins__ asynchat asyncore cgi cgitb commands copy_reg crypt distutils imp lib2to3 msilib nis
-    nntplib ossaudiodev pipes popen2 smtpd sndhdr spwd telnetlib uu xdrlib"""
+    """__builtin__ __builtins__ anydbm asynchat asyncore BaseHTTPServer bsddb cgi CGIHTTPServer cgitb commands copy_reg
+    cPickle crypt cStringIO dbhash distutils DocXMLRPCServer dumbdbm dummy_thread httplib ihooks imp imputil lib2to3
+    msilib nis nntplib ossaudiodev pipes popen2 Queue rexec SimpleHTTPServer SimpleXMLRPCServer smtpd sndhdr
+    SocketServer spwd StringIO telnetlib urllib2 uu whichdb xdrlib xmlrpclib"""
 )
 _STDLIB = STDLIB | _FORMER_STDLIB
 
 # Standard modules whose other public names are plain data types: not allowed, but nothing to raise an alarm about.
 _PLAIN_STDLIB = _words(
-    """_collections array collections datetime decimal enum fractions ipaddress numbers pathlib random re time uuid
+    """_collections array collections datetime decimal enum fractions ipaddress numbers pathlib random re time
     zoneinfo"""
 )
 _PLAIN_STDLIB_NAMES = frozenset(
@@ -68,13 +70,14 @@ _DANGEROUS_MODULES = _words(
     setuptools sh simpleeval sklearn.datasets sklearn.externals sklearn.utils.discovery
     sklearn.utils.estimator_checks smart_open stable_baselines3.common.logger stable_baselines3.common.monitor
     stable_baselines3.common.save_util stable_baselines3.common.vec_env.subproc_vec_env sympy tensorflow
-    test.support torch._C torch._custom_op torch._custom_ops torch._dynamo torch._export torch._functorch
-    torch._higher_order_ops torch._inductor torch._jit_internal torch._lazy torch._library torch._logging
-    torch._native torch._ops torch._strobelight torch._weights_only_unpickler torch.accelerator torch.backends
-    torch.classes torch.compiler torch.contrib torch.cuda torch.distributed torch.export torch.fx torch.hub
-    torch.jit torch.library torch.monitor torch.mtia torch.multiprocessing torch.nativert torch.onnx torch.ops
-    torch.package torch.profiler torch.serialization torch.testing torch.utils torch.xpu torchvision.io tornado
-    traitlets.utils transformers.cli transformers.commands transformers.dynamic_module_utils transformers.exporters
+    test.autotest test.libregrtest test.pythoninfo test.regrtest test.script_helper test.support torch._C
+    torch._custom_op torch._custom_ops torch._dynamo torch._export torch._functorch torch._higher_order_ops
+    torch._inductor torch._jit_internal torch._lazy torch._library torch._logging torch._native torch._ops
+    torch._strobelight torch._weights_only_unpickler torch.accelerator torch.backends torch.classes torch.compiler
+    torch.contrib torch.cuda torch.distributed torch.export torch.fx torch.hub torch.jit torch.library torch.monitor
+    torch.mtia torch.multiprocessing torch.nativert torch.onnx torch.ops torch.package torch.profiler
+    torch.serialization torch.testing torch.utils torch.xpu torchvision.io tornado traitlets.utils transformers.cli
+    transformers.commands transformers.dynamic_module_utils transformers.exporters
     transformers.generation.continuous_batching transformers.pipelines transformers.testing_utils
     transformers.utils.chat_template_utils transformers.utils.hub transformers.utils.import_utils triton twisted
     uvicorn yaml"""

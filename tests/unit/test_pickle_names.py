@@ -113,7 +113,8 @@ stable_baselines3.common.monitor:ResultsWriter stable_baselines3.common.vec_env.
 pandas.core.frame:DataFrame.query networkx:read_gpickle traitlets.utils.importstring:import_item
 dask.utils:import_required tornado.util:exec_in pydantic.types:ImportString._import mako.template:Template
 numexpr.necompiler:evaluate asteval:Interpreter jsonpickle.unpickler:loadclass attr._make:_compile_and_eval
-statsmodels.iolib.smpickle:load_pickle numpy:__builtins__
+statsmodels.iolib.smpickle:load_pickle numpy:__builtins__ uuid:getnode httplib:HTTPSConnection urllib2:urlopen
+test.support.os_helper:rmtree test.libregrtest.main:main
 """
 
 
