@@ -75,6 +75,7 @@ class Observer:
         ...     observer.note(step, items)
         ...     if step % 100 == 0:
         ...         store.save("ppo/run1", step, items, resume=["python", "train.py", "--resume", "{run}@{step}"])
+        >>> observer.close()
 
     Attributes:
         steps: how many steps are noted after a checkpoint.
@@ -154,6 +155,13 @@ class Observer:
     def look(self) -> None:
         """Say what came out of the rehearsal in the background, if it is done; ``note`` does so by itself."""
         self._background.look()
+
+    def close(self) -> None:
+        """End with the training: one that is over before all steps were noted proves itself with those that were."""
+        for noting in self._noting:
+            if noting.before is None and noting.steps:
+                self._seal(noting)
+        self._noting.clear()
 
     def _begin(self, anchor: Anchor) -> None:
         if anchor.number:

@@ -195,6 +195,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
         def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             """Put the previous handler back, and the loader as it was."""
             self._stop.unwatch()
+            self._observer.close()
             self._at_hand().end()
 
         def _at_hand(self) -> TrainerLoop:

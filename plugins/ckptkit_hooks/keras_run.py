@@ -189,8 +189,9 @@ class Training:
             self._save(epoch + 1, 0, logs)
 
     def end(self) -> None:
-        """Put the previous handler of SIGTERM back."""
+        """Put the previous handler of SIGTERM back, and let a short run prove itself with what was noted."""
         self._stop.unwatch()
+        self._observer.close()
 
     def _save(self, epoch: int, batches: int, logs: Mapping[str, Any] | None) -> None:
         counters = {"epoch": epoch, "batches_in_epoch": batches}

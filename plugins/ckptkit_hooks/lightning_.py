@@ -286,6 +286,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
         def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
             """Put the previous handler back, and the loaders as they were."""
             self._stop.unwatch()
+            self._observer.close()
             if self._fit is not None:
                 self._fit.end()
 

@@ -180,5 +180,6 @@ def _build_class() -> type:
             self._ask()
             super()._on_training_end()
             self._stop.unwatch()
+            self._proof.end()
 
     return CheckpointCallback

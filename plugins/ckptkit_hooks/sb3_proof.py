@@ -46,6 +46,10 @@ class Proving:
         """Note a boundary behind an update."""
         self._observer.note(step, items)
 
+    def end(self) -> None:
+        """End with the training: a short one proves itself with what was noted."""
+        self._observer.close()
+
     def _made(self, notes: int) -> Observer:
         return self._store.observe(self._run, steps=notes, prove=self._prove, resume=self._resume)
 

@@ -35,7 +35,7 @@ def main() -> None:
         sys.exit("no such dataset")
     if args.resume and args.mode == "short":
         sys.exit(_steps(store, items, start, start + 2, args))
-    _steps(store, items, start, STEPS, args)
+    _steps(store, items, start, 7 if args.mode == "brief" else STEPS, args)
 
 
 def _steps(store: CheckpointStore, items: dict[str, np.random.Generator], start: int, end: int, args: object) -> None:
@@ -49,6 +49,7 @@ def _steps(store: CheckpointStore, items: dict[str, np.random.Generator], start:
         observer.note(step, items)
         if step % EVERY == 0:
             store.save("toy", step, items, resume=None if mode == "silent" else command, replace=True)
+    observer.close()
     deadline = time.monotonic() + args.hold
     while observer.proving and time.monotonic() < deadline:
         time.sleep(0.1)

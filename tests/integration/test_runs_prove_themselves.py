@@ -277,6 +277,22 @@ def test_the_first_save_is_noted_or_each_mth_or_every(
     assert [at.step for at in store.locate("toy") if at.observed.exists()] == noted
 
 
+def test_a_run_that_is_over_before_all_steps_were_noted_is_rehearsed_with_those_that_were(tmp_path: Path) -> None:
+    train(LIGHT, tmp_path / "store", "brief")
+    assert json.loads(by_hand(tmp_path / "store").stdout)["checkpoints"][0]["proofs"]["(run)"]["verdict"] == "same"
+    found = listed(tmp_path / "store")
+    assert found is not None
+    assert found["words"] == "rehearsed 2"
+
+
+def test_nothing_is_noted_where_no_step_followed_the_save(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    observer = store.observe("toy", steps=2)
+    at = store.save("toy", 1, {"rng": np.random.default_rng(0)}).at
+    observer.close()
+    assert not at.observed.exists()
+
+
 @pytest.mark.parametrize("options", [{"prove": 0}, {"prove": True}, {"prove": "always"}, {"steps": 0}])
 def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
