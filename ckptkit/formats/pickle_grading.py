@@ -57,10 +57,11 @@ _PLAIN_STDLIB_NAMES = frozenset(
 _DANGEROUS_MODULES = _words(
     """_pytest accelerate.commands accelerate.launchers accelerate.test_utils accelerate.utils.environment
     accelerate.utils.launch accelerate.utils.megatron_lm accelerate.utils.modeling accelerate.utils.operations
-    accelerate.utils.other accelerate.utils.torch_xla aiohttp asteval attr._make boto3 cffi Cython cython datasets
-    decorator django.core.management execnet fabric fsspec gymnasium.envs gymnasium.vector h5py httpx
-    huggingface_hub hydra IPython jax jinja2 joblib jsonpickle keras lightning.app lightning.fabric.cli
-    lightning.fabric.plugins lightning.fabric.strategies.launchers lightning.fabric.utilities.consolidate_checkpoint
+    accelerate.utils.other accelerate.utils.torch_xla aiohttp asteval attr._make boto3 cffi Cython cython
+    datasets.builder datasets.download datasets.inspect datasets.load decorator django.core.management execnet
+    fabric fsspec gymnasium.envs gymnasium.vector h5py httpx huggingface_hub hydra IPython jax jinja2 joblib
+    jsonpickle keras lightning.app lightning.fabric.cli lightning.fabric.plugins
+    lightning.fabric.strategies.launchers lightning.fabric.utilities.consolidate_checkpoint
     lightning.fabric.utilities.distributed lightning.fabric.utilities.load lightning.pytorch.cli
     lightning.pytorch.plugins lightning.pytorch.strategies.launchers
     lightning.pytorch.utilities.consolidate_checkpoint lightning.pytorch.utilities.deepspeed
@@ -109,11 +110,12 @@ _TELLING_NAMES = _words(
     execvp execvpe execWrapper find_class fork forkpty from_file from_json_file from_pickle from_pretrained get_attr
     get_class get_object getattr getlincoef getoutput getstatusoutput hub_load import_attr import_class
     import_from_string import_item import_module import_object import_required import_string importlib input
-    instantiate itemgetter load load_extension load_inline load_library load_module load_source loads locate
-    locate_object main methodcaller open open_code pickle_unflatten Popen popen posix_spawn posix_spawnp read_object
-    read_pickle resolve_name rmtree run run_autograd_prof run_code run_command run_cprofile run_in_terminal
-    run_module run_path run_script runcode runctx runpy runsource runstring safe_eval setattr spawn spawnl spawnle
-    spawnlp spawnlpe spawnv spawnve spawnvp spawnvpe startfile system unpickle unsafe_load urlopen urlretrieve"""
+    instantiate itemgetter load load_dataset load_extension load_from_disk load_inline load_library load_module
+    load_source load_state_dict_from_url loads locate locate_object main methodcaller open open_code
+    pickle_unflatten Popen popen posix_spawn posix_spawnp read_object read_pickle resolve_name rmtree run
+    run_autograd_prof run_code run_command run_cprofile run_in_terminal run_module run_path run_script runcode
+    runctx runpy runsource runstring safe_eval setattr spawn spawnl spawnle spawnlp spawnlpe spawnv spawnve spawnvp
+    spawnvpe startfile system unpickle unsafe_load urlopen urlretrieve"""
 )
 
 # They make plain objects from plain values, whatever their names say.
@@ -155,10 +157,7 @@ def grade(name: Global, *, made_only: bool = False) -> Grading:
     if not _CODE_BUILDERS.isdisjoint(path) or (name.module == "types" and name.name in _CODE_TYPES):
         return "code"
     if _is_standard(path[0], name.module):
-        public = name.name.isidentifier() and not name.name.startswith("_")
-        public = public and path[-1] not in _TELLING_NAMES and (path[-1] not in _STDLIB or path[-1] == path[0])
-        plain = (path[0] in _PLAIN_STDLIB and public) or pair in _PLAIN_STDLIB_NAMES
-        return "unrecognised" if plain else "dangerous"
+        return "unrecognised" if pair in _PLAIN_STDLIB_NAMES or _is_plain(path[0], name.name) else "dangerous"
     below = {".".join(path[:count]) for count in range(1, len(path) + 1)}
     dangerous = not _DANGEROUS_MODULES.isdisjoint(below) and _DATA_MODULES.isdisjoint(below)
     if dangerous or pair in _DANGEROUS_NAMES or _leaves_its_module(name.name):
@@ -171,6 +170,13 @@ def grade(name: Global, *, made_only: bool = False) -> Grading:
 def _is_standard(root: str, module: str) -> bool:
     """Return whether a module is the standard library's: ``code`` is, ``code.models`` is somebody's folder."""
     return root in _FORMER_STDLIB or (root in STDLIB and ("." not in module or root in STDLIB_PACKAGES))
+
+
+def _is_plain(root: str, name: str) -> bool:
+    """Return whether a name of a standard module is a data type's, as far as that can be told."""
+    if root not in _PLAIN_STDLIB or not name.isidentifier() or name.startswith("_"):
+        return False
+    return name not in _TELLING_NAMES and (name == root or name not in _STDLIB)  # pathlib.os is a module
 
 
 def may_be_filled(name: Global) -> bool:

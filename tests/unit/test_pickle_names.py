@@ -134,7 +134,8 @@ megatron.core.enums:ModelType pytorch_lightning.callbacks.model_checkpoint:Model
 pytorch_lightning.utilities.argparse_utils:_gpus_arg_default transformers.models.bert.modeling_bert:BertModel
 trl.trainer.sft_config:SFTConfig peft.utils.peft_types:PeftType ultralytics.nn.tasks:DetectionModel
 my_project.data:load_image my_project.train:eval_fn jax._src.array:_reconstruct_array
-torch.utils.data.dataset:IterableDataset gymnasium.wrappers.common:TimeLimit functools:partial
+torch.utils.data.dataset:IterableDataset datasets.cifar:Own datasets.arrow_dataset:Dataset
+gymnasium.wrappers.common:TimeLimit functools:partial
 """
 
 
