@@ -16,10 +16,10 @@ from typing import Any
 
 from ckptkit.formats.safetensors_header import HeaderError, check_name
 from ckptkit_safetensors import generators
+from ckptkit_safetensors.kinds import is_module, is_tensor
 from ckptkit_safetensors.lazies import is_lazy
 from ckptkit_safetensors.named import MAIN, find, name_of
 from ckptkit_safetensors.not_state import is_code, is_installed, is_no_state, says_where
-from ckptkit_safetensors.policy import is_module, is_tensor
 from ckptkit_safetensors.tensors import is_array, why_not
 
 KEPT: Mapping[str, Any] = {"kept": None}

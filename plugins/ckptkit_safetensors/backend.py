@@ -9,8 +9,9 @@ from ckptkit.backend import Captured, CheckContext, LoadContext, Proof, SaveCont
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
-from ckptkit_safetensors import best, check, ingest, layouts, policy
+from ckptkit_safetensors import best, check, ingest, kinds, layouts
 from ckptkit_safetensors.capture import Snapshot
+from ckptkit_safetensors.policy import Policy
 
 _MOST_REASONS = 20
 
@@ -32,7 +33,7 @@ class SafetensorsBackend:
 
     def can_save(self, item: object, /) -> bool:
         """Return whether the item is one of those."""
-        return isinstance(item, policy.Policy) or policy.is_module(item) or policy.is_tensor_dict(item)
+        return isinstance(item, Policy) or kinds.is_module(item) or kinds.is_tensor_dict(item)
 
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         """Write the item into the empty folder.

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckptkit.errors import BackendError
+from ckptkit_safetensors.kinds import Bundle, is_module, is_tensor_dict
 from ckptkit_safetensors.lazies import is_lazy
 from ckptkit_safetensors.modules import PARTS, SINCE, ModuleState, capture_modules, look, names_of_groups, roots_of
 from ckptkit_safetensors.named import find, homes_of
 from ckptkit_safetensors.not_state import is_of_loop
-from ckptkit_safetensors.policy import Policy, is_module, is_tensor_dict
 from ckptkit_safetensors.structure import Structure, hooks_of, naming, structure_of
 
 FIELDS = ("optimizer", "scheduler", "scaler", "ema")
@@ -44,12 +44,12 @@ class Built:
     left: dict[str, Any]
     versions: dict[int, int]
 
-    def has_trained(self, policy: Policy) -> bool:
+    def has_trained(self, policy: Bundle) -> bool:
         """Return whether some parameter of the model was written since."""
         return any(self.versions.get(key, version) != version for key, version in _versions(policy).items())
 
 
-def look_at(policy: Policy) -> Built:
+def look_at(policy: Bundle) -> Built:
     """Return what the program has built; draws and changes nothing."""
     roots = roots_of(policy)
     return Built(
@@ -62,7 +62,7 @@ def look_at(policy: Policy) -> Built:
     )
 
 
-def _dicts(policy: Policy) -> dict[str, Structure]:
+def _dicts(policy: Bundle) -> dict[str, Structure]:
     found = {}
     for name in PARTS:
         if is_tensor_dict(part := getattr(policy, name)):
@@ -71,12 +71,12 @@ def _dicts(policy: Policy) -> dict[str, Structure]:
     return found
 
 
-def _versions(policy: Policy) -> dict[int, int]:
+def _versions(policy: Bundle) -> dict[int, int]:
     parameters = policy.model.parameters() if is_module(policy.model) else policy.model.values()
     return {id(p): getattr(p, "_version", 0) for p in parameters if not is_lazy(p)}
 
 
-def _groups(policy: Policy) -> list[list[str | None]]:
+def _groups(policy: Bundle) -> list[list[str | None]]:
     return names_of_groups(policy) if hasattr(policy.optimizer, "param_groups") else []
 
 
@@ -89,7 +89,7 @@ def _mark(hook: Any) -> Any:
     return naming(hook) or id(hook)
 
 
-def capture_changed(policy: Policy) -> ModuleState:
+def capture_changed(policy: Bundle) -> ModuleState:
     """Return what the modules of a policy hold, and what became of what the program built.
 
     Raises:
@@ -125,7 +125,7 @@ def _place(part: str, path: str) -> str:
     return f"{part}.{path}" if path else part
 
 
-def _refuse_other_dicts(policy: Policy, built: Built) -> None:
+def _refuse_other_dicts(policy: Bundle, built: Built) -> None:
     for name, now in _dicts(policy).items():
         before = built.structures.get(name, now)
         strange = [key for key in {**before.tensors, **now.tensors} if before.tensors.get(key) != now.tensors.get(key)]
@@ -183,7 +183,7 @@ def _hooks(part: str, root: Any, built: Built, reasons: list[str]) -> list[list[
     return said
 
 
-def _exchanged(policy: Policy, built: Built, reasons: list[str]) -> dict[str, str | None]:
+def _exchanged(policy: Bundle, built: Built, reasons: list[str]) -> dict[str, str | None]:
     """Return the class that the program built, of each part that is another one now; a load leaves those be."""
     found: dict[str, str | None] = {}
     for name in FIELDS:

@@ -10,9 +10,10 @@ from ckptkit.formats import strict_json
 from ckptkit_safetensors.built import capture_changed
 from ckptkit_safetensors.draws import drawing
 from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.kinds import is_module, is_tensor, is_tensor_dict
 from ckptkit_safetensors.lazies import is_lazy
 from ckptkit_safetensors.modules import SINCE, ModuleState, large_attributes
-from ckptkit_safetensors.policy import Policy, is_module, is_tensor, is_tensor_dict
+from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, collect, describe
 
 CONFIGS = ("preprocessor", "postprocessor", "extra")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ckptkit_safetensors.policy import is_module
+from ckptkit_safetensors.kinds import is_module
 
 _RANDOM = ("FractionalMaxPool2d", "FractionalMaxPool3d", "RReLU")
 

@@ -11,10 +11,10 @@ from typing import Any
 from ckptkit_safetensors.attributes import KEPT, Sayer, class_name
 from ckptkit_safetensors.digests import digest_state
 from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.kinds import Bundle, is_module, is_tensor
 from ckptkit_safetensors.lazies import is_lazy
 from ckptkit_safetensors.named import homes_of
 from ckptkit_safetensors.not_state import is_of_torch, made_elsewhere
-from ckptkit_safetensors.policy import Policy, is_module, is_tensor
 from ckptkit_safetensors.tensors import TensorSet, collect
 
 MAX_DEPTH = 64  # of the JSON: each list of lists of the live object is a few levels there
@@ -46,7 +46,7 @@ class ModuleState:
 
 
 def capture_modules(
-    policy: Policy, *, built: Mapping[str, Any] | None = None, fresh: Sequence[str] = ()
+    policy: Bundle, *, built: Mapping[str, Any] | None = None, fresh: Sequence[str] = ()
 ) -> ModuleState:
     """Return what the modules and the optimizer of a policy hold; tensors are referenced, not copied.
 
@@ -63,19 +63,19 @@ def capture_modules(
     return ModuleState(record, collect(sayer.tensors, "modules"), sayer.reasons)
 
 
-def look(policy: Policy) -> dict[str, Any]:
+def look(policy: Bundle) -> dict[str, Any]:
     """Return, by place, what the program itself has put into modules: functions, references, objects of libraries."""
     sayer = _sayer(policy)
     _say_all(policy, sayer)
     return sayer.left
 
 
-def roots_of(policy: Policy) -> dict[str, Any]:
+def roots_of(policy: Bundle) -> dict[str, Any]:
     """Return model and average, those that are modules."""
     return {name: part for name in PARTS if is_module(part := getattr(policy, name))}
 
 
-def names_of_groups(policy: Policy) -> list[list[str | None]]:
+def names_of_groups(policy: Bundle) -> list[list[str | None]]:
     """Return the names of the parameters of each group of the optimizer; None for one that is not in the model."""
     model = policy.model
     named = model.named_parameters() if is_module(model) else model.items()
@@ -83,20 +83,20 @@ def names_of_groups(policy: Policy) -> list[list[str | None]]:
     return [[names.get(id(parameter)) for parameter in group["params"]] for group in policy.optimizer.param_groups]
 
 
-def _say_all(policy: Policy, sayer: Sayer) -> dict[str, Any]:
+def _say_all(policy: Bundle, sayer: Sayer) -> dict[str, Any]:
     record = {name: _say(part, name, sayer, whole=False) for name, part in roots_of(policy).items()}
     if policy.optimizer is not None:
         record["optimizer"] = {"attributes": _attributes_of_optimizer(policy.optimizer, sayer)}
     return record
 
 
-def _sayer(policy: Policy) -> Sayer:
+def _sayer(policy: Bundle) -> Sayer:
     sayer = Sayer(_known_of(policy), homes_of(roots_of(policy).values()))
     sayer.on_module = lambda module, place: {"module": [class_name(module), _say(module, place, sayer, whole=True)]}
     return sayer
 
 
-def _known_of(policy: Policy) -> dict[int, str]:
+def _known_of(policy: Bundle) -> dict[int, str]:
     """Return the names of all that other files of the item hold, by id."""
     known: dict[int, str] = {}
     for name in ("optimizer", "scheduler", "scaler", *PARTS):

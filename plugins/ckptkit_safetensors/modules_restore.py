@@ -8,11 +8,12 @@ from typing import Any
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit_safetensors import tensors
+from ckptkit_safetensors.kinds import is_module, is_tensor
 from ckptkit_safetensors.layouts import FILES
 from ckptkit_safetensors.modules import MAX_DEPTH, ModuleState, roots_of
 from ckptkit_safetensors.named import homes_of
 from ckptkit_safetensors.not_state import is_of_torch
-from ckptkit_safetensors.policy import Policy, is_module, is_tensor
+from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.putting import MISSING, Putter, Write
 
 

@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ckptkit_safetensors.policy import is_module
+from ckptkit_safetensors.kinds import is_module
 
 # Instances of classes from these packages: read-only, connections to the outside, or kept by the loop, not the model.
 _ELSEWHERE = frozenset(

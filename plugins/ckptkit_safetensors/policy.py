@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ckptkit_safetensors.built import look_at
+from ckptkit_safetensors.kinds import is_module, is_tensor_dict
+
 _LOOKED_AT = ("model", "optimizer", "scheduler", "scaler", "ema")
 
 
@@ -50,8 +53,6 @@ class Policy:
     def __post_init__(self) -> None:
         """Remember what the program has built."""
         if is_module(self.model) or is_tensor_dict(self.model):
-            from ckptkit_safetensors.built import look_at
-
             self.built = look_at(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -59,23 +60,3 @@ class Policy:
         object.__setattr__(self, name, value)
         if name in _LOOKED_AT and getattr(self, "built", None) is not None and not self.built.has_trained(self):
             self.__post_init__()
-
-
-def is_module(item: object) -> bool:
-    """Return whether the object is a ``torch.nn.Module``, without importing torch."""
-    return any(c.__module__ == "torch.nn.modules.module" and c.__name__ == "Module" for c in type(item).__mro__)
-
-
-def is_tensor(item: object) -> bool:
-    """Return whether the object is a torch tensor or a NumPy array, without importing either."""
-    kinds = {("torch", "Tensor"), ("numpy", "ndarray")}
-    return any((c.__module__, c.__name__) in kinds for c in type(item).__mro__)
-
-
-def is_tensor_dict(item: object) -> bool:
-    """Return whether the object is a dict with at least one entry, all of them named tensors or arrays."""
-    return (
-        isinstance(item, Mapping)
-        and len(item) > 0
-        and all(isinstance(name, str) and is_tensor(value) for name, value in item.items())
-    )

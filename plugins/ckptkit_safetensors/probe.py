@@ -14,7 +14,8 @@ from ckptkit_safetensors import layouts, restore, tensors
 from ckptkit_safetensors.capture import Snapshot, capture, portable
 from ckptkit_safetensors.digests import digest_state, digest_tensors
 from ckptkit_safetensors.frameworks import need
-from ckptkit_safetensors.policy import Policy, is_module, is_tensor
+from ckptkit_safetensors.kinds import is_module, is_tensor
+from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, collect
 
 

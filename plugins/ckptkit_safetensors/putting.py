@@ -14,9 +14,9 @@ from ckptkit.errors import BackendError, DamagedError
 from ckptkit_safetensors import generators
 from ckptkit_safetensors.attributes import class_name, same_class
 from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.kinds import is_module
 from ckptkit_safetensors.named import find
 from ckptkit_safetensors.not_state import is_code, is_device
-from ckptkit_safetensors.policy import is_module
 from ckptkit_safetensors.tensors import TensorSet, is_array
 
 MISSING: Any = object()

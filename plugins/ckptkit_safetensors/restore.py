@@ -12,9 +12,10 @@ from ckptkit.formats import strict_json
 from ckptkit_safetensors import fit, lazies, modules_restore, optimizers, remodel, states, tensors
 from ckptkit_safetensors.capture import CONFIGS, STATES, as_policy, parameters_of, tensors_of
 from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.kinds import is_module
 from ckptkit_safetensors.layouts import Layout
 from ckptkit_safetensors.modules import SINCE, ModuleState, capture_modules, differences, names_of_groups
-from ckptkit_safetensors.policy import Policy, is_module
+from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, is_array
 from ckptkit_safetensors.undoing import Action, in_turn, undone
 
