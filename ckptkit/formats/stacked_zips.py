@@ -2,14 +2,16 @@
 
 ``torch.distributed.checkpoint`` stacks what it saves, one zip of ``torch.save`` behind the other. And Python's
 ``zipfile``, with which Stable-Baselines3 loads, looks for the end record only: it reads a zip at the end of any file.
-The end record tells where its zip begins, that is where the one before it ends.
+The end record tells where its zip begins, that is where the one before it ends. Readers that count from the beginning
+of the file instead (torch's) must not find another zip by the same record.
 
 Source: torch/distributed/checkpoint/filesystem.py (``_write_item``); zipfile.py (``_EndRecData``); APPNOTE.TXT
 4.3.14-4.3.16.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ckptkit.formats.archives import Look, not_looked_into
 from ckptkit.formats.sources import Source, window
@@ -17,10 +19,29 @@ from ckptkit.problem import Problem
 
 MOST = 100_000
 _END = struct.Struct("<4s8x2I2x")  # signature, bytes of the directory, its place
-_LOCATOR64_SIZE = 20
+_LOCATOR64 = struct.Struct("<4s4xQ4x")  # signature, place of the ZIP64 end record
 _END64 = struct.Struct("<40x2Q")  # bytes of the directory, its place
 _COMMENT = (1 << 16) - 1
-_FIRST, _DIRECTORY = b"PK\x03\x04", b"PK\x01\x02"
+_FIRST, _DIRECTORY, _RECORD64 = b"PK\x03\x04", b"PK\x01\x02", b"PK\x06\x06"
+
+
+@dataclass(frozen=True, slots=True)
+class _Zip:
+    """Where a zip and its tables lie in the file, and where its end records say that the tables do.
+
+    Attributes:
+        start: the place from which it counts.
+        directory: its directory.
+        record64: its ZIP64 end record, if it has one.
+        says: the place that its end record gives for the directory.
+        says64: the place that it gives for the ZIP64 end record.
+    """
+
+    start: int
+    directory: int
+    record64: int | None
+    says: int
+    says64: int | None
 
 
 def shows_stacked_zips(source: Source) -> bool:
@@ -28,32 +49,53 @@ def shows_stacked_zips(source: Source) -> bool:
     if source.stored < source.length:
         return False  # packed into an archive: no loader looks for the end of it
     record = _last_record(source)
-    start = None if record is None else _start_of(source, record)
-    return start is not None and (start > 0 or source.start(4) != _FIRST)
+    last = None if record is None else _zip_at(source, record)
+    return last is not None and (last.start > 0 or source.start(4) != _FIRST)
 
 
 def check_stacked_zips(source: Source, look: Look) -> Iterator[Problem]:
     """Yield what is wrong with each of the zips and what it would run, and that bytes belong to none of them."""
     record = _last_record(source)
-    assert record is not None  # it shows
+    last = None if record is None else _zip_at(source, record)
+    if record is None or last is None:
+        return
     behind = source.length - record - _END.size
-    if behind or not _start_of(source, record):
+    if behind or not last.start:
         what = f"{behind} bytes behind it" if behind else "other bytes in front of its members"
         yield source.problem("zip-hidden-data", f"has a zip in it, with {what}")
         return
-    starts: list[int] = []
+    zips = _all(source)
+    if _may_be_another(source, zips):
+        yield source.problem("zip-hidden-data", "has an end record by which two zips can be found")
+        return
+    front = zips[0].start
+    if front and source.start(4) == _FIRST:
+        yield source.problem("zip-hidden-data", f"has {front} bytes in front of its zips that belong to none of them")
+    elif front:
+        yield not_looked_into(source, f"{front} bytes in front of a zip")
+    ends = [*(one.start for one in zips[1:]), source.length]
+    for number, (one, end) in enumerate(zip(zips, ends, strict=True)):
+        part = window(source.stream, one.start, end - one.start)
+        yield from look(source.inner(f"part {number}", part, end - one.start, stored=end - one.start))
+
+
+def _all(source: Source) -> list[_Zip]:
+    """Return the zips that end where the next one begins, the first one first."""
+    zips: list[_Zip] = []
     end = source.length
-    while end and len(starts) < MOST and (start := _start_of(source, end - _END.size)) is not None:
-        starts.append(start)
-        end = start
-    if end and source.start(4) == _FIRST:
-        yield source.problem("zip-hidden-data", f"has {end} bytes in front of its zips that belong to none of them")
-    elif end:
-        yield not_looked_into(source, f"{end} bytes in front of a zip")
-    parts = zip(starts[::-1], [*starts[-2::-1], source.length], strict=True)
-    for number, (start, end) in enumerate(parts):
-        part = window(source.stream, start, end - start)
-        yield from look(source.inner(f"part {number}", part, end - start, stored=end - start))
+    while end and len(zips) < MOST and (found := _zip_at(source, end - _END.size)) is not None:
+        zips.append(found)
+        end = found.start
+    return zips[::-1]
+
+
+def _may_be_another(source: Source, zips: Sequence[_Zip]) -> bool:
+    """Return whether a reader that counts from the file's beginning finds tables that are those of none of the zips."""
+    last = zips[-1]
+    hidden = last.says not in {one.directory for one in zips} and _read(source, last.says, 4) == _DIRECTORY
+    if last.says64 is None or last.says64 in {one.record64 for one in zips}:
+        return hidden
+    return hidden or _read(source, last.says64, 4) == _RECORD64
 
 
 def _last_record(source: Source) -> int | None:
@@ -67,23 +109,26 @@ def _last_record(source: Source) -> int | None:
     return None if place < 0 or len(tail) - place < _END.size else source.length - len(tail) + place
 
 
-def _start_of(source: Source, record: int) -> int | None:
-    """Return the place from which the zip counts whose end record lies here; None if there is none."""
+def _zip_at(source: Source, record: int) -> _Zip | None:
+    """Return the zip whose end record lies here; None if there is none."""
     if record < 0:
         return None
-    signature, size, place = _END.unpack(_read(source, record, _END.size))
+    signature, size, says = _END.unpack(_read(source, record, _END.size))
     if signature != b"PK\x05\x06":
         return None
-    directory: int = record - size
-    locator = record - _LOCATOR64_SIZE
-    if locator >= _END64.size and _read(source, locator, 4) == b"PK\x06\x07":
-        record64 = locator - _END64.size
-        size, place = _END64.unpack(_read(source, record64, _END64.size))
-        directory = record64 - size
-    if directory < place or _read(source, directory, 4) not in (_DIRECTORY, b"PK\x05\x06"):
+    record64 = says64 = None
+    end: int = record
+    locator = record - _LOCATOR64.size
+    if locator >= _END64.size:
+        signature, place = _LOCATOR64.unpack(_read(source, locator, _LOCATOR64.size))
+        if signature == b"PK\x06\x07":
+            end = record64 = locator - _END64.size
+            says64 = place
+            size, says = _END64.unpack(_read(source, record64, _END64.size))
+    directory = end - size
+    if directory < says or _read(source, directory, 4) not in (_DIRECTORY, b"PK\x05\x06"):
         return None
-    start: int = directory - place
-    return start
+    return _Zip(directory - says, directory, record64, says, says64)
 
 
 def _read(source: Source, place: int, size: int) -> bytes:

@@ -32,10 +32,11 @@ def saved(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def zipped(name: str, data: bytes) -> bytes:
+def zipped(name: str, data: bytes, *more: tuple[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, data)
+        for member, content in ((name, data), *more):
+            archive.writestr(member, content)
     return buffer.getvalue()
 
 
@@ -107,3 +108,25 @@ def adjusted(front: bytes, data: bytes) -> bytes:
 def test_a_zip_at_the_end_of_anything_is_looked_into_or_refused(data: bytes, tmp_path: Path) -> None:
     assert "data" in zipfile.ZipFile(io.BytesIO(data)).namelist()
     assert {"unsafe", "error"} & {problem.severity for problem in check(tmp_path, data)}
+
+
+def two_in_one() -> bytes:
+    """Return two zips by whose last end record torch finds a third, which lies in a member of the first."""
+    hidden = zipped("archive/data.pkl", pickle.dumps(Calls()), ("archive/version", b"3"))
+    directory = hidden.index(b"PK\x01\x02")
+    base = 30 + len("a.txt") + 2  # where the hidden zip begins in the file
+    moved = bytearray(hidden[:-22])
+    for entry, place in ((directory, 0), (directory + 46 + len("archive/data.pkl"), hidden.rindex(b"PK\x03\x04"))):
+        moved[entry + 42 : entry + 46] = (base + place).to_bytes(4, "little")
+    first = zipped("a.txt", b"N." + bytes(moved))
+    padding = base + directory - 30 - len("archive/pad.text") - 30 - len("archive/versien") - 1
+    last = zipped("archive/pad.text", bytes(padding), ("archive/versien", b"3"))
+    assert last.index(b"PK\x01\x02") == base + directory
+    return first + last
+
+
+def test_an_end_record_by_which_readers_find_different_zips_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "both.pt").write_bytes(two_in_one())
+    assert zipfile.ZipFile(tmp_path / "both.pt").namelist() == ["archive/pad.text", "archive/versien"]
+    assert torch._C.PyTorchFileReader(str(tmp_path / "both.pt")).get_all_records() == ["data.pkl", "version"]
+    assert "error" in {problem.severity for problem in check(tmp_path, two_in_one())}
