@@ -8,11 +8,11 @@ from ckptkit.problem import Problem
 
 _CONTENT = {
     ".7z", ".arrow", ".avi", ".bin", ".bz2", ".ckpt", ".dat", ".data", ".distcp", ".feather", ".gz", ".hdf",
-    ".index", ".jax", ".joblib", ".jpeg", ".jpg", ".meta", ".mlmodel", ".model", ".mp4", ".msgpack", ".nemo",
-    ".orbax", ".pb", ".pdparams", ".png", ".pt2", ".ptl", ".sst", ".tar", ".tflite", ".tfrecord", ".tfrecords",
-    ".tgz", ".wav", ".weights", ".xz", ".zst",
+    ".index", ".jax", ".joblib", ".jpeg", ".jpg", ".meta", ".metadata", ".mlmodel", ".model", ".mp4", ".msgpack",
+    ".nemo", ".orbax", ".pb", ".pdparams", ".png", ".pt2", ".ptl", ".sst", ".tar", ".tflite", ".tfrecord",
+    ".tfrecords", ".tgz", ".wav", ".weights", ".xz", ".zst", "checkpoint", "latest",
 }  # fmt: skip
-"""Endings of binary files that are never empty; those that the walker has a check for are not repeated here."""
+"""Endings, and whole names, of files that are never empty; those of kinds that are checked are not repeated."""
 _MARKS = {
     ".cfg", ".complete", ".csv", ".done", ".err", ".gitattributes", ".gitignore", ".gitkeep", ".ini", ".jsonl",
     ".keep", ".lock", ".log", ".md", ".ok", ".out", ".py", ".toml", ".tsv", ".txt", ".typed", ".yaml", ".yml",

@@ -107,7 +107,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("tf-bundle", tf_bundle.shows_bundle, tf_bundle.check_bundle),
     Kind("ocdbt", ocdbt.shows_ocdbt, ocdbt.check_ocdbt, (".ocdbt",)),
     Kind("keras-config", keras_config.shows_keras_config, keras_config.check_keras_config),
-    Kind("json", _never, json_files.check_json, (".json",)),
+    Kind("json", _never, json_files.check_json, (".json", "_METADATA")),
     Kind("pickle", _never, loose_pickles.check_promised, (".pkl", ".pickle", ".joblib"), pickles=True),
     Kind("empty", _is_empty, emptiness.check_empty),
 )

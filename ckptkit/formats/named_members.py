@@ -7,8 +7,9 @@ Keras (``model.weights.json``, ``BackupAndRestore``), tensorflow/python/checkpoi
 (``latest``), torch/distributed/checkpoint/filesystem.py (``.metadata``), orbax (``_CHECKPOINT_METADATA``), ONNX.
 """
 
+import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,8 @@ from ckptkit.problem import Problem
 _DATA_FILE = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _POINTED = re.compile(r'^model_checkpoint_path: "([^"\\]+)"', re.MULTILINE)
 _DCP = ".metadata"
+_ORBAX = "_CHECKPOINT_METADATA"
+_TAG = "global_step"
 _SHARDS = ".index.json"
 _MODELS = (".safetensors", ".bin", ".gguf", ".h5")
 _MAX_TEXT = 1 << 20
@@ -62,12 +65,14 @@ def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
     item = _Item(folder, files)
     found: list[Problem] = []
     for name in sorted(files):
-        own = name.rpartition("/")[2]
         for pattern, members in _READERS:
-            if re.fullmatch(pattern, own):
+            if re.fullmatch(pattern, name.rpartition("/")[2]):
                 found += _missing(item, name, members(item, name))
-        if own == _DCP:
-            found += dcp.too_short(folder, name, item.files)
+        for ending, extents in _EXTENTS.items():
+            if name.endswith(ending):
+                found += _too_short(item, name, extents(item.path(name)))
+        if name.endswith(_ORBAX) and (content := item.json(name)) and not content.get("commit_timestamp_nsecs"):
+            found.append(Problem("orbax-uncommitted", "gives no time of a commit: Orbax was not done with it", name))
     return found
 
 
@@ -76,7 +81,7 @@ def _missing(item: _Item, name: str, named: Iterator[str]) -> Iterator[Problem]:
     members = list(dict.fromkeys(named))
     lacking = []
     for member in members:
-        place = (around / member.rstrip("/")).as_posix()
+        place = posixpath.normpath((around / member.rstrip("/")).as_posix())
         if place not in (item.folders if member.endswith("/") else item.files):
             lacking.append(place)
     own = name.rpartition("/")[2]
@@ -88,6 +93,18 @@ def _missing(item: _Item, name: str, named: Iterator[str]) -> Iterator[Problem]:
         yield Problem("member-missing", f"is missing: {own} names it", shown(place))
     if len(lacking) > _MOST:
         yield Problem("member-missing", f"{len(lacking) - _MOST} more of the files that it names are missing", name)
+
+
+def _too_short(item: _Item, name: str, extents: Mapping[str, int] | None) -> Iterator[Problem]:
+    """Yield the files of an item that are shorter than the one that describes them says."""
+    own = name.rpartition("/")[2]
+    if extents is None:
+        yield Problem("member-unreadable", "cannot be read to its end: which files belong to it is not known", name)
+        return
+    for member, needed in extents.items():
+        place = posixpath.normpath((PurePosixPath(name).parent / member).as_posix())
+        if place in item.files and (size := item.path(place).stat().st_size) < needed:
+            yield Problem("member-too-short", f"is {size} bytes long, {own} needs {needed}: cut short", shown(place))
 
 
 def _is_of_another_form(item: _Item, name: str) -> bool:
@@ -142,16 +159,28 @@ def _tf_index(item: _Item, name: str) -> Iterator[str]:
 
 def _deepspeed(item: _Item, name: str) -> Iterator[str]:
     tag = item.text(name).strip()
-    if re.fullmatch(r"global_step\d+", tag):
+    folder = PurePosixPath(name).parent.as_posix()
+    tags = {PurePosixPath(f).name for f in item.folders if PurePosixPath(f).parent.as_posix() == folder}
+    if re.fullmatch(r"[\w.-]{1,200}", tag) and (tag.startswith(_TAG) or any(t.startswith(_TAG) for t in tags)):
         yield f"{tag}/"
 
 
+def _deepspeed_states(item: _Item, name: str) -> Iterator[str]:
+    """The pointer is written last, beside the folder of the step."""
+    if PurePosixPath(name).parent.name.startswith(_TAG):
+        yield "../latest"
+
+
 def _dcp(item: _Item, name: str) -> Iterator[str]:
-    yield from dcp.extents(item.path(name))
+    yield from dcp.extents(item.path(name)) or ()
+
+
+def _dcp_states(item: _Item, name: str) -> Iterator[str]:
+    yield _DCP
 
 
 def _onnx(item: _Item, name: str) -> Iterator[str]:
-    yield from onnx.external_files(item.path(name))
+    yield from onnx.external_extents(item.path(name))
 
 
 def _orbax(item: _Item, name: str) -> Iterator[str]:
@@ -162,6 +191,13 @@ def _orbax(item: _Item, name: str) -> Iterator[str]:
 
 def _ocdbt(item: _Item, name: str) -> Iterator[str]:
     yield "d/"
+    if not PurePosixPath(name).parent.name.startswith("ocdbt.process_"):
+        yield "_METADATA"
+
+
+def _ocdbt_data(item: _Item, name: str) -> Iterator[str]:
+    if PurePosixPath(name).parent.name == "d":
+        yield "../manifest.ocdbt"
 
 
 _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
@@ -172,9 +208,18 @@ _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
     (r"checkpoint", _tf_pointer),
     (_DATA_FILE.pattern, _tf_index),
     (r"latest", _deepspeed),
+    (r".*(optim|model)_states\.pt", _deepspeed_states),
+    (r".*\.distcp", _dcp_states),
     (re.escape(_DCP), _dcp),
     (r".*\.onnx", _onnx),
     (r"_METADATA", _orbax),
     (r"manifest\.ocdbt", _ocdbt),
+    (r"[0-9a-f]{32}", _ocdbt_data),
 )
 """By name of the file (as a pattern): what reads from it the names of others, relative to its own folder."""
+
+_EXTENTS: Mapping[str, Callable[[Path], Mapping[str, int] | None]] = {
+    _DCP: dcp.extents,
+    ".onnx": onnx.external_extents,
+}
+"""By ending: what reads how many bytes of which files are used, None where that cannot be read."""

@@ -13,7 +13,7 @@ _SETTING = re.compile(
     r"(?:^|[-_.])(?:n|num|max|total|warmup|every|per)[-_]?(?:steps?|iter(?:ation)?)[-_=]?\d+$", re.IGNORECASE
 )
 _SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".zip", ".npz")
-_ACCELERATE = "random_states_*.pkl"
+_ACCELERATE = ("random_states_*.pkl", "optimizer.bin", "scheduler.bin")
 _NUMBERED = ("trainer_state.json", "training_state/*", "pretrained_model/*", "_CHECKPOINT_METADATA", "*.safetensors")
 """Files of writers that name their folders by the step: LeRobot, Orbax, trainers of one's own."""
 
@@ -32,7 +32,7 @@ def named_step(source: Path, files: Sequence[str]) -> dict[str, int]:
     folder = source.is_dir()
     names = [source.name, real.name, *([real.parent.name] if real.name == "pretrained_model" else [])]
     numbered = folder and any(fnmatchcase(name, sign) for name in files for sign in _NUMBERED)
-    counts_saves = any(fnmatchcase(name, _ACCELERATE) for name in files)
+    counts_saves = any(fnmatchcase(name, sign) for name in files for sign in _ACCELERATE)
     for name in names:
         step = _step(name, numbered or source.suffix == ".safetensors", counts_saves)
         if step is not None:

@@ -7,6 +7,7 @@ Source: onnx/onnx.proto (``ModelProto``, ``GraphProto``, ``TensorProto``).
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened
@@ -32,25 +33,36 @@ def check_onnx(source: Source) -> Iterator[Problem]:
         yield source.problem("onnx-damaged", f"has no {missing[0]}: cut short, or no ONNX model")
 
 
-def external_files(path: Path) -> Iterator[str]:
-    """Yield the names of the files beside a model that hold its large tensors, each once; nothing for a damaged one."""
-    seen: set[str] = set()
+def external_extents(path: Path) -> dict[str, int]:
+    """Return by file beside a model how many bytes of it its large tensors use; nothing for a damaged model."""
+    found: dict[str, int] = {}
     try:
         with opened(path) as (stream, length):
+            for graph in _inside(stream, 0, length, _GRAPH):
+                for tensor in _inside(stream, graph.offset, graph.size, _INITIALIZER):
+                    told = _told(stream, tensor)
+                    if "location" in told:
+                        end = int(told.get("offset", "0")) + int(told.get("length", "0"))
+                        found[told["location"]] = max(end, found.get(told["location"], 0))
+    except (WireError, DamagedError, OSError, ValueError):
+        return {}  # check_onnx says it
+    return found
 
-            def inside(field: Field, number: int) -> list[Field]:
-                return [f for f in stream_fields(stream, field.offset, field.size) if f.number == number]
 
-            def text(field: Field) -> str:
-                stream.seek(field.offset)
-                return stream.read(min(field.size, _MOST_TEXT)).decode("utf-8", "replace")
+def _inside(stream: BinaryIO, offset: int, size: int, number: int) -> list[Field]:
+    return [field for field in stream_fields(stream, offset, size) if field.number == number]
 
-            for graph in [f for f in stream_fields(stream, 0, length) if f.number == _GRAPH]:
-                for tensor in inside(graph, _INITIALIZER):
-                    for pair in inside(tensor, _EXTERNAL):
-                        key, value = ([text(f) for f in inside(pair, n)] for n in (1, 2))
-                        if key == ["location"] and value and value[0] not in seen:
-                            seen.add(value[0])
-                            yield value[0]
-    except (WireError, DamagedError, OSError):
-        return  # check_onnx says it
+
+def _told(stream: BinaryIO, tensor: Field) -> dict[str, str]:
+    """Return what a tensor says of its data elsewhere: location, offset, length."""
+    pairs = {}
+    for pair in _inside(stream, tensor.offset, tensor.size, _EXTERNAL):
+        words = [_text(stream, field) for n in (1, 2) for field in _inside(stream, pair.offset, pair.size, n)]
+        if len(words) == 2:
+            pairs[words[0]] = words[1]
+    return pairs
+
+
+def _text(stream: BinaryIO, field: Field) -> str:
+    stream.seek(field.offset)
+    return stream.read(min(field.size, _MOST_TEXT)).decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.checkpoint
 import trainer_files
 
 from ckptkit import CheckpointStore
@@ -72,7 +73,8 @@ def files(written: Path, tmp_path: Path) -> Path:
 def captured(path: Path, backend: str | None = None) -> Captured:
     """Return what a store says of the files at a path."""
     store = CheckpointStore(path.parent / "store")
-    step = int(found[1]) if (found := re.search(r"(\d+)$", path.stem)) and path.is_dir() else 2
+    named = re.search(r"(\d+)(_steps)?$", path.stem)
+    step = 4 if path.suffix == ".ckpt" else int(named[1]) if named else 2
     said = store.save(f"run/{path.stem.strip('.')}", step, {"it": Files(path, backend)}).manifest.items["it"].captured
     return Captured(said.grade, said.reasons)
 
@@ -200,11 +202,20 @@ def test_a_trainer_folder_without_three_pieces_names_all_three(files: Path) -> N
     )
 
 
-@pytest.mark.parametrize("name", ["global_step2/zero_pp_rank_0_mp_rank_00_optim_states.pt", "optimizer_0/__0_0.distcp"])
-def test_an_optimizer_in_a_folder_of_its_own_is_there(name: str, files: Path) -> None:
+def test_an_optimizer_in_deepspeeds_folder_is_there(files: Path) -> None:
     folder = files / "hugging_face" / "checkpoint-2"
-    (folder / name).parent.mkdir()
-    (folder / "optimizer.pt").rename(folder / name)
+    (folder / "global_step2").mkdir()
+    (folder / "optimizer.pt").rename(folder / "global_step2" / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    (folder / "latest").write_text("global_step2")
+    assert captured(folder) == Captured()
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is")
+def test_an_optimizer_in_fsdps_folder_is_there(files: Path) -> None:
+    folder = files / "hugging_face" / "checkpoint-2"
+    state = {"optimizer": torch.load(folder / "optimizer.pt")["state"]}
+    torch.distributed.checkpoint.save(state, checkpoint_id=folder / "optimizer_0", no_dist=True)
+    (folder / "optimizer.pt").unlink()
     assert captured(folder) == Captured()
 
 

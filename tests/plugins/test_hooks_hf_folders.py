@@ -24,6 +24,7 @@ def train(root: Path) -> None:
             file = Path(output_dir, FILE.format(self.state.global_step))
             file.parent.mkdir()
             torch.save({"optimizer_state_dict": self.optimizer.state_dict()}, file)
+            Path(output_dir, "latest").write_text(file.parent.name)
 
     rows = [{"input_ids": row, "labels": row} for row in torch.randint(0, 32, (8, 8))]
     arguments = TrainingArguments(

@@ -66,9 +66,11 @@ def onnx(folder: Path) -> None:
 
 
 def orbax(folder: Path) -> None:
-    put(folder, _METADATA={"tree_metadata": {}, "use_ocdbt": True}, manifest__ocdbt="", d___0a1b="")
+    put(folder, _METADATA={"tree_metadata": {}, "use_ocdbt": True}, manifest__ocdbt="")
+    put(folder, **{f"d/{DIGEST}": "", "_CHECKPOINT_METADATA": {"commit_timestamp_nsecs": 1795718371505252656}})
 
 
+DIGEST = "aae6e5c2e86718481d205b482cfa3c50"
 KINDS: dict[Callable[[Path], None], set[str]] = {
     safetensors_index: {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"},
     torch_index: {"unet/one.bin"},
@@ -76,10 +78,10 @@ KINDS: dict[Callable[[Path], None], set[str]] = {
     keras_backup: {"latest.weights.h5"},
     diffusers: {"unet/config.json"},
     tensorflow: {"ckpt-2.index"},
-    deepspeed: {"global_step6/mp_rank_00_model_states.pt"},
-    dcp: {"__0_0.distcp"},
+    deepspeed: {"global_step6/mp_rank_00_model_states.pt", "latest"},
+    dcp: {"__0_0.distcp", ".metadata"},
     onnx: {"large.data"},
-    orbax: {"manifest.ocdbt", "d/0a1b"},
+    orbax: {"_METADATA", "manifest.ocdbt", f"d/{DIGEST}"},
 }
 """What writes each kind, and the members that are named."""
 
@@ -104,12 +106,37 @@ def test_each_member_that_is_missing_is_named_and_nothing_else_is(
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is")
-def test_a_file_of_dcp_that_is_shorter_than_its_metadata_says_is_damaged(tmp_path: Path) -> None:
-    dcp(tmp_path)
-    file = tmp_path / "__0_0.distcp"
-    file.write_bytes(file.read_bytes()[:-100])
+@pytest.mark.parametrize(("write", "file"), [(dcp, "__0_0.distcp"), (onnx, "large.data")])
+def test_a_file_that_is_shorter_than_what_describes_it_says_is_damaged(
+    write: Callable[[Path], None], file: str, tmp_path: Path
+) -> None:
+    write(tmp_path)
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-1])
     (problem,) = check_members(tmp_path, sorted(names(tmp_path)))
-    assert (problem.code, problem.file) == ("dcp-damaged", "__0_0.distcp")
+    assert (problem.code, problem.file) == ("member-too-short", file)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is")
+def test_dcps_metadata_that_was_cut_short_is_damaged(tmp_path: Path) -> None:
+    dcp(tmp_path)
+    whole = (tmp_path / ".metadata").read_bytes()
+    for size in (0, len(whole) // 2, len(whole) - 1):
+        (tmp_path / ".metadata").write_bytes(whole[:size])
+        (problem,) = check_members(tmp_path, sorted(names(tmp_path)))
+        assert (problem.code, problem.file) == ("member-unreadable", ".metadata")
+
+
+def test_deepspeeds_pointer_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    deepspeed(tmp_path)
+    (tmp_path / "latest").write_text("global_s")
+    (problem,) = check_members(tmp_path, sorted(names(tmp_path)))
+    assert (problem.code, problem.file) == ("member-missing", "global_s")
+
+
+def test_a_folder_that_orbax_did_not_commit_is_refused(tmp_path: Path) -> None:
+    orbax(tmp_path)
+    put(tmp_path, _CHECKPOINT_METADATA={"commit_timestamp_nsecs": None})
+    assert [problem.code for problem in check_members(tmp_path, sorted(names(tmp_path)))] == ["orbax-uncommitted"]
 
 
 def test_the_index_of_a_form_that_was_not_fetched_is_only_a_warning(tmp_path: Path) -> None:
@@ -122,7 +149,7 @@ def test_the_index_of_a_form_that_was_not_fetched_is_only_a_warning(tmp_path: Pa
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"weight_map": 3}', '{"weight_map": {"a": 3}}', "null"])
 def test_an_index_that_cannot_be_understood_names_nothing(content: str, tmp_path: Path) -> None:
     put(tmp_path, model__safetensors__index__json=content, model_index__json=content, training_metadata__json=content)
-    put(tmp_path, modules__json=content, checkpoint=content, latest=content, __metadata=content)
+    put(tmp_path, modules__json=content, checkpoint=content, latest=content)
     assert check_members(tmp_path, sorted(names(tmp_path))) == []
 
 
