@@ -148,6 +148,7 @@ class Machine:
         self._source, self.stream = stream, PickleStream(stream, length)
         self.stored = length if stored is None else stored
         self._follows_bytes = True
+        self._made_by: dict[Global, Made] = {}  # one placeholder for all that a function returns
         self.blobs: dict[Blob, bool] = {}
         self.memo = Memo(INERT)
         self.protocol = self.kept = 0
@@ -266,7 +267,7 @@ class Machine:
         if function == LOADS:
             self._load(arguments)
         value = self._call(function, arguments) if self._call else MADE
-        return Made(function) if value is MADE else value
+        return self._made_by.setdefault(function, Made(function)) if value is MADE else value
 
     def _load(self, arguments: object) -> None:
         match arguments:

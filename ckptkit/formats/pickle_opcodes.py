@@ -23,6 +23,7 @@ _MOST = 16_000_000
 """Values that are held at once, however large the pickle is: about two gigabytes."""
 _EVERY = 1_024
 _LONG = 16
+_SHORTEST = 24  # fewer bytes hold no five pickles
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PICKLES = 5
 """Magic number, protocol version, system info, object, storage keys: the old form of ``torch.save``."""
@@ -204,7 +205,7 @@ def _blob(form: str) -> Operation:
         size = m.stream.number(form)
         start = m.stream.place
         m.stream.skip(size)
-        m.push(Blob(start, size))
+        m.push(Blob(start, size) if size >= _SHORTEST else INERT)
 
     return operation
 

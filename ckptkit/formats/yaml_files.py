@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from ckptkit.formats.archives import not_looked_into
 from ckptkit.formats.pickle_grading import grade
 from ckptkit.formats.pickle_machine import Global
 from ckptkit.formats.shown import shown
@@ -26,6 +27,10 @@ _START = 4_096
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _HINT = re.compile(rb"python/|%TAG|![^\s\[\]{},]*%")
 _LOOSE = re.compile(rb"(?:!!|!<?tag:yaml\.org,2002:)python/[^\s>,\]}]*")
+
+
+class _NotParsedError(ValueError):
+    """What tags mean in the file cannot be told for sure."""
 
 
 def shows_yaml(source: Source) -> bool:
@@ -44,13 +49,16 @@ def check_yaml(source: Source) -> Iterator[Problem]:
     """Yield what the unsafe loader would import or call: ``yaml-dangerous`` and ``yaml-unrecognised``."""
     dangerous: dict[str, None] = {}
     unrecognised: dict[str, None] = {}
-    for tag in _tags(source):
-        kind, _, words = tag.removeprefix(_PYTHON).partition(":")
-        grading = _graded(kind, words)
-        if grading in ("dangerous", "code"):
-            dangerous[f"would {'call' if 'object' in kind else 'import'} {shown(words)}"] = None
-        elif grading == "unrecognised":
-            unrecognised[shown(words)] = None
+    try:
+        for tag in _tags(source):
+            kind, _, words = tag.removeprefix(_PYTHON).partition(":")
+            grading = _graded(kind, words)
+            if grading in ("dangerous", "code"):
+                dangerous[f"would {'call' if 'object' in kind else 'import'} {shown(words)}"] = None
+            elif grading == "unrecognised":
+                unrecognised[shown(words)] = None
+    except _NotParsedError as error:
+        yield not_looked_into(source, str(error))
     for message in list(dangerous)[:_MOST_SHOWN]:
         yield source.problem("yaml-dangerous", f"{message} when it is loaded with yaml's unsafe loader", "unsafe")
     for words in list(unrecognised)[:_MOST_SHOWN]:
@@ -81,16 +89,17 @@ def _tags(source: Source) -> Iterator[str]:
 
     if source.length > _MOST_PARSED:
         yield from _loose(source)
-        return
+        raise _NotParsedError(f"YAML of {source.length} bytes with tags")
     source.stream.seek(0)
     try:
         for event in yaml.parse(source.stream, Loader=yaml.SafeLoader):
             tag = getattr(event, "tag", None)
             if isinstance(tag, str) and tag.startswith(_PYTHON):
                 yield tag
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         # Another loader may be more lenient: then what looks like a tag counts.
         yield from _loose(source)
+        raise _NotParsedError("YAML with tags that cannot be parsed") from error
 
 
 def _loose(source: Source) -> Iterator[str]:
