@@ -435,6 +435,8 @@ def test_no_dataset_no_split_no_config_and_too_many_hosts_are_refused(config: Tr
         loader(config, sharding=Sharding(0, 5))
     with pytest.raises(ValueError, match="process_index 2"):
         Sharding(2, 2)
+    with pytest.raises(ValueError, match=r"^gemma3: num_train_steps: Input should be greater than 0$"):
+        config.with_(num_train_steps=0)
     with pytest.raises(ValueError, match="no config 'gemma4'; there are gemma3,"):
         get_config("gemma4")
 

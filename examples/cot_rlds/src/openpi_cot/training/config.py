@@ -83,11 +83,15 @@ class TrainConfig(_Strict):
         return (ROOT / self.data.data_dir).resolve()
 
     def with_(self, **changes: Any) -> "TrainConfig":
-        """Return a copy with other values, validated; ``data={"shuffle_by": "frames"}`` changes parts of a part."""
+        """Return a copy with other values; ``data={"shuffle_by": "frames"}`` changes parts of a part.
+
+        Raises:
+            ValueError: a value cannot be; the message names the field.
+        """
         values = self.model_dump()
         for name, value in changes.items():
             values[name] = {**values[name], **value} if isinstance(value, dict) else value
-        return TrainConfig.model_validate(values)
+        return _validated(values, self.name)
 
 
 def get_config(name: str) -> TrainConfig:
@@ -101,9 +105,14 @@ def get_config(name: str) -> TrainConfig:
     if name not in known:
         raise ValueError(f"no config {name!r}; there are {', '.join(known)}")
     try:
-        return TrainConfig.model_validate(yaml.safe_load(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        return _validated(yaml.safe_load(path.read_bytes()), path.name)
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name}: is not YAML: {str(error).splitlines()[0]}") from error
+
+
+def _validated(values: Any, name: str) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
