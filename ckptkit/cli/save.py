@@ -77,7 +77,7 @@ def save(
     output.talk(
         f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
     )
-    telling.tell(saved.manifest, quiet=asked.quiet)
+    telling.tell(saved.manifest, saved.warnings, quiet=asked.quiet)
     for doubt in wrote.doubts(saved.at, saved.manifest, {name: item.path for name, item in files.items()}):
         output.talk(output.safe(doubt), quiet=asked.quiet)
     output.line(output.safe(saved.path))

@@ -27,6 +27,6 @@ def _lines(manifest: "Manifest", warnings: "Sequence[Problem]") -> Iterator[str]
         for file in item.files:
             if file.trusted:
                 yield f"item {name!r}: {file.path} is trusted by whoever saved it, whatever loading it runs"
-    for problem in warnings:
+    for problem in (p for p in warnings if p.code != "file-trusted"):  # that is said above
         where = f"item {problem.item!r}: " if problem.item else ""
         yield f"{where}warning: {f'{problem.file}: ' if problem.file else ''}{problem.message}"

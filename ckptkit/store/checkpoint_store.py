@@ -12,6 +12,7 @@ from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import ManifestError, NotFound, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_tag
+from ckptkit.problem import Problem
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, holds, open_storage, staging
 from ckptkit.storage import refs as marks
@@ -34,11 +35,13 @@ class Committed:
         at: where it is.
         manifest: its manifest.
         left: by item, what lay in the folder that was given and was not saved, one line each.
+        warnings: what was found in the files and does not forbid to save them.
     """
 
     at: Location
     manifest: Manifest
     left: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    warnings: Sequence[Problem] = ()
 
     @property
     def path(self) -> Path:
@@ -160,7 +163,7 @@ class CheckpointStore:
             on_bytes=on_bytes,
         )
         self._anchors.saved(saved.at, saved.manifest)
-        committed = Committed(saved.at, saved.manifest, saved.left)
+        committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
         if saved.undone is not None:
             saved.undone.committed = committed
             raise saved.undone
@@ -191,11 +194,11 @@ class CheckpointStore:
             UnsafeContentError: a file lies elsewhere, or would run code when loaded.
             CkptkitError: see ``save``.
         """
-        at, manifest = saving.adopt_in_place(
+        done = saving.adopt_in_place(
             self.storage, run, stem, items, details or Details(), saved=saved, algorithm=self._digest
         )
-        self._anchors.saved(at, manifest)
-        return Committed(at, manifest)
+        self._anchors.saved(done.at, done.manifest)
+        return Committed(done.at, done.manifest, warnings=done.warnings)
 
     def unlisted(self, run: str | None = None) -> Sequence[adopting.Unlisted]:
         """Return what trainers wrote into a run, or into all of the store, and no manifest lists."""

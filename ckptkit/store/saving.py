@@ -36,6 +36,7 @@ from ckptkit.manifest.names import (
 from ckptkit.manifest.reading import sealed
 from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
+from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, replacing, staging, trash
 from ckptkit.store import flattening, outside, writing
 from ckptkit.store.trust import Trust
@@ -80,12 +81,14 @@ class Saved:
         at: where it is.
         manifest: its manifest.
         left: by item, what lay in the folder that was given and was not saved.
+        warnings: what was found in the files and does not forbid to save them.
         undone: what belongs to the save and could not be done after the commit.
     """
 
     at: Location
     manifest: Manifest
     left: Mapping[str, Sequence[str]]
+    warnings: Sequence[Problem]
     undone: PartlyDone | None
 
 
@@ -136,6 +139,7 @@ def save(
         entries = writing.write(
             sources, staged, step, probe=probe, algorithm=algorithm, trust=trusted, on_bytes=on_bytes
         )
+        warnings = writing.lift_warnings(entries)
         if flat:
             entries = flattening.flattened(entries, staged)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
@@ -149,7 +153,7 @@ def save(
             replacing.commit(staged, here, state)
     at = Location(run, final, final / MANIFEST_NAME)
     undone = _finish(at, [old for old in others if old is not here], state, tags)
-    return Saved(at, manifest, {source.name: source.left for source in sources if source.left}, undone)
+    return Saved(at, manifest, {source.name: source.left for source in sources if source.left}, warnings, undone)
 
 
 def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDone | None:
@@ -188,7 +192,7 @@ def adopt_in_place(
     *,
     saved: Mapping[str, SavedItem] | None = None,
     algorithm: str = DEFAULT_ALGORITHM,
-) -> tuple[Location, Manifest]:
+) -> Saved:
     """Write a manifest beside flat files, or into their folder; see ``CheckpointStore.adopt_in_place``."""
     check_run(run)
     step = step_of_name(stem)
@@ -210,6 +214,7 @@ def adopt_in_place(
             listed = [paths] if isinstance(paths, Path) else paths
             kind = folder if inside else listed[0]  # what tells which backend it is for
             entries[name] = _item_in_place(folder, kind, name, listed, step, (saved or {}).get(name), algorithm)
+        warnings = writing.lift_warnings(entries)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
@@ -219,7 +224,7 @@ def adopt_in_place(
         room = [trash.remove(at, state, [path for path in payload(at) if path not in mine]) for at in old]
         with replacing.giving_room(*room, state_folder=state):
             staging.commit_sidecar(manifest_path, data)
-    return Location(run, folder, manifest_path), manifest
+    return Saved(Location(run, folder, manifest_path), manifest, {}, warnings, None)
 
 
 def _item_in_place(

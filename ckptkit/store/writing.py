@@ -33,6 +33,7 @@ from ckptkit.errors import (
     UsageError,
 )
 from ckptkit.formats import given_folder
+from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
 from ckptkit.manifest.redaction import redact_text
@@ -45,6 +46,8 @@ from ckptkit.verification.presence import set_problems
 
 BOUNDARY = "boundary"
 """Field of an item's entry that is the checkpoint's: ``lift_boundary`` takes it out."""
+WARNINGS = "warnings"
+"""Field of an item's entry that is only for whoever saves: ``lift_warnings`` takes it out."""
 
 
 Factories = Mapping[str, Mapping[str, Callable[[], Any]]]
@@ -307,7 +310,13 @@ def entry(
         "probe": None if saved.probe is None else dict(saved.probe),
         "files": list(files),
         BOUNDARY: None if saved.boundary is None else dict(saved.boundary),
+        WARNINGS: gathered(p.located(item=name, prefix=prefix) for p in problems),
     }
+
+
+def lift_warnings(entries: Mapping[str, dict[str, Any]]) -> list[Problem]:
+    """Take what was found in the items' files, and did not forbid to save them, out of their entries and return it."""
+    return [problem for fields in entries.values() for problem in fields.pop(WARNINGS)]
 
 
 def lift_boundary(entries: Mapping[str, dict[str, Any]], given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -102,3 +102,10 @@ def test_the_step_that_a_file_knows_is_the_step_that_it_is_saved_at(step: int, c
     torch.save(content, tmp_path / "epoch=2-step=48.ckpt")
     words = ("save", "run", "--step", str(step), f"it:files={tmp_path / 'epoch=2-step=48.ckpt'}")
     assert inside(*words, store=tmp_path / "store").returncode == code
+
+
+def test_what_is_odd_in_a_file_and_no_reason_to_refuse_it_is_said_at_the_save(tmp_path: Path) -> None:
+    (tmp_path / "state.xyz").touch()
+    done = inside("save", "run", "--step", "1", f"it:files={tmp_path / 'state.xyz'}", store=tmp_path / "store")
+    assert done.returncode == 0
+    assert "item 'it': warning: it/state.xyz: is empty: was it written to its end?" in done.stderr.splitlines()
