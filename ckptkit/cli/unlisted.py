@@ -31,7 +31,7 @@ def _remedy(storage: "LocalStorage", one: "Unlisted") -> str:
 
     program = f"ckptkit --store {shlex.quote(str(storage.root))}"
     if one.in_place:
-        return f"to give them one where they lie: {program} adopt {shlex.quote(one.run)}"
+        return f"to give each a manifest where it lies: {program} adopt {shlex.quote(one.run)}"
     newest = one.paths[-1]
     item = f"{ITEMS.get(one.backend, one.backend)}={shlex.quote(str(newest))}"
     return f"to copy it into a run: {program} save RUN --step {step_in(newest)} {item}"

@@ -228,6 +228,16 @@ def test_no_checkpoints_is_the_documented_error(tmp_path: Path) -> None:
         assert str(caught.value) == f"No checkpoints found in {tmp_path / 'new' / 'checkpoints'}"
 
 
+def test_a_plain_checkpoint_of_the_document_is_told(tmp_path: Path) -> None:
+    (tmp_path / "new/checkpoints").mkdir(parents=True)
+    torch.save({"model": {}, "epoch": 0, "batch_idx": 10}, tmp_path / "new/checkpoints/checkpoint_e0_b10.pt")
+    with pytest.raises(FileNotFoundError, match="No checkpoints found in") as caught:
+        manager(tmp_path / "new").resume_training()
+    assert caught.value.__notes__[0].startswith("checkpoint_e0_b10.pt has no manifest: load the model from it")
+    told = gmm_example.ckptkit(tmp_path, "list").stderr
+    assert "new/checkpoints: 1 checkpoint has no manifest and cannot be listed: checkpoint_e0_b10.pt (files)" in told
+
+
 def test_no_data_state_is_the_documented_error(trained: Path) -> None:
     (trained / "data_state.json").unlink()
     with pytest.raises(FileNotFoundError) as caught:

@@ -97,7 +97,13 @@ class ExperimentManager:
         """
         latest_checkpoint = self._checkpoint(step)
         if latest_checkpoint is None:
-            raise FileNotFoundError(f"No checkpoints found in {self.checkpoint_dir}")
+            nothing = FileNotFoundError(f"No checkpoints found in {self.checkpoint_dir}")
+            for one in self._store.unlisted(self._run):
+                nothing.add_note(
+                    f"{one.paths[-1].name} has no manifest: load the model from it yourself, and the data with "
+                    "GMMDataLoader(config_dict, state_path=..., resume=True)"
+                )
+            raise nothing
         state_path = self.experiment_dir / "data_state.json"
         if step is None and not state_path.exists():
             error = FileNotFoundError(f"Data state file not found: {state_path}")
