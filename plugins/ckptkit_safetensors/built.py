@@ -34,7 +34,8 @@ class Built:
         hooks: ids of the hooks of each module.
         groups: names of the parameters of each group of the optimizer.
         left: by place, what the program had put into modules.
-        versions: of each parameter by its id: torch counts what is written into it.
+        versions: of each parameter by its id: torch counts what is written into it, but for writes through ``.data``.
+        moments: of how many parameters the optimizer had state.
     """
 
     classes: dict[str, tuple[str | None, tuple[int, ...]]]
@@ -43,9 +44,12 @@ class Built:
     groups: list[list[str | None]]
     left: dict[str, Any]
     versions: dict[int, int]
+    moments: int
 
     def has_trained(self, policy: Bundle) -> bool:
-        """Return whether some parameter of the model was written since."""
+        """Return whether the optimizer got state, or some parameter of the model was written since."""
+        if _moments(policy) > self.moments:
+            return True
         return any(self.versions.get(key, version) != version for key, version in _versions(policy).items())
 
 
@@ -59,6 +63,7 @@ def look_at(policy: Bundle) -> Built:
         _groups(policy),
         look(policy),
         _versions(policy),
+        _moments(policy),
     )
 
 
@@ -74,6 +79,10 @@ def _dicts(policy: Bundle) -> dict[str, Structure]:
 def _versions(policy: Bundle) -> dict[int, int]:
     parameters = policy.model.parameters() if is_module(policy.model) else policy.model.values()
     return {id(p): getattr(p, "_version", 0) for p in parameters if not is_lazy(p)}
+
+
+def _moments(policy: Bundle) -> int:
+    return len(getattr(policy.optimizer, "state", ()))
 
 
 def _groups(policy: Bundle) -> list[list[str | None]]:
