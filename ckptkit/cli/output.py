@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ckptkit.formats.shown import shown
+from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
     from ckptkit.store import Chosen
@@ -22,11 +23,11 @@ def line(text: str = "") -> None:
 
 
 def talk(text: str, *, quiet: bool = False) -> None:
-    """Print one line for a person, on stderr."""
+    """Print one line for a person, on stderr; what looks like a secret is masked."""
     if not quiet:
         sys.stdout.flush()  # so that the two streams come in the order in which they were written
         with contextlib.suppress(OSError):  # a log that cannot be written changes no result
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(redact_text(text) + "\n")
 
 
 def followed(chosen: "Chosen", ref: str, *, quiet: bool = False) -> None:
@@ -42,9 +43,9 @@ def failure(message: str, hint: str, code: int) -> int:
     with contextlib.suppress(OSError):  # the data may have nowhere to go, which is no reason to be silent about why
         sys.stdout.flush()
     try:
-        sys.stderr.write(f"ckptkit: {safe(message)}\n")
+        sys.stderr.write(f"ckptkit: {safe(redact_text(message))}\n")
         if hint:
-            sys.stderr.write(f"  {safe(hint)}\n")
+            sys.stderr.write(f"  {safe(redact_text(hint))}\n")
         sys.stderr.flush()
     except (OSError, ValueError):  # a pipe that was closed, a full device: nobody is there to be told
         closed()

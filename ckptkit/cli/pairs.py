@@ -20,7 +20,7 @@ def parse(pairs: Sequence[str], option: str, convert: Callable[[str], T]) -> dic
         try:
             result[name] = convert(value)
         except ValueError as error:
-            raise UsageError(f"{option} {pair!r}: {value!r} is not a number") from error
+            raise UsageError(f"{option} {name!r}: its value is not a number") from error
     return result
 
 

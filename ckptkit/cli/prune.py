@@ -8,6 +8,7 @@ import typer
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import FormatOption, StoreOption, session
+from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
@@ -105,7 +106,7 @@ def _policies(
 
 def _records(planned: "Pruning", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
     for entry in planned.plan.entries:
-        candidate, reasons = entry.candidate, "; ".join(entry.reasons)
+        candidate, told = entry.candidate, [redact_text(reason) for reason in entry.reasons]  # they name tags
         size = candidate.size if exact else output.size(candidate.size)
         fields = {
             "ref": candidate.name,
@@ -113,9 +114,9 @@ def _records(planned: "Pruning", *, exact: bool) -> Iterator[tuple[list[object],
             "size": candidate.size,
             "good": candidate.good,
             "judged": candidate.judged,
-            "reasons": list(entry.reasons),
+            "reasons": told,
         }
-        yield [entry.action, candidate.name, size, reasons], fields
+        yield [entry.action, candidate.name, size, "; ".join(told)], fields
 
 
 def _finish(

@@ -9,6 +9,7 @@ from ckptkit.cli import output, pairs, telling
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import StoreOption, session
 from ckptkit.errors import NotFound, PartlyDone, UsageError
+from ckptkit.manifest.redaction import require_open
 
 if TYPE_CHECKING:
     from ckptkit.store import Files
@@ -97,6 +98,8 @@ def _items(words: list[str]) -> "dict[str, Files]":
             raise UsageError(f"{word!r} is not NAME=PATH", hint="for example policy=outputs/checkpoint-5000")
         if name in items:
             raise UsageError(f"item {name!r} is given twice")
+        # TOKEN=VALUE in the wrong place must not come back in a message.
+        require_open("an item", [word.partition("=")[0] if Path(path).exists() else word])
         items[name] = Files(Path(path), backend or None)
     return items
 

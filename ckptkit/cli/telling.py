@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 
 def tell(manifest: "Manifest", warnings: "Sequence[Problem]" = (), *, quiet: bool) -> None:
     """Say on stderr, one line each, every piece that is not captured, every hazard, and every warning."""
-    from ckptkit.manifest.redaction import redact_text
-
     for line in dict.fromkeys(_lines(manifest, warnings)):
-        output.talk(output.safe(redact_text(line)), quiet=quiet)
+        output.talk(output.safe(line), quiet=quiet)
 
 
 def _lines(manifest: "Manifest", warnings: "Sequence[Problem]") -> Iterator[str]:

@@ -11,13 +11,14 @@ from ckptkit.formats import strict_json
 from ckptkit.manifest import names
 from ckptkit.manifest.limits import MAX_BYTES, OLD_GRADES
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
+from ckptkit.manifest.redaction import redact_fields
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
 _MAJOR, _MINOR = (int(part) for part in SCHEMA_VERSION.split("."))
 
 
 def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
-    """Return the manifest with its digest filled in, and the bytes of its file.
+    """Return the manifest with its digest filled in, and the bytes of its file; secrets in free texts are masked.
 
     Args:
         fields: all fields of ``Manifest`` but ``digest``, as plain values.
@@ -26,7 +27,7 @@ def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
     Raises:
         CkptkitError: the fields break a law of the format; nothing is repaired silently.
     """
-    fields = strict_json.loads(strict_json.dumps(fields))
+    fields = redact_fields(strict_json.loads(strict_json.dumps(fields)))
     fields["digest"] = digest_bytes(strict_json.dumps(fields), algorithm)
     data = strict_json.dumps(fields, indent=1) + b"\n"
     return parse(data), data
@@ -34,6 +35,8 @@ def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
 
 def parse(data: bytes) -> Manifest:
     """Parse and validate the bytes of a manifest file, its own digest included.
+
+    What an older writer let through is masked in what is returned: the file itself stays as it is.
 
     Raises:
         NewerFormatError: written by a newer major version.
@@ -48,7 +51,7 @@ def parse(data: bytes) -> Manifest:
         raise ManifestError("is not a JSON object")
     minor = _check_version(fields.get("schema_version"))
     try:
-        manifest = Manifest.model_validate(_in_todays_words(fields) if minor == 0 else fields)
+        manifest = Manifest.model_validate(redact_fields(_in_todays_words(fields) if minor == 0 else fields))
     except ValidationError as error:
         raise ManifestError(_first_of(error)) from error
     if minor <= _MINOR and (unknown := _unknown_field(manifest)):

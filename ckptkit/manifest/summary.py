@@ -11,6 +11,7 @@ from typing import Any
 
 from ckptkit.errors import ManifestError
 from ckptkit.manifest.limits import GRADES, OLD_GRADES
+from ckptkit.manifest.redaction import redact_text
 
 _LARGEST = 2**63 - 1
 
@@ -80,7 +81,7 @@ def _size(value: Any) -> int:
 def _numbers(values: Any) -> dict[str, Any]:
     """Only what is a number, plain or tagged: a stranger's manifest may nest anything there."""
     return {
-        name: value
+        redact_text(str(name)): value
         for name, value in dict(values).items()
         if isinstance(value, (int, float)) or (isinstance(value, dict) and isinstance(value.get("$number"), str))
     }

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_bytes
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
+from ckptkit.manifest.redaction import redact_text
 from ckptkit.storage import durable
 from ckptkit.storage.location import Location
 
@@ -95,7 +96,8 @@ def note(at: Location, manifest_digest: str, new: Shown) -> bool:
     """
     moment = new.at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     kept = [one for one in read(at, manifest_digest) if one.how != new.how]
-    entries = [*kept, replace(new, at=moment)]
+    differs = None if new.differs is None else redact_text(new.differs)  # it may quote what a program printed
+    entries = [*kept, replace(new, at=moment, detail=redact_text(new.detail), differs=differs)]
     content: dict[str, Any] = {
         "schema_version": VERSION,
         "manifest": manifest_digest,

@@ -12,15 +12,16 @@ from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import ManifestError, NotFound, UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_tag
+from ckptkit.manifest.redaction import require_open
 from ckptkit.problem import Problem
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, holds, open_storage, staging
 from ckptkit.storage import refs as marks
 from ckptkit.store import adopting, anchors, choosing, listing, outside, preparing, pruning, restoring, saving
+from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.refs import Ref
 from ckptkit.store.restoring import Restored
-from ckptkit.store.saving import Details
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Level, Report, Verifier
 from ckptkit.verification.marks import damaged
@@ -133,6 +134,7 @@ class CheckpointStore:
             PartlyDone: it was committed (the error's ``committed`` is it), but not tagged, or what it replaces under
                 another folder's name is still there.
         """
+        require_open("the parent", [parent or ""])
         origin = Ref.parse(parent) if parent is not None else None
         if origin is not None and origin.step is None:
             raise UsageError(f"parent {parent!r} names no step", hint="write RUN@STEP")
@@ -321,6 +323,7 @@ class CheckpointStore:
             ProtectedError: one that would be moved is pinned.
         """
         if isinstance(after, str):
+            require_open("the parent", [after])
             origin = Ref.parse(after)
             if origin.step is None:
                 raise UsageError(f"after {after!r} names no step", hint="write RUN@STEP")
@@ -339,6 +342,7 @@ class CheckpointStore:
             LockedError: another process holds the run; the message says which one.
         """
         self.storage.require_reachable(run)
+        require_open_run(self.storage.run_folder(run), run)
         holds.hold(self.storage.state_folder(run), run)
 
     def release(self, run: str) -> None:
@@ -475,6 +479,8 @@ class CheckpointStore:
 
     def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Location:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
+        if not remove:
+            require_open("a tag", [tag])
         check_tag(tag)
         at = self._one(ref, ranking)
         with marks.changed(self.storage.state_folder(at.run)) as changed:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ckptkit.errors import CkptkitError
+from ckptkit.manifest.redaction import redact_text
 from ckptkit.manifest.summary import Summary, summarise
 from ckptkit.storage import LocalStorage, Location, refs
 from ckptkit.storage import shown as evidence
@@ -33,7 +34,7 @@ def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
         if at.run not in known:
             known[at.run] = _marks(at)
         marks, damaged = known[at.run]
-        pinned, tags = at.step in marks.pins, tuple(sorted(marks.tags.get(at.step or 0, ())))
+        pinned, tags = at.step in marks.pins, tuple(sorted(map(redact_text, marks.tags.get(at.step or 0, ()))))
         try:
             summary = summarise(storage.read_manifest(at))
         except CkptkitError as error:

@@ -7,6 +7,7 @@ from ckptkit.manifest.names import MAX_STEP, check_run
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import LocalStorage, Location, holds, locks, preflight, refs, trash
 from ckptkit.store import choosing, saving
+from ckptkit.store.details import require_open_run
 from ckptkit.verification import Verifier
 
 FRESH = -1
@@ -16,6 +17,7 @@ FRESH = -1
 def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool) -> Sequence[Location]:
     """Make a run ready to be trained; see ``CheckpointStore.prepare``."""
     check_run(run)
+    require_open_run(storage.run_folder(run), run)
     if isinstance(after, bool) or not FRESH <= after <= MAX_STEP:
         raise UsageError(f"after {after!r} is no step", hint=f"give the step that training goes on from, or {FRESH}")
     storage.require_reachable(run)

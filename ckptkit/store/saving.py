@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,11 @@ from ckptkit.manifest.names import (
     step_of_name,
 )
 from ckptkit.manifest.reading import sealed
-from ckptkit.manifest.redaction import redact_argv, redact_text, redact_value
 from ckptkit.manifest.summary import summarise
 from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, replacing, staging, trash
 from ckptkit.store import flattening, outside, writing
+from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.trust import Trust
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
@@ -46,31 +46,6 @@ from ckptkit.verification.presence import read_manifest
 
 _COPY = "`ckptkit save` copies what belongs to the checkpoint; nothing was changed"
 SPARE = 1 << 20  # bytes for the manifest and the file system's own needs
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What a manifest says beside its items.
-
-    Attributes:
-        metrics: numbers by name; NaN and infinity are kept.
-        counters: whole counts by name (episode, epoch, batches_seen).
-        config: JSON values; secret-looking text is masked.
-        resume: template of the argument list that goes on from the checkpoint; fields such as ``{path}``.
-        cwd: folder to run it in; the current one when left out.
-        env: names of environment variables that it needs (never their values).
-        parent: ``(run, step)`` of the checkpoint that this run was resumed from.
-        boundary: ``kind``, ``requested_at``, ``saved_at``.
-    """
-
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    counters: Mapping[str, int] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    resume: Sequence[str] | None = None
-    cwd: str | None = None
-    env: Sequence[str] = ()
-    parent: tuple[str, int] | None = None
-    boundary: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +85,9 @@ def save(
     on_bytes: Callable[[int], None] | None = None,
 ) -> Saved:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
+    details.require_open(items, tags, name or "")
     check_run(run), check_step(step)
+    require_open_run(storage.run_folder(run), run)
     name = step_folder(step) if name is None else check_folder(name, step)
     for tag in tags:
         check_tag(tag)
@@ -194,6 +171,7 @@ def adopt_in_place(
     algorithm: str = DEFAULT_ALGORITHM,
 ) -> Saved:
     """Write a manifest beside flat files, or into their folder; see ``CheckpointStore.adopt_in_place``."""
+    details.require_open(items, name=stem)
     check_run(run)
     step = step_of_name(stem)
     if step is None or "/" in stem or not items:
@@ -295,8 +273,8 @@ def _fields(
     boundary = writing.lift_boundary(items, details.boundary)
     resume = None
     if details.resume is not None:
-        cwd = redact_text(details.cwd or str(Path.cwd()))  # without one the command means another in another folder
-        resume = {"argv": redact_argv(details.resume), "cwd": cwd, "env": list(details.env)}
+        cwd = details.cwd or str(Path.cwd())  # without one the command means another in another folder
+        resume = {"argv": list(details.resume), "cwd": cwd, "env": list(details.env)}
     return {
         "schema_version": SCHEMA_VERSION,
         "run": run,
@@ -306,8 +284,8 @@ def _fields(
         "parent": None if details.parent is None else {"run": details.parent[0], "step": details.parent[1]},
         "origin": _origin(storage, run, step, details.parent),
         "counters": dict(details.counters),
-        "metrics": {name: float(value) for name, value in details.metrics.items()},
-        "config": redact_value(dict(details.config)),
+        "metrics": details.numbers(),
+        "config": dict(details.config),
         "resume": resume,
         "environment": environment.capture(brought=registry.distributions(i["backend"] for i in items.values())),
         "boundary": None if boundary is None else dict(boundary),

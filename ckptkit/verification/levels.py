@@ -10,6 +10,7 @@ from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError
 from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage import Location, durable, shown
 from ckptkit.verification import content, observation, presence, proving
@@ -90,7 +91,8 @@ class Verifier:
             problems += [problem for name, proof in proofs.items() if (problem := _verdict(name, proof)) is not None]
             _note(at, manifest, proofs)
         count = sum(len(item.files) for item in manifest.items.values())
-        return CheckpointReport(at, self.level, manifest, problems, count, bytes_read, proofs)
+        told = [replace(p, message=redact_text(p.message)) for p in problems]  # they quote what files say
+        return CheckpointReport(at, self.level, manifest, told, count, bytes_read, proofs)
 
     def _digests(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
         skipped = {p.file for p in known}
