@@ -3,7 +3,7 @@
 ::
 
     CkptkitError                     70  base class; its own code means "a bug in ckptkit"
-    ├── UsageError        (ValueError)    2  the words of the call are off
+    ├── UsageError        (ValueError)    2  the call or the command line is wrong
     │   └── RunNameError                  2  not a usable run name
     ├── NotFound          (LookupError)   4  no such run, checkpoint, item or trash entry
     │   └── NothingResumable              4  checkpoints may exist, but none that verifies
@@ -57,7 +57,7 @@ class CkptkitError(Exception):
 
 
 class UsageError(CkptkitError, ValueError):
-    """The words of the call are off."""
+    """The call or the command line is wrong."""
 
     exit_code = 2
     default_hint = "see --help"

@@ -44,7 +44,7 @@ def adopt(
         if newest is not None:  # what lacks in one lacks in all of a kind
             telling.tell(newest, quiet=asked.quiet)
     if not adopted and not failed:
-        output.talk("nothing to adopt: no checkpoint without a manifest is recognised", quiet=asked.quiet)
+        output.talk("nothing to adopt: no checkpoint without a manifest was recognised", quiet=asked.quiet)
         return 4
     if not failed:
         return 0

@@ -20,7 +20,7 @@ def list_checkpoints(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the last N.")] = None,
     tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag.")] = None,
     sort: Annotated[
-        Literal["step", "created", "size"], typer.Option("--sort", help="Order; step means by run and step.")
+        Literal["step", "created", "size"], typer.Option("--sort", help="Sort order; step means by run, then step.")
     ] = "step",
     format_: FormatOption = None,
     store: StoreOption = None,
@@ -47,7 +47,15 @@ def list_checkpoints(
     if not found:
         output.talk(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=asked.quiet)
     format_chosen = output.chosen(format_)
-    output.rows(format_chosen, "checkpoints", COLUMNS, _records(found, exact=format_chosen != "table"))
+    spare = ("ITEMS", "CREATED") if any(map(_odd, found)) else ("STATE", "ITEMS", "CREATED")
+    output.rows(
+        format_chosen,
+        "checkpoints",
+        COLUMNS,
+        _records(found, exact=format_chosen != "table"),
+        spare=spare,
+        quiet=asked.quiet,
+    )
     unlisted.tell(storage, run, quiet=asked.quiet)
     for problem in damaged:
         output.talk(f"pins and tags are not known: {output.safe(problem)}")
@@ -101,6 +109,10 @@ def _state(one: "Listed") -> str:
     if one.problem is None:
         return "listed"
     return "unreadable" if one.summary is not None or one.at.manifest.exists() else "incomplete"
+
+
+def _odd(one: "Listed") -> bool:
+    return one.problem is not None
 
 
 def _short(value: Any) -> str:

@@ -105,6 +105,8 @@ def rows(
     columns: Sequence[str],
     records: Iterable[tuple[Sequence[object], Mapping[str, Any]]],
     extra: Mapping[str, Any] | None = None,
+    spare: Sequence[str] = (),
+    quiet: bool = False,
 ) -> None:
     """Print records, each given as cells and as JSON fields.
 
@@ -114,6 +116,8 @@ def rows(
         columns: headings of the cells.
         records: cells (text for table and tsv) and fields (for json and ndjson).
         extra: further fields of the JSON document.
+        spare: columns that a table leaves out, one after the other, until it fits into the terminal.
+        quiet: do not say on stderr which those were.
     """
     if format_ == "json":
         document = {"schema_version": SCHEMA_VERSION, name: [fields for _, fields in records], **(extra or {})}
@@ -126,7 +130,7 @@ def rows(
         for cells, _ in records:
             line("\t".join(safe(cell) for cell in cells))
     else:
-        _table(columns, [[safe(cell) for cell in cells] for cells, _ in records])
+        _table(columns, [[safe(cell) for cell in cells] for cells, _ in records], spare, quiet)
 
 
 def dump(value: Any, indent: int | None = None) -> str:
@@ -148,12 +152,20 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _table(columns: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequence[str], quiet: bool) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(highlight=False, markup=False, emoji=False, no_color=bool(os.environ.get("NO_COLOR")))
     # What is empty in every row takes no room.
     used = [i for i, _ in enumerate(columns) if any(row[i] for row in cells)] or list(range(len(columns)))
+    widths = [max(cell_len(text) for text in (columns[i], *(row[i] for row in cells))) for i in range(len(columns))]
+    out = []
+    for name in spare:
+        if sum(widths[i] + 2 for i in used) - 2 > console.width and (index := columns.index(name)) in used:
+            used.remove(index)
+            out.append(name)
     columns, cells = [columns[i] for i in used], [[row[i] for i in used] for row in cells]
     table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
     for index, column in enumerate(columns):
@@ -161,7 +173,9 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
     for row in cells:
         table.add_row(*[_plain(cell) for cell in row])
-    Console(highlight=False, markup=False, emoji=False, no_color=bool(os.environ.get("NO_COLOR"))).print(table)
+    console.print(table)
+    if out:
+        talk(f"left out to fit the terminal: {', '.join(out)} (--format tsv shows all)", quiet=quiet)
 
 
 def _plain(cell: str) -> Any:

@@ -23,7 +23,7 @@ def prune(
     context: typer.Context,
     run: Annotated[str | None, typer.Argument(help="Only this run; every run if left out.")] = None,
     keep_last: Annotated[str | None, typer.Option(metavar="N|all", help="The newest N.")] = None,
-    keep_every: Annotated[str | None, typer.Option(metavar="STEPS", help="One for every so many steps.")] = None,
+    keep_every: Annotated[str | None, typer.Option(metavar="STEPS", help="One every so many steps.")] = None,
     keep_best: Annotated[str | None, typer.Option(metavar="N", help="The best N by --metric.")] = None,
     metric: Annotated[str | None, typer.Option(help="For --keep-best.")] = None,
     mode: Annotated[Literal["min", "max"] | None, typer.Option(help="For --keep-best: what is better.")] = None,
@@ -34,7 +34,9 @@ def prune(
     keep_monthly: _Count = None,
     keep_yearly: _Count = None,
     keep_tag: Annotated[list[str] | None, typer.Option(help="Those with this tag.")] = None,
-    max_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Drop the oldest until 50GB, ... fit.")] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Drop the oldest until the rest fits into 50GB, ...")
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Carry out the plan.")] = False,
     plan: Annotated[str | None, typer.Option(metavar="DIGEST", help="Apply only this reviewed plan.")] = None,
     grace: Annotated[str, typer.Option(metavar="DURATION", help="How long the trash is kept.")] = "24h",
@@ -51,7 +53,7 @@ def prune(
     from ckptkit.verification import Verifier
 
     if dry_run and apply:
-        raise UsageError("--dry-run and --apply exclude each other")
+        raise UsageError("--dry-run and --apply cannot be used together")
     words = {
         "keep_last": keep_last,
         "keep_every": keep_every,

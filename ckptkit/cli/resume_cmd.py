@@ -23,7 +23,7 @@ def resume_cmd(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP or RUN@best.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- OVERRIDES]...", help="Appended, so that they win.")
+        list[str] | None, typer.Argument(metavar="[-- OVERRIDES]...", help="Appended to the command, so they win.")
     ] = None,
     format_: Annotated[
         Literal["shell", "json", "argv0", "slurm", "k8s"], typer.Option("--format", help="How to print it.")
@@ -59,7 +59,7 @@ def resume_cmd(
     for report in chosen.skipped:
         output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
     if strict and chosen.skipped:
-        raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict forbids to fall back")
+        raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict allows no older one")
     given = parse_template(template) if template is not None else None
     told = _told(asked, opened, chosen, given)
     again = ["--exact-run"] if exact_run else []
@@ -74,7 +74,7 @@ def resume_cmd(
         output.talk(f"argument {index} holds a secret that was masked: fill it in before you run it", quiet=asked.quiet)
     for name in command.env:
         if name not in os.environ:
-            output.talk(f"it was run with {output.safe(name)}, which is not set here", quiet=asked.quiet)
+            output.talk(f"the run had {output.safe(name)} set, which is not set here", quiet=asked.quiet)
     sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)
 
 
@@ -96,7 +96,7 @@ def _told(asked: "Session", store: "CheckpointStore", chosen: "Chosen", given: l
     found = resuming.said_elsewhere(store.storage, chosen)
     if found is None:
         return None
-    output.talk(f"{chosen.at.ref} says no command: taking that of {found[0].ref} for it", quiet=asked.quiet)
+    output.talk(f"{chosen.at.ref} has no resume command; using that of {found[0].ref}", quiet=asked.quiet)
     return found[1]
 
 
@@ -104,6 +104,8 @@ def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:
     """Return the line with a `cd` before it, so that it does the same wherever it is pasted."""
     folder = command.cwd or str(Path.cwd())
     if not Path(folder).is_dir():
-        output.talk(f"it was run in {output.safe(folder)}, which does not exist here: taking this folder", quiet=quiet)
+        output.talk(
+            f"the run started in {output.safe(folder)}, which does not exist here; using this folder", quiet=quiet
+        )
         folder = str(Path.cwd())
     return f"cd {quote_word(os.path.abspath(folder))} && {text}"

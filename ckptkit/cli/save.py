@@ -24,13 +24,17 @@ def save(
     ],
     step: Annotated[int, typer.Option("--step", help="Training step.")],
     metric: Annotated[list[str] | None, typer.Option("--metric", metavar="K=V", help="A number, for @best.")] = None,
-    counter: Annotated[list[str] | None, typer.Option("--counter", metavar="K=N", help="A whole count.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="A word for retention.")] = None,
+    counter: Annotated[
+        list[str] | None, typer.Option("--counter", metavar="K=N", help="A counter: a whole number.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag, for retention.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="JSON or YAML file with the run's settings.")] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that goes on; fields such as {path}.")
     ] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", help="Name of a variable that it needs.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="Name of an environment variable that the training needs.")
+    ] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="RUN@STEP that this run was resumed from.")] = None,
     flat: Annotated[
         bool, typer.Option("--flat", help="Put all files right into the checkpoint's folder, not into one per item.")

@@ -29,11 +29,13 @@ FormatOption = Annotated[
 ]
 LevelOption = Annotated[
     Literal["presence", "digest", "format", "resume"] | None,
-    typer.Option("--level", help="How far to look; else `level` in ckptkit.yaml, else format.", show_default=False),
+    typer.Option(
+        "--level", help="How thoroughly to check; else `level` in ckptkit.yaml, else format.", show_default=False
+    ),
 ]
 MetricOption = Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")]
 ExactRunOption = Annotated[
-    bool, typer.Option("--exact-run", help="RUN means the run itself, also where it went on as another one.")
+    bool, typer.Option("--exact-run", help="RUN means the run itself, even where another run continues it.")
 ]
 ModeOption = Annotated[
     Literal["min", "max"] | None, typer.Option("--mode", help="For @best: what is better.", show_default=False)

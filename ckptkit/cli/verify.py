@@ -55,13 +55,13 @@ def verify(
         int | None,
         typer.Option("--steps", min=1, metavar="N", help="Level resume: rehearse the resume command for N steps."),
     ] = None,
-    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Limit for a run of the command.")] = 600,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Time limit for each run of the command.")] = 600,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where loading would import a name that is not on the allowlist.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Also each name that a problem counts.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also list each name that a problem only counts.")] = False,
     store: StoreOption = None,
 ) -> int:
     """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.

@@ -58,7 +58,9 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", hint="make it readable, or remove it") from error
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{path}: is larger than 1 MiB", hint="a configuration is a few lines; is this another file?")
+        raise UsageError(
+            f"{path}: is larger than 1 MiB", hint="a configuration is a few lines; is this the right file?"
+        )
     return data
 
 

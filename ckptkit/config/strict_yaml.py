@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise _refused("an alias (*name) is not allowed here", mark, "write the value out")
         if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
-            raise _refused("too deep or too long for a configuration", mark, "is this another file?")
+            raise _refused("too deep or too long for a configuration", mark, "is this the right file?")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -70,7 +70,7 @@ def _value(loader: _Loader, node: yaml.Node, place: tuple[str | int, ...], lines
             if not isinstance(key, yaml.ScalarNode):
                 raise _refused("a key must be text", key.start_mark, "write key: value")
             if key.value in found:
-                raise _refused(f"the key {key.value[:80]!r} is there twice", key.start_mark, "remove one of them")
+                raise _refused(f"the key {key.value[:80]!r} appears twice", key.start_mark, "remove one of them")
             lines[(*place, key.value)] = key.start_mark.line + 1
             found[key.value] = _value(loader, inner, (*place, key.value), lines)
         return found

@@ -66,7 +66,7 @@ def look_into_member(source: Source, entry: Entry, look: Look, kind: str | None 
         return
     inner = source.inner(entry.name, stream, entry.size, stored=entry.compressed)
     if inner.depth > MAX_DEPTH:
-        yield not_looked_into(inner, f"lies in {MAX_DEPTH} archives")
+        yield not_looked_into(inner, f"is nested in {MAX_DEPTH} archives")
     elif entry.method and shows_zip(inner):
         yield from _unpacked_first(inner, look, kind)
     else:

@@ -28,4 +28,4 @@ def check_empty(source: Source) -> Iterator[Problem]:
     if ending in _CONTENT or ".data-" in path.name:
         yield source.problem("file-empty", "is empty: a file of this kind has content")
     elif ending not in _MARKS and path.name not in _WHOLE_MARKS:
-        yield source.problem("file-empty", "is empty: was it written to its end?", "warning")
+        yield source.problem("file-empty", "is empty: was it written completely?", "warning")

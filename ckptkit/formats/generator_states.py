@@ -76,7 +76,7 @@ def words(length: int, bits: int, *, zero: bool = True) -> Rule:
         if fault is not None:
             yield fault
         elif not zero and not any(as_integer(v) for v in value):
-            yield f"{where}: is all zero, which the generator never leaves"
+            yield f"{where}: is all zeros, a state that the generator never leaves"
 
     return rule
 
@@ -90,7 +90,7 @@ def record(optional: frozenset[str] = frozenset(), /, **rules: Rule) -> Rule:
             return
         for name in value:
             if name not in rules:
-                yield f"{where}.{label(name)}: is not a field of it"
+                yield f"{where}.{label(name)}: is not one of its fields"
         for name, inner in rules.items():
             field = value.get(name, _MISSING)
             if field is not _MISSING:
@@ -113,7 +113,7 @@ def _mersenne_key(value: Any, where: str) -> Iterator[str]:
     if fault is not None:
         yield fault
     elif not (as_integer(value[0]) or 0) >> 31 and not any(as_integer(v) for v in value[1:]):
-        yield f"{where}: is all zero but for bits that the generator ignores, and it never leaves that state"
+        yield f"{where}: is all zeros but for bits that the generator ignores, a state that it never leaves"
 
 
 def _finite(value: Any, where: str) -> Iterator[str]:
@@ -210,7 +210,7 @@ def _torch_cpu(data: bytes, where: str) -> Iterator[str]:
     yield from between(1, 1)(seeded, f"{where}.seeded")
     yield from between(0, 624)(position, f"{where}.next")
     if left != 1 and left + position != 625:
-        yield f"{where}.next: {position} does not go with {left} words left"
+        yield f"{where}.next: {position} does not fit {left} remaining words"
     yield from _mersenne_key(list(struct.unpack_from("<624Q", data, 24)), f"{where}.words")
     x, y, rho, cached = struct.unpack_from("<dddi", data, 5016)
     for name, number in (("normal_x", x), ("normal_y", y), ("normal_rho", rho)):
@@ -308,11 +308,11 @@ def leaf_faults(leaf: Mapping[str, Any], where: str, *, foreign: bool = False) -
     if kind in _BARE:
         yield from _BARE[kind](leaf, where)
     elif kind not in _WRAPPERS:
-        yield f"{where}.kind: {shown(kind)} is not a kind of generator known here"
+        yield f"{where}.kind: {shown(kind)} is not a known kind of generator"
     elif not isinstance(leaf.get("bit_generator"), str):
         yield f"{where}.bit_generator: {shown(leaf.get('bit_generator'))} is not the name of a bit generator"
     elif leaf["bit_generator"] not in BIT_GENERATORS:
-        yield f"{where}.bit_generator: {shown(leaf['bit_generator'])} is not a bit generator known here"
+        yield f"{where}.bit_generator: {shown(leaf['bit_generator'])} is not a known bit generator"
     else:
         rules = {"kind": _text, "bit_generator": _text, **BIT_GENERATORS[leaf["bit_generator"]], **_WRAPPERS[kind]}
         optional = frozenset({"kind", "seed_seq"} if foreign else ())

@@ -66,7 +66,7 @@ def look(folder: Path) -> GivenFolder:
         if stat.S_ISREG(mode):
             files[name] = target
         else:
-            odd[name] = "a link to a folder" if stat.S_ISDIR(mode) else "no regular file"
+            odd[name] = "a link to a folder" if stat.S_ISDIR(mode) else "not a regular file"
     return GivenFolder(dict(sorted(files.items())), odd)
 
 

@@ -51,7 +51,7 @@ def _fault(stream: BinaryIO, length: int) -> str | None:
     except ValueError as error:
         return f"has a superblock that cannot be read: {error}"
     if length < block.end:
-        return f"is {length} bytes long, its superblock says {block.end}: cut short"
+        return f"is {length} bytes long, but its superblock says {block.end}: cut short"
     if block.flags & _OPEN_FOR_WRITING:
         return "was not closed by what wrote it: only part of it may be there"
     stream.seek(block.root)

@@ -124,7 +124,7 @@ def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]
     if "latest" in files and (tag := _TAG.fullmatch((directory / "latest").read_text(errors="replace").strip())):
         known[f"DeepSpeed's {tag[0]}"] = int(tag[1])
     return [
-        f"{place} is at step {count}, the trainer at {step}: it is of another moment, or counts on from other training"
+        f"{place} is at step {count}, the trainer at {step}: from another moment, or counting earlier training too"
         for place, count in known.items()
         if count != step
     ]
@@ -157,7 +157,7 @@ def _accelerate(directory: Path, files: Sequence[str]) -> list[str]:
     ranks = max(1, sum(fnmatchcase(name, "random_states_*.pkl") for name in files))
     if made is None or planned is None or planned <= made * ranks:
         return []
-    return [f"scheduler.bin is at step {planned}, optimizer.bin at {made}: they may be of different moments"]
+    return [f"scheduler.bin is at step {planned}, optimizer.bin at {made}: they may be from different moments"]
 
 
 def _half(directory: Path, files: Sequence[str]) -> bool:

@@ -88,7 +88,7 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
         return
     for entry in entries:
         if not entry.name.endswith(".npy"):
-            yield source.problem("npz-unknown-member", f"{shown(entry.name)}: is no array")
+            yield source.problem("npz-unknown-member", f"{shown(entry.name)}: is not an array")
             yield from archives.look_into_member(source, entry, look)
             continue
         try:
@@ -103,7 +103,7 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
 def _check_array(start: bytes, length: int) -> None:
     """Check the beginning of an array file of ``length`` bytes."""
     if start[:6] != b"\x93NUMPY":
-        raise _NpyError("is empty" if not length else "is no array file")
+        raise _NpyError("is empty" if not length else "is not an array file")
     if start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
         raise _NpyError("has an unknown format version")
     form = "<H" if start[6] == 1 else "<I"
@@ -123,7 +123,7 @@ def _check_array(start: bytes, length: int) -> None:
         raise
     count = math.prod(_dimensions(header["shape"]))
     if max(count, item_bytes) > _MAX_COUNT:
-        raise _NpyError("claims more items than any machine holds")
+        raise _NpyError("claims more items than any machine could hold")
     if count * item_bytes != length - place - size:
         raise _NpyError(f"has {length - place - size} bytes of data where {count * item_bytes} are needed")
 
@@ -133,27 +133,27 @@ def _parse(header: bytes, encoding: str) -> dict[str, object]:
         with warnings.catch_warnings(action="ignore"):  # the parser warns of odd escapes
             value = ast.literal_eval(header.decode(encoding).strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise _NpyError("has a header that is no description of an array") from error
+        raise _NpyError("has a header that does not describe an array") from error
     if not isinstance(value, dict) or set(value) != {"descr", "fortran_order", "shape"}:
-        raise _NpyError("has a header that is no description of an array")
+        raise _NpyError("has a header that does not describe an array")
     if not isinstance(value["fortran_order"], bool):
-        raise _NpyError("has a header that is no description of an array")
+        raise _NpyError("has a header that does not describe an array")
     return value
 
 
 def _dimensions(shape: object) -> Iterator[int]:
     if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
-        raise _NpyError("has a shape that is none")
+        raise _NpyError("has an invalid shape")
     for size in shape:
         if type(size) is not int or not 0 <= size <= _MAX_COUNT:
-            raise _NpyError("has a shape that is none")
+            raise _NpyError("has an invalid shape")
         yield size
 
 
 def _sizes(descr: object, depth: int) -> Iterator[int]:
     """Yield the bytes of each field of a dtype description."""
     if depth > _MAX_DEPTH:
-        raise _NpyError("has a dtype of too many levels")
+        raise _NpyError("has a dtype that is nested too deeply")
     if isinstance(descr, str):
         yield _scalar(descr)
     elif isinstance(descr, tuple) and len(descr) == 2:  # a subarray: (dtype, shape)
@@ -161,11 +161,11 @@ def _sizes(descr: object, depth: int) -> Iterator[int]:
     elif isinstance(descr, list):
         for field in descr:
             if not isinstance(field, tuple) or len(field) not in (2, 3):
-                raise _NpyError("has a dtype that is none")
+                raise _NpyError("has an invalid dtype")
             repeats = math.prod(_dimensions(field[2])) if len(field) == 3 else 1
             yield sum(_sizes(field[1], depth + 1)) * repeats
     else:
-        raise _NpyError("has a dtype that is none")
+        raise _NpyError("has an invalid dtype")
 
 
 def _scalar(text: str) -> int:

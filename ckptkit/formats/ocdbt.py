@@ -30,7 +30,7 @@ def check_ocdbt(source: Source) -> Iterator[Problem]:
         head = source.stream.read(_HEAD)
         if head[:4] not in (_MANIFEST, *_NODES):
             if not place:
-                yield source.problem("ocdbt-damaged", "begins with no manifest and no node")
+                yield source.problem("ocdbt-damaged", "begins with neither a manifest nor a node")
             return
         size = int.from_bytes(head[4:], "little")
         if len(head) < _HEAD or size > source.length - place or size < _HEAD + 4:

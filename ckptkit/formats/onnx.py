@@ -30,7 +30,7 @@ def check_onnx(source: Source) -> Iterator[Problem]:
         return
     missing = [what for number, what in _REQUIRED.items() if number not in there]
     if missing:
-        yield source.problem("onnx-damaged", f"has no {missing[0]}: cut short, or no ONNX model")
+        yield source.problem("onnx-damaged", f"has no {missing[0]}: cut short, or not an ONNX model")
 
 
 def external_extents(path: Path) -> dict[str, int]:

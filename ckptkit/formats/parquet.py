@@ -43,7 +43,7 @@ def _fault(stream: BinaryIO, length: int) -> str | None:
         return None  # the footer can only be read with the key
     if start != SIGNATURE or end != SIGNATURE:
         which = "end" if start == SIGNATURE else "begin"
-        return f"does not {which} with {SIGNATURE.decode()}: cut short, or no Parquet file"
+        return f"does not {which} with {SIGNATURE.decode()}: cut short, or not a Parquet file"
     place = length - 8 - size
     if place < len(SIGNATURE):
         return f"claims a footer of {size} bytes, but is {length} bytes long"

@@ -197,7 +197,7 @@ class Machine:
         except UnicodeDecodeError as error:
             raise PickleError("has text that cannot be decoded") from error
         if text in _POSING:
-            self.tricks[f"names {text}, by which an object can pass for another one"] = True
+            self.tricks[f"names {text}, which lets an object pass for another one"] = True
         self.push(text)
 
     def push_tuple(self, items: list[object]) -> None:
@@ -212,13 +212,13 @@ class Machine:
     def pop(self) -> object:
         """Take the last value from the stack; raises PickleError when there is none."""
         if not self._stack:
-            raise PickleError("takes from an empty stack")
+            raise PickleError("pops an empty stack")
         return self._stack.pop()
 
     def top(self) -> object:
         """Return the last value; raises PickleError when there is none."""
         if not self._stack:
-            raise PickleError("looks at an empty stack")
+            raise PickleError("reads an empty stack")
         return self._stack[-1]
 
     def mark(self) -> None:

@@ -131,7 +131,7 @@ def _named_in_lines(m: Machine) -> Global:
 def _stack_global(m: Machine) -> None:
     name, module = m.pop(), m.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise PickleError("names a global by something that is no text")
+        raise PickleError("names a global by something that is not text")
     m.push(m.find(module, name))
 
 

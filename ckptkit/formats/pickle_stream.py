@@ -80,4 +80,4 @@ class PickleStream:
         try:
             return int(line)
         except ValueError as error:
-            raise PickleError("has a number that is none") from error
+            raise PickleError("has an invalid number") from error

@@ -144,7 +144,7 @@ def _tensor(name: str, info: Any) -> TensorInfo:
     check_name(name)
     shown = _shown(name)
     if not isinstance(info, dict) or info.keys() != {"dtype", "shape", "data_offsets"}:
-        raise HeaderError(f"describes {shown} by something else than dtype, shape and data_offsets")
+        raise HeaderError(f"describes {shown} by fields other than dtype, shape and data_offsets")
     dtype, shape, offsets = info["dtype"], info["shape"], info["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
         raise HeaderError(f"gives {shown} the unknown dtype {_shown(dtype)}")
@@ -198,4 +198,4 @@ def _integer(digits: str) -> int:
 
 
 def _no_number(digits: str) -> NoReturn:
-    raise HeaderError(f"holds the number {_shown(digits)} in its header, which is no count of 64 bits")
+    raise HeaderError(f"holds the number {_shown(digits)} in its header, which is not a 64-bit count")

@@ -26,10 +26,10 @@ def shows_sb3_data(source: Source) -> bool:
 def check_sb3_data(source: Source) -> Iterator[Problem]:
     """Yield what its pickles would run, under whatever key they are; JSON that SB3 cannot read runs nothing."""
     if source.length > max(_MAX_PACKED, source.stored):
-        yield source.problem("not-looked-into", "not looked into: JSON of such size, packed", "warning")
+        yield source.problem("not-looked-into", "not looked into: compressed JSON of this size", "warning")
         return
     try:
-        # Both values of a key that is there twice: whoever reads it takes one of them.
+        # Both values of a key that appears twice: whoever reads it takes one of them.
         pairs = json.loads(source.start(source.length).decode("utf-8"), object_pairs_hook=_Object)
     except (ValueError, RecursionError):
         return

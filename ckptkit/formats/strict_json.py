@@ -193,7 +193,7 @@ def _check(value: Any, max_depth: int, *, surrogates: bool) -> None:
             elif isinstance(item, list):
                 deeper.extend(item)
             elif surrogates and isinstance(item, str) and any("\ud800" <= c <= "\udfff" for c in item):
-                raise StrictJsonError("holds a lone surrogate (an escape that is no character)")
+                raise StrictJsonError("holds a lone surrogate (an escape that is not a character)")
         level += 1
         if level > max_depth and deeper:
             raise StrictJsonError(_DEEP.format(max_depth))

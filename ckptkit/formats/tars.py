@@ -41,7 +41,7 @@ def check_tar(source: Source, look: Look) -> Iterator[Problem]:
         look: looks into a member.
     """
     if source.depth >= archives.MAX_DEPTH:
-        yield archives.not_looked_into(source, f"lies in {source.depth} archives")
+        yield archives.not_looked_into(source, f"is nested in {source.depth} archives")
         return
     names = set()
     for member in _members(source):

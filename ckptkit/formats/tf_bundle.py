@@ -174,5 +174,5 @@ def _shape(data: bytes) -> tuple[int, ...]:
         elif number == 3 and value:
             raise TableError("a shape of unknown rank")
     if len(dims) > 254 or any(d < 0 for d in dims):
-        raise TableError("a shape that cannot be")
+        raise TableError("an impossible shape")
     return tuple(dims)

@@ -18,7 +18,7 @@ def top_keys(path: Path) -> frozenset[str]:
         path: a file of ``torch.save`` in today's form, a zip.
 
     Raises:
-        DamagedError: it is no such file.
+        DamagedError: it is not such a file.
     """
     try:
         with opened(path) as (stream, length):

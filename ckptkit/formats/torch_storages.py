@@ -60,7 +60,7 @@ class Storages:
             case ("module", *_):  # source code of a module, beside the module: torch only compares it
                 self._complain("torch-damaged", "holds the source code of a module (torch before 1.0)")
             case _:
-                self._complain("torch-damaged", "has a persistent id that is no storage")
+                self._complain("torch-damaged", "has a persistent id that is not a storage")
         return INERT
 
     def call(self, function: Global, arguments: object) -> object:

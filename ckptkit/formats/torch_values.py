@@ -29,7 +29,7 @@ def torch_value(path: Path) -> object:
         path: a file of ``torch.save`` in today's form, a zip.
 
     Raises:
-        DamagedError: it is no such file.
+        DamagedError: it is not such a file.
     """
     try:
         with opened(path) as (stream, length):

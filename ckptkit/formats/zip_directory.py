@@ -181,7 +181,7 @@ def _end_record64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, 
         raise ZipLayoutError("is a ZIP64 file without its ZIP64 end record")
     _, _, place, _ = _LOCATOR64.unpack(_read(stream, locator, _LOCATOR64.size))
     if place + _END64.size != locator:
-        raise ZipLayoutError("has a ZIP64 end record at another place than it says")
+        raise ZipLayoutError("has a ZIP64 end record that is not where it says")
     fields = _END64.unpack(_read(stream, place, _END64.size))
     signature, _, _, _, disk, first_disk, here, count, size, start = fields
     if signature != b"PK\x06\x06":

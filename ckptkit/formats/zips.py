@@ -204,7 +204,7 @@ def _check_names(entries: list[Entry], found: _Findings) -> None:
         # Readers differ in which of the two they take (torch compares without case), so a payload can hide in one.
         folded = entry.name.casefold()
         if folded in seen:
-            found.add("zip-duplicate-member", f"{name}: is there twice", "unsafe")
+            found.add("zip-duplicate-member", f"{name}: appears twice", "unsafe")
         seen.add(folded)
 
 
@@ -229,7 +229,7 @@ def _check_layout(stream: BinaryIO, directory: Directory, found: _Findings) -> l
         name = f"member {shown(entry.name)!r}"
         headers[index] = header = _local_header(stream, entry, name, found)
         if entry.offset < place:
-            found.add("zip-overlap", f"{name}: lies over another member")
+            found.add("zip-overlap", f"{name}: overlaps another member")
             headers[index] = None
         elif entry.offset > place:
             found.add("zip-hidden-data", f"{name}: {entry.offset - place} bytes in front of it belong to no member")
@@ -240,7 +240,7 @@ def _check_layout(stream: BinaryIO, directory: Directory, found: _Findings) -> l
         if entry.flags & DESCRIPTOR_FLAG:
             place += _descriptor(stream, place, entry)
     if place > directory.start:
-        found.add("zip-overlap", "the last member lies over the directory")
+        found.add("zip-overlap", "the last member overlaps the directory")
     elif place < directory.start and None not in headers.values():
         found.add("zip-hidden-data", f"{directory.start - place} bytes after the last member belong to none")
     return [headers[index] for index in range(len(directory.entries))]
@@ -338,7 +338,7 @@ class _Inflate:
             block = self._inflate.decompress(data, min(_BLOCK, self._left + 1))
             self._left -= len(block)
             if self._left < 0:
-                raise ZipLayoutError("unpacks to more than it promises")
+                raise ZipLayoutError("unpacks to more than it claims")
             data = self._inflate.unconsumed_tail
             yield block
             if not block and not data:

@@ -24,7 +24,7 @@ def _is_moment(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError("is no moment of the calendar") from error
+        raise ValueError("is not a valid date and time") from error
     return text
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ckptkit.errors import UsageError
 
 FIELDS: Mapping[str, str] = {
-    "path": "what the trainer wrote, where the checkpoint is of one path; else the folder of the checkpoint",
+    "path": "what the trainer wrote, if that is a single path; else the checkpoint's folder",
     "checkpoint": "folder of the checkpoint",
     "run": "name of the run",
     "step": "step of the checkpoint",
@@ -103,7 +103,7 @@ def _split(text: str, where: str) -> list[str]:
         apart.whitespace_split, apart.commenters = True, ""
         unquoted = list(apart) != arguments
     except ValueError as error:
-        hint = "close every quote, and write \\' for a quote that is meant"
+        hint = "close every quote, and write \\' for a literal quote"
         raise UsageError(f"{where} cannot be split: {error}", hint=hint) from error
     if unquoted or not _OPERATORS.isdisjoint(arguments):
         hint = "give one command; for more of them write a script, or \"sh -c '...' -- {path}\""
@@ -116,14 +116,14 @@ def _parse_piece(match: re.Match[str], where: str) -> tuple[str, bool] | None:
     if match[0] in ("{{", "}}"):
         return None
     if match[1] is None:
-        hint = "write {{ and }} for braces that are meant"
+        hint = "write {{ and }} for literal braces"
         raise UsageError(f"{where} has a single {match[0]} in {match.string[:80]!r}", hint=hint)
     parts = _NAME.fullmatch(match[1])
     root, name, conversion = parts.groups() if parts else (match[1], None, None)
     if parts is None or (root in _GROUPS) != (name is not None):
         raise _unknown(match[0], FIELDS, where)
     if conversion not in (None, "hydra"):
-        raise UsageError(f"{where} has an unknown conversion in {match[0]}", hint="there is only !hydra")
+        raise UsageError(f"{where} has an unknown conversion in {match[0]}", hint="the only one is !hydra")
     return (root if name is None else f"{root}.{name}"), conversion is not None
 
 
@@ -155,7 +155,7 @@ def _quote_for_hydra(text: str) -> str:
 def _unknown(field: str, known: Mapping[str, object], where: str) -> UsageError:
     names = sorted(known)
     near = difflib.get_close_matches(field.strip("{}").partition("!")[0], names, n=1)
-    hint = f"did you mean {{{near[0]}}}?" if near else "write {{ and }} for braces that are meant"
+    hint = f"did you mean {{{near[0]}}}?" if near else "write {{ and }} for literal braces"
     return UsageError(f"{where} has no field {field[:80]}; there are {', '.join(names)}", hint=hint)
 
 

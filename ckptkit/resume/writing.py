@@ -73,5 +73,5 @@ def _json_text(text: str) -> Any:
         try:
             return {"base64": base64.b64encode(text.encode("utf-8", "surrogateescape")).decode("ascii")}
         except UnicodeEncodeError as error:
-            raise UsageError("an argument holds a lone surrogate, which is no text", hint="correct it") from error
+            raise UsageError("an argument holds a lone surrogate, which is not text", hint="correct it") from error
     return text

@@ -60,7 +60,7 @@ class RetentionPolicy:
         if self.max_size is not None and (type(self.max_size) is not int or not 1 <= self.max_size <= MAX_SIZE):
             raise UsageError(f"max_size: {self.max_size} is not a sensible number of bytes", hint='for example "10GB"')
         if not all(isinstance(tag, str) and tag for tag in self.keep_tags):
-            raise UsageError("keep_tags: a tag is empty or no text", hint="name the tag, for example release")
+            raise UsageError("keep_tags: a tag is empty or not text", hint="name the tag, for example release")
         self._check_metric()
         if all(getattr(self, name) in (None, frozenset()) for name in _RULES):
             raise UsageError("the retention policy names nothing to keep", hint="for example keep_last 3")
@@ -69,7 +69,7 @@ class RetentionPolicy:
         if self.mode not in (None, "min", "max"):
             raise UsageError(f"mode: {self.mode!r} is not a mode", hint="use min (a loss) or max (a reward)")
         if self.metric is not None and not (isinstance(self.metric, str) and self.metric):
-            raise UsageError("metric: the name is empty or no text", hint="name the metric, for example reward")
+            raise UsageError("metric: the name is empty or not text", hint="name the metric, for example reward")
         if self.keep_best is not None and self.metric is None:
             raise UsageError("keep_best: best by which metric?", hint="give the metric and the mode as well")
         if (self.metric is None) != (self.mode is None):
@@ -118,14 +118,14 @@ def _value(name: str, word: Any) -> Any:
         raise UsageError(f"keep_within: {word!r} has no unit", hint='for example "7d"')
     if name == "keep_tags":
         if not isinstance(word, (str, list, tuple, set, frozenset)):
-            raise UsageError(f"keep_tags: {word!r} is no list of tags", hint="for example [release, paper]")
+            raise UsageError(f"keep_tags: {word!r} is not a list of tags", hint="for example [release, paper]")
         return frozenset([word]) if isinstance(word, str) else frozenset(map(_tag, word))
     return word
 
 
 def _tag(tag: object) -> str:
     if not isinstance(tag, str):
-        raise UsageError(f"keep_tags: {tag!r} is no text", hint="put it in quotes")
+        raise UsageError(f"keep_tags: {tag!r} is not text", hint="put it in quotes")
     return tag
 
 

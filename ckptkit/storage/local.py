@@ -135,7 +135,7 @@ class LocalStorage:
         """Return the bytes of a manifest file.
 
         Raises:
-            ManifestError: it is missing, no regular file, or absurdly large.
+            ManifestError: it is missing, not a regular file, or absurdly large.
             StoreError: it cannot be read.
         """
         try:

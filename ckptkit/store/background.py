@@ -128,7 +128,7 @@ class Background:
             self._tell("unproven", f"the rehearsal of {ref} proved nothing: {proof.reason}")
         else:
             LOG.warning(
-                "%s: a resume from here does not go on as this run does. Rehearsed %d steps, first difference: %s",
+                "%s: a resume from here does not continue as this run does. Rehearsed %d steps, first difference: %s",
                 ref,
                 proof.steps,
                 proof.reason,

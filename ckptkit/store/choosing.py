@@ -124,7 +124,7 @@ def _ranked(candidates: Sequence[Location], ref: Ref, ranking: Ranking) -> Itera
     metric = ranking.metric or _only_metric(ref, [m for _, m in manifests])
     if ranking.mode is None:
         raise UsageError(
-            f"{ref}: is more or less of {metric!r} better?",
+            f"{ref}: is a higher or a lower {metric!r} better?",
             hint="add --mode min|max, or give the run's retention a metric and mode in ckptkit.yaml",
         )
     sign = -1 if ranking.mode == "min" else 1

@@ -16,7 +16,7 @@ def why_not() -> str | None:
         if os.environ.get(name, "1") not in ("", "0", "1"):
             return f"the run has {os.environ[name]} ranks ({name})"
     if _holds_accelerator():
-        return "the run uses a GPU, of which a rehearsal would take memory"
+        return "the run uses a GPU, and a rehearsal would take some of its memory"
     free, taken = available(), resident()
     if free is not None and taken is not None and free < SHARE * taken:
         return f"{free / 1e9:.1f} GB of memory are free, and the run itself takes {taken / 1e9:.1f} GB"

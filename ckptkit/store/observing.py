@@ -96,7 +96,7 @@ class Observer:
         if steps < 1:
             raise UsageError(f"steps={steps}: at least one step must be noted")
         if prove not in ("first", "never") and (isinstance(prove, bool) or not isinstance(prove, int) or prove < 1):
-            raise UsageError(f"prove={prove!r} is none of them", hint="'first', 'never', or M for each M-th save")
+            raise UsageError(f"prove={prove!r} is not valid", hint="use 'first', 'never', or M for every M-th save")
         self.steps = steps
         self.proof: Proof | None = None
         self._run = run
@@ -141,7 +141,7 @@ class Observer:
         try:
             digests = live_digests(_built(items))
         except Exception as error:  # of a stranger's backend, or an item in the middle of something
-            self._tell(f"what step {step} did cannot be noted: {type(error).__name__}: {error}")
+            self._tell(f"step {step} cannot be noted: {type(error).__name__}: {error}")
             self._noting.clear()
             return None
         proofs = [proof for noting in list(self._noting) if (proof := self._add(noting, step, digests)) is not None]
@@ -218,7 +218,7 @@ class Observer:
         self._noting.remove(noting)
         steps = observation.far(common, manifest.step)
         if not common:
-            self.proof = Proof("unproven", "none of the steps that the first run noted was done again")
+            self.proof = Proof("unproven", "none of the steps that the first run noted was repeated")
         elif differs is None:
             self.proof = Proof("same", None, steps, STEPS)
         elif elsewhere := numeric.differences(manifest.environment):
@@ -227,7 +227,7 @@ class Observer:
         else:
             self.proof = Proof("differs", differs, steps, STEPS)
         if "differs" in self.proof.verdict:
-            LOG.warning("%s: this resumed run does not go on as the first one did: %s", ref, self.proof.reason)
+            LOG.warning("%s: this resumed run does not continue as the first one did: %s", ref, self.proof.reason)
         if noting.counts and self.proof.verdict in ("same", "differs"):
             shown.note(noting.anchor.at, manifest.digest, shown.Shown("observed", steps, differs))
         return self.proof

@@ -19,7 +19,7 @@ def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool)
     check_run(run)
     require_open_run(storage.run_folder(run), run)
     if isinstance(after, bool) or not FRESH <= after <= MAX_STEP:
-        raise UsageError(f"after {after!r} is no step", hint=f"give the step that training goes on from, or {FRESH}")
+        raise UsageError(f"after {after!r} is not a step", hint=f"give the step that training goes on from, or {FRESH}")
     storage.require_reachable(run)
     state = storage.state_folder(run)
     preflight.probe(storage.run_folder(run), state, needed=saving.last_size(storage, run) + saving.SPARE)

@@ -79,7 +79,7 @@ def _against(live: Observation, attempt: Attempt, start: int) -> Outcome:
     if notes is None:
         return Outcome(Proof("unproven", attempt.ended or "the command noted no step: does it call observer.note?"))
     if notes.began <= start:
-        reason = f"the command did not resume: the first step that it did is {notes.began}, not one after {start}"
+        reason = f"the command did not resume: the first step it took is {notes.began}, not one after {start}"
         return Outcome(Proof("unproven", reason))
     mine = Observation(notes.steps)
     common = live.common(mine)
@@ -120,7 +120,7 @@ def _twice(
     original = _saved(storage, chosen)
     for name in common:
         if name in original and (difference := first_difference(original[name], first[name])):
-            reason = f"equal twice, but not the way the run went in {name}: {difference}"
+            reason = f"the two runs agree, but differ from the run itself in {name}: {difference}"
             return Outcome(Proof("differs", reason, len(common), AS_THE_RUN), common, 2)
     return Outcome(Proof("same", None, len(common), AS_EACH_OTHER), common, 2)
 

@@ -35,7 +35,7 @@ class Restored:
         config: of the manifest.
         skipped: one line for each newer checkpoint that does not verify.
         followed: one line for each run that went on as another one, where that was followed.
-        warnings: one line for each piece that was not captured, and so begins anew, for what a backend has to tell of
+        warnings: one line for each piece that was not captured, and so starts over, for what a backend has to tell of
             its load, and for each part of the numeric environment that differs from the one it was saved in.
     """
 
@@ -68,7 +68,7 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
     if found is not None and (lines := found.differences):
         raise BackendError(
             f"{chosen.at.ref}: {lines[0]}" + (f" (and {len(lines) - 1} more items)" if len(lines) > 1 else ""),
-            hint="training would go on otherwise than it was; restore with readback=False to go on all the same",
+            hint="training would not continue as it was; restore with readback=False to continue anyway",
         )
     if found is not None and set(found.compared) == set(manifest.items):
         shown.note(chosen.at, manifest.digest, shown.Shown("read-back", detail=", ".join(found.compared)))

@@ -41,6 +41,6 @@ class Trust:
         """Raise UsageError where a file is trusted that is not among those that were written."""
         for path in self._unused.values():
             raise UsageError(
-                f"{path} is trusted, and is none of the files that are saved; nothing was committed",
+                f"{path} is to be trusted, but is not among the files being saved; nothing was committed",
                 hint="name a file that an item holds, byte for byte",
             )

@@ -105,7 +105,7 @@ def resolve(items: Mapping[str, Any], factories: Factories) -> list[_Source]:
     sources = []
     check_item_names(items)
     if unknown := sorted(set(factories) - set(items)):
-        raise UsageError(f"factories for {unknown[0]!r}, which is no item", hint=f"items: {', '.join(items)}")
+        raise UsageError(f"factories for {unknown[0]!r}, which is not an item", hint=f"items: {', '.join(items)}")
     for name, item in items.items():
         check_item_name(name)
         if isinstance(item, (Path, Files)):
@@ -347,7 +347,9 @@ def _refuse(name: str, problems: Sequence[Problem]) -> None:
     if first.severity == "unsafe":
         hint = "do not load it; if you wrote it yourself, trust exactly this file: --trust FILE, or save(trust=[...])"
         raise UnsafeContentError(message, hint=hint, item=name)
-    raise DamagedError(message, hint="nothing was committed; the files are not whole, or not what they seem", item=name)
+    raise DamagedError(
+        message, hint="nothing was committed; the files are incomplete, or not what they seem", item=name
+    )
 
 
 def _files(

@@ -24,7 +24,7 @@ class FileLaws(BackendHooks):
         before = picture(world), picture(here)
         with contextlib.chdir(here):
             saved = self.save_to(directory, item)
-        assert not irregular_in(directory), f"save() made something else than files: {irregular_in(directory)}"
+        assert not irregular_in(directory), f"save() made something other than files: {irregular_in(directory)}"
         assert saved.files, "save() wrote no file"
         own = directory.relative_to(world)
         others = [Path(name) for name in changes(before[0], picture(world))]

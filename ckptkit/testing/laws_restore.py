@@ -60,7 +60,7 @@ class RestoreLaws(BackendHooks):
             lost = ", ".join(answer.changed)
             assert not lost, f"{what}: read-back refuses it, {lost} is not what was saved"
             if case.grade == "complete" and self._comparable:
-                assert remaining == list(answer.outputs), f"{what}: it goes on otherwise"
+                assert remaining == list(answer.outputs), f"{what}: it goes on differently"
 
     def _changed(self, name: str) -> Any:
         build, change = self.changed_items()[name]

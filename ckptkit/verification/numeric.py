@@ -17,9 +17,9 @@ def differences(then: Environment, now: dict[str, Any] | None = None) -> list[st
     lines = []
     for name, version in sorted(then.packages.items()):
         if name != "ckptkit" and (here := now["packages"].get(name, version)) != version:
-            lines.append(f"{name} is {here}, it was saved with {version}")
+            lines.append(f"{name} is {here}, but it was saved with {version}")
     if then.threads != now["threads"]:
-        lines.append(f"{now['threads']} threads, it was saved with {then.threads}")
+        lines.append(f"{now['threads']} threads, but it was saved with {then.threads}")
     if now["cpu_capability"] and then.cpu_capability and then.cpu_capability != now["cpu_capability"]:
-        lines.append(f"CPU capability {now['cpu_capability']}, it was saved with {then.cpu_capability}")
+        lines.append(f"CPU capability {now['cpu_capability']}, but it was saved with {then.cpu_capability}")
     return lines

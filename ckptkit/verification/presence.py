@@ -80,7 +80,7 @@ def _file_problem(folder: Path, entry: FileEntry, item: str) -> Problem | None:
     except (FileNotFoundError, NotADirectoryError):
         return Problem("file-missing", "is missing", entry.path, item)
     except OSError as error:
-        return Problem("file-unreadable", f"cannot be looked at ({error.strerror})", entry.path, item)
+        return Problem("file-unreadable", f"cannot be examined ({error.strerror})", entry.path, item)
     if not stat.S_ISREG(found.st_mode):
         return Problem("file-irregular", "is not a regular file", entry.path, item)
     if found.st_size != entry.size:

@@ -63,7 +63,7 @@ def read_info(root: Path) -> Info:
 
     Raises:
         StoreError: the folder is missing or cannot be read.
-        NotFound: the folder is no LeRobot dataset.
+        NotFound: the folder is not a LeRobot dataset.
         DamagedError: the file is not what it should be; the message names the field.
         UnsafeContentError: a path template leaves the dataset.
     """

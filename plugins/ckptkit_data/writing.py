@@ -127,7 +127,10 @@ class _Book:
     def _agree(self, columns: Mapping[str, Any]) -> None:
         features = {n: {"dtype": str(v.dtype), "shape": list(v.shape[1:]) or [1]} for n, v in columns.items()}
         if self.rows and features != self.features:
-            raise UsageError(f"episode {len(self.rows)} has other columns than episode 0", hint="record them alike")
+            raise UsageError(
+                f"episode {len(self.rows)} has other columns than episode 0",
+                hint="record all episodes with the same columns",
+            )
         self.features = features
 
 

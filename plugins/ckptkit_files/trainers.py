@@ -27,7 +27,7 @@ LIGHTNING = Trainer(
         Piece("optimizers", ("optimizer_states",), "fit(ckpt_path=) fails"),
         Piece("schedulers", ("lr_schedulers",), "fit(ckpt_path=) fails"),
         Piece("loops", ("loops",), "epochs and batches are counted from 0", weights=True),
-        Piece("callbacks", ("callbacks",), "ModelCheckpoint and EarlyStopping begin anew"),
+        Piece("callbacks", ("callbacks",), "ModelCheckpoint and EarlyStopping start over"),
         Piece("random generators", (), "Lightning saves none"),
         Piece("data position within an epoch", (), "a resume in mid-epoch begins the epoch's data again"),
     ),
@@ -37,11 +37,11 @@ KERAS = Trainer(
     "Keras, .keras and .weights.h5",
     ("model.weights.h5",),
     (
-        Piece("weights", ("model.weights.h5",), "nothing can go on", weights=True),
+        Piece("weights", ("model.weights.h5",), "nothing can be resumed", weights=True),
         Piece("optimizer", ("optimizer",), "fit() begins with a new one", carrier="optimizer/vars in it"),
         Piece("epoch", (), "fit() counts from 0 unless it is told initial_epoch"),
-        Piece("callbacks", (), "EarlyStopping and ReduceLROnPlateau begin anew"),
-        Piece("random generators", (), "dropout and shuffling draw other numbers"),
+        Piece("callbacks", (), "EarlyStopping and ReduceLROnPlateau start over"),
+        Piece("random generators", (), "dropout and shuffling draw different numbers"),
         Piece("data position", (), "fit() begins an epoch"),
     ),
 )
@@ -51,12 +51,19 @@ TORCH = Trainer(
     ("*",),
     (
         Piece(
-            "model", ("*model*", "state_dict", "*net*", "*policy*"), "nothing can go on", weights=True, carrier="a key"
+            "model",
+            ("*model*", "state_dict", "*net*", "*policy*"),
+            "nothing can be resumed",
+            weights=True,
+            carrier="a key",
         ),
-        Piece("optimizer", ("*optim*",), "it begins anew", carrier="a key with optim"),
-        Piece("scheduler", ("*sched*",), "a learning-rate schedule begins anew", carrier="a key with sched"),
+        Piece("optimizer", ("*optim*",), "it starts over", carrier="a key with optim"),
+        Piece("scheduler", ("*sched*",), "a learning-rate schedule starts over", carrier="a key with sched"),
         Piece(
-            "random generators", ("*rng*", "*random*"), "other numbers are drawn", carrier="a key with rng or random"
+            "random generators",
+            ("*rng*", "*random*"),
+            "different random numbers are drawn",
+            carrier="a key with rng or random",
         ),
         Piece("data position", (), "no key is known to hold it; save it as an item of its own"),
     ),

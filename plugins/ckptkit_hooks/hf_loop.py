@@ -109,7 +109,7 @@ class TrainerLoop:
             return
         lost = self._modules.put(told["model"])
         if lost:
-            _LOG.warning("not there to take its state: %s", ", ".join(lost))
+            _LOG.warning("nothing to put its state into: %s", ", ".join(lost))
         if self._watch is None or told["loader"] is None:
             return
         self._place = Place.heard(told["loader"])

@@ -98,7 +98,7 @@ class Others:
         for name in saved.keys() - named.keys():
             put.told.append(f"{name}: is not among the callbacks any more")
         for name in named.keys() - saved.keys():
-            put.told.append(f"{name}: was not among the callbacks, and begins anew")
+            put.told.append(f"{name}: was not among the callbacks, and starts over")
         for name in [name for name in named if name in saved]:
             put.attributes(saved[name], named[name], name)
         return put

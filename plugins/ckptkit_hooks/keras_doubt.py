@@ -19,7 +19,7 @@ def about(data: Any, *, shuffle: Any, steps: int | None, batch_size: int | None)
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        return f"how Keras shuffles with {keras.backend.backend()} was not tried"
+        return f"how Keras shuffles with {keras.backend.backend()} has not been tested"
     leaves = keras.tree.flatten(data)
     if not leaves or not all(map(_is_array, leaves)):
         return "the position and the shuffling inside fit()'s data cannot be saved; give it a PersistentIterator"

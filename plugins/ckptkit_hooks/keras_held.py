@@ -124,7 +124,7 @@ class Capture:
     def _container(self, value: Any, place: str, depth: int) -> Any:
         if isinstance(value, dict):
             if not all(k is None or type(k) in (bool, int, float, str) for k in value):
-                return self._lacks(place, "is a dict with other keys than text and numbers")
+                return self._lacks(place, "is a dict with keys other than text and numbers")
             items = [[self.value(k, place), self.value(v, f"{place}[{k!r}]", depth + 1)] for k, v in value.items()]
             return {"is": "dict", "items": items}
         if not isinstance(value, (list, tuple, set, frozenset, deque)):
@@ -133,7 +133,7 @@ class Capture:
         kind = next(k for k in (list, tuple, set, frozenset, deque) if isinstance(value, k)).__name__
         items = [self.value(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
         if kind in ("set", "frozenset") and any(isinstance(v, dict) and "value" not in v for v in items):
-            return self._lacks(place, "is a set of other things than text and numbers")
+            return self._lacks(place, "is a set of things other than text and numbers")
         found = {"is": kind, "items": items}
         return {**found, "most": value.maxlen} if isinstance(value, deque) else found
 

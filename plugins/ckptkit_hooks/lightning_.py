@@ -73,7 +73,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
     """
     for interval in (every_steps, every_epochs):
         if interval is not None and interval < 1:
-            raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
+            raise UsageError(
+                f"{interval} is not an interval between checkpoints", hint="give 1 or more, or leave it out"
+            )
     keeper = Keeper(
         store,
         run,

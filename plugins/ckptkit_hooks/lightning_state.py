@@ -203,4 +203,4 @@ def _heard(text: str) -> dict[str, Any]:
 
 def _tell(lost: list[str]) -> None:
     if lost:
-        _LOG.warning("not there to take its state: %s", ", ".join(lost))
+        _LOG.warning("nothing to put its state into: %s", ", ".join(lost))

@@ -32,7 +32,7 @@ class Moment:
     def heard(value: Any, where: str) -> "Moment":
         """Return what ``said`` wrote. Raises DamagedError."""
         if not isinstance(value, dict) or value.keys() != {"globals", "parts"}:
-            raise DamagedError(f"{where} is no moment of a loader")
+            raise DamagedError(f"{where} is not a position in a loader")
         return Moment(heard_globals(value["globals"], where), heard(value["parts"], where))
 
 
@@ -69,7 +69,7 @@ class Place:
         names = {"fetched", "seeded", "start", "last", "now"}
         good = isinstance(value, dict) and value.keys() == names and isinstance(value["seeded"], bool)
         if not good or type(value["fetched"]) is not int or value["fetched"] < 0:
-            raise DamagedError("is no place of a loader")
+            raise DamagedError("is not a position in a loader")
         start, last = (None if value[n] is None else Moment.heard(value[n], n) for n in ("start", "last"))
         return Place(value["fetched"], value["seeded"], start, last, Moment.heard(value["now"], "now"))
 

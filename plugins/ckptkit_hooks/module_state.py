@@ -62,7 +62,7 @@ class ModuleState:
     def put(self, value: Any) -> list[str]:
         """Put back what ``said`` returned; returns the places that are not there to take it. Raises DamagedError."""
         if not isinstance(value, dict) or value.keys() != {"attributes", "trains"}:
-            raise DamagedError("is no state of modules")
+            raise DamagedError("is not the state of modules")
         inner, trains = heard(value["attributes"], "attributes"), value["trains"]
         if not isinstance(trains, dict) or not all(isinstance(flag, bool) for flag in trains.values()):
             raise DamagedError("trains does not say which parameters train")

@@ -52,7 +52,7 @@ class NumpyRngBackend:
         data = document.to_bytes(content)
         found = next(document.faults(document.from_bytes(data)), None)
         if found is not None:
-            raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator anew")
+            raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator again")
         (directory / FILE_NAME).write_bytes(data)
         odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
         lost = [f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd]
@@ -71,7 +71,7 @@ class NumpyRngBackend:
         """Return the target in the saved state, or new generators.
 
         Raises:
-            DamagedError: a field of the file is not what it must be; nothing was given to NumPy.
+            DamagedError: a field of the file is not valid; nothing was given to NumPy.
             BackendError: structure or generator types differ, or a library is missing; the target is unchanged.
         """
         content = document.validated(directory, context.files)
@@ -92,7 +92,7 @@ class NumpyRngBackend:
         return target
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
-        """Yield each field of the file that is not what it must be, in plain Python."""
+        """Yield each field of the file that is not valid, in plain Python."""
         name = document.file_of(context.files)
         if not (directory / name).is_file():
             yield Problem("rng-file-missing", "the file with the states of the generators is missing", file=name)
@@ -132,7 +132,7 @@ class NumpyRngBackend:
         """Return which generators the file holds, and what a foreign file lacks.
 
         Raises:
-            DamagedError: a field of the file is not what it must be.
+            DamagedError: a field of the file is not valid.
         """
         content = document.validated(directory, context.files)
         return SavedItem(

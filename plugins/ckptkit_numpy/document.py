@@ -88,7 +88,7 @@ def validated(directory: Path, files: Sequence[str]) -> Content:
     """Return the content of the item's file once every field of it has been judged.
 
     Raises:
-        DamagedError: a field is not what it must be; the message names the file, the field and its value.
+        DamagedError: a field is not valid; the message names the file, the field and its value.
         NewerFormatError: written by a newer version of this backend.
     """
     name, document = file_of(files), read(directory, files)

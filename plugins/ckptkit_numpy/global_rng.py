@@ -58,7 +58,7 @@ class GlobalRng:
         """Put back what ``capture`` returned (or what ``json.load`` reads from rng.json); all of it, or nothing.
 
         Raises:
-            DamagedError: the state is not what it must be; the message names the field.
+            DamagedError: the state is not valid; the message names the field.
             BackendError: a generator is missing here, or is of another type.
         """
         if not document.is_global(state):
@@ -150,7 +150,7 @@ def _torch(cuda: bool) -> dict[str, Any]:
         except RuntimeError as error:
             raise BackendError(
                 f"torch cannot start CUDA to reach its generators ({str(error).splitlines()[0]})",
-                hint="in a forked worker, or without need of them: GlobalRng(cuda=False)",
+                hint="in a forked worker, or if they are not needed: GlobalRng(cuda=False)",
             ) from error
         devices = list(torch.cuda.default_generators)
     return {"cpu": torch.default_generator, "cuda": devices}

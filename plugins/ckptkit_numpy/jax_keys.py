@@ -43,11 +43,11 @@ def build(leaf: Mapping[str, Any]) -> Any:
         jax, numpy = importlib.import_module("jax"), importlib.import_module("numpy")
     except ImportError as error:
         text = "the checkpoint has a JAX key, but jax is not installed"
-        raise BackendUnavailableError(text, hint="install jax, which the saving process had") from error
+        raise BackendUnavailableError(text, hint="install jax, which the process that saved had") from error
     data = jax.numpy.asarray(numpy.array(leaf["words"], dtype=numpy.uint32).reshape(leaf["shape"]))
     if leaf["impl"] is None:
         return data
     try:
         return jax.random.wrap_key_data(data, impl=leaf["impl"])
     except (ValueError, TypeError) as error:
-        raise BackendError(f"JAX makes no key of what was saved ({str(error).splitlines()[0]})") from error
+        raise BackendError(f"JAX cannot make a key of what was saved ({str(error).splitlines()[0]})") from error

@@ -47,7 +47,7 @@ def capture(item: Any) -> dict[str, Any]:
         return {"kind": kind, "version": version, "words": list(words), "gauss_next": gauss_next}
     if kind == "torch-generator":
         if item.device.type not in ("cpu", "cuda"):
-            raise BackendError(f"a torch generator on {item.device.type} cannot be saved, only on cpu and cuda")
+            raise BackendError(f"a torch generator on {item.device.type} cannot be saved, only one on cpu or cuda")
         device = "cpu" if item.device.type == "cpu" else f"cuda:{item.device.index or 0}"
         state = base64.b64encode(bytes(item.get_state().tolist())).decode("ascii")
         return {"kind": kind, "device": device, "state": state}
@@ -58,7 +58,7 @@ def capture(item: Any) -> dict[str, Any]:
     if isinstance(item, Slot):
         return jax_keys.capture(item) if kind == "jax-key" else {"kind": kind, "json": json.dumps(item.value)}
     if kind not in ("generator", "bit-generator"):
-        raise BackendError(f"a {type(item).__module__}.{type(item).__qualname__} is no generator that is known here")
+        raise BackendError(f"a {type(item).__module__}.{type(item).__qualname__} is not a known generator")
     bits = _bits(item)
     if type(bits).__name__ not in BIT_GENERATORS:
         raise BackendError(f"the bit generator {type(bits).__name__} is not known, only {', '.join(BIT_GENERATORS)}")
@@ -223,7 +223,7 @@ def missing(library: str) -> BackendUnavailableError:
     """Return the error for a library that the checkpoint needs and this environment does not have."""
     return BackendUnavailableError(
         f"the checkpoint has the state of a generator of {library}, but {library} is not installed",
-        hint=f"install {library}, which the saving process had",
+        hint=f"install {library}, which the process that saved had",
     )
 
 
@@ -259,7 +259,7 @@ def _new_torch(leaf: Mapping[str, Any]) -> Any:
     count, index = torch.cuda.device_count(), int(device.removeprefix("cuda:"))
     if not torch.cuda.is_available() or index >= count:
         raise BackendUnavailableError(
-            f"the checkpoint has the state of the torch generator of {device}, this process has {count} CUDA devices",
+            f"the checkpoint has the state of the torch generator of {device}, here are {count} CUDA devices",
             hint="resume on as many devices as before; GlobalRng(cuda=False) leaves the generators of devices alone",
         )
     return torch.Generator(device=device)

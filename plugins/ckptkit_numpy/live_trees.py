@@ -36,7 +36,7 @@ def live_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
     """Yield every live generator of a tree with its path.
 
     Raises:
-        BackendError: something in the tree is no generator, or it is nested too deeply; the message says where.
+        BackendError: something in the tree is not a generator, or it is nested too deeply; the message says where.
     """
     for path, node in nodes(tree, lambda item: _is_live(item) or not isinstance(item, (dict, list))):
         if len(path) > MAX_DEPTH:
@@ -48,7 +48,7 @@ def live_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
         elif not isinstance(node, list):
             if not _is_live(node):
                 name = f"{type(node).__module__}.{type(node).__qualname__}"
-                raise BackendError(f"{place(path)}: a {name} is no generator that is known here")
+                raise BackendError(f"{place(path)}: a {name} is not a known generator")
             yield path, node
 
 
@@ -56,7 +56,7 @@ def capture_tree(tree: Any) -> Any:
     """Return the JSON tree of live generators; the second place of an object points to its first.
 
     Raises:
-        BackendError: something cannot be captured, or two generators draw from one bit generator; names the place.
+        BackendError: something cannot be captured, or two generators share one bit generator; names the place.
     """
     first: dict[int, Path] = {}
     streams: dict[int, Path] = {}
@@ -69,7 +69,7 @@ def capture_tree(tree: Any) -> Any:
         bits = live.bits_of(item)
         if bits is not None and id(bits) in streams:
             raise BackendError(
-                f"{place(path)} and {place(streams[id(bits)])} draw from one bit generator",
+                f"{place(path)} and {place(streams[id(bits)])} share one bit generator",
                 hint="name only one of them: the other follows it",
             )
         streams[id(bits)] = path

@@ -63,10 +63,10 @@ def replay(saved: Any, probe: Mapping[str, Any]) -> Proof:
         if row[1:] == [raw, values]:
             continue
         if row[1:2] != [raw] or versions == ours:
-            return Proof("differs", f"{name} draws other numbers than the saved one was going to draw")
+            return Proof("differs", f"{name} draws different numbers than the saved one was going to draw")
         late = late or name
     if late is not None:
-        return Proof("unproven", f"{late}: equal stream, other distributions; {versions} saved it, this is {ours}")
+        return Proof("unproven", f"{late}: same stream, different distributions; {versions} saved it, this is {ours}")
     return Proof("same", steps=_WORDS, of="words of the stream of each generator")
 
 

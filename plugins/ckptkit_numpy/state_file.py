@@ -75,7 +75,7 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedError: it is not what was written, or a field is not what it must be; names file and field.
+        DamagedError: it is not what was written, or a field is not valid; names file and field.
     """
     path = Path(path)
     state = strict_json.load(path)
@@ -99,7 +99,7 @@ def generator_from(state: Any) -> Any:
         state: what ``generator.bit_generator.state`` gave, perhaps with ``seed_seq`` beside it.
 
     Raises:
-        DamagedError: a field is not what it must be: NumPy would crash, hang or read foreign memory.
+        DamagedError: a field is not valid: NumPy would crash, hang or read foreign memory.
     """
     try:
         content = strict_json.loads(strict_json.dumps({"generator": state}))

@@ -11,7 +11,7 @@ DUMPED = Trainer(
     "JSON of bit_generator.state",
     ("state",),
     (
-        Piece("state", ("state",), "nothing can go on"),
+        Piece("state", ("state",), "nothing can be resumed"),
         Piece(
             "seed sequence",
             ("seed_seq",),

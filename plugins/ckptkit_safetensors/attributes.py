@@ -166,7 +166,7 @@ class Sayer:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            return self._cannot(place, "a text with half a character")
+            return self._cannot(place, "text with half a character")
         return value
 
     def say_tensor(self, value: Any, place: str) -> Any:
@@ -227,7 +227,7 @@ class Sayer:
     def _object(self, value: Any, place: str, depth: int) -> Any:
         cls = type(value)
         if cls.__module__.startswith(("torch.optim", "torch.amp", "torch.cuda.amp")):
-            return self._cannot(place, f"{_named(value)} that is no part of the Policy")
+            return self._cannot(place, f"{_named(value)} that is not part of the Policy")
         if (built_in := _built_in_base(cls)) is not None:
             return self._cannot(place, f"{_named(value)}, a kind of {built_in.__qualname__}")
         if not self._can_be_made(value, place):

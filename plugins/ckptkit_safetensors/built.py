@@ -201,7 +201,7 @@ def _exchanged(policy: Bundle, built: Built, reasons: list[str]) -> dict[str, st
             continue
         found[name] = before[0]
         if now[0] is None:
-            reasons.append(f"{name} was taken away since the Policy was built: what a new process builds begins anew")
+            reasons.append(f"{name} was taken away since the Policy was built: what a new process builds starts over")
         else:
             was = f"a {before[0]}" if before[0] else "none"
             reasons.append(f"{name} is a {now[0]}, there was {was} when the Policy was built: a new process has that")

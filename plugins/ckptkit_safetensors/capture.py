@@ -189,7 +189,7 @@ def _refuse_strays(optimizer: Any, names: Mapping[int, str]) -> None:
     double = next((parameter for parameter, count in Counter(every).items() if count > 1), None)
     if double is not None:
         message = f"optimizer: parameter {names.get(double)!r} is in its groups twice"
-        raise BackendError(message, hint="each parameter belongs into one group, once")
+        raise BackendError(message, hint="put each parameter into one group, once")
     grouped = set(every)
     stray = next((key for key in optimizer.state if is_tensor(key) and id(key) not in grouped), None)
     if stray is not None:

@@ -118,7 +118,7 @@ def _belong_together(directory: Path, files: Sequence[str], headers: dict[str, H
     elif model in headers:
         for part, name in read_record(headers[model].metadata).get("components", {}).items():
             if name not in files:
-                yield Problem("file-missing", f"the {part} file, which {model} speaks of, is not there", file=str(name))
+                yield Problem("file-missing", f"the {part} file, which {model} refers to, is missing", file=str(name))
 
 
 def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -> Iterator[Problem]:
@@ -130,7 +130,7 @@ def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -
     for shard in sorted(set(index.values())):
         expected = {tensor for tensor, name in index.items() if name == shard}
         if shard not in files:
-            yield Problem("file-missing", "a shard of the model is not there", file=shard)
+            yield Problem("file-missing", "a shard of the model is missing", file=shard)
         elif shard in headers and expected != set(headers[shard].tensors):
             count = len(expected ^ set(headers[shard].tensors))
             yield Problem("bad-shard-index", f"{count} tensors are not where the index says", file=shard)

@@ -1,6 +1,6 @@
 """Decides whether saved tensors and optimizer state belong to the target, before anything of the target is changed.
 
-torch itself puts the state of an AdamW into an SGD, and moments of one shape on parameters of another, without a word.
+torch itself puts the state of an AdamW into an SGD, and moments of one shape on parameters of another, silently.
 """
 
 from collections.abc import Mapping, Sequence

@@ -99,7 +99,7 @@ def put(item: Any, leaf: Mapping[str, Any]) -> None:
             item.set_state(state)
             return
         numpy, bits, seeds = need("numpy"), item.bit_generator, leaf.get("seed_seq")
-        if seeds is not None and int(numpy.__version__.partition(".")[0]) >= 2:  # NumPy 1 cannot: spawn() starts anew
+        if seeds is not None and int(numpy.__version__.partition(".")[0]) >= 2:  # NumPy 1 cannot: spawn() starts over
             bits.__setstate__((bits.state, numpy.random.SeedSequence(**seeds)))
         bits.state = state
 

@@ -1,7 +1,7 @@
 """What modules hold beside their `state_dict`: modes, frozen parameters, plain attributes, non-persistent buffers.
 
 torch saves none of it: a submodule in ``eval()``, an unfrozen layer, an annealed ``dropout.p``, a ``torch.Generator``
-or a hidden state would begin anew. It goes into ``module_state.json``, its tensors into ``module_state.safetensors``.
+or a hidden state would start over. It goes into ``module_state.json``, its tensors into ``module_state.safetensors``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -152,7 +152,7 @@ def _replay(directory: Path, output: Mapping[str, Any], model: Any) -> Proof:
     changed = [f"{k} {then.get(k)} -> {v}" for k, v in now["environment"].items() if then.get(k) != v]
     if changed:
         return Proof("unproven", f"the output differs, and so does the numeric environment: {', '.join(changed)}")
-    return Proof("differs", "the model answers the example input otherwise than at save")
+    return Proof("differs", "the model's answer to the example input is not the one at save")
 
 
 def _different(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

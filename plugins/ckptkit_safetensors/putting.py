@@ -84,7 +84,7 @@ class Putter:
             return said
         tag = next((tag for tag in _TAGS if tag in said), None)
         if tag is None:
-            raise DamagedError(f"{place}: is of no kind that is known here")
+            raise DamagedError(f"{place}: is of an unknown kind")
         made = _TAGS[tag](self, said, current, place)
         self._made[place] = made
         return made

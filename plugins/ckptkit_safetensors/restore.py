@@ -90,7 +90,7 @@ def put(stored: Stored, target: Any, notes: list[str] | None = None) -> None:
             step()
         if isinstance(error, CkptkitError) or not isinstance(error, Exception):
             raise
-        raise BackendError(f"the state was refused by the target ({error}); it is as it was before") from error
+        raise BackendError(f"the state was refused by the target ({error}); it is unchanged") from error
     if notes is not None:
         notes += told
 

@@ -83,7 +83,7 @@ def check_optimizer_state(state: Any, name: str) -> None:
             raise DamagedError(f"{name}: has a parameter group without a list of parameters")
     every = [place for group in groups for place in group["params"]]
     if len(set(every)) != len(every) or not all(isinstance(v, dict) for v in state["state"].values()):
-        raise DamagedError(f"{name}: has parameter groups or states that overlap or are no dicts")
+        raise DamagedError(f"{name}: has parameter groups or states that overlap or are not dicts")
 
 
 def bytes_of(value: Any) -> int:

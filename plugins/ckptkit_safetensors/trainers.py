@@ -33,19 +33,19 @@ HUGGING_FACE = Trainer(
         Piece(
             "optimizer",
             ("optimizer.pt", "optimizer.bin", *_FSDP_OPTIMIZER, *_DEEPSPEED_OPTIMIZER),
-            "the Trainer begins with a new optimizer, without a word",
+            "the Trainer begins with a new optimizer, silently",
             carrier="optimizer.pt or optimizer.bin",
         ),
         Piece(
             "scheduler",
             ("scheduler.pt", "global_step*/*model_states.pt"),
-            "the Trainer then loads no optimizer state either, without a word",
+            "the Trainer then loads no optimizer state either, silently",
             carrier="scheduler.pt",
         ),
         Piece(
             "random generators",
             ("rng_state.pth", "rng_state_*.pth"),
-            "dropout and shuffling draw other numbers",
+            "dropout and shuffling draw different numbers",
             ranks=True,
         ),
         Piece(
@@ -57,7 +57,7 @@ HUGGING_FACE = Trainer(
         Piece(
             "gradient scaler",
             ("scaler.pt",),
-            "the Trainer begins with a new one, without a word",
+            "the Trainer begins with a new one, silently",
             when="training_args.bin: fp16",
         ),
     ),
@@ -78,7 +78,7 @@ ACCELERATE = Trainer(
         Piece(
             "random generators",
             ("random_states_*.pkl",),
-            "load_state() goes on without a word, and other numbers are drawn",
+            "load_state() goes on silently, with different random numbers",
             ranks=True,
         ),
         Piece(
@@ -129,17 +129,17 @@ UNKNOWN = Trainer(
     "any other",
     ("*",),
     (
-        Piece("model", ("*.safetensors", "*.safetensors.index.json"), "nothing can go on", weights=True),
+        Piece("model", ("*.safetensors", "*.safetensors.index.json"), "nothing can be resumed", weights=True),
         Piece(
             "optimizer",
             ("optimizer_state.pth", "optimizer*.pt", "optimizer*.pth", "optimizer*.bin"),
-            "it begins anew",
+            "it starts over",
             carrier="optimizer_state.pth",
         ),
         Piece(
             "scheduler",
             ("scheduler_state.pth", "scheduler*.pt", "scheduler*.pth", "scheduler*.bin"),
-            "a learning-rate schedule begins anew",
+            "a learning-rate schedule starts over",
             carrier="scheduler_state.pth",
         ),
         Piece("random generators", (), "no file is known to hold them; save them as an item of their own"),

@@ -52,7 +52,7 @@ class Sb3Backend:
         Raises:
             DamagedError: the files do not hold what they should; the target is unchanged.
             UnsafeContentError: loading would run code.
-            BackendError: the state does not fit the target (or is no agent); the target is unchanged.
+            BackendError: the state does not fit the target (or is not an agent); the target is unchanged.
         """
         from ckptkit_sb3 import resume
 

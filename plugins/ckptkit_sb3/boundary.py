@@ -63,7 +63,9 @@ def CheckpointBoundary(  # reads as the callback class that it returns
         raise UsageError("a barrier resets the environments, inside a rollout too", hint="leave mid_rollout out")
     for interval in (every_steps, every_episodes):
         if interval is not None and interval < 1:
-            raise UsageError(f"an interval of {interval} between checkpoints", hint="give 1 or more, or leave it out")
+            raise UsageError(
+                f"{interval} is not an interval between checkpoints", hint="give 1 or more, or leave it out"
+            )
     mid: MidRollout = False if barrier is not None else mid_rollout
     return _callback_class()(save, every_steps, every_episodes, barrier, mid, (factories or {}).get("env"), note)
 

@@ -187,7 +187,7 @@ def _given(
     plain = existing is None or type(existing) in (bool, int, float, str)
     if where not in as_given or not plain or _same(existing, node):
         return node
-    told.append(f"{where}: this program gives {said(existing)}, the saved one {said(node)}; this one's is used")
+    told.append(f"{where}: this program sets {said(existing)}, the saved one {said(node)}; this program's is used")
     left[number, where] = existing
     return existing
 

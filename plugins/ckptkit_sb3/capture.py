@@ -109,7 +109,7 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
     """
     decoder = Decoder(arrays)
     described = sections.get("environments")
-    # Environments without their state begin anew: learn() resets them, and what belongs to the lost episodes goes.
+    # Environments without their state start over: learn() resets them, and what belongs to the lost episodes goes.
     anew = begins_anew(sections)
     for name, value, skip in _parts(model):
         if name not in sections:

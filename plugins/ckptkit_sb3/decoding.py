@@ -87,7 +87,7 @@ class Decoder:
         if kind == "ref":
             if node.get("id") not in self._made:
                 if self._lost:
-                    raise BackendError(f"{where}: refers to a value that found no place")
+                    raise BackendError(f"{where}: refers to a value that could not be placed")
                 raise DamagedError(f"{where}: refers to a value that comes later")
             return self._made[node["id"]]
         decode = self._kinds.get(str(kind))
@@ -277,7 +277,7 @@ def _function(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     same_code(node, existing, where)
     cells = getattr(existing, "__closure__", None) or ()
     if len(cells) != len(node["cells"]):
-        raise BackendError(f"{where}: {node['name']} holds on to other variables than in the checkpoint")
+        raise BackendError(f"{where}: {node['name']} captures other variables than in the checkpoint")
     for cell, held, name in zip(cells, node["cells"], existing.__code__.co_freevars, strict=True):
         if held != {"@": "static"}:
             decoder.later(partial(setattr, cell, "cell_contents", decoder.decode(held, _held(cell), f"{where} {name}")))
@@ -308,7 +308,7 @@ def same_code(node: Any, existing: Any, where: str) -> None:
 def _enum(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     kind = decoder.kind(node, existing, where)
     if not issubclass(kind, enum.Enum):
-        raise DamagedError(f"{where}: {node['class']} is no enum")
+        raise DamagedError(f"{where}: {node['class']} is not an enum")
     return decoder.remember(node, kind[node["name"]])
 
 

@@ -158,7 +158,7 @@ def noted_beside(directory: Place, name: str) -> dict[str, Any]:
     """Return the metadata that a trainer wrote beside its zip, empty without the file.
 
     Raises:
-        BackendError: it is no JSON table.
+        BackendError: it is not a JSON table.
     """
     path = directory / name
     if not path.is_file():

@@ -100,7 +100,7 @@ def record(model: Any, taken: capture.Capture) -> dict[str, Any]:
     """Return the probe: digests of all parts, the action on the last observation, and what a proof needs to build.
 
     That is the numeric environment, and how the environments are made, if gymnasium brings them. Digests are
-    only of parts that a load will put back: environments that could not be captured begin anew, with new observations;
+    only of parts that a load will put back: environments that could not be captured start over, with new observations;
     settings only where training has changed them (others are the program's); callbacks wait for ``learn``.
     """
     anew = capture.begins_anew(taken.sections)

@@ -22,7 +22,7 @@ class Progress:
         episodes: finished episodes over all environments (SB3's on-policy algorithms do not count them).
         requested_at: ``num_timesteps`` at which the save now being taken was asked for.
         kind: at which kind of boundary it is taken.
-        cut_short: the last rollout was stopped by a callback, between a step and its storing.
+        cut_short: the last rollout was stopped by a callback, between taking a step and storing it.
         barrier: seed with which the environments were reset for the save now being taken.
         at_boundary: a boundary callback is saving now (perhaps in another thread, whose stack would not show it).
         callbacks: the boundary callbacks of the ``learn`` that is running.
@@ -103,7 +103,7 @@ def position_of(model: Any) -> Position:
     if "collect_rollouts" in names and getattr(model, "use_sde", False):
         return Position(inside, "saved after the exploration noise of the rollout was drawn")
     if not inside and (progress_of(model).cut_short or _cut_short(model)):
-        return Position(inside, "learn() was stopped by a callback between a step and its storing")
+        return Position(inside, "learn() was stopped by a callback between taking a step and storing it")
     return Position(inside)
 
 

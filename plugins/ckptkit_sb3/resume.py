@@ -156,7 +156,7 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     if "settings" not in state["sections"]:  # of format 1, which does not know what training changed
         given = {k: pair for k, pair in differences.items() if k not in settings.READ_ONCE}
         told = [
-            f"{k}: this program gives {now!r}, saved was {then!r}; this one's is used"
+            f"{k}: this program sets {now!r}, {then!r} was saved; this program's is used"
             for k, (then, now) in given.items()
         ]
     resumed = Resumed(model, differences, state["inside_learn"], [], state["sections"], arrays, rest)
@@ -254,7 +254,7 @@ def _fits(model: Any, saved: Mapping[str, Any]) -> None:
     ):
         if live[name] != saved[name]:
             raise BackendError(
-                f"{what} is {_short(live[name])}, in the checkpoint it is {_short(saved[name])}",
+                f"{what} is {_short(live[name])}, but {_short(saved[name])} in the checkpoint",
                 hint="build the agent as in the training that was saved",
             )
     if model.env is None:

@@ -128,11 +128,11 @@ def plan(model: Any, section: Mapping[str, Any], decoder: Decoder) -> list[str]:
             continue
         here, then = said(live.get(path)), said(saved)
         if (changed is None and setting.argument) or (changed is not None and path not in changed):
-            told.append(f"{path}: this program gives {here}, the saved one {then}; this one's is used")
+            told.append(f"{path}: this program sets {here}, the saved one {then}; this program's is used")
             continue
         if changed is not None and live.get(path, ABSENT) != changed[path] != ABSENT:
             told.append(
-                f"{path}: this program gives {here}, the saved one gave {said(changed[path])}, which training changed"
+                f"{path}: this program sets {here}, the saved one set {said(changed[path])}, which training changed"
                 f" to {then}; that is put back"
             )
         part = Decoder({}, kinds={"object": _object, "held": _held})

@@ -54,7 +54,7 @@ def take(
         own_arrays: dict[str, Any] = {}
         description, left_out = _describe(name, own, env, own_arrays, prefix, verdict.outside if verdict else ())
         if left_out:
-            reasons += [f"{name}: cannot say {what}" for what in left_out]
+            reasons += [f"{name}: cannot save {what}" for what in left_out]
             continue
         arrays.update(own_arrays)
         if verdict is None:
@@ -184,7 +184,7 @@ def _put_protocol(levels: list[Any], own: Any) -> None:
     inner = levels[0]
     names = _protocol_of(inner)
     if names is None:
-        raise BackendError(f"{class_name(inner)} has no get_state and set_state any more")
+        raise BackendError(f"{class_name(inner)} no longer has get_state and set_state")
     getattr(inner, names[1])(own["state"])
     inner.__dict__["_np_random"] = own["np_random"]
 

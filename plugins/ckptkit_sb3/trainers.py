@@ -19,7 +19,7 @@ ZIP = Trainer(
         Piece(
             "optimizer",
             ("*optimizer.pth",),
-            "it begins anew",
+            "it starts over",
             when="data: a gradient is followed",
             weights=True,
         ),
@@ -32,7 +32,7 @@ ZIP = Trainer(
         Piece(
             "VecNormalize",
             ("*vecnormalize*.pkl",),
-            "its means and variances begin anew",
+            "its means and variances start over",
             when="data: VecNormalize was used",
         ),
         Piece("random generators", (), "SB3 saves none, and its load() takes the run's seed again"),

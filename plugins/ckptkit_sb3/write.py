@@ -140,7 +140,7 @@ def _boundary(model: Any) -> dict[str, Any] | None:
 
 def _captured(sections: Mapping[str, Any], position: Position, left_out: list[str]) -> Captured:
     """Return the worst grade of the parts, with a reason for each part that is not complete."""
-    parts: list[tuple[Grade, str]] = [("partial", f"cannot say {name}") for name in left_out]
+    parts: list[tuple[Grade, str]] = [("partial", f"cannot save {name}") for name in left_out]
     if position.reason is not None:
         parts.insert(0, ("partial", position.reason))
     lacking: dict[tuple[Grade, str], list[int]] = {}

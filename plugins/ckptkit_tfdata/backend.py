@@ -283,4 +283,4 @@ def _check_sheet(directory: Path, context: CheckContext, count: int | None) -> I
         yield Problem("iterator-sheet-disagrees", f"says {sheet.batches_seen} batches, the bundle {count}", FILE_NAME)
     for name, value in (("batches_seen", sheet.batches_seen), ("fingerprint", sheet.fingerprint)):
         if name in context.metadata and context.metadata[name] != value:
-            yield Problem("iterator-sheet-disagrees", f"{name} is not the manifest's", FILE_NAME)
+            yield Problem("iterator-sheet-disagrees", f"{name} is not what the manifest says", FILE_NAME)

@@ -48,7 +48,7 @@ def refuse_changed(sheet: Sheet, iterator: PersistentIterator) -> None:
     if found:
         raise BackendError(
             f"tf-data: the dataset is not the one that was saved: {'; '.join(found)}",
-            hint="build the dataset exactly as it was at the save (code, arguments, files), or start the data afresh",
+            hint="build the dataset exactly as it was at the save (code, arguments, files), or start the data over",
         )
 
 
@@ -63,8 +63,8 @@ def _refuse_other_settings(saved: Mapping[str, Any] | None, now: Mapping[str, An
     ]
     if found:
         raise RefusedError(
-            f"tf-data: the state is of another definition: {'; '.join(found)}",
-            hint="use the settings of the save, or begin the data afresh",
+            f"tf-data: the state belongs to another definition: {'; '.join(found)}",
+            hint="use the settings of the save, or start the data over",
         )
 
 

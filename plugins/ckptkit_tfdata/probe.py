@@ -52,7 +52,7 @@ def replay(iterator: PersistentIterator, probe: Mapping[str, Any]) -> str | None
     """
     expected = probe.get("batches")
     if probe.get("kind") != _KIND or not isinstance(expected, list):
-        raise UnprovableError(f"a probe of kind {probe.get('kind')!r} is not known here")
+        raise UnprovableError(f"a probe of unknown kind {probe.get('kind')!r}")
     tf = tensorflow()
     try:
         got = _take(iterator, len(expected) + bool(probe.get("ended")))

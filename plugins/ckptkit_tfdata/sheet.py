@@ -88,14 +88,14 @@ def _parse(value: Any) -> Sheet:
         if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
             raise DamagedError(f"{FILE_NAME}: {name} is missing or not a {kind.__name__}")
     if value["batches_seen"] < 0 or not all(isinstance(h, str) for h in value["hazards"]):
-        raise DamagedError(f"{FILE_NAME}: batches_seen or hazards cannot be")
+        raise DamagedError(f"{FILE_NAME}: batches_seen or hazards is invalid")
     settings = value.get("settings")
     if settings is not None and not isinstance(settings, dict):
         raise DamagedError(f"{FILE_NAME}: settings is not a table")
     ops = [_row(row, {"name": str, "parameters": dict}, "ops") for row in value["ops"]]
     files = [_row(row, {"path": str, "size": int, "digest": str}, "record_files") for row in value["record_files"]]
     if not all(isinstance(v, str) for row in ops for v in row["parameters"].values()):
-        raise DamagedError(f"{FILE_NAME}: ops holds a parameter that is no text")
+        raise DamagedError(f"{FILE_NAME}: ops holds a parameter that is not text")
     parsed = {
         "ops": [Op(**row) for row in ops],
         "record_files": [Record(**row) for row in files],
@@ -109,12 +109,12 @@ def _captured(value: Mapping[str, Any]) -> Captured:
     try:
         return Captured.read(**value)
     except (TypeError, ValueError) as error:
-        raise DamagedError(f"{FILE_NAME}: captured cannot be") from error
+        raise DamagedError(f"{FILE_NAME}: captured is invalid") from error
 
 
 def _row(row: Any, kinds: Mapping[str, type], name: str) -> dict[str, Any]:
     if not isinstance(row, dict) or row.keys() != kinds.keys():
-        raise DamagedError(f"{FILE_NAME}: {name} holds a row that cannot be")
+        raise DamagedError(f"{FILE_NAME}: {name} holds an invalid row")
     if not all(isinstance(row[k], kind) for k, kind in kinds.items()):
-        raise DamagedError(f"{FILE_NAME}: {name} holds a row that cannot be")
+        raise DamagedError(f"{FILE_NAME}: {name} holds an invalid row")
     return row

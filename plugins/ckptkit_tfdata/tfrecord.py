@@ -32,7 +32,7 @@ def record_offsets(path: str | os.PathLike[str], *, contents: bool = False) -> l
         with path.open("rb") as stream:
             return _offsets(stream, path, contents)
     except FileNotFoundError as error:
-        raise NotFound(f"record file {path}: is missing", hint="put the file back, or make the data anew") from error
+        raise NotFound(f"record file {path}: is missing", hint="put the file back, or make the data again") from error
     except OSError as error:
         raise DamagedError(f"record file {path}: cannot be read ({error.strerror})") from error
 
@@ -72,4 +72,4 @@ def _sound(stream: BinaryIO, length: int) -> bool:
 
 
 def _damaged(message: str) -> DamagedError:
-    return DamagedError(message, hint="put a good copy of the file back, or make the data anew")
+    return DamagedError(message, hint="put a good copy of the file back, or make the data again")

@@ -19,10 +19,14 @@ CHECKPOINT = Trainer(
     "tf.train.Checkpoint",
     ("_CHECKPOINTABLE_OBJECT_GRAPH",),
     (
-        Piece("model", (_OTHER,), "nothing can go on", weights=True, carrier="model="),
-        Piece("optimizer", _OPTIMIZER, "it begins anew; give it to the Checkpoint", carrier="optimizer="),
+        Piece("model", (_OTHER,), "nothing can be resumed", weights=True, carrier="model="),
+        Piece("optimizer", _OPTIMIZER, "it starts over; give it to the Checkpoint", carrier="optimizer="),
         Piece("data position", _ITERATOR, "the data begins again; give it to the Checkpoint", carrier="iterator="),
-        Piece("generators of the process and of Keras layers", (), "a Checkpoint holds none, dropout draws otherwise"),
+        Piece(
+            "generators of the process and of Keras layers",
+            (),
+            "a Checkpoint holds none, so dropout draws different numbers",
+        ),
     ),
 )
 """What is looked for are the keys of the bundle. An iterator alone has no kind here: it is all that it needs."""

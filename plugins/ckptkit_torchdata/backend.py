@@ -105,7 +105,7 @@ class TorchDataBackend:
         counts = {"epoch": read.position.epoch, "batches": read.position.batches}
         for name, value in {**counts, "fingerprint": definition.fingerprint_of(read.fields)}.items():
             if name in context.metadata and context.metadata[name] != value:
-                yield Problem("loader-file-disagrees", f"{name} is not the manifest's", FILE_NAME)
+                yield Problem("loader-file-disagrees", f"{name} is not what the manifest says", FILE_NAME)
         if not read.states:
             return
         if not (directory / STATE_NAME).is_file():

@@ -58,7 +58,7 @@ def refuse_changed(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if changed := changes(saved, now):
         raise BackendError(
             f"torch-data: the loader is not the one that was saved: {'; '.join(changed)}",
-            hint="build the loader exactly as it was at the save, or start the data afresh",
+            hint="build the loader exactly as it was at the save, or start the data over",
         )
 
 

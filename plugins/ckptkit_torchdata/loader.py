@@ -67,7 +67,7 @@ class ResumableLoader:
         version: text that says which data this is (a digest of the files); a load refuses another one.
 
     Raises:
-        UsageError: the loader is no DataLoader, or ``skip`` would not be exact.
+        UsageError: the loader is not a DataLoader, or ``skip`` would not be exact.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ResumableLoader:
             raise UsageError("skip='sampler' passes over indices, and an IterableDataset has none", hint="refetch")
         if skip == "sampler" and self.loader.num_workers and random_items:
             raise UsageError(
-                "skip='sampler' with workers does not bring their generators where they were",
+                "skip='sampler' with workers does not restore their generators",
                 hint="use skip='refetch', or promise random_items=False",
             )
         self.skip, self.random_items, self.version, self.ignore = skip, random_items, version, tuple(ignore)
@@ -329,7 +329,7 @@ class ResumableLoader:
 
     def _other_pass(self, place: Place, reason: str) -> None:
         """Refuse a pass that is not the first one, unless the save said that it would not be."""
-        text = f"torch-data: a second pass over the epoch is not the first: {reason}"
+        text = f"torch-data: a second pass over the epoch differs from the first: {reason}"
         if not place.interleaved:
             hint = "dataset and sampler must be those of the save; give them a state_dict if they hold more"
             raise BackendError(text, hint=hint)
@@ -358,4 +358,4 @@ def _with_what_is_not_here(here: Inner, saved: Inner) -> Inner:
 
 def _tell(lost: list[str]) -> None:
     if lost:
-        _LOG.warning("torch-data: not there to take its state: %s", ", ".join(lost))
+        _LOG.warning("torch-data: nothing to put its state into: %s", ", ".join(lost))

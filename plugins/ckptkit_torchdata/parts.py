@@ -89,7 +89,7 @@ class Parts:
         found = [f"{place}: the state of a {reason} cannot be saved" for place, item in seen.generators.items()
                  if (reason := unknown(item)) is not None]  # fmt: skip
         if seen.cut:
-            found.append("more objects than can be looked at")
+            found.append("too many objects to look at")
         for place, slots in seen.slots.items():
             built, holder = self._built.slots.get(place, {}), seen.holders[place]
             for key, slot in slots.items():

@@ -94,7 +94,7 @@ def replay(item: ResumableLoader, probe: Mapping[str, Any]) -> str | None:
     """
     expected = probe.get("batches")
     if probe.get("kind") != _KIND or not isinstance(expected, list):
-        raise UnprovableError(str(probe.get("why", "the probe is of a kind that is not known here")))
+        raise UnprovableError(str(probe.get("why", "the probe is of an unknown kind")))
     with generators.undisturbed():
         generators.seed_globals(_SEED)
         got = next_digests(item, BATCHES)

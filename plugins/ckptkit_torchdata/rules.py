@@ -56,7 +56,7 @@ def _python(leaf: Mapping[str, Any]) -> str | None:
 def _numpy(leaf: Mapping[str, Any]) -> str | None:
     kind, name = leaf["kind"], leaf.get("bit_generator")
     if name not in BIT_GENERATORS:
-        return "bit_generator is not one that is known here"
+        return "bit_generator is not a known one"
     extra = (_GAUSS if kind == "numpy-random-state" else set()) | (set() if name == "MT19937" else _BUFFERED)
     if leaf.keys() != {"kind", "bit_generator", "state"} | extra:
         return f"does not hold the fields of a {name}"
@@ -87,7 +87,7 @@ def _torch(leaf: Mapping[str, Any]) -> str | None:
     x, y, rho, cached = struct.unpack_from("<dddi", data, 5016)
     single, single_cached = struct.unpack_from("<fB", data, 5048)
     if not all(map(math.isfinite, (x, y, rho, single))) or cached not in (0, 1) or single_cached > 1:
-        return "state holds a cached normal number that cannot be"
+        return "state holds an impossible cached normal number"
     return _mersenne(list(struct.unpack_from("<624Q", data, 24)), position)
 
 
@@ -97,7 +97,7 @@ def _mersenne(key: Any, position: Any) -> str | None:
     if not _whole(position, 624):
         return "position is not an integer from 0 to 624"
     # Of the first word the generator looks at one bit only: with all else zero it never leaves that state.
-    return None if key[0] >> 31 or any(key[1:]) else "key is all zero, which the generator never leaves"
+    return None if key[0] >> 31 or any(key[1:]) else "key is all zeros, a state that the generator never leaves"
 
 
 def _whole(value: Any, most: int) -> bool:

@@ -23,7 +23,7 @@ def doubt(item: ResumableLoader, place: Place, missing: Sequence[str]) -> str | 
     loader, at = item.loader, place.position
     if place.interleaved:
         part = "IterableDataset" if is_iterable(loader) else "sampler"
-        return f"the {part} draws from the global generators in between of what training draws; give it its own"
+        return f"the {part} draws from the global generators in between what training draws; give it its own"
     known = samplers_are_torchs(loader) or is_stateful(loader) or is_iterable(loader)
     if known or missing or at.start is None or at.order is None or not at.batches or _speaks(loader):
         return None

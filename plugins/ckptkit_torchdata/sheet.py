@@ -118,7 +118,7 @@ def read(directory: Path) -> Sheet:
     """Return the content of a folder's ``loader.json``, every field of it judged, without torch or NumPy.
 
     Raises:
-        DamagedError: a field is not what it must be; the message names it.
+        DamagedError: a field is not valid; the message names it.
         NewerFormatError: a newer version of this backend wrote it.
     """
     try:
@@ -217,7 +217,7 @@ def _simple_faults(value: Mapping[str, Any]) -> list[str]:
         "reasons": _texts(value["reasons"]),
         "hazards": _texts(value["hazards"]),
     }  # fmt: skip
-    return [f"{name} is not what it must be" for name, fine in right.items() if not fine]
+    return [f"{name} is not valid" for name, fine in right.items() if not fine]
 
 
 def _grade(value: Any) -> bool:
@@ -257,7 +257,7 @@ def _inner_fault(value: Any, where: str, more: Sequence[str]) -> str | None:
     if not all(isinstance(value[name], dict) for name in names):
         return f"{where} does not hold {', '.join(names)}"
     if not all(map(_count, value["epochs"].values())):
-        return f"{where}.epochs holds something else than counts"
+        return f"{where}.epochs holds something other than counts"
     for place, nodes in value["attributes"].items():
         if not isinstance(nodes, dict):
             return f"{where}.{ascii(place)[1:-1][:60]} holds no attributes"

@@ -66,7 +66,7 @@ def _simple(value: Any, room: list[int]) -> Node:
     if kind is str:
         _spend(room, len(value))
         if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise NotPlainError("text that is no Unicode")
+            raise NotPlainError("text that is not Unicode")
         return value
     if kind in (bytes, bytearray):
         _spend(room, len(value))
@@ -140,11 +140,11 @@ def fault(node: Node) -> str | None:
     if kind == "absent":
         return None
     if kind in ("bytes", "bytearray"):
-        return None if _bytes(node) is not None else f"is no {kind}"
+        return None if _bytes(node) is not None else f"is not a valid {kind}"
     if kind in ("complex", "range"):
         parts, count, types = node.get("parts"), 2 if kind == "complex" else 3, float if kind == "complex" else int
         good = isinstance(parts, list) and len(parts) == count and all(type(part) is types for part in parts)
-        return None if good and (kind == "complex" or parts[2]) else f"is no {kind}"
+        return None if good and (kind == "complex" or parts[2]) else f"is not a valid {kind}"
     if kind in ("array", "scalar", "tensor"):
         size, shape, data = (
             (_TORCH if kind == "tensor" else _NUMPY).get(str(node.get("dtype"))),
@@ -152,27 +152,27 @@ def fault(node: Node) -> str | None:
             _bytes(node),
         )
         if size is None or data is None or not isinstance(shape, list) or len(shape) > 32:
-            return f"is no {kind}"
+            return f"is not a valid {kind}"
         for length in shape:
             if type(length) is not int or not 0 <= length <= MOST_BYTES:
-                return f"is no {kind}"
+                return f"is not a valid {kind}"
             size *= length
-        return None if size == len(data) and (kind != "scalar" or not shape) else f"is no {kind}"
+        return None if size == len(data) and (kind != "scalar" or not shape) else f"is not a valid {kind}"
     return _container_fault(node, kind)
 
 
 def _container_fault(node: Any, kind: Any) -> str | None:
     items = node.get("items") if isinstance(node, Mapping) else None
     if kind not in (*_SEQUENCES, *_TABLES) or not isinstance(items, list):
-        return "is a value of no known kind"
+        return "is a value of an unknown kind"
     if kind in _TABLES:
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in items):
-            return f"is no {kind}"
+            return f"is not a valid {kind}"
         keys = [pair[0] for pair in items]
         return next((r for pair in items for r in map(fault, pair) if r), None) or _unhashable(keys, kind)
     longest = node.get("maxlen")
     if kind == "deque" and longest is not None and (type(longest) is not int or longest < 0):
-        return "is no deque"
+        return "is not a deque"
     reason = next((reason for entry in items if (reason := fault(entry))), None)
     return reason or (_unhashable(items, kind) if kind in ("set", "frozenset") else None)
 
@@ -181,7 +181,7 @@ def _unhashable(nodes: list[Any], kind: str) -> str | None:
     for node in nodes:
         inner = node.get("@") if isinstance(node, Mapping) else None
         if isinstance(node, list) or (inner is not None and inner not in _HASHABLE):
-            return f"is a {kind} with a key that cannot be one"
+            return f"is a {kind} with an invalid key"
         if inner == "tuple" and (reason := _unhashable(node["items"], kind)):
             return reason
     return None

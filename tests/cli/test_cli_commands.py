@@ -84,7 +84,7 @@ def test_show_best_ranks_as_it_is_told(store: Path, mode: str, step: int) -> Non
 def test_what_is_better_is_never_guessed(store: Path) -> None:
     done = ckptkit("show", "a/run@best", store=store)
     assert done.returncode == 2
-    assert "is more or less of 'loss' better?" in done.stderr
+    assert "is a higher or a lower 'loss' better?" in done.stderr
 
 
 def test_what_is_better_may_stand_in_the_configuration(store: Path, tmp_path: Path) -> None:
@@ -205,3 +205,14 @@ def test_the_store_comes_from_option_environment_or_configuration(store: Path, t
     assert ckptkit("list", cwd=tmp_path).returncode == 10, "./checkpoints does not exist there"
     store.rename(tmp_path / "checkpoints")
     assert ckptkit("list", cwd=tmp_path).stdout == expected
+
+
+def test_a_list_leaves_out_columns_until_it_fits_a_narrow_terminal(store: Path) -> None:
+    wide = ckptkit("list", "--format", "table", store=store, env={"COLUMNS": "200"})
+    assert "ITEMS" in wide.stdout
+    assert wide.stderr == ""
+    narrow = ckptkit("list", "--format", "table", store=store, env={"COLUMNS": "60"})
+    lines = narrow.stdout.splitlines()
+    assert len(lines) == len(wide.stdout.splitlines())
+    assert max(map(len, lines)) <= 60
+    assert "left out to fit the terminal: STATE, ITEMS" in narrow.stderr

@@ -26,7 +26,7 @@ def test_each_file_is_one_line_with_a_count(place: Path) -> None:
     done = inside("verify", "--format", "tsv", store=place)
     assert done.returncode == 0
     assert [line.split("\t")[-1] for line in done.stdout.splitlines()[1:]] == [
-        "would import 3 names that are not on the allowlist: my.nets.NetA and 2 more (--verbose names them)",
+        "would import 3 names that are not on the allowlist: my.nets.NetA and 2 more (--verbose lists them)",
         "would import my.nets.NetD, which is not on the allowlist",
     ]
 

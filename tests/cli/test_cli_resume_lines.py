@@ -81,13 +81,13 @@ def test_a_folder_that_is_not_there_any_more_is_said_and_this_one_is_taken(proje
     save(project, "model=out/checkpoint-8", "--resume", "python say.py")
     moved = project.rename(tmp_path / "moved")
     done = resume(moved, "r")
-    assert "which does not exist here: taking this folder" in done.stderr
+    assert "which does not exist here; using this folder" in done.stderr
     assert done.stdout == f"cd {shlex.quote(str(moved))} && python say.py\n"
 
 
 def test_a_variable_that_is_not_set_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(project, "model=out/checkpoint-8", "--resume", "python say.py", "--env", "SURELY_UNSET", "--env", "PATH")
-    assert "it was run with SURELY_UNSET, which is not set here" in resume(project, "r").stderr
+    assert "the run had SURELY_UNSET set, which is not set here" in resume(project, "r").stderr
     assert "PATH," not in resume(project, "r").stderr
 
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_that_says_no_command_takes_that_of_its_run_for_its_own_pat
     shutil.copytree(project / "out" / "checkpoint-8", project / "out" / "checkpoint-9")
     save(project, "model=out/checkpoint-9", step=9)
     done = resume(project, "r")
-    assert "r@9 says no command: taking that of r@8 for it" in done.stderr
+    assert "r@9 has no resume command; using that of r@8" in done.stderr
     folder = project / "my ckpts" / "r" / "step-00000009" / "model"
     assert done.stdout.endswith(f"&& python say.py {shlex.quote(str(folder))} --step 9\n")
     assert argv(project, "r@9", "--template", "python now.py")[-1] == "now.py"

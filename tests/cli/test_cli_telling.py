@@ -34,11 +34,10 @@ def save(folder: Path, store: Path, *more: str) -> list[str]:
 
 LACKS = [
     "item 'model' is partial: no optimizer (optimizer.pt or optimizer.bin): "
-    "the Trainer begins with a new optimizer, without a word",
-    "item 'model' is partial: no scheduler (scheduler.pt): "
-    "the Trainer then loads no optimizer state either, without a word",
+    "the Trainer begins with a new optimizer, silently",
+    "item 'model' is partial: no scheduler (scheduler.pt): the Trainer then loads no optimizer state either, silently",
     "item 'model' is partial: no random generators (rng_state.pth or rng_state_*.pth): "
-    "dropout and shuffling draw other numbers",
+    "dropout and shuffling draw different numbers",
 ]
 
 

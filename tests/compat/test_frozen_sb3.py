@@ -27,6 +27,6 @@ def test_an_agent_of_format_1_is_put_back_and_trains_on(tmp_path: Path) -> None:
     restored = store.restore("old/run", {"agent": model})
     assert restored is not None
     assert (model.num_timesteps, model.env.obs_rms.count) == (64, pytest.approx(65, abs=1e-3))
-    assert restored.items["agent"].told == ["gae_lambda: this program gives 0.5, saved was 0.95; this one's is used"]
+    assert restored.items["agent"].told == ["gae_lambda: this program sets 0.5, 0.95 was saved; this program's is used"]
     restored.items["agent"].learn(96)
     assert model.num_timesteps == 96

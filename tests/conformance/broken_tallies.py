@@ -211,7 +211,7 @@ class ProbesOnlyTheCount(TallyBackend):
         if context.probe is None:
             return Proof("unproven", "no probe was recorded")
         count = self.load(directory, target=None, context=context).next()[0]
-        return Proof("same") if count == context.probe["next"][0] else Proof("differs", "counts otherwise")
+        return Proof("same") if count == context.probe["next"][0] else Proof("differs", "counts differently")
 
 
 class RecognisesAnyFolder(TallyBackend):

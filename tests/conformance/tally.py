@@ -15,7 +15,7 @@ from ckptkit.formats import strict_json
 class Tally:
     """Counts in strides and remembers the sum; ``next`` returns both.
 
-    ``listener`` is an object of the user's that no file can hold: it begins anew. ``built`` is the stride that it was
+    ``listener`` is an object of the user's that no file can hold: it starts over. ``built`` is the stride that it was
     built with: a new process builds that again.
     """
 
@@ -95,7 +95,7 @@ class TallyBackend:
         if context.probe is None:
             return Proof("unproven", "no probe was recorded")
         found = list(self.load(directory, target=None, context=context).next())
-        return Proof("same") if found == context.probe["next"] else Proof("differs", "counts otherwise")
+        return Proof("same") if found == context.probe["next"] else Proof("differs", "counts differently")
 
     def recognise(self, path: Path, /) -> dict[str, Path] | None:
         try:

@@ -267,7 +267,7 @@ def test_a_loader_that_is_not_persistent_has_no_state(config: TrainConfig, tmp_p
         with pytest.raises(ValueError) as caught:
             call(str(tmp_path))
         assert str(caught.value) == "Dataloader must be created with persistent_iterator=True"
-    assert take(plain, 3) == take(plain, 3)  # each loop begins anew
+    assert take(plain, 3) == take(plain, 3)  # each loop starts over
     assert plain.get_batches_seen() == 6
 
 

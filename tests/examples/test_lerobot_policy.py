@@ -247,7 +247,7 @@ def test_the_four_files_of_an_older_trainer_resume_with_a_note(
     said = capsys.readouterr().out
     assert "at step 40: policy, preprocessor, postprocessor, optimizer\n" in said
     assert "note: it has no manifest, so nothing in it could be verified" in said
-    assert "note: these start anew: data order, random generators\n" in said
+    assert "note: these start over: data order, random generators\n" in said
     assert "note: the learning rate is that of step 40" in said
     assert done["step"] == 50
     assert listed(here.parent) == [50]
@@ -267,7 +267,7 @@ def test_the_four_files_of_an_older_trainer_are_told_by_list_and_resume_once_ado
     assert train(resume_from_checkpoint=old)["step"] == 50
     said = capsys.readouterr().out
     assert "note: it was adopted" in said
-    assert "note: these start anew: data order, random generators\n" in said
+    assert "note: these start over: data order, random generators\n" in said
     weights = old / "policy.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(DamagedError, match=r"policy\.safetensors"):

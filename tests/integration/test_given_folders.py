@@ -108,4 +108,4 @@ def test_what_is_odd_in_a_file_and_no_reason_to_refuse_it_is_said_at_the_save(tm
     (tmp_path / "state.xyz").touch()
     done = inside("save", "run", "--step", "1", f"it:files={tmp_path / 'state.xyz'}", store=tmp_path / "store")
     assert done.returncode == 0
-    assert "item 'it': warning: it/state.xyz: is empty: was it written to its end?" in done.stderr.splitlines()
+    assert "item 'it': warning: it/state.xyz: is empty: was it written completely?" in done.stderr.splitlines()

@@ -131,7 +131,7 @@ def test_a_difference_in_another_numeric_environment_is_a_verdict_of_its_own(tmp
     at.manifest.write_bytes(sealed(fields, "blake3")[1])
     report = Verifier("resume").verify(at)
     assert report.proofs["rng"].verdict == "environment-differs"
-    assert "it was saved with 1.0.0" in (report.proofs["rng"].reason or "")
+    assert "but it was saved with 1.0.0" in (report.proofs["rng"].reason or "")
     assert report.good
 
 

@@ -211,7 +211,7 @@ def test_a_command_that_starts_afresh_proves_nothing(tmp_path: Path) -> None:
     done = by_hand(tmp_path / "store")
     proof = json.loads(done.stdout)["checkpoints"][0]["proofs"]["(run)"]
     assert proof["verdict"] == "unproven"
-    assert "did not resume: the first step that it did is 1" in proof["reason"]
+    assert "did not resume: the first step it took is 1" in proof["reason"]
 
 
 def test_a_command_that_ends_early_proves_nothing_and_says_how_far_it_came(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_command_that_ends_early_proves_nothing_and_says_how_far_it_came(tmp_p
 def test_a_real_resume_is_held_against_the_first_run(tmp_path: Path, mode: str, words: str) -> None:
     train(LIGHT, tmp_path / "store", "honest")
     said = train(LIGHT, tmp_path / "store", mode, "--resume", "toy@5")
-    assert ("WARNING ckptkit toy@5: this resumed run does not go on as the first one did: step 6" in said) == (
+    assert ("WARNING ckptkit toy@5: this resumed run does not continue as the first one did: step 6" in said) == (
         mode == "differs"
     )
     found = listed(tmp_path / "store")

@@ -195,9 +195,9 @@ def test_a_trainer_folder_without_three_pieces_names_all_three(files: Path) -> N
     assert captured(folder) == Captured(
         "partial",
         [
-            "no optimizer (optimizer.pt or optimizer.bin): the Trainer begins with a new optimizer, without a word",
-            "no scheduler (scheduler.pt): the Trainer then loads no optimizer state either, without a word",
-            "no random generators (rng_state.pth or rng_state_*.pth): dropout and shuffling draw other numbers",
+            "no optimizer (optimizer.pt or optimizer.bin): the Trainer begins with a new optimizer, silently",
+            "no scheduler (scheduler.pt): the Trainer then loads no optimizer state either, silently",
+            "no random generators (rng_state.pth or rng_state_*.pth): dropout and shuffling draw different numbers",
         ],
     )
 
@@ -232,7 +232,7 @@ def test_a_gap_between_the_generators_of_processes_is_named(files: Path) -> None
         shutil.copy(folder / "rng_state.pth", folder / f"rng_state_{rank}.pth")
     (folder / "rng_state.pth").unlink()
     assert captured(folder).reasons == (
-        "no rng_state_1.pth, though there are later ones: dropout and shuffling draw other numbers",
+        "no rng_state_1.pth, though there are later ones: dropout and shuffling draw different numbers",
     )
 
 

@@ -125,7 +125,7 @@ def test_a_large_array_that_nobody_changed_is_not_kept_but_compared() -> None:
     [
         (itertools.count(), "Holder.odd: a state of itertools.count cannot be captured"),
         ((n for n in range(3)), "Holder.odd: a state of generator cannot be captured"),
-        ({(1, 2): 3}, "Holder.odd: is a dict with other keys than text and numbers"),
+        ({(1, 2): 3}, "Holder.odd: is a dict with keys other than text and numbers"),
         ([[iter([])]], "Holder.odd[0][0]: a state of list_iterator cannot be captured"),
     ],
 )

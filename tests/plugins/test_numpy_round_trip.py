@@ -138,7 +138,7 @@ def test_one_generator_under_two_names_comes_back_as_one(tmp_path):
 
 def test_two_generators_on_one_bit_generator_are_refused(tmp_path):
     first = np.random.default_rng(1)
-    with pytest.raises(BackendError, match=r"generators.b and generators.a draw from one bit generator"):
+    with pytest.raises(BackendError, match=r"generators.b and generators.a share one bit generator"):
         save({"a": first, "b": np.random.Generator(first.bit_generator)}, tmp_path)
 
 

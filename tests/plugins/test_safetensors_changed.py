@@ -183,7 +183,7 @@ def test_a_hook_of_a_library_that_only_looks_on_is_no_missing_piece(tmp_path: Pa
 HOSTILE = {
     "a class that is no module": ("head_wrapped", "changed_stories:Wrapped", "changed_stories:Blend"),
     "a class of another package": ("head_wrapped", "changed_stories:Wrapped", "pdb:Pdb"),
-    "a dtype that is none": ("buffer_added", '["buffer",true,[2],"torch.float32"', '["buffer",true,[2],"os"'),
+    "an invalid dtype": ("buffer_added", '["buffer",true,[2],"torch.float32"', '["buffer",true,[2],"os"'),
     "a module without one above it": ("layer_appended", '["body.4",', '["nobody.4",'),
     "something else": ("layer_appended", '"now":{"modules":', '"now":{"others":'),
 }

@@ -89,7 +89,7 @@ def test_the_folder_of_the_seed_is_adopted_and_loads_into_live_objects(tmp_path:
     assert saved.captured == Captured(
         "partial",
         [
-            "no scheduler (scheduler_state.pth): a learning-rate schedule begins anew",
+            "no scheduler (scheduler_state.pth): a learning-rate schedule starts over",
             "no random generators: no file is known to hold them; save them as an item of their own",
             "no data position: no file is known to hold it; save it as an item of its own",
         ],

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 
 class InStep(BaseCallback):
-    """Saves where SB3's own callback does: between a step and its storing."""
+    """Saves where SB3's own callback does: between taking a step and storing it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

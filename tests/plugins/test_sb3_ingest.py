@@ -41,7 +41,7 @@ def test_a_zip_with_a_member_that_is_there_twice_is_refused_as_unsafe(episode: P
     with zipfile.ZipFile(episode / "ep000050.zip", "a") as archive:
         archive.writestr("data", "{}")
     store = CheckpointStore(episode / "store")
-    with pytest.raises(UnsafeContentError, match="'data': is there twice"):
+    with pytest.raises(UnsafeContentError, match="'data': appears twice"):
         store.save("r", 50, {"agent": Files(episode / "ep000050.zip", backend)})
 
 

@@ -18,8 +18,8 @@ from ckptkit.store.rehearsal import rehearse
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
-GENERATOR = "cannot say callback 0: Unsayable.lines (builtins.generator)"
-LAMBDA = "cannot say lr_schedule, which training has replaced with code (builtins.function)"
+GENERATOR = "cannot save callback 0: Unsayable.lines (builtins.generator)"
+LAMBDA = "cannot save lr_schedule, which training has replaced with code (builtins.function)"
 DIFFERS = ["d: a global, in a callback", "d: a global, in a policy", "e: a generator object"]
 """What cannot be captured: named in the grade, or only shown by a rehearsal."""
 REASONS = {"e: a generator object": [GENERATOR], "a: lr_schedule replaced by a lambda": [LAMBDA]}
@@ -84,7 +84,7 @@ def test_what_the_program_gives_decides_where_training_left_it_alone_and_is_told
     folder, item = saved(ppo(), tmp_path)
     resumed = load(folder, item, ppo(ent_coef=0.5))
     assert resumed.model.ent_coef == 0.5
-    assert resumed.told == ["ent_coef: this program gives 0.5, the saved one 0.0; this one's is used"]
+    assert resumed.told == ["ent_coef: this program sets 0.5, the saved one 0.0; this program's is used"]
     assert resumed.differences["ent_coef"] == (0.0, 0.5)
     assert resumed.told[0] in caplog.text
 
@@ -95,7 +95,7 @@ def test_what_training_changed_is_put_back_and_another_start_is_told(tmp_path: P
     resumed = load(folder, item, ppo(ent_coef=0.5))
     assert resumed.model.ent_coef == 0.25
     assert resumed.told == [
-        "ent_coef: this program gives 0.5, the saved one gave 0.0, which training changed to 0.25; that is put back"
+        "ent_coef: this program sets 0.5, the saved one set 0.0, which training changed to 0.25; that is put back"
     ]
     assert resumed.differences["ent_coef"] == (0.0, 0.5)
 
@@ -115,7 +115,7 @@ def test_a_callback_keeps_what_the_program_gives_now_and_goes_on_counting(tmp_pa
     look = Each(lambda _: counts.append(evaluation.n_calls))
     resumed.learn(64, callback=[evaluation, look])
     assert counts[0] == item.counters["num_timesteps"] + 1
-    assert resumed.told == ["EvalCallback.eval_freq: this program gives 1000, the saved one 20; this one's is used"]
+    assert resumed.told == ["EvalCallback.eval_freq: this program sets 1000, the saved one 20; this program's is used"]
 
 
 def test_callbacks_that_are_not_there_any_more_are_told_and_nothing_is_refused(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_callback_that_holds_what_cannot_be_said_is_named(tmp_path: Path) -> N
 def test_a_schedule_of_code_that_training_put_in_is_held_at_its_value(tmp_path: Path) -> None:
     folder, item = saved(ppo(), tmp_path, Each(setting("clip_range", lambda _: 0.05), at=20))
     assert item.captured == Captured(
-        "partial", ["cannot say clip_range, which training has replaced with code (builtins.function)"]
+        "partial", ["cannot save clip_range, which training has replaced with code (builtins.function)"]
     )
     assert load(folder, item, ppo()).model.clip_range(1.0) == 0.05
 

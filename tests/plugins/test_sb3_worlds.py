@@ -43,5 +43,5 @@ def test_a_run_whose_environments_are_lost_is_resumed_all_the_same_and_that_is_t
     straight, resumed = both[0][name], both[1][name]
     assert straight["grades"] == ["partial"]
     assert resumed["steps"] == straight["steps"]
-    assert "cannot say" in str(resumed["said"])
+    assert "cannot save" in str(resumed["said"])
     assert "all environments are reset when it is resumed" in str(resumed["said"])

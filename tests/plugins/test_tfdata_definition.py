@@ -102,7 +102,7 @@ def test_settings_of_a_program_are_compared_field_by_field_before_the_graph(tmp_
     with pytest.raises(RefusedError) as caught:
         BACKEND.load(tmp_path, target=target, context=context)
     assert str(caught.value) == (
-        "tf-data: the state is of another definition: batch_size 8 -> 16; data.shards ['a'] -> ['a', 'b']; "
+        "tf-data: the state belongs to another definition: batch_size 8 -> 16; data.shards ['a'] -> ['a', 'b']; "
         "split 'unset' -> 'val'"
     )
     assert target.batches_seen == 0

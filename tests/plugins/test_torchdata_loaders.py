@@ -42,7 +42,7 @@ class Stream(tud.IterableDataset[Any]):
 
 
 class Lazy(tud.Sampler[int]):
-    """Draws an index at a time from the global generator, in between of what training draws."""
+    """Draws an index at a time from the global generator, in between what training draws."""
 
     def __len__(self) -> int:
         return SIZE

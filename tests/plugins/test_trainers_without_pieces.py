@@ -99,8 +99,8 @@ def test_the_hugging_face_trainer(tmp_path: Path) -> None:
     moments = seen[""]["moments"]
     assert moments > 0
     assert seen[""]["step"] == 2
-    assert seen["optimizer.pt"] == {"moments": 0, "step": 2}, "a new optimizer, without a word"
-    assert seen["scheduler.pt"] == {"moments": 0, "step": 2}, "no optimizer state either, without a word"
+    assert seen["optimizer.pt"] == {"moments": 0, "step": 2}, "a new optimizer, silently"
+    assert seen["scheduler.pt"] == {"moments": 0, "step": 2}, "no optimizer state either, silently"
     assert seen["trainer_state.json"] == "FileNotFoundError", "cannot resume from the folder"
     assert seen["rng_state.pth"] == {"moments": moments, "step": 2}, "goes on with other numbers"
 

@@ -88,7 +88,7 @@ def test_trust_covers_no_other_content_of_the_file(store: CheckpointStore, scale
 
 def test_a_file_that_is_trusted_and_not_saved_is_an_error(store: CheckpointStore, scaler: Path, tmp_path: Path) -> None:
     (tmp_path / "plain.txt").write_bytes(b"plain")
-    with pytest.raises(UsageError, match="none of the files"):
+    with pytest.raises(UsageError, match="not among the files"):
         store.save(RUN, 1, {"own": Files(tmp_path / "plain.txt", "files")}, trust=[scaler])
     with pytest.raises(NotFound, match="gone"):
         store.save(RUN, 1, {"own": Files(tmp_path / "plain.txt", "files")}, trust=[tmp_path / "gone"])

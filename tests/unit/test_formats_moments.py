@@ -153,7 +153,7 @@ def test_accelerates_counter_of_saves_is_no_step_and_its_schedules_may_be_slower
 
 def test_a_scheduler_ahead_of_accelerates_optimizer_is_told_unless_all_processes_step_it(tmp_path: Path) -> None:
     assert of(accelerate(tmp_path / "checkpoint_0", 4, 8)).doubts == [
-        "scheduler.bin is at step 8, optimizer.bin at 4: they may be of different moments"
+        "scheduler.bin is at step 8, optimizer.bin at 4: they may be from different moments"
     ]
     assert of(accelerate(tmp_path / "checkpoint_1", 4, 8, ranks=2)) == Moments(None, [])
 

@@ -164,7 +164,7 @@ def test_a_member_that_is_no_array_is_named(tmp_path: Path) -> None:
         archive.writestr("x.npy", npy(np.ones(3)))
         archive.writestr("run.sh", b"#!/bin/sh")
     (problem,) = look_into_file(tmp_path / "a.npz", file="a.npz", kind="npz")
-    assert (problem.code, problem.message) == ("npz-unknown-member", "run.sh: is no array")
+    assert (problem.code, problem.message) == ("npz-unknown-member", "run.sh: is not an array")
 
 
 def test_every_flipped_bit_in_an_npz_payload_is_found(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _notes(c: CheckpointReport, verbose: bool) -> list[tuple[str, str, str, str]
     for p in c.problems:
         lines = [p.message]
         if len(p.names) > 1:
-            lines = [p.message, *p.names] if verbose else [f"{p.message} (--verbose names them)"]
+            lines = [p.message, *p.names] if verbose else [f"{p.message} (--verbose lists them)"]
         notes += [(p.item or "", p.file or "", p.code, line) for line in lines]
     return notes + [(name, "", code, text) for name, code, text in told(c)]
 
@@ -146,4 +146,4 @@ def talk(report: Report) -> Iterator[str]:
         if good:
             yield f"{output.safe(run)}: last good: step {good[-1]}"
         else:
-            yield f"{output.safe(run)}: of those checked, none is good; `ckptkit resume-cmd` looks at all of the run"
+            yield f"{output.safe(run)}: none of those checked is good; `ckptkit resume-cmd` looks at the whole run"

@@ -96,7 +96,7 @@ def train(
 
 def _take_weights(training: Training, found: Found) -> None:
     training.use_processors(load_weights(found, training.policy))
-    _say(f"fine-tuning the weights of {found.path}; everything else starts anew")
+    _say(f"fine-tuning the weights of {found.path}; everything else starts over")
 
 
 def _take_all(training: Training, output: OutputFolder, found: Found, *, change: bool) -> bool:
@@ -124,7 +124,7 @@ def _take_what_is_there(training: Training, found: Found) -> None:
     else:
         _say("note: it has no manifest, so nothing in it could be verified, and it does not hold all that is needed")
     missing = [f"the {part} (from the dataset's statistics)" for part in PROCESSORS if part not in there]
-    _say(f"note: these start anew: {', '.join([*missing, 'data order', 'random generators'])}")
+    _say(f"note: these start over: {', '.join([*missing, 'data order', 'random generators'])}")
     _say(f"note: the learning rate is that of step {found.step} of the configured schedule")
 
 

@@ -86,7 +86,7 @@ class Training:
         return {"policy": policy, "data": self.data, "rng": GlobalRng()}
 
     def go_on_from_older(self, optimizer: torch.optim.Optimizer, configs: Mapping[str, Any], step: int) -> None:
-        """Go on with what a checkpoint of an older trainer held; what it did not hold starts anew."""
+        """Go on with what a checkpoint of an older trainer held; what it did not hold starts over."""
         self.optimizer = optimizer
         self.schedule = self._schedule(step)
         self.use_processors(configs)

@@ -70,7 +70,7 @@ def hosts(config: TrainConfig, directory: Path) -> None:
         resumed = create_data_loader(config, True, shuffle=True, sharding=Sharding(host, HOSTS))
         seen = resumed.load_dataloader_state(folder)
         require(seen == 3 + host, f"host {host} resumed from batch {seen}")
-        require(equal(take(resumed, 3, show=False), take(loader, 3, show=False)), f"host {host} goes on otherwise")
+        require(equal(take(resumed, 3, show=False), take(loader, 3, show=False)), f"host {host} goes on differently")
         print(f"✓ Host {host} resumed from batch {seen} and goes on exactly")
     try:
         create_data_loader(config, True, shuffle=True).load_dataloader_state(folder)

@@ -87,7 +87,7 @@ class CoTRLDSDataLoader:
         self.sharding = sharding or Sharding()
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; a persistent loader goes on, another one begins anew.
+        """Yield batches; a persistent loader goes on, another one starts over.
 
         Raises:
             DamagedError: a record does not match its checksum; the message names shard and record.

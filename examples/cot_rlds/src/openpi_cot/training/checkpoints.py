@@ -164,7 +164,7 @@ def _refuse_other(where: str, saved: Mapping[str, Any], now: Mapping[str, Any]) 
     ]
     if found:
         raise RefusedError(
-            f"{where}: the state is of another definition: {'; '.join(found)}",
+            f"{where}: the state belongs to another definition: {'; '.join(found)}",
             hint="use the config of the save, or begin afresh in another folder",
         )
 

@@ -70,7 +70,7 @@ class DataGenerator:
         """Go on from a state: all of it, or nothing when something is wrong with it.
 
         Raises:
-            DamagedError: a field is not what it must be.
+            DamagedError: a field is not valid.
             StateMismatchError: another type of generator, or the kept set is not one of this configuration.
         """
         own, parameters = state.get("random_state", {}), state.get("param_generator_state", {})

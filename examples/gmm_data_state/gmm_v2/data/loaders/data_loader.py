@@ -119,7 +119,7 @@ class GMMDataLoader:
         set ``current_epoch`` and ``current_batch`` yourself.
 
         Raises:
-            DamagedError: a part is missing, or is not what it must be.
+            DamagedError: a part is missing, or is not valid.
             StateMismatchError: it is the state of another loader, or of other generators.
         """
         for part in ("param_generator_state", "data_generator_state"):

@@ -64,7 +64,7 @@ def load_generator_state(file_path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedError: it is truncated or changed, is not a state file, or a field is not what it must be; names file
+        DamagedError: it is truncated or changed, is not a state file, or a field is not valid; names file
             and field.
     """
     path = Path(file_path)

@@ -37,7 +37,7 @@ class RandomState:
         """Go on from a state that ``get_state`` returned. A state without ``bit_generator_state`` changes nothing.
 
         Raises:
-            DamagedError: a field is not what it must be.
+            DamagedError: a field is not valid.
             StateMismatchError: it is the state of another type of generator.
         """
         self.go_on(self.generator_in(state), state)
