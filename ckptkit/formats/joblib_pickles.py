@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from ckptkit.formats.pickle_machine import INERT, MADE, Found, Global, Machine
+from ckptkit.formats.pickle_machine import INERT, MADE, Global, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError
 
@@ -113,8 +113,3 @@ class JoblibMachine(Machine):
         """Return a machine for a pickle in this one."""
         length = self.stream.place + self.stream.left
         return JoblibMachine(self._source, length, persistent=self._persistent, found=self.found, stored=self.stored)
-
-
-def names_arrays(found: Found) -> bool:
-    """Return whether a pickle speaks of arrays that joblib would read."""
-    return WRAPPER in found.globals

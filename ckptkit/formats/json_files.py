@@ -17,17 +17,21 @@ def check_json(source: Source) -> Iterator[Problem]:
     try:
         strict_json.loads(data)
     except DamagedError as error:
+        if _is_lines(data):
+            return
         severity: Severity = "warning" if _python_reads(data) else "error"
         yield source.problem("bad-json", error.message, severity)
 
 
+def _is_lines(data: bytes) -> bool:
+    """Return whether it is one value of JSON on each of several lines, as data sets and logs are often kept."""
+    lines = [line for line in data.splitlines() if line.strip()]
+    return len(lines) > 1 and all(map(_python_reads, lines))
+
+
 def _python_reads(data: bytes) -> bool:
-    """Return whether Python reads it as JSON, or as lines of JSON."""
-    for parts in ([data], [line for line in data.splitlines() if line.strip()]):
-        try:
-            for part in parts:
-                json.loads(part)
-        except (ValueError, RecursionError):
-            continue
-        return bool(parts)
-    return False
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from ckptkit.formats.joblib_pickles import ArrayUnknownError, JoblibMachine, names_arrays
+from ckptkit.formats.joblib_pickles import WRAPPER, ArrayUnknownError, JoblibMachine
 from ckptkit.formats.pickle_machine import INERT, Found, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
@@ -23,18 +23,27 @@ class _Followed:
     """What one loader would do with the bytes.
 
     Attributes:
-        marked: what pickles would do that say that they are one.
-        unmarked: what the others would do.
-        whole: how many pickles came to their end.
+        marked: what the whole pickles would do that say that they are pickles.
+        unmarked: what the other whole ones would do.
+        broken: what would run of one that does not come to its end.
+        broken_is_marked: whether that one says that it is a pickle.
+        whole: how many came to their end.
         place: where the last whole one ends.
         error: why the next one does not, if there are bytes left.
     """
 
     marked: Found = field(default_factory=Found)
     unmarked: Found = field(default_factory=Found)
+    broken: Found = field(default_factory=Found)
+    broken_is_marked: bool = False
     whole: int = 0
     place: int = 0
     error: PickleError | None = None
+
+    @property
+    def names_arrays(self) -> bool:
+        """Whether any of them speaks of arrays that joblib would read."""
+        return any(WRAPPER in found.globals for found in (self.marked, self.unmarked, self.broken))
 
 
 def check_anything(source: Source) -> Iterator[Problem]:
@@ -60,7 +69,7 @@ def check_promised(source: Source) -> Iterator[Problem]:
 def _every_loader(source: Source) -> Iterator[_Followed]:
     followed = _follow_all(source, Machine)
     yield followed
-    if names_arrays(followed.marked) or names_arrays(followed.unmarked):
+    if followed.names_arrays:
         yield _follow_all(source, JoblibMachine)
 
 
@@ -73,14 +82,15 @@ def _follow_all(source: Source, machine: type[Machine]) -> _Followed:
         if not start and followed.place:
             return followed
         source.stream.seek(followed.place)
-        found = followed.marked if _is_mark(start) else followed.unmarked
+        found, marked = Found(), _is_mark(start)
         # A persistent id means something to some loaders only: to be on the safe side it is data here.
         one = machine(source.stream, source.length, persistent=lambda _: INERT, found=found, stored=source.stored)
         try:
             follow(one)
         except PickleError as error:
-            followed.error = error
+            followed.error, followed.broken, followed.broken_is_marked = error, found, marked
             return followed
+        (followed.marked if marked else followed.unmarked).add(found)
         followed.whole += 1
         followed.place = source.stream.tell()
 
@@ -93,15 +103,23 @@ def _is_mark(start: bytes) -> bool:
 def _judged(source: Source, followed: _Followed) -> Iterator[Problem]:
     """Yield what is to be said of the names.
 
-    Names that are only imported count where the bytes are whole pickles up to their end, or say that they are one: by
-    chance, plain text can begin with the name of a module.
+    Of a whole pickle every name counts. Bytes that do not come to an end may be anything, and text can begin with the
+    name of a module by chance: there it counts what is called, and what runs as soon as it is imported.
     """
     yield from judge(followed.marked, file=source.file, where=source.where)
-    rest = followed.unmarked
-    if followed.error:
-        rest = replace(rest, globals=rest.called)
-    yield from judge(rest, file=source.file, where=source.where)
+    if followed.error is None:
+        yield from judge(followed.unmarked, file=source.file, where=source.where)
+        return
+    for found, sure in ((followed.unmarked, False), (followed.broken, followed.broken_is_marked)):
+        for problem in judge(_running(found), file=source.file, where=source.where):
+            if sure or problem.severity == "unsafe":
+                yield problem
     if isinstance(followed.error, PickleTooComplexError):
         yield source.problem("pickle-too-complex", str(followed.error))
     elif isinstance(followed.error, ArrayUnknownError):
         yield source.problem("not-looked-into", f"not looked into to its end: {followed.error}", "warning")
+
+
+def _running(found: Found) -> Found:
+    programs = {name: True for name in found.globals if name.module.endswith(".__main__")}
+    return replace(found, globals={**found.called, **programs})

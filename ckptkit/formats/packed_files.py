@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ckptkit.formats import archives, tars
-from ckptkit.formats.archives import Look
+from ckptkit.formats.loose_pickles import check_anything
 from ckptkit.formats.sources import Source, unpacked, window
 from ckptkit.problem import Problem
 
 _MOST = 1 << 30
 _MOST_RATIO = 200
+_UNKNOWN = 1 << 62
 
 
 def _gzip() -> Any:
@@ -60,22 +61,21 @@ def shows_packed(source: Source) -> bool:
     return inner is not None and bool(inner.start(1))
 
 
-def check_packed(source: Source, look: Look) -> Iterator[Problem]:
-    """Yield what loading the unpacked content would run; an archive in it is not looked into.
-
-    Args:
-        source: the packed file.
-        look: looks into the content.
-    """
+def check_packed(source: Source) -> Iterator[Problem]:
+    """Yield what loading the unpacked content would run; an archive in it is not looked into."""
     inner = _unpacked(source)
     if inner is None:
         return
-    if inner.depth > archives.MAX_DEPTH or archives.shows_zip(inner) or tars.shows_tar(inner):
+    if archives.shows_zip(inner) or tars.shows_tar(inner):
         yield archives.not_looked_into(source, "an archive that is packed as a whole")
         return
-    yield from look(inner)
-    if inner.stream.tell() >= inner.length:
-        yield archives.not_looked_into(source, f"what it unpacks to behind the first {inner.length} bytes")
+    yield from check_anything(inner)
+    if inner.stream.tell() >= _most(source):
+        yield archives.not_looked_into(source, f"what it unpacks to behind the first {_most(source)} bytes")
+
+
+def _most(source: Source) -> int:
+    return max(_MOST, _MOST_RATIO * source.stored)
 
 
 def _unpacked(source: Source) -> Source | None:
@@ -87,6 +87,6 @@ def _unpacked(source: Source) -> Source | None:
     new = next((new for magic, new in _MAGIC.items() if start.startswith(magic)), None)
     if new is None:
         return None
-    length = max(_MOST, _MOST_RATIO * source.stored)
     packed = window(source.stream, skip, source.length - skip)
-    return source.inner("unpacked", unpacked(packed, new, length), length, stored=source.stored)
+    # How long it is, only unpacking all of it would tell.
+    return source.inner("unpacked", unpacked(packed, new, _most(source)), _UNKNOWN, stored=source.stored)

@@ -98,6 +98,15 @@ class Found:
     filled: dict[Global, bool] = field(default_factory=dict)
     loads: Counter[Global] = field(default_factory=Counter)
 
+    def add(self, other: "Found") -> None:
+        """Add what another pickle would do."""
+        self.globals.update(other.globals)
+        self.called.update(other.called)
+        self.tricks.update(other.tricks)
+        self.filled.update(other.filled)
+        for mine, theirs in ((self.uses, other.uses), (self.made, other.made), (self.loads, other.loads)):
+            mine.update(theirs)
+
     def only_made(self, name: Global) -> bool:
         """Return whether objects of the name are made, and it is handed to nothing that could call it."""
         return 0 < self.uses[name] == self.made[name]

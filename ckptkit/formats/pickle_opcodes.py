@@ -309,7 +309,7 @@ _TABLE: dict[bytes, Operation] = {
     pickle.EXT1: _extension("<B"),
     pickle.EXT2: _extension("<H"),
     pickle.EXT4: _extension("<i"),
-    pickle.PERSID: lambda m: m.push(m.persistent(m.stream.line().decode("latin-1"))),
+    pickle.PERSID: lambda m: m.push(m.persistent(m.stream.short_line().decode("latin-1"))),
     pickle.BINPERSID: lambda m: m.push(m.persistent(m.pop())),
     pickle.NONE: _inert,
     pickle.NEWTRUE: _inert,

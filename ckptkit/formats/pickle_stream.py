@@ -67,6 +67,13 @@ class PickleStream:
             part = self._stream.readline(_LINE)
         return line[:-1]
 
+    def short_line(self) -> bytes:
+        """Return a line like ``line``; raises PickleError if it is very long, without reading on."""
+        line = self._stream.readline(_LINE)
+        if not line or (len(line) == _LINE and not line.endswith(b"\n")):
+            raise PickleError("has a line without an end")
+        return line[:-1]
+
     def number(self, form: str) -> int:
         """Return one integer of a ``struct`` format."""
         value: int = struct.unpack(form, self.read(struct.calcsize(form)))[0]

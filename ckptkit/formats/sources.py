@@ -126,6 +126,8 @@ class _Unpacked(_Part):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         if self._done > self._place:
             self._restart()
+        if self._place >= self._length:
+            return 0
         while self._done < self._place and self._next(min(_BUFFER, self._place - self._done)):
             pass
         data = self._next(max(0, min(len(buffer), self._length - self._place)))

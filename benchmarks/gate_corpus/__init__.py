@@ -1,0 +1,1 @@
+"""What the gate is counted on: files that run something when loaded, and files of real trainers."""
