@@ -1,11 +1,14 @@
 # make demo: set up and run the main job.   make test: set up and run the checks.
 # make matrices: the tests of every set-up of a kind; minutes, and CI runs them too.
+# make lowest: the command line with the lowest versions that pyproject.toml allows, on the lowest Python.
 PYTHON ?= python3
 PY := .venv/bin/python
 LIGHT := .venv-light/bin/python
+LOWEST := .venv-lowest/bin/python
+LOWEST_PYTHON ?= python3.11
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: setup demo test lint types walls tests matrices bench clean
+.PHONY: setup demo test lint types walls tests matrices lowest bench clean
 
 setup: .venv/.ready .venv-light/.ready
 
@@ -49,8 +52,21 @@ tests:
 matrices: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile -m matrix
 
+.venv-lowest/.ready: pyproject.toml constraints-lowest.txt
+	@$(LOWEST_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is the lowest: name it with: make lowest LOWEST_PYTHON=..." >&2; exit 1; }
+	@$(LOWEST_PYTHON) -m venv .venv-lowest
+	@$(LOWEST) -m pip --disable-pip-version-check --quiet install --constraint constraints-lowest.txt \
+	  --editable '.[numpy,data]' google-crc32c pytest safetensors
+	@touch $@
+
+lowest: .venv-lowest/.ready
+	$(LOWEST) -m ckptkit.cli.main --store tests/compat/frozen/v1.1 verify
+	$(LOWEST) -m pytest -q tests/cli tests/plugins/test_data_command.py
+	$(LOWEST) -m pytest -q tests/conformance/test_numpy_rng_conforms.py
+
 bench: .venv/.ready
 	$(PY) benchmarks/startup.py
 
 clean:
-	rm -rf .venv .venv-light demo-output dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-light .venv-lowest demo-output dist .mypy_cache .ruff_cache .pytest_cache

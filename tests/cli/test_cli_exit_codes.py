@@ -65,7 +65,7 @@ class TestUsage2:
             (["verify", "--level", "deep"], "--level"),
             (["verify", "--sample", "7/3"], "--sample"),
             (["verify", "--factory", "x"], "--factory"),
-            (["show"], "ref"),
+            (["show"], "Missing argument"),
             (["show", "a/run@x"], "a/run@x"),
             (["show", "a/run@-1"], "a/run@-1"),
             (["save", "r", "rng=x"], "--step"),
