@@ -1,9 +1,11 @@
 """What a person must hear of checkpoints that a trainer wrote without a manifest: they are not listed; what helps."""
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckptkit.cli import output
+from ckptkit.errors import CkptkitError
 
 if TYPE_CHECKING:
     from ckptkit.storage import LocalStorage
@@ -12,18 +14,28 @@ if TYPE_CHECKING:
 
 def tell(storage: "LocalStorage", run: str | None, *, quiet: bool) -> None:
     """Say on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
-    from ckptkit.storage.unlisted import unlisted
-
-    if quiet or next(unlisted(storage, run), None) is None:  # names alone were read: the rest asks every backend
+    if quiet:
         return
-    from ckptkit.store import adopting
-
-    for one in adopting.find(storage, run):
+    try:
+        found = _found(storage, run)
+    except (CkptkitError, OSError):  # what cannot be read, or went meanwhile, is no reason for a listing to fail
+        return
+    for one in found:
         names = [path.name for path in one.paths]
         some = ", ".join(names if len(names) < 4 else [names[0], "...", names[-1]])
         what = f"{len(names)} checkpoints have" if len(names) > 1 else "1 checkpoint has"
         output.talk(output.safe(f"{one.run}: {what} no manifest and cannot be listed: {some} ({one.backend})"))
         output.talk(output.safe(f"  {_remedy(storage, one)}"))
+
+
+def _found(storage: "LocalStorage", run: str | None) -> "Sequence[Unlisted]":
+    from ckptkit.storage.unlisted import unlisted
+
+    if next(unlisted(storage, run), None) is None:  # names alone were read: the rest asks every backend
+        return ()
+    from ckptkit.store import adopting
+
+    return adopting.find(storage, run)
 
 
 def _remedy(storage: "LocalStorage", one: "Unlisted") -> str:

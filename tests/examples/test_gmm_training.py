@@ -12,7 +12,9 @@ from ckptkit_numpy import NumpyRngBackend
 from gmm_example import KILLER, ckptkit, command, digest_in, steps_of, train
 
 from ckptkit import CheckpointStore
-from ckptkit.backend import LoadContext
+from ckptkit.backend import LoadContext, Proof
+from ckptkit.store import rehearsal
+from ckptkit.verification.report import AS_THE_RUN
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +96,7 @@ def test_the_proof_of_the_streams_replays(whole: tuple[Path, str]) -> None:
 
 
 def test_a_resume_is_proven_by_a_rehearsal(whole: tuple[Path, str]) -> None:
-    reference = ["first/checkpoints@24", "--level", "resume", "--steps", "4"]
-    done = ckptkit(whole[0].parent, "verify", *reference)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "replayed 4 steps as the run itself did them, the same" in done.stdout
-    assert ckptkit(whole[0].parent, "verify", "first/checkpoints").returncode == 0
+    store = CheckpointStore(whole[0].parent)
+    done = rehearsal.rehearse(store.storage, store.choose("first/checkpoints@24"), steps=4)
+    assert done.proof == Proof("same", steps=4, of=AS_THE_RUN)
+    assert store.verify("first/checkpoints").exit_code == 0
