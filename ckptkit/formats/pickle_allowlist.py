@@ -98,7 +98,6 @@ _NAMES = {
         QUInt4x2Storage QUInt8Storage ShortStorage UntypedStorage Size Tensor device bfloat16 bool complex32 complex64
         complex128 float16 float32 float64 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz int8 int16 int32
         int64 uint8 uint16 uint32 uint64 per_channel_affine per_tensor_affine""",
-    "torch._C": "Generator",
     "torch._tensor": "_rebuild_from_type_v2",
     "torch._utils": """_rebuild_device_tensor_from_numpy _rebuild_meta_tensor_no_storage _rebuild_nested_tensor
         _rebuild_parameter _rebuild_parameter_with_state _rebuild_qtensor _rebuild_sparse_csr_tensor
@@ -155,6 +154,10 @@ _MADE_ONLY = {
 }
 
 
+# Its state setter reads three items of whatever it is given, in C and without a look: only a tuple of three is safe.
+_CALLED_ONLY = {"torch._C": "Generator"}
+
+
 def _pairs(table: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((module, name) for module, names in table.items() for name in names.split())
 
@@ -175,6 +178,9 @@ ALLOWED = _pairs(_NAMES)
 
 FILLED = _pairs(_FILLED)
 """Pairs into whose results a pickle may put items."""
+
+CALLED_ONLY = _pairs(_CALLED_ONLY)
+"""Pairs that are allowed only where a pickle calls them and gives what they made a state of three items."""
 
 MADE_ONLY = _pairs(_MADE_ONLY)
 """Pairs that are allowed only where a pickle makes objects of them without calling their constructor."""

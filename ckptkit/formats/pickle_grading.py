@@ -9,7 +9,7 @@ compile or start things, and every name that leaves its module for another one.
 import re
 from typing import Literal
 
-from ckptkit.formats.pickle_allowlist import ALLOWED, FILLED, MADE_ONLY
+from ckptkit.formats.pickle_allowlist import ALLOWED, CALLED_ONLY, FILLED, MADE_ONLY
 from ckptkit.formats.pickle_machine import Global
 from ckptkit.formats.stdlib_modules import STDLIB, STDLIB_PACKAGES
 
@@ -142,15 +142,16 @@ _STRONG_WORDS = _words("exec gpickle import pickle popen shell subprocess unpick
 _WORD = re.compile(r"[a-z]+")
 
 
-def grade(name: Global, *, made_only: bool = False) -> Grading:
+def grade(name: Global, *, made_only: bool = False, called_only: bool = False) -> Grading:
     """Return how dangerous it is that a pickle names this.
 
     Args:
         name: the module and the (dotted) name in it.
         made_only: whether all that the pickle does with it is to make objects, without calling their constructor.
+        called_only: whether all that the pickle does with it is to call it, and to give states of three items.
     """
     pair = (name.module, name.name)
-    if pair in ALLOWED or (made_only and pair in MADE_ONLY):
+    if pair in ALLOWED or (made_only and pair in MADE_ONLY) or (called_only and pair in CALLED_ONLY):
         return "allowed"
     first, *rest = [*name.module.split("."), *name.name.split(".")]
     path = [*_OTHER_HOMES.get(first, (first,)), *rest]

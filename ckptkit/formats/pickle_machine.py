@@ -88,6 +88,8 @@ class Found:
         made: how often an object of each was made without calling its constructor (``cls.__new__``).
         filled: names of functions and classes into whose results items are put.
         loads: how often ``LOADS`` is called with bytes that are there to be followed.
+        calls: how often each name is called.
+        unsure: names of functions to whose results a state is given that is not known to be a tuple of three.
     """
 
     globals: dict[Global, bool] = field(default_factory=dict)
@@ -97,6 +99,8 @@ class Found:
     made: Counter[Global] = field(default_factory=Counter)
     filled: dict[Global, bool] = field(default_factory=dict)
     loads: Counter[Global] = field(default_factory=Counter)
+    calls: Counter[Global] = field(default_factory=Counter)
+    unsure: dict[Global, bool] = field(default_factory=dict)
 
     def add(self, other: "Found") -> None:
         """Add what another pickle would do."""
@@ -110,6 +114,10 @@ class Found:
     def only_made(self, name: Global) -> bool:
         """Return whether objects of the name are made, and it is handed to nothing that could call it."""
         return 0 < self.uses[name] == self.made[name]
+
+    def only_called(self, name: Global) -> bool:
+        """Return whether the name is called, handed to nothing, and what it made is given states of three only."""
+        return 0 < self.uses[name] == self.calls[name] and name not in self.unsure
 
     def only_loads(self, name: Global) -> bool:
         """Return whether the name unpickles bytes, and all that it does is to unpickle those that are followed too."""
@@ -212,7 +220,8 @@ class Machine:
     def push_tuple(self, items: list[object]) -> None:
         """Push a tuple if somebody looks into tuples and it is narrow, else the placeholder."""
         argument = len(items) == 1 and isinstance(items[0], Blob)
-        if (self._call is None and not argument) or len(items) > _WIDE_TUPLE:
+        state = len(items) == 3 and isinstance(items[2], Made)  # of a generator of torch
+        if (self._call is None and not argument and not state) or len(items) > _WIDE_TUPLE:
             self.push(INERT)
             return
         self.kept += len(items) + 1
@@ -273,6 +282,7 @@ class Machine:
         if not isinstance(function, Global):
             raise PickleError("calls a value that cannot be called")
         self.called[function] = True
+        self.found.calls[function] += 1
         if function == LOADS:
             self._load(arguments)
         value = self._call(function, arguments) if self._call else MADE
@@ -287,6 +297,9 @@ class Machine:
     def build(self, state: object) -> None:
         """Note that loading would set the state of the last value."""
         self.mutate("state")
+        target = self.top()
+        if isinstance(target, Made) and target.by is not None and not (isinstance(state, tuple) and len(state) == 3):
+            self.found.unsure[target.by] = True
 
     def new_dict(self) -> None:
         """Push an empty dict."""

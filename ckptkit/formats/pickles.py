@@ -93,7 +93,8 @@ def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
     graded: dict[str, list[Global]] = {"allowed": [], "dangerous": [], "code": [], "unrecognised": []}
     for name in found.globals:
         followed = found.only_loads(name)
-        graded["allowed" if followed else grade(name, made_only=found.only_made(name))].append(name)
+        made, called = found.only_made(name), found.only_called(name)
+        graded["allowed" if followed else grade(name, made_only=made, called_only=called)].append(name)
     for name in graded["dangerous"][:_MOST_SHOWN]:
         word = shown(str(name))
         called = name in found.called

@@ -151,7 +151,10 @@ def test_a_checkpoint_of_lightning_gives_no_finding(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("protocol", range(3, 6))
 def test_tensors_in_a_plain_pickle_give_no_finding(protocol: int) -> None:
-    value = {"a": torch.ones(3), "b": [torch.nn.Parameter(torch.ones(2)), torch.zeros(2, dtype=torch.int8)]}
+    value = {
+        "a": torch.ones(3),
+        "b": [torch.nn.Parameter(torch.ones(2)), torch.zeros(2, dtype=torch.int8), torch.Generator()],
+    }
     assert check_pickle(pickle.dumps(value, protocol), file="x") == []
 
 

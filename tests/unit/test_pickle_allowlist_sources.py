@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ckptkit.formats.pickle_allowlist import ALLOWED, MADE_ONLY
+from ckptkit.formats.pickle_allowlist import ALLOWED, CALLED_ONLY, MADE_ONLY
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # old APIs warn when they are looked at
 
@@ -41,7 +41,7 @@ DEEP = 4
 
 def there() -> Iterator[tuple[Any, bool]]:
     """Yield each object on the allowlist that is installed, and whether its constructor is out of reach."""
-    for module, name in sorted(ALLOWED | MADE_ONLY):
+    for module, name in sorted(ALLOWED | CALLED_ONLY | MADE_ONLY):
         try:
             yield getattr(importlib.import_module(module), name), (module, name) in MADE_ONLY
         except (ImportError, AttributeError):

@@ -1,12 +1,15 @@
 """How the names in pickles are graded: what leaves its module, what another Python has, honest classes."""
 
+import io
 import os
 import pkgutil
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from ckptkit.formats.kinds import look_into_bytes
 from ckptkit.formats.pickle_grading import grade
 from ckptkit.formats.pickle_machine import Global
 from ckptkit.formats.pickles import check_pickle, gathered
@@ -247,4 +250,21 @@ def test_items_are_put_into_containers_only(code: bytes) -> None:
 
 def test_an_object_that_passes_for_an_array_is_unsafe() -> None:
     data = b"\x80\x04" + named("types", "SimpleNamespace") + b")\x81}" + text("__array_interface__") + b"Nsb."
+    assert [p.code for p in check_pickle(data, file="x")] == ["pickle-dangerous"]
+
+
+STATES = {"bytes": b"C\x18" + bytes(24), "a number": b"K\x01", "two": b"K\x01K\x02\x86", "a dict": b"}"}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_generator_of_torch_is_given_no_state_but_its_own(name: str) -> None:
+    buffer = io.BytesIO()
+    torch.save(torch.Generator(), buffer)
+    assert look_into_bytes(buffer.getvalue(), file="x", kind="torch") == []
+    data = b"\x80\x04" + named("torch._C", "Generator") + b")R" + STATES[name] + b"b."
+    assert [p.code for p in check_pickle(data, file="x")] == ["pickle-dangerous"]
+
+
+def test_a_generator_of_torch_that_is_handed_on_is_dangerous() -> None:
+    data = b"\x80\x04" + named("collections", "defaultdict") + named("torch._C", "Generator") + b"\x85R."
     assert [p.code for p in check_pickle(data, file="x")] == ["pickle-dangerous"]
