@@ -141,7 +141,7 @@ class Background:
             running.process.returncode = 0  # it is left to itself on purpose: no warning of a forgotten process
 
     def _by_hand(self, at: Location, steps: int) -> str:
-        root = shlex.quote(str(self._storage.root))
+        root = shlex.quote(str(self._storage.root.resolve()))  # the line is pasted wherever a person is
         return f"ckptkit --store {root} verify {shlex.quote(at.ref)} --level resume --steps {steps}"
 
     def _tell(self, kind: str, text: str) -> None:

@@ -206,10 +206,11 @@ def test_a_training_killed_in_the_middle_of_a_save_ends_as_one_that_never_was(
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed gemma3 at step 10, batch 10\n" in resumed.stdout
     # The run that is never interrupted runs in this process: what a digest says must not depend on that.
-    options = ["--config-name=gemma3", f"--data-dir={data}", *SHORT, "--checkpoint-dir", str(tmp_path / "whole")]
+    options = ["--config-name=gemma3", f"--data-dir={data}", *SHORT, "--checkpoint-dir", str(tmp_path / "my ckpts")]
     monkeypatch.setattr(sys, "argv", ["train.py", *options])
     module("scripts/train.py").main()
     whole = capsys.readouterr().out
+    assert f"if it dies: ckptkit --store '{tmp_path}/my ckpts' resume-cmd gemma3\n" in whole
     assert whole.splitlines()[-1].startswith("digest ")
     assert resumed.stdout.splitlines()[-1] == whole.splitlines()[-1]
 
