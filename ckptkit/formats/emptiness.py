@@ -1,5 +1,6 @@
 """Files of 0 bytes: damaged where their name promises content, a mark where such marks are usual, else a doubt."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -18,6 +19,8 @@ _MARKS = {
     ".keep", ".lock", ".log", ".md", ".ok", ".out", ".py", ".toml", ".tsv", ".txt", ".typed", ".yaml", ".yml",
 }  # fmt: skip
 """Endings, and whole names, of text and of marks, which mean something by being there."""
+_DATABASE_FILE = re.compile(r"[0-9a-f]{32}")
+"""What TensorStore names the files of an OCDBT database."""
 _WHOLE_MARKS = ("_SUCCESS", "LOCK", "CURRENT")
 
 
@@ -25,7 +28,7 @@ def check_empty(source: Source) -> Iterator[Problem]:
     """Yield ``file-empty``: an error where such a file must have content, a warning where that is not known."""
     path = PurePath(source.name)
     ending = path.suffix or path.name
-    if ending in _CONTENT or ".data-" in path.name:
+    if ending in _CONTENT or ".data-" in path.name or _DATABASE_FILE.fullmatch(path.name):
         yield source.problem("file-empty", "is empty: a file of this kind has content")
     elif ending not in _MARKS and path.name not in _WHOLE_MARKS:
         yield source.problem("file-empty", "is empty: was it written completely?", "warning")

@@ -96,6 +96,13 @@ LEROBOT = Trainer(
     "LeRobot",
     ("training_state/*", "pretrained_model/*", "train_config.json"),
     (
+        Piece(
+            "configuration of the policy",
+            ("pretrained_model/config.json", "config.json"),
+            "LeRobot cannot build the policy",
+            weights=True,
+            needed=_IN_TRAINING,
+        ),
         Piece("model", ("pretrained_model/model.safetensors", "model.safetensors"), "LeRobot fails", weights=True),
         Piece(
             "settings",

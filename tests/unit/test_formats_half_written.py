@@ -91,7 +91,9 @@ def test_an_onnx_model_names_the_files_that_hold_its_large_tensors() -> None:
     assert external_extents(FROZEN / "model.onnx") == {}
 
 
-@pytest.mark.parametrize("name", ["model.bin", "a.zip", "m.keras", "w.safetensors", "w.h5", "x.distcp", "a.tar.gz"])
+@pytest.mark.parametrize(
+    "name", ["model.bin", "a.zip", "m.keras", "w.safetensors", "w.h5", "x.distcp", "a.tar.gz", "0a1b2c3d" * 4]
+)
 def test_an_empty_file_with_the_name_of_a_binary_is_damaged(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert [problem.severity for problem in look_into_file(tmp_path / name, file=name)] == ["error"]
