@@ -203,7 +203,7 @@ def test_what_an_older_version_let_in_is_masked_and_the_run_stays_resumable(rng_
         done = ckptkit("resume-cmd", "r", "--format", format_, store=store.storage.root)
         assert done.returncode == 0, done.stderr
         assert "train.py" in done.stdout
-        assert "it was run with TOKEN, which is not set here" in done.stderr
+        assert "TOKEN set, which is not set here" in done.stderr
         assert "fill it in before you run it" in done.stderr
 
 
