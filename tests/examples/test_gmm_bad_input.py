@@ -340,8 +340,16 @@ def test_the_shipped_config_loads() -> None:
 
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_epochs_that_are_none_are_refused(trained: Path, epochs: int) -> None:
+    lines: list[str] = []
     with pytest.raises(CkptkitError, match="num_epochs"):
-        manager(trained).resume_training(epochs)
+        ExperimentManager(CONFIG, trained, say=lines.append).resume_training(epochs)
+    assert lines == []
+
+
+def test_a_run_that_is_over_says_so(trained: Path) -> None:
+    lines: list[str] = []
+    assert ExperimentManager(CONFIG, trained, say=lines.append).resume_training()["step"] == 2
+    assert lines[1] == "nothing is left to do: epoch 1 of 1"
 
 
 def test_the_program_tells_an_error_in_a_line(

@@ -95,6 +95,7 @@ class ExperimentManager:
             StateMismatchError: the checkpoint is of another configuration.
             CkptkitError: nothing verifies, or it does not fit.
         """
+        _require_epochs(num_epochs)
         latest_checkpoint = self._checkpoint(step)
         if latest_checkpoint is None:
             nothing = FileNotFoundError(f"No checkpoints found in {self.checkpoint_dir}")
@@ -129,14 +130,15 @@ class ExperimentManager:
         Returns:
             ``step``, ``loss`` (of the last batch, None if there was none), ``excess`` and ``digest``.
         """
-        if num_epochs is not None and num_epochs < 1:
-            raise UsageError(f"num_epochs {num_epochs} is not at least 1")
+        _require_epochs(num_epochs)
         if self.train_loader is None:
             self.start()
         assert self.train_loader is not None
         assert self.validation_loader is not None
         epochs = num_epochs or self.config.training_config.num_epochs
         loss: float | None = None
+        if self.train_loader.current_epoch >= epochs:
+            self._say(f"nothing is left to do: epoch {self.train_loader.current_epoch} of {epochs}")
         while self.train_loader.current_epoch < epochs:
             for data, targets in self.train_loader:
                 loss = self.trainer.train_step(data, targets)
@@ -234,3 +236,8 @@ class ExperimentManager:
             for name, stream in streams.items():
                 if stream.bit_generator.state != restored.items["streams"][loader][name].bit_generator.state:
                     raise DamagedError(f"{ref_of(checkpoint)}: {loader}.{name}: the state file and the streams differ")
+
+
+def _require_epochs(num_epochs: int | None) -> None:
+    if num_epochs is not None and num_epochs < 1:
+        raise UsageError(f"num_epochs {num_epochs} is not at least 1", hint="it is the number of the whole run")
