@@ -60,7 +60,7 @@ def resume_in_a_new_process(hooks: BackendHooks, cases: Sequence[Case], place: P
         place: folder for the question and the answer.
     """
     question, answer = place / "resume.json", place / "resumed.json"
-    question.write_bytes(strict_json.dumps({**_where(type(hooks)), "cases": [_described(case) for case in cases]}))
+    question.write_bytes(strict_json.dumps({**where(type(hooks)), "cases": [_described(case) for case in cases]}))
     # -P: the folder of the script must not be searched for modules.
     command = [sys.executable, "-P", newcomer.__file__, str(question), str(answer)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
@@ -69,7 +69,7 @@ def resume_in_a_new_process(hooks: BackendHooks, cases: Sequence[Case], place: P
     return [Answer(**found) for found in json.loads(answer.read_bytes())]
 
 
-def _where(hooks: type[BackendHooks]) -> dict[str, Any]:
+def where(hooks: type[BackendHooks]) -> dict[str, Any]:
     """Say where the hooks are: the nearest class that can be imported by its name, and the backend by its own."""
     for one in hooks.__mro__:
         module = sys.modules.get(one.__module__)

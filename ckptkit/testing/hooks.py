@@ -11,6 +11,7 @@ from ckptkit.backend import CheckContext, Grade, LoadContext, SaveContext, Saved
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
+from ckptkit.testing.limits import in_time
 from ckptkit.testing.outputs import same_output, short
 from ckptkit.testing.tree import files_in
 
@@ -47,6 +48,9 @@ class BackendHooks:
         backend: the class under test.
         steps: how many outputs a run has; a resume is tried before each of them.
         heavy_modules: what looking at files must never import, beside these: name your framework.
+        flips: how many single bits are flipped, one at a time, to see what becomes of each; 0: another test class of
+            the same backend tries them.
+        limit_seconds: how long one call of the backend may take; for what hangs, not for what is slow.
         skips: ``{"test_name": "why"}`` or ``{"test_name[parameter]": "why"}``: a law that does not hold for this
             backend, shown as a skip with its reason.
     """
@@ -57,6 +61,8 @@ class BackendHooks:
         "gymnasium", "jax", "numpy", "pandas", "polars", "safetensors", "sklearn", "stable_baselines3", "tensorflow",
         "torch",
     )  # fmt: skip
+    flips: ClassVar[int] = 24
+    limit_seconds: ClassVar[float] = 300.0
     skips: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
@@ -142,7 +148,8 @@ class BackendHooks:
         """
         directory.mkdir(parents=True)
         context = SaveContext(step=step, probe=probe, factories=self.factories() if factories else {})
-        said = self.backend().save(item, directory, context=context)
+        with in_time(self.limit_seconds, "save()"):
+            said = self.backend().save(item, directory, context=context)
         assert isinstance(said, SavedItem), f"save() returned {short(said)}, not a SavedItem"
         metadata = strict_json.loads(strict_json.dumps(said.metadata))
         recorded = None if said.probe is None else strict_json.loads(strict_json.dumps(said.probe))
@@ -171,7 +178,8 @@ class BackendHooks:
 
     def resume(self, saved: Saved, target: Any) -> Any:
         """Load an item and return the live object to go on with."""
-        return self.load(saved.directory, target, self.load_context(saved))
+        with in_time(self.limit_seconds, "load()"):
+            return self.load(saved.directory, target, self.load_context(saved))
 
     def problems(self, saved: Saved) -> list[Problem]:
         """Return what ``check`` says of an item; an exception out of ``check`` breaks a law."""
@@ -182,7 +190,8 @@ class BackendHooks:
             step=saved.step,
         )
         try:
-            return list(self.backend().check(saved.directory, context=context))
+            with in_time(self.limit_seconds, "check()"):
+                return list(self.backend().check(saved.directory, context=context))
         except Exception as error:
             raise AssertionError(
                 f"check() raised {type(error).__name__}: {error}; findings are data, yield a Problem instead"

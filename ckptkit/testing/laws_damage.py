@@ -8,9 +8,11 @@ import pytest
 
 from ckptkit.problem import Problem, Severity, fails
 from ckptkit.testing.damage import DAMAGES, damaged_copies
+from ckptkit.testing.flips import outcomes
 from ckptkit.testing.hooks import BackendHooks, Saved
 from ckptkit.testing.outputs import short
 
+_AS_DAMAGED = ("DamagedError", "UnsafeContentError", "StrictJsonError")
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -34,6 +36,27 @@ class DamageLaws(BackendHooks):
         untouched = self._look(self.make_target())
         for file, copy in damaged_copies(saved, damage, tmp_path):
             self._assert_refused(copy, self.make_target(), untouched, f"load() although {file} is {damage}")
+
+    def test_flipped_bits_are_found_or_refused_in_words(self, tmp_path: Path) -> None:
+        """One bit at a time, in a new process: ``check`` finds it, or ``load`` refuses it as an error, or copes.
+
+        Never another exception, a crash or a hang. And of what ``load`` refuses as damaged, ``check`` must find some:
+        one that only looks at how the file begins finds nothing.
+        """
+        if not self.flips:
+            pytest.skip("flips is 0: tried by another test class of the backend")
+        saved = self.save_midway(tmp_path / "item")
+        found = outcomes(self, saved, tmp_path)
+        bad = [one for one in found if one.verdict in ("raised", "ended")]
+        assert not bad, (
+            f"bit {bad[0].bit} of {bad[0].file} flipped: check() finds nothing, and {bad[0].detail} "
+            f"({len(bad)} of {len(found)} bits)"
+        )
+        refused = [one for one in found if one.verdict == "refused" and one.detail.startswith(_AS_DAMAGED)]
+        looked = any(one.verdict == "found" for one in found)
+        assert looked or not refused, (
+            f"check() finds none of {len(found)} flipped bits, load() refuses {len(refused)} of them: look deeper"
+        )
 
     def test_load_refuses_a_foreign_target(self, tmp_path: Path) -> None:
         """State goes only into an object of its own kind."""

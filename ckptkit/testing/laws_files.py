@@ -8,6 +8,7 @@ from ckptkit.formats import strict_json
 from ckptkit.testing.hooks import BackendHooks
 from ckptkit.testing.outputs import short
 from ckptkit.testing.tree import changes, irregular_in, picture
+from ckptkit.testing.writes import left_outside, noted
 
 
 class FileLaws(BackendHooks):
@@ -33,6 +34,14 @@ class FileLaws(BackendHooks):
         assert picture(here) == before[1], (
             f"save() wrote into the working directory: {changes(before[1], picture(here))}"
         )
+
+    def test_save_leaves_nothing_at_any_other_place(self, tmp_path: Path) -> None:
+        """Nor by an absolute path, in the home folder or in /tmp. Scratch files that are gone again do no harm."""
+        item = self.make_item()
+        with noted() as written:
+            saved = self.save_to(tmp_path / "item", item)
+        elsewhere = left_outside(written, saved.directory)
+        assert not elsewhere, f"save() wrote outside its folder: {short(elsewhere)}"
 
     def test_what_save_returns_is_plain_json(self, tmp_path: Path) -> None:
         """A manifest holds it for ever, so it is JSON with the right kinds of value."""

@@ -11,6 +11,7 @@ from ckptkit.backend import LoadContext, Proof, SupportsProbe, Verdict
 from ckptkit.errors import CkptkitError
 from ckptkit.problem import fails
 from ckptkit.testing.hooks import BackendHooks, Saved
+from ckptkit.testing.limits import in_time
 
 
 class ProbeLaws(BackendHooks):
@@ -73,6 +74,7 @@ class ProbeLaws(BackendHooks):
             pytest.skip(f"{self.backend.name} does not support probes")
 
     def _prove(self, saved: Saved, context: LoadContext) -> Proof:
-        proof: Proof = self.backend().prove(saved.directory, context=context)
+        with in_time(self.limit_seconds, "prove()"):
+            proof: Proof = self.backend().prove(saved.directory, context=context)
         assert proof.verdict in get_args(Verdict), f"{proof.verdict!r} is not a verdict"
         return proof

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import random
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -322,4 +324,62 @@ class DescribesBetterThanItSaved(TallyBackend):
 class DrawsWhileItSaves(TallyBackend):
     def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
         random.random()
+        return super().save(item, directory, context=context)
+
+
+class LooksAtTheMagicOnly(TallyBackend):
+    def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
+        try:
+            begins = (directory / "tally.json").read_bytes().startswith(b'{"count"')
+        except OSError:
+            begins = False
+        if not begins:
+            yield Problem("tally-damaged", "does not begin as it should", file="tally.json")
+
+
+class TrustsWhatItReads(LooksAtTheMagicOnly):
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        return Tally(**json.loads((directory / "tally.json").read_bytes()))
+
+
+class CrashesOnDamage(LooksAtTheMagicOnly):
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        try:
+            return super().load(directory, target=target, context=context)
+        except DamagedError:
+            os.abort()
+
+
+class HangsOnDamage(LooksAtTheMagicOnly):
+    limit_seconds = 4.0
+
+    def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
+        try:
+            return super().load(directory, target=target, context=context)
+        except DamagedError:
+            time.sleep(60)
+
+
+class SleepsWhileItProves(TallyBackend):
+    limit_seconds = 0.5
+
+    def prove(self, directory: Path, *, context: LoadContext) -> Proof:
+        time.sleep(60)
+        return super().prove(directory, context=context)
+
+
+class SleepsWhileItChecks(TallyBackend):
+    limit_seconds = 0.5
+
+    def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
+        time.sleep(60)
+        return super().check(directory, context=context)
+
+
+ELSEWHERE = Path(tempfile.gettempdir()) / f"tally-{os.getpid()}.log"
+
+
+class WritesToAnAbsolutePath(TallyBackend):
+    def save(self, item: Any, directory: Path, *, context: SaveContext) -> SavedItem:
+        ELSEWHERE.write_text("saved")
         return super().save(item, directory, context=context)

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -74,6 +74,7 @@ BACK = "test_whatever_was_saved_is_put_back_in_a_new_process"
 ADOPTED = "test_adopted_files_claim_no_more_than_was_saved"
 UNDISTURBED = "test_saving_does_not_disturb_the_live_item"
 
+FLIPS = "test_flipped_bits_are_found_or_refused_in_words"
 BROKEN: list[tuple[str, type[tally.TallyBackend], str]] = [
     (IDENTITY, broken.NeedsArguments, "root"),
     (IDENTITY, broken.BadName, "lower-case"),
@@ -135,8 +136,21 @@ BROKEN: list[tuple[str, type[tally.TallyBackend], str]] = [
     ("test_an_estimate_is_a_number_of_bytes_and_not_far_too_small", broken.EstimatesTooLittle, "gives 64"),
     ("test_digests_tell_the_state_and_nothing_else", broken.DigestsAdvance, "taken twice differ"),
     ("test_digests_tell_the_state_and_nothing_else", broken.DigestsNothing, "the same after"),
+    (FLIPS, broken.LooksAtTheMagicOnly, r"check\(\) finds none of 24 flipped bits, load\(\) refuses \d+ of them"),
+    (FLIPS, broken.TrustsWhatItReads, r"tally.json flipped: check\(\) finds nothing, and load\(\) raised \w+Error"),
+    (FLIPS, broken.CrashesOnDamage, r"flipped: check\(\) finds nothing, and the process ended with code -6"),
+    (FLIPS, broken.HangsOnDamage, r"flipped: check\(\) finds nothing, and did not end within 4 seconds"),
+    ("test_a_recorded_probe_replays_exactly", broken.SleepsWhileItProves, r"prove\(\) did not end within 0.5 seconds"),
+    (FRESH, broken.SleepsWhileItChecks, r"check\(\) did not end within 0.5 seconds"),
+    ("test_save_leaves_nothing_at_any_other_place", broken.WritesToAnAbsolutePath, r"outside its folder: .*tally-\d+"),
 ]
 VALUES = {"probe": True, "no probe": False}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_elsewhere() -> Iterator[None]:
+    yield
+    broken.ELSEWHERE.unlink(missing_ok=True)
 
 
 def run_law(kit: BackendTests, test: str, tmp_path: Path) -> None:
@@ -151,7 +165,8 @@ def run_law(kit: BackendTests, test: str, tmp_path: Path) -> None:
 def test_a_backend_that_breaks_a_law_fails_it(
     tmp_path: Path, test: str, backend: type[tally.TallyBackend], message: str
 ) -> None:
-    kit = type("Kit", (TallyHooks,), {"backend": backend})()
+    limit = getattr(backend, "limit_seconds", TallyHooks.limit_seconds)
+    kit = type("Kit", (TallyHooks,), {"backend": backend, "limit_seconds": limit})()
     with pytest.raises((AssertionError, CkptkitError, TypeError), match=f"(?s){message}"):
         run_law(kit, test, tmp_path)
 

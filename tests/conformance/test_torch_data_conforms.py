@@ -66,6 +66,7 @@ class Unknown(Noisy):
 
 class Laws(BackendTests):
     backend = TorchDataBackend
+    flips = 0
     steps = 6  # batches and ends of epochs: four batches an epoch
 
     def make_loader(self, batch_size: int = 3, seed: int = 5) -> DataLoader:  # type: ignore[type-arg]
@@ -114,7 +115,7 @@ class Laws(BackendTests):
 
 
 class TestWithoutWorkers(Laws):
-    pass
+    flips = 24
 
 
 class TestSkippingIndices(Laws):
@@ -137,6 +138,8 @@ class TestWithWorkers(Laws):
 
 
 class TestSamplerWithState(Laws):
+    flips = 24
+
     def make_loader(self, batch_size: int = 3, seed: int = 5) -> DataLoader:  # type: ignore[type-arg]
         return DataLoader(Noisy(seed), batch_size, sampler=Wandering(11), generator=torch.Generator().manual_seed(seed))
 
