@@ -99,7 +99,7 @@ class Keeper:
             self._warned = True
             known = ", ".join(sorted(numbers)) or "none at all"
             _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._metric, known)
-        self.store.save(
+        saved = self.store.save(
             self.run,
             step,
             items,
@@ -112,6 +112,8 @@ class Keeper:
         )
         self._safe = step
         _LOG.info("saved %s", name)
+        for line in (line for lines in saved.left.values() for line in lines):
+            _LOG.warning("%s: not saved: %s; keep the trainer's own copy", name, line)
         self._prune()
         return name
 
