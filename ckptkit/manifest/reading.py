@@ -61,6 +61,12 @@ def parse(data: bytes) -> Manifest:
     return manifest
 
 
+def holds_secrets(data: bytes) -> bool:
+    """Return whether a manifest file that parses holds what is masked where it is read: an older writer let it in."""
+    fields = strict_json.loads(data, max_bytes=MAX_BYTES)
+    return bool(redact_fields(fields) != fields)
+
+
 def _check_version(version: object) -> int:
     if not isinstance(version, str) or not (match := _VERSION.fullmatch(version)):
         raise ManifestError("has no schema_version such as '1.0': not a manifest of ckptkit")

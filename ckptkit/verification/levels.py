@@ -74,6 +74,7 @@ class Verifier:
         problems = [] if problem is None else [problem]
         if manifest is None:
             return CheckpointReport(at, self.level, None, problems)
+        problems += presence.secret_problems(at)
         problems += presence.set_problems(manifest)
         try:
             problems += presence.file_problems(at, manifest)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ckptkit.errors import CkptkitError, NewerFormatError, RefusedError
 from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
 from ckptkit.manifest.names import UNLISTED, is_flat
-from ckptkit.manifest.reading import parse
+from ckptkit.manifest.reading import holds_secrets, parse
 from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location
 
@@ -29,6 +29,17 @@ def read_manifest(at: Location) -> tuple[Manifest | None, Problem | None]:
         message = f"says step {manifest.step}, but its name {at.name!r} says {at.step}"
         return manifest, Problem("manifest-step-mismatch", message, file)
     return manifest, None
+
+
+def secret_problems(at: Location) -> Iterator[Problem]:
+    """Yield a warning for a manifest that holds what looks like a secret, which no writer of today lets in."""
+    try:
+        found = holds_secrets(LocalStorage.read_manifest(at))
+    except CkptkitError:  # gone, or changed, since it was read
+        return
+    if found:
+        message = "holds what looks like a secret, masked where it is shown: save anew, and remove this one"
+        yield Problem("manifest-secret", message, at.manifest.name, severity="warning")
 
 
 def set_problems(manifest: Manifest) -> Iterator[Problem]:

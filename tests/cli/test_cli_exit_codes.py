@@ -94,7 +94,7 @@ class TestUsage2:
             (["prune", "--keep-last", "1e99"], "keep_last"),
             (["prune", "--keep-within", "7"], "keep_within"),
             (["prune", "--keep-best", "1"], "metric"),
-            (["prune", "--keep-last", "1", "--dry-run", "--apply"], "exclude"),
+            (["prune", "--keep-last", "1", "--dry-run", "--apply"], "together"),
             (["tag", "a/run@1", ""], "tag"),
             (["resume-cmd", "a/run", "--template", "x {nonsense}"], "nonsense"),
             (["resume-cmd", "a/run@best", "--mode", "most"], "--mode"),

@@ -16,7 +16,7 @@ from conftest import write_rng
 from ckptkit import CheckpointStore
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit.manifest import reading
+from ckptkit.manifest import reading, redaction
 from ckptkit.store import Details
 
 MARK = "hunter22"
@@ -176,6 +176,14 @@ def test_no_argument_of_the_library_lets_a_secret_in(
     assert not FOUND.search((capfd.readouterr().out + caplog.text).encode())
 
 
+def test_what_is_masked_is_no_secret_any_more() -> None:
+    for text in SHAPES.values():
+        fields = {"resume": {"argv": ["x", text, *text.split()], "cwd": text}, "config": {text: [text], "token": text}}
+        once = redaction.redact_fields(fields)
+        assert once != fields
+        assert redaction.redact_fields(once) == once
+
+
 def test_a_value_of_a_variable_is_refused_by_its_name_alone(rng_file: Path, tmp_path: Path) -> None:
     done = ckptkit("save", "r", "--step", "1", f"rng={rng_file}", "--env", f"TOKEN={MARK}", store=tmp_path / "s")
     assert done.returncode == 2
@@ -197,6 +205,8 @@ def test_what_an_older_version_let_in_is_masked_and_the_run_stays_resumable(rng_
     fields["items"]["rng"]["captured"]["reasons"] = [f"Authorization: Bearer {MARK}"]
     path.write_bytes(unmasked(fields))
     (store.storage.root / "r" / ".ckptkit" / "refs.json").unlink()
+    [problem] = store.verify("r").checkpoints[0].problems
+    assert (problem.code, problem.severity) == ("manifest-secret", "warning")
     searched, holding = said(store.storage.root, tmp_path, every=True)
     assert (holding, searched > 25) == ([], True)
     for format_ in ("shell", "json", "argv0", "slurm", "k8s"):
