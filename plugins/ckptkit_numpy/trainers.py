@@ -15,7 +15,7 @@ DUMPED = Trainer(
         Piece(
             "seed sequence",
             ("seed_seq",),
-            "children that spawn() gives cannot go on; numpy.random puts none into .state",
+            "spawn() would start over with the same children; numpy.random puts none into .state",
             when="generator",
         ),
     ),

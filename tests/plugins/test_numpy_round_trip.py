@@ -281,7 +281,7 @@ def rng(seed=0):
         ({"a": rng()}, {"b": rng()}, r"generators.a: the checkpoint has Generator\(PCG64\), the target has nothing"),
         ({"a": rng()}, {"a": rng(), "b": rng()}, r"generators.b: the checkpoint has nothing, the target has Gen"),
         ({"a": [rng()]}, {"a": [rng(), rng()]}, r"generators.a: the checkpoint has a list of 1, the target has a li"),
-        ({"a": rng()}, {"a": object()}, r"generators.a: a builtins.object is no generator"),
+        ({"a": rng()}, {"a": object()}, r"generators.a: a builtins.object is not a known generator"),
         ({"a": rng()}, [rng()], r"generators: the checkpoint has a dict, the target has a list of 1"),
     ],
 )
