@@ -27,8 +27,10 @@ _WHOLE_MARKS = ("_SUCCESS", "LOCK", "CURRENT")
 def check_empty(source: Source) -> Iterator[Problem]:
     """Yield ``file-empty``: an error where such a file must have content, a warning where that is not known."""
     path = PurePath(source.name)
+    if ".data-" in path.name:
+        return  # the index of the bundle says how long each of its data files is
     ending = path.suffix or path.name
-    if ending in _CONTENT or ".data-" in path.name or _DATABASE_FILE.fullmatch(path.name):
+    if ending in _CONTENT or _DATABASE_FILE.fullmatch(path.name):
         yield source.problem("file-empty", "is empty: a file of this kind has content")
     elif ending not in _MARKS and path.name not in _WHOLE_MARKS:
         yield source.problem("file-empty", "is empty: was it written completely?", "warning")

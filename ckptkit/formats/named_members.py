@@ -127,7 +127,12 @@ def _diffusers(item: _Item, name: str) -> Iterator[str]:
     """Parts of a pipeline: ``{"unet": ["diffusers", "UNet2DConditionModel"], "safety_checker": [null, null]}``."""
     content = item.json(name)
     for part, made in content.items() if isinstance(content, dict) else ():
-        if isinstance(made, list) and len(made) == 2 and all(isinstance(word, str) for word in made):
+        if (
+            part[:1] != "_"
+            and isinstance(made, list)
+            and len(made) == 2
+            and all(isinstance(word, str) for word in made)
+        ):
             yield f"{part}/"
 
 
@@ -141,7 +146,7 @@ def _sentence_transformers(item: _Item, name: str) -> Iterator[str]:
 
 def _keras_backup(item: _Item, name: str) -> Iterator[str]:
     content = item.json(name)
-    if isinstance(content, dict) and {"epoch", "batch"} <= content.keys():
+    if isinstance(content, dict) and content.keys() == {"epoch", "batch"}:
         yield "latest.weights.h5"
 
 
