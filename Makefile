@@ -5,7 +5,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 LIGHT := .venv-light/bin/python
 LOWEST := .venv-lowest/bin/python
-LOWEST_PYTHON ?= python3.11
+LOWEST_PYTHON ?= $(PYTHON)
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
 .PHONY: setup demo test lint types walls tests matrices lowest bench clean

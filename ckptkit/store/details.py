@@ -1,5 +1,6 @@
 """What a caller says of a checkpoint beside its items: free texts, which are masked, and names, which are not."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,5 +61,5 @@ class Details:
 
 def require_open_run(folder: Path, run: str) -> None:
     """Raise UsageError for a new run whose name has the shape of a secret; one that is there goes on as it is."""
-    if not folder.exists():
+    if not os.path.exists(folder):  # a store that may not be read is told by whoever reads it
         redaction.require_open("the run's name", [run])
