@@ -72,7 +72,7 @@ def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
             if name.endswith(ending):
                 found += _too_short(item, name, extents(item.path(name)))
         if name.endswith(_ORBAX) and (content := item.json(name)) and not content.get("commit_timestamp_nsecs"):
-            found.append(Problem("orbax-uncommitted", "gives no time of a commit: Orbax was not done with it", name))
+            found.append(Problem("orbax-uncommitted", "has no commit time: Orbax had not finished it", name))
     return found
 
 

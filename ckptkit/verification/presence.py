@@ -38,7 +38,7 @@ def secret_problems(at: Location) -> Iterator[Problem]:
     except CkptkitError:  # gone, or changed, since it was read
         return
     if found:
-        message = "holds what looks like a secret, masked where it is shown: save anew, and remove this one"
+        message = "holds what looks like a secret, masked where it is shown: save again, and remove this one"
         yield Problem("manifest-secret", message, at.manifest.name, severity="warning")
 
 
