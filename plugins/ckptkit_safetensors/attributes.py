@@ -10,7 +10,7 @@ missing.
 
 import base64
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ class Sayer:
         homes: modules of Python in which functions and classes may be found again by their names.
         built: by place, what the program put there itself when the ``Policy`` was built; None if that is not known.
         fresh: places of modules that the program did not build.
+        imported: names of the modules of Python that were imported then; None if that is not known.
         tensors: by name, every tensor and array that was met.
         reasons: one line for each piece that cannot be said.
         on_module: says a module that no other module has registered; set by the walk over modules.
@@ -49,6 +50,7 @@ class Sayer:
     homes: set[str] = field(default_factory=set)
     built: Mapping[str, Any] | None = None
     fresh: tuple[str, ...] = ()
+    imported: Collection[str] | None = None
     left: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Sayer:
         if type(value) is str:
             return {"where": value}
         if code:
-            name = name_of(value, self.homes)
+            name = name_of(value, self.homes, self.imported)
             return {"global": name} if name else self._cannot(place, f"{_code(value)} that training put there")
         if place.endswith("]") or place.startswith(self.fresh):
             return self._cannot(place, f"{_named(value)} that training put there")
@@ -103,7 +105,7 @@ class Sayer:
     def _can_be_made(self, value: Any, place: str) -> bool:
         """Return whether a load can make an object of that class, or the program builds one there."""
         built = self._was_built(place, name := class_name(value))
-        return built or find(name, self.homes) is type(value)
+        return built or find(name, self.homes, self.imported) is type(value)
 
     def _composed(self, value: Any, place: str, depth: int) -> Any:
         name = type(value).__name__

@@ -5,19 +5,23 @@ make it in what a new process builds (`remodel`), or it is named as a missing pi
 refused. Where nobody looked (a bare module), nothing is known, and a target must have the structure that was saved.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from ckptkit.errors import BackendError
+from ckptkit_safetensors.attributes import name_of_class
 from ckptkit_safetensors.kinds import Bundle, is_module, is_tensor_dict
 from ckptkit_safetensors.lazies import is_lazy
 from ckptkit_safetensors.modules import PARTS, SINCE, ModuleState, capture_modules, look, names_of_groups, roots_of
 from ckptkit_safetensors.named import find, homes_of
 from ckptkit_safetensors.not_state import is_of_loop
-from ckptkit_safetensors.structure import Structure, hooks_of, naming, structure_of
+from ckptkit_safetensors.structure import HOOKS, Structure, hooks_of, naming, structure_of
 
 FIELDS = ("optimizer", "scheduler", "scaler", "ema")
-_MADE = "torch.nn.modules"
+_OF_LOADING = (
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"
+)  # fmt: skip
 _HINT = (
     "change the model before the Policy is built; or build a new Policy now, and let the program that resumes make the "
     "change before it restores"
@@ -36,6 +40,8 @@ class Built:
         left: by place, what the program had put into modules.
         versions: of each parameter by its id: torch counts what is written into it, but for writes through ``.data``.
         moments: of how many parameters the optimizer had state.
+        homes: modules of Python that the classes of its modules came from.
+        imported: names of all modules of Python that were imported: others a new process may not have at its restore.
     """
 
     classes: dict[str, tuple[str | None, tuple[int, ...]]]
@@ -45,6 +51,8 @@ class Built:
     left: dict[str, Any]
     versions: dict[int, int]
     moments: int
+    homes: set[str]
+    imported: frozenset[str]
 
     def has_trained(self, policy: Bundle) -> bool:
         """Return whether the optimizer got state, or some parameter of the model was written since."""
@@ -64,6 +72,8 @@ def look_at(policy: Bundle) -> Built:
         look(policy),
         _versions(policy),
         _moments(policy),
+        homes_of(roots.values()),
+        frozenset(sys.modules),
     )
 
 
@@ -113,11 +123,11 @@ def capture_changed(policy: Bundle) -> ModuleState:
     changed = {name: one for name, one in now.items() if not one.same_as(built.structures[name])}
     added = {name: one.added(built.structures[name]) for name, one in changed.items()}
     places = [_place(name, path) for name, paths in added.items() for path in paths]
-    state = capture_modules(policy, built=built.left, fresh=places)
+    state = capture_modules(policy, built=built.left, fresh=places, imported=built.imported)
     since: dict[str, Any] = {}
     for name in roots:
         if name in changed:
-            _refuse_unmakeable(roots[name], name, added[name], changed[name], state.reasons)
+            _refuse_unmakeable(roots[name], name, added[name], built, state.reasons)
             since[name] = {"built": built.structures[name].document(), "now": changed[name].document()}
         if hooks := _hooks(name, roots[name], built, state.reasons):
             since.setdefault(name, {})["hooks"] = hooks
@@ -143,26 +153,25 @@ def _refuse_other_dicts(policy: Bundle, built: Built) -> None:
             raise BackendError(message, hint=_HINT)
 
 
-def _refuse_unmakeable(root: Any, part: str, added: list[str], now: Structure, reasons: list[str]) -> None:
-    homes = homes_of([root])
+def _refuse_unmakeable(root: Any, part: str, added: list[str], built: Built, reasons: list[str]) -> None:
     modules = dict(root.named_modules())
-    for path in added:
-        place, (name, first) = _place(part, path), now.modules[path]
-        found = find(name, homes)
-        known = path and (first is not None or (found is not None and (name.startswith(_MADE) or _is_own(found))))
+    for path in (path for path in added if path in modules):  # the others are second names of one of these
+        place, module = _place(part, path), modules[path]
+        name = name_of_class(type(module))
+        found = find(name, built.homes, built.imported)
         lost = next((reason for reason in reasons if reason.startswith(f"{place}.")), None)
-        if known and lost is None and not (path in modules and _computed(modules[path])):
+        if path and found is type(module) and lost is None and not _has_hooks(module):
             continue
         message = f"{place} is a {name.replace(':', '.')} since the Policy was built, which a new process cannot make"
         raise BackendError(f"{message}{f' ({lost})' if lost else ''}", hint=_HINT)
 
 
-def _is_own(cls: Any) -> bool:
-    return isinstance(cls, type) and any(base.__module__ == "torch.nn.modules.module" for base in cls.__mro__)
-
-
-def _computed(module: Any) -> bool:
-    return any(naming(hook) for hooks in hooks_of(module).values() for hook in hooks)
+def _has_hooks(module: Any) -> bool:
+    """Return whether a module has hooks that its constructor or torch registered: a load that makes it does not."""
+    if any(getattr(module, kind, None) for kind in _OF_LOADING):
+        return True
+    held = [hook for kind in HOOKS for hook in (getattr(module, kind, None) or {}).values()]
+    return any(naming(hook) is not None or getattr(hook, "__self__", None) is module for hook in held)
 
 
 def _hooks(part: str, root: Any, built: Built, reasons: list[str]) -> list[list[Any]]:
@@ -183,7 +192,7 @@ def _hooks(part: str, root: Any, built: Built, reasons: list[str]) -> list[list[
             if isinstance(mark, str):
                 message = f"{place} has a {mark.replace(':', ' of ')} since the Policy was built"
                 raise BackendError(f"{message}, which a new process cannot make", hint=_HINT)
-            if is_of_loop(hook) or getattr(hook, "__module__", "").startswith("torch."):
+            if is_of_loop(hook) or str(getattr(hook, "__module__", "")).startswith("torch."):
                 continue
             name = getattr(hook, "__qualname__", None) or type(hook).__qualname__
             reasons.append(f"{place} has the hook {name!r} that training registered, which cannot be saved")

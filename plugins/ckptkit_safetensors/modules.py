@@ -4,7 +4,7 @@ torch saves none of it: a submodule in ``eval()``, an unfrozen layer, an anneale
 or a hidden state would start over. It goes into ``module_state.json``, its tensors into ``module_state.safetensors``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,11 @@ class ModuleState:
 
 
 def capture_modules(
-    policy: Bundle, *, built: Mapping[str, Any] | None = None, fresh: Sequence[str] = ()
+    policy: Bundle,
+    *,
+    built: Mapping[str, Any] | None = None,
+    fresh: Sequence[str] = (),
+    imported: Collection[str] | None = None,
 ) -> ModuleState:
     """Return what the modules and the optimizer of a policy hold; tensors are referenced, not copied.
 
@@ -54,9 +58,10 @@ def capture_modules(
         policy: the live one.
         built: what ``look`` found when it was made; None if that is not known.
         fresh: places of modules that it did not have then.
+        imported: names of the modules of Python that were imported then.
     """
     sayer = _sayer(policy)
-    sayer.built, sayer.fresh = built, tuple(f"{place}." for place in fresh)
+    sayer.built, sayer.fresh, sayer.imported = built, tuple(f"{place}." for place in fresh), imported
     record = _say_all(policy, sayer)
     for name, part in roots_of(policy).items():
         record[name]["entries"] = _entries(part, name, sayer)

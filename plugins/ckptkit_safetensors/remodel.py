@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from ckptkit.errors import DamagedError
+from ckptkit.errors import BackendError, DamagedError
 from ckptkit_safetensors.attributes import name_of_class, same_class
 from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.layouts import FILES
@@ -123,8 +123,11 @@ def _modules(root: Any, now: Structure, made: set[int]) -> dict[str, Any]:
 def _new(name: str, homes: set[str]) -> Any:
     """Return a module of a class, with no code run but torch's own."""
     cls, base = find(name, homes), need("torch").nn.Module
+    if cls is None:
+        message = f"the checkpoint has a module of {name.replace(':', '.')}, which is not where the model comes from"
+        raise BackendError(message, hint="import its module before the restore, or build the model with it")
     if not isinstance(cls, type) or not issubclass(cls, base):
-        raise ValueError(f"no class of modules {name}")
+        raise ValueError(f"{name} is no class of modules")
     module: Any = object.__new__(cls)
     base.__init__(module)
     return module

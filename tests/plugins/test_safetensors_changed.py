@@ -182,7 +182,6 @@ def test_a_hook_of_a_library_that_only_looks_on_is_no_missing_piece(tmp_path: Pa
 
 HOSTILE = {
     "a class that is no module": ("head_wrapped", "changed_stories:Wrapped", "changed_stories:Blend"),
-    "a class of another package": ("head_wrapped", "changed_stories:Wrapped", "pdb:Pdb"),
     "an invalid dtype": ("buffer_added", '["buffer",true,[2],"torch.float32"', '["buffer",true,[2],"os"'),
     "a module without one above it": ("layer_appended", '["body.4",', '["nobody.4",'),
     "something else": ("layer_appended", '"now":{"modules":', '"now":{"others":'),
@@ -204,6 +203,46 @@ def test_a_record_of_changes_that_is_not_what_we_write_is_damaged_and_changes_no
     with pytest.raises(DamagedError, match=r"module_state\.json: is not what is written there"):
         load(tmp_path, target)
     assert picture(target) == before
+
+
+def test_a_module_of_another_package_is_not_made_and_nothing_changes(tmp_path: Path) -> None:
+    changed("head_wrapped", tmp_path)
+    path = tmp_path / "module_state.json"
+    path.write_text(path.read_text().replace("changed_stories:Wrapped", "pdb:Pdb"))
+    target = stories.build("head_wrapped", seed=1)
+    before = picture(target)
+    with pytest.raises(BackendError, match=r"a module of pdb\.Pdb, which is not where the model comes from"):
+        load(tmp_path, target)
+    assert picture(target) == before
+
+
+class Registering(nn.Linear):
+    """Registers a hook when it is made: a load that makes it anew does not."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 8)
+        self.register_forward_pre_hook(Registering.doubled)
+        self.register_forward_hook(self.halved)
+
+    @staticmethod
+    def doubled(module: nn.Module, args: Any) -> Any:
+        return (args[0] * 2,)
+
+    def halved(self, module: nn.Module, args: Any, out: torch.Tensor) -> torch.Tensor:
+        return out / 2
+
+
+class Elsewhere(nn.Linear):
+    """Of a module of Python that the model does not come from."""
+
+
+@pytest.mark.parametrize("make", [Registering, lambda: Elsewhere(8, 8)], ids=["registering", "elsewhere"])
+def test_a_layer_that_only_its_own_program_can_make_is_refused_at_the_save(make: Any, tmp_path: Path) -> None:
+    policy = stories.build("layer_appended", seed=0)
+    stories.train("frozen", policy, 0, 1)
+    policy.model.body.append(make())
+    with pytest.raises(BackendError, match=r"model\.body\.4 is a .*, which a new process cannot make"):
+        save(policy, tmp_path)
 
 
 @pytest.mark.parametrize("where", ["os:system", "torch:load", "torch.nn.functional:no_such", "torch.hub:load"])
