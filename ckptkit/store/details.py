@@ -35,7 +35,7 @@ class Details:
     boundary: Mapping[str, Any] | None = None
 
     def numbers(self) -> dict[str, float]:
-        """Return the metrics as numbers; raises UsageError, without the value, for one that is none."""
+        """Return the metrics as numbers; raises UsageError, without the value, for one that is not a number."""
         found = {}
         for name, value in self.metrics.items():
             try:
