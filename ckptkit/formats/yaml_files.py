@@ -42,6 +42,10 @@ def shows_yaml(source: Source) -> bool:
     if source.length > _MOST_PARSED or (b"\0" in start and not wide):
         return False
     data = source.start(source.length)
+    try:
+        data.decode("utf-16" if wide else "utf-8")
+    except UnicodeDecodeError:
+        return False  # no text, and no loader of YAML reads it
     return _HINT.search(data.replace(b"\0", b"") if wide else data) is not None
 
 
