@@ -61,6 +61,7 @@ PLAIN: dict[str, bytes] = {
     "BZ.txt": b"BZh is how bz2 begins",
     "lines.json": b'{"a": 1}\n{"a": 2}\n',
     "config.yaml": b"a: !env HOME\nb: 100%\n",
+    "README.md": b"# Loading\n\nSee python/: `!!python/object/apply:os.system` is *bad*, 100%!\n\t- no: [it\n",
     "PK.txt": b"PK is for public key",
 }
 

@@ -101,6 +101,8 @@ def _tags(source: Source) -> Iterator[str]:
             if isinstance(tag, str) and tag.startswith(_PYTHON):
                 yield tag
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        if not source.name.lower().endswith(SUFFIXES):
+            return  # text about something, and no YAML
         # Another loader may be more lenient: then what looks like a tag counts.
         yield from _loose(source)
         raise _NotParsedError("YAML with tags that cannot be parsed") from error
