@@ -156,8 +156,8 @@ def look_into(source: Source, kind: str | None = None) -> Iterator[Problem]:
         kind = next((k.name for k in KINDS if source.name.endswith(k.suffixes)), None)
     if kind is not None and all(k.name != kind for k in found):
         found.append(next(k for k in KINDS if k.name == kind))
-    for each in found:
-        yield from _checked(each, source)
+    # What is cut shows its kind and is not of it: both checks may say the same.
+    yield from dict.fromkeys(problem for each in found for problem in _checked(each, source))
     if not any(each.pickles for each in found):
         yield from _checked(_ANYTHING, source)
 

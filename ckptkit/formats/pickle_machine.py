@@ -165,6 +165,8 @@ class Machine:
         self._source, self.stream = stream, PickleStream(stream, length)
         self.stored = length if stored is None else stored
         self._follows_bytes = True
+        self._posing: list[str] = []
+        self._builds = False
         self._made_by: dict[Global, Made] = {}  # one placeholder for all that a function returns
         self.blobs: dict[Blob, bool] = {}
         self.memo = Memo(INERT)
@@ -214,7 +216,8 @@ class Machine:
         except UnicodeDecodeError as error:
             raise PickleError("has text that cannot be decoded") from error
         if text in _POSING:
-            self.tricks[f"names {text}, which lets an object pass for another one"] = True
+            self._posing.append(text)
+            self._pose()
         self.push(text)
 
     def push_tuple(self, items: list[object]) -> None:
@@ -297,9 +300,17 @@ class Machine:
     def build(self, state: object) -> None:
         """Note that loading would set the state of the last value."""
         self.mutate("state")
+        self._builds = True
+        self._pose()
         target = self.top()
         if isinstance(target, Made) and target.by is not None and not (isinstance(state, tuple) and len(state) == 3):
             self.found.unsure[target.by] = True
+
+    def _pose(self) -> None:
+        # Text is text, but where objects are given a state: there it may be the name of an attribute.
+        if self._builds:
+            for text in self._posing:
+                self.tricks[f"names {text}, which lets an object pass for another one"] = True
 
     def new_dict(self) -> None:
         """Push an empty dict."""

@@ -27,6 +27,13 @@ def damaged_copies(saved: Saved, kind: str, place: Path) -> Iterator[tuple[str, 
         shutil.rmtree(copy)
 
 
+def flip(path: Path, bit: int) -> None:
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
 def _delete(path: Path) -> None:
     path.unlink()
 

@@ -30,7 +30,7 @@ def main(question: Path, answer: Path) -> None:
     """Answer with one line for each bit; what was written before a crash stays."""
     from ckptkit.backend import SavedItem
     from ckptkit.formats import strict_json
-    from ckptkit.testing.flips import flip
+    from ckptkit.testing.damage import flip
     from ckptkit.testing.hooks import Saved
     from ckptkit.testing.newcomer import hooks_of
 

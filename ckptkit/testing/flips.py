@@ -34,13 +34,6 @@ class Outcome:
     detail: str = ""
 
 
-def flip(path: Path, bit: int) -> None:
-    """Flip one bit of a file."""
-    data = bytearray(path.read_bytes())
-    data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(data)
-
-
 def bits_of(saved: Saved, count: int) -> list[tuple[str, int]]:
     """Return about so many places, spread over all files by their size; always the same."""
     chosen = random.Random(count)

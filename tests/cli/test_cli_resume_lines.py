@@ -185,4 +185,4 @@ def test_a_manifest_that_was_written_before_keeps_its_meaning(project: Path) -> 
     manifest = json.loads((place / "manifest.json").read_text())
     store = next(p for p in place.parents if (p / manifest["run"]).is_dir())
     done = ckptkit("resume-cmd", f"{manifest['run']}@{manifest['step']}", "--template", "x {path}", store=store)
-    assert done.stdout.endswith(f"x {place}\n"), done.stderr
+    assert done.stdout.endswith(f"x {shlex.quote(str(place))}\n"), done.stderr

@@ -1,6 +1,7 @@
 """What is missing and what may make a resume differ is said where a person decides: at save, in show, at resume-cmd."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_save_and_resume_cmd_say_each_missing_piece_on_a_line(folder: Path, tmp_
     assert [line for line in said if " is partial: " in line] == LACKS
     done = ckptkit("resume-cmd", "hf/run1", store=tmp_path / "store")
     assert [line for line in done.stderr.splitlines() if " is partial: " in line] == LACKS
-    assert done.stdout.startswith(f"cd {Path.cwd()} && python train.py ")
+    assert done.stdout.startswith(f"cd {shlex.quote(str(Path.cwd()))} && python train.py ")
     assert len(done.stdout.splitlines()) == 1
 
 
@@ -90,5 +91,5 @@ def test_the_whole_command_is_printed_for_a_checkpoint_that_was_copied_away(fold
     shutil.copytree(tmp_path / "store", tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "out")
     done = ckptkit("resume-cmd", "hf/run1", store=tmp_path / "elsewhere")
-    assert done.stdout.startswith(f"cd {Path.cwd()} && python train.py ")
+    assert done.stdout.startswith(f"cd {shlex.quote(str(Path.cwd()))} && python train.py ")
     assert "which does not exist" in done.stderr

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import cloudpickle
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ckptkit.formats.pickle_allowlist import ALLOWED
@@ -323,6 +323,8 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN, st.integers(0, 5))
+@example("__reduce_ex__", 2)
+@example({"__array__": 1}, 4)
 @settings(max_examples=150, deadline=None)
 def test_plain_data_in_every_protocol_has_no_problems(value: Any, protocol: int) -> None:
     assert check_pickle(pickle.dumps(value, protocol), file="x") == []
