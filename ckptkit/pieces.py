@@ -84,8 +84,10 @@ class Trainer:
         there = list(names)
         for piece in self.pieces:
             for reason in piece.reasons(there) if _fitting(there, piece.needed) else ():
+                more = [p.what for p in self.pieces if p != piece and p.names and p.reasons(there)]
+                also = f" (also missing: {', '.join(more)})" if more else ""
                 raise DamagedError(
-                    f"{reason}; the trainer was not done with it, or it was taken away",
+                    f"{reason}{also}; the trainer was not done with it, or it was taken away",
                     hint="name a finished checkpoint, or only the files to keep",
                 )
 

@@ -51,6 +51,15 @@ def test_save_and_resume_cmd_say_each_missing_piece_on_a_line(folder: Path, tmp_
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_folder_that_was_not_finished_is_refused_with_all_that_is_missing(folder: Path, tmp_path: Path) -> None:
+    (folder / "trainer_state.json").unlink()
+    (folder / "optimizer.pt").write_bytes(b"")
+    done = ckptkit("save", "hf/run1", "--step", "8", f"model={folder}", store=tmp_path / "store")
+    assert done.returncode == 1
+    assert "no trainer state (trainer_state.json): the Trainer cannot resume" in done.stderr
+    assert "(also missing: scheduler, random generators)" in done.stderr
+
+
 def test_a_missing_best_checkpoint_is_said_at_save_in_show_and_before_the_command(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "checkpoint-4").rmdir()
     words = f"names the best checkpoint '{tmp_path}/out/checkpoint-4', which does not exist"
