@@ -17,6 +17,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MOST_PLACES = 24  # the superblock may lie at 0, 512, 1024, 2048, ...
 _HEAD = 128
 _WIDTHS = (2, 4, 8, 16, 32)
+_SHORTEST = 14  # bytes of a superblock, before the width of its addresses is known
 _OPEN_FOR_WRITING = 1
 
 
@@ -74,7 +75,9 @@ def _place(stream: BinaryIO, length: int) -> int | None:
 
 
 def _superblock(head: bytes) -> _Superblock:
-    version = head[8] if len(head) > 8 else -1
+    if len(head) < _SHORTEST:
+        raise ValueError("cut short")
+    version = head[8]
     if version in (0, 1):
         width, flags, at = head[13], int.from_bytes(head[20:24], "little"), 24 + 4 * version
         places = (2, 5)  # base, free space, end, driver; then the root's entry: name, object header

@@ -80,7 +80,8 @@ class JoblibMachine(Machine):
         """Put keys and values into the dict on top."""
         top = self.top()
         if isinstance(top, _Fields):
-            top.of.fields.update(zip(items[::2], items[1::2], strict=False))
+            pairs = zip(items[::2], items[1::2], strict=False)
+            top.of.fields.update((key, value) for key, value in pairs if isinstance(key, str))
 
     def build(self, state: object) -> None:
         """Set the state of the object on top, and pass over the array if it was one's description."""

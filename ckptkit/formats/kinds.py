@@ -7,6 +7,7 @@ as a pickle, whatever it is, as far as a loader would follow it.
 To add a kind: one line in ``KINDS``.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from ckptkit.errors import DamagedError
+from ckptkit.errors import CkptkitError, DamagedError
 from ckptkit.formats import (
     archives,
     emptiness,
@@ -165,11 +166,21 @@ def look_into(source: Source, kind: str | None = None) -> Iterator[Problem]:
 def _checked(kind: Kind, source: Source) -> list[Problem]:
     seen = _seen.get()
     if seen is None or source.path is None:
-        return list(kind.check(source))
+        return _judged(kind, source)
     key = (kind, source.path, source.file)
     if key not in seen:
-        seen[key] = list(kind.check(source))
+        seen[key] = _judged(kind, source)
     return seen[key]
+
+
+def _judged(kind: Kind, source: Source) -> list[Problem]:
+    try:
+        return list(kind.check(source))
+    except CkptkitError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        # Bytes that no reader thought of: what could not be read was not judged, so it is not good.
+        return [Problem("file-unreadable", f"cannot be read as {kind.name}: {type(error).__name__}", source.file)]
 
 
 _ANYTHING = Kind("anything", lambda _: True, loose_pickles.check_anything)

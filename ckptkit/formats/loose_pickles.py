@@ -48,14 +48,14 @@ class _Followed:
 
 def check_anything(source: Source) -> Iterator[Problem]:
     """Yield what loading the bytes as pickles would run; that they are none is no problem."""
-    for followed in _every_loader(source):
+    for followed in reversed(list(_every_loader(source))):  # joblib reads further
         yield from _judged(source, followed)
 
 
 def check_promised(source: Source) -> Iterator[Problem]:
     """Yield the same of what its name says is a pickle: that it is not whole is a problem, too."""
     told = list(_every_loader(source))
-    for followed in told:
+    for followed in reversed(told):
         yield from _judged(source, followed)
     first = told[0]
     if all(followed.error for followed in told) and not isinstance(first.error, PickleTooComplexError):

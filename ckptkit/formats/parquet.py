@@ -72,6 +72,6 @@ def _misplaced(footer: dict[int, Any], end: int) -> Iterator[str]:
             if _PATH_OUTSIDE in column or _META not in column:
                 continue  # in another file, or encrypted
             meta = column[_META]
-            first = min(place for place in (meta[_DATA_PAGE], meta.get(_DICTIONARY_PAGE)) if place)
+            first = min((place for place in (meta[_DATA_PAGE], meta.get(_DICTIONARY_PAGE)) if place), default=0)
             if first < len(SIGNATURE) or first + meta[_COMPRESSED] > end:
                 yield f"has a column at bytes {first} to {first + meta[_COMPRESSED]}, beyond its data of {end} bytes"

@@ -7,6 +7,7 @@ compile or start things, and every name that leaves its module for another one.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from ckptkit.formats.pickle_allowlist import ALLOWED, CALLED_ONLY, FILLED, MADE_ONLY
@@ -140,6 +141,11 @@ _TELLING_WORDS = _words(
 )
 _STRONG_WORDS = _words("exec gpickle import pickle popen shell subprocess unpickle")  # in every module
 _WORD = re.compile(r"[a-z]+")
+
+
+def loudest_first(names: Sequence[Global]) -> list[Global]:
+    """Return names with those of the standard library first: an honest file of some library needs none of them."""
+    return sorted(names, key=lambda name: name.module.partition(".")[0] not in _STDLIB)
 
 
 def grade(name: Global, *, made_only: bool = False, called_only: bool = False) -> Grading:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened, reason
-from ckptkit.formats.pickle_grading import grade, may_be_filled
+from ckptkit.formats.pickle_grading import grade, loudest_first, may_be_filled
 from ckptkit.formats.pickle_machine import CallHook, Found, Global, Hook, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
@@ -95,7 +95,7 @@ def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
         followed = found.only_loads(name)
         made, called = found.only_made(name), found.only_called(name)
         graded["allowed" if followed else grade(name, made_only=made, called_only=called)].append(name)
-    for name in graded["dangerous"][:_MOST_SHOWN]:
+    for name in loudest_first(graded["dangerous"])[:_MOST_SHOWN]:
         word = shown(str(name))
         called = name in found.called
         message = f"would call {word} when loaded" if called else f"would import {word}, which can run code"

@@ -13,7 +13,7 @@ from ckptkit.errors import UsageError
 
 MASK = "***"
 _SECRET_WORD = re.compile(
-    r"(?:^|[_.-])(?:pass(?:word|wd|phrase)?|secrets?|tok(?:ens?)?|api[_-]?keys?|access[_-]?keys?|private[_-]?keys?|"
+    r"(?:^|[_.-])(?:pass(?:word|wd|phrase)?|pw|secrets?|tok(?:ens?)?|api[_-]?keys?|access[_-]?keys?|private[_-]?keys?|wandb[._-]?keys?|"
     r"credentials?|auth|bearer|sig|signature)(?:$|[_.-])",
     re.IGNORECASE,
 )
@@ -35,13 +35,13 @@ _HEADER_ALONE = re.compile(rf"(?:{_NAMES}):", re.IGNORECASE)
 _SCHEME = re.compile(r"bearer|basic", re.IGNORECASE)
 _BEARER = re.compile(r"\b(?P<word>bearer\s+)(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/-]{8,}=*", re.IGNORECASE)
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s'\",;&()]+)"
-_PAIR = re.compile(rf"(?P<name>(?<![\w.])-{{0,2}}[A-Za-z_][\w.-]*)(?P<between>=){_VALUE}")
+_PAIR = re.compile(rf"(?P<name>(?<![\w.])-{{0,2}}[A-Za-z_][\w.-]*)(?P<between>=|:(?!//)){_VALUE}")
 _SPACED = re.compile(rf"(?P<name>(?<![\w-])--[A-Za-z][\w-]*)(?P<between>\s+)(?!-){_VALUE}")
 _OPTION = re.compile(r"(?P<option>-{0,2}[\w.-]+)=(?P<value>.*)", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A quick look: most text holds nothing that any of the patterns could begin with.
 _SUSPECT = re.compile(
-    r"=|--|:/|hf_|sk-|gh[pousr]_|github_pat_|glpat-|A[KS]IA|AIza|xox|npm_|pypi-|eyJ|bearer|authorization|cookie|x-",
+    r"=|--|:/|(?:pass\w*|pw|secrets?|tok(?:ens?)?|keys?|credentials?|auth|sig|signature):|hf_|sk-|gh[pousr]_|github_pat_|glpat-|A[KS]IA|AIza|xox|npm_|pypi-|eyJ|bearer|authorization|cookie|x-",
     re.IGNORECASE,
 )
 
@@ -132,7 +132,8 @@ def redact_value(value: Any, key: str = "") -> Any:
     if isinstance(value, Mapping):
         return {redact_text(k) if isinstance(k, str) else k: redact_value(v, str(k)) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redact_value(v, key) for v in value]
+        words = [redact_value(v, key) for v in value]
+        return redact_argv(words) if words and all(isinstance(word, str) for word in words) else words
     return value
 
 

@@ -24,6 +24,8 @@ LONG = MARK * 4
 SHAPES = {
     "a variable": f"API_TOKEN={MARK}",
     "an option": f"--api-key={MARK}",
+    "an option of Hydra": f"+wandb.key={MARK}",
+    "a colon": f"password:{MARK}",
     "an option and its value": f"--password {MARK}",
     "userinfo": f"s3://me:{MARK}@bucket/x",
     "a query": f"https://host/x?access_token={MARK}&a=1",
@@ -50,6 +52,7 @@ ARGUMENTS: dict[str, Callable[[str, Path], list[str]]] = {
     "value of a counter": lambda text, _: ["r", "--counter", f"episode={text}"],
     "tag": lambda text, _: ["r", "--tag", text],
     "settings": lambda text, folder: ["r", "--config", _settings(folder, {"deep": [{"note": text}]})],
+    "option in the settings": lambda text, folder: ["r", "--config", _settings(folder, {"argv": ["--token", text]})],
     "key of the settings": lambda text, folder: ["r", "--config", _settings(folder, {text: "x"})],
     "secret of the settings": lambda text, folder: ["r", "--config", _settings(folder, {"apiKey": text})],
     "template": lambda text, _: ["r", "--resume", f"python train.py {text} {{run}}"],

@@ -13,6 +13,7 @@ from command_line import inside
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import NotFound, UnsafeContentError, UsageError
+from ckptkit.formats.kinds import look_into_file
 from ckptkit.store import Files
 
 RUN = "scaler/run1"
@@ -126,3 +127,10 @@ def test_the_command_line_says_what_is_trusted(scaler: Path, tmp_path: Path) -> 
     verified = inside("verify", store=place)
     assert (verified.returncode, "file-trusted" in verified.stdout) == (0, True)
     assert inside("verify", "--strict", store=place).returncode == 5
+
+
+def test_the_name_that_no_honest_file_needs_is_said_first(tmp_path: Path) -> None:
+    joblib.dump({"scale": np.zeros(3), "then": Calls()}, tmp_path / "scaler.joblib")
+    problems = look_into_file(tmp_path / "scaler.joblib", file="scaler.joblib")
+    assert "system" in problems[0].message
+    assert any("NumpyArrayWrapper" in problem.message for problem in problems[1:])

@@ -114,3 +114,20 @@ def test_an_empty_file_of_unknown_kind_is_told(tmp_path: Path) -> None:
 def test_plain_text_is_not_taken_for_a_safetensors_file(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text('settings{"lr": 0.1}')
     assert look_into_file(tmp_path / "notes.txt", file="notes.txt") == []
+
+
+@pytest.mark.parametrize("length", range(1, 60, 3))
+def test_the_first_bytes_of_an_hdf5_file_are_told_as_cut(length: int, tmp_path: Path) -> None:
+    write_hdf5(tmp_path / "whole.h5")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "whole.h5").read_bytes()[:length])
+    assert look_into_file(tmp_path / "cut.h5", file="cut.h5")
+
+
+def test_no_flipped_byte_of_a_known_kind_makes_a_reader_fail(tmp_path: Path) -> None:
+    for name in ("old.h5", "rows.parquet", "model.gguf", "model.onnx"):
+        WRITERS[name](tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        for place in range(0, min(len(whole), 4000), 7):
+            (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x14]) + whole[place + 1 :])
+            problems = look_into_file(tmp_path / name, file=name)
+            assert not [p for p in problems if "cannot be read as" in p.message], (name, place, problems)

@@ -128,6 +128,7 @@ def talk(report: Report) -> Iterator[str]:
     bad = [c for c in report.checkpoints if not (c.good or c.not_judged)]
     left = [c for c in report.checkpoints if c.not_judged]
     verdict = f"{len(bad)} not good" if bad else "nothing is damaged" if left else "all good"
+    verdict += f", pins and tags of {output.count(len(report.marks), 'run')} damaged" if report.marks else ""
     verdict += f", {len(left)} not judged" if left else ""
     unproven = sum(bool(c.unproven) for c in report.checkpoints)
     verdict += f", {unproven} not proven to resume" if unproven else ""
