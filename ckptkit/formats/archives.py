@@ -30,6 +30,11 @@ class Look(Protocol):
         """Return the problems."""
 
 
+def cut_short(source: Source, what: str) -> Problem:
+    """Return that a file that is promised to be whole is not."""
+    return source.problem("archive-cut-short", f"{what} that ends before its end: cut short")
+
+
 def shows_zip(source: Source) -> bool:
     """Return whether the content begins like a zip."""
     return source.start(4) in _MAGIC

@@ -96,6 +96,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("zip", _shows_plain_zip, _with_members(archives.check_zip), (".zip", ".keras")),
     Kind("tar", tars.shows_tar, _with_members(tars.check_tar)),
     Kind("packed", packed_files.shows_packed, packed_files.check_packed),
+    Kind("packed", packed_files.shows_promised, packed_files.check_promised),
     Kind("unread", packed_files.shows_unread, packed_files.check_unread),
     Kind("npy", npy.shows_npy, npy.check_npy, (".npy",)),
     Kind("sb3-data", sb3_data.shows_sb3_data, sb3_data.check_sb3_data),

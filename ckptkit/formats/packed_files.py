@@ -31,6 +31,13 @@ _MAGIC: dict[bytes, Callable[[], Any]] = {
     b"]\x00\x00": lzma.LZMADecompressor,
     b"x": zlib.decompressobj,
 }
+_PROMISES: dict[bytes, tuple[str, ...]] = {
+    b"\x1f\x8b\x08": (".gz", ".tgz"),
+    b"BZh": (".bz2", ".tbz2"),
+    b"\xfd7zXZ\x00": (".xz", ".txz"),
+}
+"""By magic: the endings of names with which a file that begins so is to be whole."""
+_PIECE = 1 << 16
 _OLD_JOBLIB = b"ZF0x"
 _OLD_JOBLIB_HEADER = 21
 _UNREAD = {
@@ -72,6 +79,46 @@ def check_packed(source: Source) -> Iterator[Problem]:
     yield from check_anything(inner)
     if inner.stream.tell() >= _most(source):
         yield archives.not_looked_into(source, f"what it unpacks to behind the first {_most(source)} bytes")
+
+
+def shows_promised(source: Source) -> bool:
+    """Return whether both the name of the file and its first bytes say that it is packed."""
+    return source.depth == 0 and _promised(source) is not None
+
+
+def check_promised(source: Source) -> Iterator[Problem]:
+    """Yield that the file ends before what is packed in it does; nothing is looked at but that."""
+    magic = _promised(source)
+    if magic is not None and _is_cut(source, magic):
+        yield archives.cut_short(source, "a packed file")
+
+
+def _promised(source: Source) -> bytes | None:
+    start = source.start(_OLD_JOBLIB_HEADER)
+    return next((m for m, ends in _PROMISES.items() if start.startswith(m) and source.name.endswith(ends)), None)
+
+
+def _is_cut(source: Source, magic: bytes) -> bool:
+    """Return whether the last of the streams, one behind the other, does not end; what is unpacked is bounded."""
+    source.stream.seek(0)
+    stream, waiting, left = _MAGIC[magic](), b"", _most(source)
+    while left > 0:
+        if stream.eof:
+            waiting = stream.unused_data
+            waiting += source.stream.read(max(0, len(magic) - len(waiting)))
+            if not waiting or waiting[: len(magic)] != magic[: len(waiting)]:
+                return False  # the end, or what unpackers pass over behind it
+            stream = _MAGIC[magic]()
+        if not waiting and getattr(stream, "needs_input", True):
+            waiting = source.stream.read(_PIECE)
+            if not waiting:
+                return True
+        try:
+            left -= len(stream.decompress(waiting, _PIECE))
+        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
+            return False  # not cut, but not what it seemed
+        waiting = getattr(stream, "unconsumed_tail", b"")
+    return False
 
 
 def _most(source: Source) -> int:

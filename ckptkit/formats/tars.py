@@ -17,6 +17,9 @@ _CHECKSUM = slice(148, 156)
 _SIZE = slice(124, 136)
 _KIND = 156
 _REGULAR = b"\x000" + b"7"
+_NAMING = b"xgLK"  # long names and the like: as with a regular file, the content follows the header
+_SUFFIX = ".tar"
+_MAGIC_PLACE, _MAGIC = 257, b"ustar"
 _OLDEST_TORCH = {"pickle", "storages", "tensors"}
 
 
@@ -26,11 +29,20 @@ class _Member:
     start: int
     size: int
     regular: bool
+    filled: bool
+
+    @property
+    def behind(self) -> int:
+        """Where the next header is."""
+        return self.start + -(-self.size // _BLOCK) * _BLOCK
 
 
 def shows_tar(source: Source) -> bool:
-    """Return whether the content begins with the header of a tar archive."""
-    return _header(source.start(_BLOCK), 0) is not None
+    """Return whether the content begins with the header of a tar archive, of which a cut file may have a part."""
+    start = source.start(_BLOCK)
+    return _header(start, 0) is not None or (
+        _promises(source) and len(start) < _BLOCK and start[_MAGIC_PLACE:][:5] == _MAGIC
+    )
 
 
 def check_tar(source: Source, look: Look) -> Iterator[Problem]:
@@ -43,6 +55,8 @@ def check_tar(source: Source, look: Look) -> Iterator[Problem]:
     if source.depth >= archives.MAX_DEPTH:
         yield archives.not_looked_into(source, f"is nested in {source.depth} archives")
         return
+    if _promises(source) and _is_cut(source):
+        yield archives.cut_short(source, "a tar archive")
     names = set()
     for member in _members(source):
         if not member.regular:
@@ -55,6 +69,22 @@ def check_tar(source: Source, look: Look) -> Iterator[Problem]:
         yield source.problem("torch-legacy-format", message, "unsafe")
 
 
+def _promises(source: Source) -> bool:
+    return source.depth == 0 and source.name.endswith(_SUFFIX)
+
+
+def _is_cut(source: Source) -> bool:
+    """Return whether the file ends in a member, or behind one without the zeros that end an archive."""
+    behind = 0
+    for member in _members(source):
+        if member.behind > source.length:
+            return member.filled
+        behind = member.behind
+    source.stream.seek(behind)
+    rest = source.stream.read(_BLOCK)
+    return len(rest) < _BLOCK and (not rest or any(rest))
+
+
 def _members(source: Source) -> Iterator[_Member]:
     place = 0
     while place + _BLOCK <= source.length:
@@ -63,7 +93,7 @@ def _members(source: Source) -> Iterator[_Member]:
         if member is None:
             return
         yield member
-        place = member.start + -(-member.size // _BLOCK) * _BLOCK
+        place = member.behind
 
 
 def _header(block: bytes, place: int) -> _Member | None:
@@ -75,7 +105,8 @@ def _header(block: bytes, place: int) -> _Member | None:
     if _number(block[_CHECKSUM]) != wanted or not block[0] or size is None or size < 0:
         return None
     name = shown(block[:100].partition(b"\0")[0].decode("utf-8", "replace"))
-    return _Member(name, place + _BLOCK, size, block[_KIND : _KIND + 1] in _REGULAR)
+    regular = block[_KIND] in _REGULAR
+    return _Member(name, place + _BLOCK, size, regular, regular or block[_KIND] in _NAMING)
 
 
 def _number(field: bytes) -> int | None:

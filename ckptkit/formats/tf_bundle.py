@@ -5,11 +5,13 @@ gaps between tensors must be zero, and each data file must be exactly as long as
 can cost is bounded by the size of its files: overlapping tensors are refused before a byte of them is read.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.opening import opened
 from ckptkit.formats.protobuf import WireError, fields, signed
 from ckptkit.formats.sources import Source
 from ckptkit.formats.tf_shard import DT_STRING, DT_VARIANT, ELEMENT_BYTES, ShardError, Tensor, read_small, verify_shard
@@ -19,6 +21,10 @@ from ckptkit.problem import Problem
 __all__ = ["DT_STRING", "DT_VARIANT", "Bundle", "BundleError", "Tensor"]
 
 _INDEX = ".index"
+_SHARD = re.compile(r"\.data-\d{5}-of-\d{5}")
+_OWN_NAME = re.compile(r"(.*[.])?ckpt-\d+|.*\.ckpt([-_]\w+)?")
+_POINTER = "checkpoint"
+_POINTER_BYTES = 1 << 20
 _MAX_SHARDS = 10_000
 _INTEGERS = {3: 4, 9: 8}  # DT_INT32, DT_INT64
 
@@ -105,8 +111,28 @@ class Bundle:
 
 
 def shows_bundle(source: Source) -> bool:
-    """Return whether the file is the index of a bundle; other databases end as it does, under other names."""
-    return source.path is not None and source.name.endswith(_INDEX) and source.end(len(MAGIC)) == MAGIC
+    """Return whether the file is the index of a bundle; other databases end as it does, under other names.
+
+    Its magic is at its end, which a file that was cut short has lost: then its name and the files beside it tell. Other
+    programs call their files ``.index``, too.
+    """
+    if source.path is None or not source.name.endswith(_INDEX) or not source.length:
+        return False
+    return source.end(len(MAGIC)) == MAGIC or _is_promised(source.path.with_name(source.name))
+
+
+def _is_promised(index: Path) -> bool:
+    prefix = index.name.removesuffix(_INDEX)
+    if _OWN_NAME.fullmatch(prefix):
+        return True
+    try:
+        if any(_SHARD.fullmatch(path.name.removeprefix(prefix)) for path in index.parent.iterdir()):
+            return True
+        with opened(index.with_name(_POINTER)) as (stream, _):
+            pointer = stream.read(_POINTER_BYTES).decode("utf-8", "replace")
+    except (DamagedError, OSError):
+        return False
+    return re.search(rf'^(all_)?model_checkpoint_paths?: "([^"]*/)?{re.escape(prefix)}"', pointer, re.M) is not None
 
 
 def check_bundle(source: Source) -> Iterator[Problem]:

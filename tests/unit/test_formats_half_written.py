@@ -1,7 +1,12 @@
 """Binary files of known kinds that were cut short, or that their writer never closed, are told from whole ones."""
 
+import bz2
+import gzip
+import io
+import lzma
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from ckptkit.formats.kinds import look_into_file
+from ckptkit.formats.kinds import look_into_bytes, look_into_file
 from ckptkit.formats.onnx import external_extents
 
 FROZEN = Path(__file__).parent / "frozen_formats"
+BUNDLE_INDEX = Path(__file__).parents[1] / "plugins/test_tfdata_frozen/tensorflow-2.16.2-shuffled/iterator.index"
 
 
 def write_hdf5(path: Path, libver: str = "earliest", userblock: int = 0) -> None:
@@ -131,3 +137,66 @@ def test_no_flipped_byte_of_a_known_kind_makes_a_reader_fail(tmp_path: Path) -> 
             (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x14]) + whole[place + 1 :])
             problems = look_into_file(tmp_path / name, file=name)
             assert not [p for p in problems if "cannot be read as" in p.message], (name, place, problems)
+
+
+LOG = b"".join(b"%d,%f\n" % (i, np.sin(i)) for i in range(400))
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+def tar(style: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=style) as archive:
+        for name, data in (("folder/" + "long" * 40, LOG), ("none.txt", b"")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "none.txt"
+        archive.addfile(link)
+    return buffer.getvalue()
+
+
+def codes(data: bytes, name: str) -> list[str]:
+    return [problem.code for problem in look_into_bytes(data, name=name, file=name)]
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_packed_file_cut_short_is_damaged_if_its_name_says_that_it_is_one(suffix: str) -> None:
+    first = PACKERS[suffix](LOG)
+    whole = first + PACKERS[suffix](b"a second stream\n")
+    for data in (first, whole, whole + bytes(512)):
+        assert codes(data, f"log.csv{suffix}") == []
+    places = {*range(6, len(whole), max(1, len(whole) // 60)), len(first) + 2, len(whole) - 1} - {len(first)}
+    assert [n for n in places if codes(whole[:n], f"log.csv{suffix}") != ["archive-cut-short"]] == []
+    assert codes(whole[: len(first) // 2], "log.dat") == []
+
+
+@pytest.mark.parametrize("style", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_tar_cut_short_is_damaged_if_its_name_says_that_it_is_one(style: int) -> None:
+    whole = tar(style)
+    content = len(whole.rstrip(b"\0"))
+    for data in (whole, whole + whole, whole[: content // 512 * 512 + 1024]):
+        assert codes(data, "log.tar") == []
+    places = {*range(262, content, 128), content - 1}
+    assert [n for n in places if codes(whole[:n], "log.tar") != ["archive-cut-short"]] == []
+    assert codes(whole[:1000], "log.dat") == []
+
+
+@pytest.mark.parametrize("beside", ["", "w.data-00000-of-00001", "checkpoint"])
+def test_the_index_of_a_bundle_cut_short_is_told_by_its_name_or_the_files_beside_it(
+    tmp_path: Path, beside: str
+) -> None:
+    name = "w.index" if beside else "ckpt-7.index"
+    if beside:
+        (tmp_path / beside).write_bytes(b'model_checkpoint_path: "w"\n')
+    for length in (1, 100, 257):
+        (tmp_path / name).write_bytes(BUNDLE_INDEX.read_bytes()[:length])
+        assert [p.code for p in look_into_file(tmp_path / name, file=name)] == ["bundle-index-damaged"]
+
+
+@pytest.mark.parametrize("name", ["faiss.index", "vectors.index", "pack-1.index"])
+def test_the_index_of_another_program_is_data(tmp_path: Path, name: str) -> None:
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt-7"\n')
+    (tmp_path / "ckpt-7.data-00000-of-00001").write_bytes(b"data")
+    (tmp_path / name).write_bytes(b"IxFI" + bytes(range(200)))
+    assert look_into_file(tmp_path / name, file=name) == []
