@@ -59,7 +59,10 @@ def check_promised(source: Source) -> Iterator[Problem]:
         yield from _judged(source, followed)
     first = told[0]
     if all(followed.error for followed in told) and not isinstance(first.error, PickleTooComplexError):
-        if not first.whole:
+        unknown = next((each.error for each in told if isinstance(each.error, ArrayUnknownError)), None)
+        if unknown is not None:
+            yield source.problem("pickle-too-complex", str(unknown))
+        elif not first.whole:
             yield source.problem("pickle-damaged", str(first.error))
         else:
             left = source.length - first.place

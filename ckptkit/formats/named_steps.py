@@ -37,17 +37,23 @@ def named_step(source: Path, files: Sequence[str]) -> dict[str, int]:
         step = _step(name, numbered or source.suffix == ".safetensors", counts_saves)
         if step is not None:
             return {f"the name {name!r}": step}
-    return {}
+    inside = {f"the name {name!r}": step for name in files if (step := _step_of_checkpoint(name)) is not None}
+    return inside if len(set(inside.values())) == 1 else {}  # of several, the folder is at none of them
+
+
+def _step_of_checkpoint(name: str) -> int | None:
+    if match := _LIGHTNING.search(name.removesuffix(".ckpt")) if name.endswith(".ckpt") else None:
+        return int(match["step"])
+    match = _SB3.fullmatch(name.removesuffix(".zip")) if name.endswith(".zip") else None
+    return int(match["step"]) if match else None
 
 
 def _step(name: str, numbered: bool, counts_saves: bool) -> int | None:
     stem = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
     if numbered and re.fullmatch(r"\d{1,18}", name):
         return int(name)
-    if match := (_LIGHTNING.search(stem) if name.endswith(".ckpt") else None):
-        return int(match["step"])
-    if match := (_SB3.fullmatch(stem) if name.endswith(".zip") else None):
-        return int(match["step"])
+    if (step := _step_of_checkpoint(name)) is not None:
+        return step
     match = _AT_END.search(stem)
     if match is None or _SETTING.search(stem):
         return None

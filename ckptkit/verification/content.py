@@ -37,10 +37,15 @@ def problems(
 
 def _on_trust(found: Sequence[Problem], trusted: Collection[str]) -> list[Problem]:
     """Return the problems with all that loading a trusted file would run told as one warning."""
-    waived = {name: [p for p in found if p.file == name and p.code.startswith(_OF_LOADING)] for name in trusted}
+    waived = {name: [p for p in found if p.file == name and _is_of_loading(p)] for name in trusted}
     told = [_trusted(name, problems) for name, problems in waived.items()]
     gone = [problem for problems in waived.values() for problem in problems]
     return [*told, *(problem for problem in found if problem not in gone)]
+
+
+def _is_of_loading(problem: Problem) -> bool:
+    # Who trusts what a file runs does not say by that that all of it is there.
+    return problem.code.startswith(_OF_LOADING) and problem.code != "pickle-damaged"
 
 
 def _trusted(file: str, waived: Sequence[Problem]) -> Problem:

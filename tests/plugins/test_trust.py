@@ -12,7 +12,7 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import NotFound, UnsafeContentError, UsageError
+from ckptkit.errors import DamagedError, NotFound, UnsafeContentError, UsageError
 from ckptkit.formats.kinds import look_into_file
 from ckptkit.store import Files
 
@@ -134,3 +134,10 @@ def test_the_name_that_no_honest_file_needs_is_said_first(tmp_path: Path) -> Non
     problems = look_into_file(tmp_path / "scaler.joblib", file="scaler.joblib")
     assert "system" in problems[0].message
     assert any("NumpyArrayWrapper" in problem.message for problem in problems[1:])
+
+
+@pytest.mark.parametrize("size", [60, 150])
+def test_a_file_that_was_cut_is_damage_whoever_trusts_it(size: int, scaler: Path, store: CheckpointStore) -> None:
+    scaler.write_bytes(scaler.read_bytes()[:size])
+    with pytest.raises(DamagedError):
+        store.save(RUN, 1, {"scaler": Files(scaler, "files")}, trust=[scaler])
