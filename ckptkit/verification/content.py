@@ -45,7 +45,7 @@ def _on_trust(found: Sequence[Problem], trusted: Collection[str]) -> list[Proble
 
 def _is_of_loading(problem: Problem) -> bool:
     # Who trusts what a file runs does not say by that that all of it is there.
-    return problem.code.startswith(_OF_LOADING) and problem.code != "pickle-damaged"
+    return problem.code.startswith(_OF_LOADING) and problem.code not in ("pickle-damaged", "pickle-trailing-data")
 
 
 def _trusted(file: str, waived: Sequence[Problem]) -> Problem:
