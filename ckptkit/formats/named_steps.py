@@ -9,6 +9,8 @@ _WORD = r"(?:^|[^a-z])(?P<word>checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ati
 _AT_END = re.compile(_WORD + r"$", re.IGNORECASE)
 _LIGHTNING = re.compile(r"(?:^|[^a-z])step=(?P<step>\d{1,18})(?:-v\d+)?(?=-|$)")
 _SB3 = re.compile(r".*_(?P<step>\d{1,18})_steps")
+_AGENT = re.compile(r".*_(\d{1,18})_steps\.zip")
+_BESIDE = re.compile(r".*_(replay_buffer|vecnormalize)_(\d{1,18})_steps\.pkl")
 _SETTING = re.compile(
     r"(?:^|[-_.])(?:n|num|max|total|warmup|every|per)[-_]?(?:steps?|iter(?:ation)?)[-_=]?\d+$", re.IGNORECASE
 )
@@ -37,8 +39,21 @@ def named_step(source: Path, files: Sequence[str]) -> dict[str, int]:
         step = _step(name, numbered or source.suffix == ".safetensors", counts_saves)
         if step is not None:
             return {f"the name {name!r}": step}
+    if torn := _torn(files):
+        return torn
     inside = {f"the name {name!r}": step for name in files if (step := _step_of_checkpoint(name)) is not None}
     return inside if len(set(inside.values())) == 1 else {}  # of several, the folder is at none of them
+
+
+def _torn(files: Sequence[str]) -> dict[str, int]:
+    """Return the names of SB3's newest agent and of the newest file beside agents, if that is not the agent's."""
+    agents = {int(match[1]): name for name in files if (match := _AGENT.fullmatch(name))}
+    for kind in ("replay_buffer", "vecnormalize"):
+        beside = {int(match[2]): name for name in files if (match := _BESIDE.fullmatch(name)) and match[1] == kind}
+        if agents and beside and max(agents) not in beside:
+            newest = {agents[max(agents)]: max(agents), beside[max(beside)]: max(beside)}
+            return {f"the name {name!r}": step for name, step in newest.items()}
+    return {}
 
 
 def _step_of_checkpoint(name: str) -> int | None:
