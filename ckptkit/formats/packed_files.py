@@ -31,10 +31,13 @@ _MAGIC: dict[bytes, Callable[[], Any]] = {
     b"]\x00\x00": lzma.LZMADecompressor,
     b"x": zlib.decompressobj,
 }
+_PICKLES = (".joblib", ".pickle", ".pkl")  # joblib packs them under these names, too
 _PROMISES: dict[bytes, tuple[str, ...]] = {
-    b"\x1f\x8b\x08": (".gz", ".tgz"),
-    b"BZh": (".bz2", ".tbz2"),
-    b"\xfd7zXZ\x00": (".xz", ".txz"),
+    b"\x1f\x8b\x08": (".gz", ".tgz", *_PICKLES),
+    b"BZh": (".bz2", ".tbz2", *_PICKLES),
+    b"\xfd7zXZ\x00": (".xz", ".txz", *_PICKLES),
+    b"]\x00\x00": (".lzma", *_PICKLES),
+    b"x": (".z", *_PICKLES),
 }
 """By magic: the endings of names with which a file that begins so is to be whole."""
 _PIECE = 1 << 16

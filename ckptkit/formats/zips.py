@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats import zip_methods
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import unpacked, window
@@ -167,16 +168,15 @@ def member_stream(stream: BinaryIO, entry: Entry) -> BinaryIO:
     Raises:
         DamagedError: it has no local header, or is packed in a way that is not read.
     """
-    if entry.method not in (_STORED, _DEFLATED):
-        raise DamagedError(f"compression method {entry.method} is not read")
     try:
         header = read_local_header(stream, entry)
+        packed = window(stream, header.data, entry.compressed)
+        if entry.method == _STORED:
+            return packed
+        start, decompressor = zip_methods.decompressor(entry.method, packed, entry.size)
     except ZipLayoutError as error:
         raise DamagedError(str(error)) from error
-    packed = window(stream, header.data, entry.compressed)
-    if entry.method == _STORED:
-        return packed
-    return unpacked(packed, lambda: zlib.decompressobj(-zlib.MAX_WBITS), entry.size)
+    return unpacked(window(stream, header.data + start, entry.compressed - start), decompressor, entry.size)
 
 
 class _Findings:
@@ -285,7 +285,7 @@ def _check_member(
     if entry.flags & _ENCRYPTED:
         found.add("zip-encrypted", f"{name}: is encrypted")
     elif entry.method not in (_STORED, _DEFLATED):
-        found.add("zip-unsupported", f"{name}: compression method {entry.method} is not read")
+        found.add("zip-unsupported", f"{name}: compression method {entry.method} is not compared with its CRC")
     elif entry.size > ratio_from and entry.size > max_ratio * entry.compressed:
         ratio = entry.size // max(1, entry.compressed)
         found.add("zip-bomb", f"{name}: {entry.compressed} bytes would unpack to {entry.size} ({ratio}:1)")

@@ -141,3 +141,21 @@ def test_a_file_that_was_cut_is_damage_whoever_trusts_it(size: int, scaler: Path
     scaler.write_bytes(scaler.read_bytes()[:size])
     with pytest.raises(DamagedError):
         store.save(RUN, 1, {"scaler": Files(scaler, "files")}, trust=[scaler])
+
+
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "lzma", "xz"])
+def test_a_packed_file_that_was_cut_is_damage_too(method: str, tmp_path: Path, store: CheckpointStore) -> None:
+    path = tmp_path / "scaler.joblib"
+    joblib.dump({"mean": np.random.default_rng(0).random(300)}, path, compress=(method, 3))
+    store.save(RUN, 1, {"scaler": Files(path, "files")}, trust=[path])
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(DamagedError):
+        store.save(RUN, 2, {"scaler": Files(path, "files")}, trust=[path])
+
+
+def test_a_cut_array_of_objects_is_damage_too(tmp_path: Path, store: CheckpointStore) -> None:
+    path = tmp_path / "scaler.joblib"
+    joblib.dump({"m": np.array([{"a": i} for i in range(300)], dtype=object)}, path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DamagedError):
+        store.save(RUN, 1, {"scaler": Files(path, "files")}, trust=[path])

@@ -217,3 +217,10 @@ def test_an_array_in_a_packed_file_is_data() -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.ones(1000))
     assert look_into_bytes(gzip.compress(buffer.getvalue()), name="a.npy.gz", file="a.npy.gz") == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_is_followed_in_whatever_way_python_reads_it(method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", method) as archive:
+        archive.writestr("rows.dat", b"cbuiltins\neval\n(S'1'\ntR." + b"\0" * 5000)
+    assert "pickle-dangerous" in {p.code for p in look_into_file(tmp_path / "data.zip", file="data.zip")}
