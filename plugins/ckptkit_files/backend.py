@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit.formats import given_folder
+from ckptkit.formats import given_folder, sb3_callback
 from ckptkit.formats.moments import moments
 from ckptkit_files import check, trainers
 from ckptkit_files.written import Written
@@ -84,6 +84,8 @@ class FilesBackend:
         """
         names = _names(directory, context)
         known = trainers.look(directory, names)
+        if context.source is not None:
+            sb3_callback.require_finished(context.source)
         at = moments(directory, names, context.source)
         if known is None:
             return SavedItem({"files": len(names)}, at.step, captured=_UNKNOWN.doubted(at.doubts))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ckptkit.backend import CheckContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, InconsistentSetError
+from ckptkit.formats import sb3_callback
 from ckptkit_sb3 import layout, trainers
 
 _VERSION = "_stable_baselines3_version"
@@ -80,7 +81,8 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
         if key in noted:
             metadata[key] = noted[key]
     metadata["algorithm_hint"] = data.get("policy_class", {}).get("__module__") if data.get("policy_class") else None
-    _require_finished(context)
+    if context.source is not None:
+        sb3_callback.require_finished(context.source)
     return SavedItem(
         metadata=metadata,
         step=_named_step(context, data),
@@ -88,25 +90,6 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
         captured=trainers.ZIP.captured(there),
         hazards=trainers.hazards(data, context.files),
     )
-
-
-def _require_finished(context: CheckContext) -> None:
-    """Raise DamagedError where the callback wrote a file beside its earlier zips, and has not yet beside this one.
-
-    Later ones tell nothing: to save room, people remove the old buffers and keep the newest.
-    """
-    match = None if context.source is None else _STEPS_NAME.match(context.source.stem)
-    if match is None or context.source is None:
-        return
-    for kind in _KINDS:
-        form = re.compile(rf"{re.escape(match['prefix'])}_{kind}_(\d+)_steps\.pkl")
-        beside = [int(found[1]) for entry in context.source.parent.iterdir() if (found := form.fullmatch(entry.name))]
-        if beside and max(beside) < int(match["steps"]):
-            raise DamagedError(
-                f"{context.source.name}: no {kind} beside it, though the zip of {max(beside)} steps has one: "
-                "CheckpointCallback writes it after the zip",
-                hint="save when it is done; to keep the zip alone, copy it to another folder",
-            )
 
 
 def _named_step(context: CheckContext, data: Mapping[str, Any]) -> int | None:

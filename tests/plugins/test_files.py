@@ -2,6 +2,7 @@
 
 import pickle
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,12 @@ def test_a_log_with_nan_is_kept(tmp_path: Path) -> None:
 def test_another_step_than_the_checkpoint_s_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="step"):
         CheckpointStore(tmp_path / "store").save(RUN, 4, {"state": written(tmp_path, "state.xyz", b"anything")})
+
+
+def test_a_zip_of_sb3_without_the_buffer_that_its_predecessor_has_is_refused(tmp_path: Path) -> None:
+    for name in ("rl_50_steps.zip", "rl_100_steps.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("data", "{}")
+    (tmp_path / "rl_replay_buffer_50_steps.pkl").write_bytes(pickle.dumps([1]))
+    with pytest.raises(DamagedError, match="no replay_buffer beside it"):
+        CheckpointStore(tmp_path / "store").save("r", 100, {"a": Files(tmp_path / "rl_100_steps.zip", "files")})
