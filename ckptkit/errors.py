@@ -117,7 +117,9 @@ class UnsafeContentError(RefusedError):
 class InconsistentSetError(RefusedError):
     """The items do not agree on the step or on a counter."""
 
-    default_hint = "save pieces of the same step together, or correct --step / --counter"
+    default_hint = (
+        "save pieces of the same step together, or correct --step / --counter; a folder is at its newest checkpoint"
+    )
 
 
 class ProtectedError(RefusedError):

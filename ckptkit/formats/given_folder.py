@@ -66,7 +66,7 @@ def look(folder: Path) -> GivenFolder:
         if stat.S_ISREG(mode):
             files[name] = target
         else:
-            odd[name] = "a link to a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            odd[name] = _why_odd(entry, mode)
     return GivenFolder(dict(sorted(files.items())), odd)
 
 
@@ -78,15 +78,26 @@ def require_inside(name: str, path: Path, folder: Path) -> None:
 
 
 def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield everything below a folder but the folders; without recursion, as they may be nested without end."""
-    waiting = [str(root)]
+    """Yield everything below a folder but folders with something in them; without recursion, as they may be many."""
+    waiting: list[os.DirEntry[str] | Path] = [root]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        folder = waiting.pop()
+        empty = True
+        with os.scandir(folder) as entries:
             for entry in entries:
+                empty = False
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+                    waiting.append(entry)
                 else:
                     yield entry
+        if empty and isinstance(folder, os.DirEntry):
+            yield folder
+
+
+def _why_odd(entry: os.DirEntry[str], mode: int) -> str:
+    if not stat.S_ISDIR(mode):
+        return "not a regular file"
+    return "a link to a folder" if entry.is_symlink() else "an empty folder"
 
 
 def _blobs(root: Path) -> list[Path]:

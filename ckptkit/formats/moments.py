@@ -21,13 +21,13 @@ from typing import Any
 from ckptkit.errors import DamagedError, InconsistentSetError
 from ckptkit.formats.named_steps import named_step
 from ckptkit.formats.safetensors_header import read_header
-from ckptkit.formats.torch_values import torch_value
+from ckptkit.formats.torch_values import torch_table
+from ckptkit.formats.whole_files import newest_inside, steps_of_file
 
 _HUGGING_FACE = "trainer_state.json"
 _LEROBOT = "training_state/training_step.json"
 _LEROBOT_SCHEDULER = "training_state/scheduler_state.json"
 _COUNTED = {_HUGGING_FACE: "global_step", _LEROBOT: "step"}
-_EPOCH = re.compile(r"(?:^|[^a-z])epoch=(\d{1,18})(?!\d)")
 _TAG = re.compile(r"global_step(\d{1,18})")
 _FORMS = {"F32": "<f", "F64": "<d", "I64": "<q", "I32": "<i"}
 _SCALES = "scaler.pt"
@@ -64,9 +64,11 @@ def moments(
     steps = {} if source is None else named_step(source, files)
     steps |= {name: _count(directory / name, field) for name, field in _COUNTED.items() if name in files}
     steps |= own or {}
-    if source is not None and len(files) == 1 and source.name.endswith(".ckpt"):
-        steps |= _lightning(directory / files[0], source)
+    if source is not None and len(files) == 1 and not source.is_dir():
+        steps |= steps_of_file(directory / files[0], source.name)
     step = _agreed(steps)
+    if step is None and source is not None and source.is_dir():
+        step = newest_inside(directory, files)
     if step is not None and _HUGGING_FACE in files:
         return Moments(step, _hugging_face(directory, files, step))
     if step is not None and _LEROBOT in files:
@@ -92,17 +94,6 @@ def _agreed(steps: Mapping[str, int]) -> int | None:
     return next(iter(steps.values()), None)
 
 
-def _lightning(path: Path, source: Path) -> dict[str, int]:
-    content = _torch(path)
-    if "pytorch-lightning_version" not in content:
-        return {}
-    named, epoch = _EPOCH.search(source.name), content.get("epoch")
-    if named and type(epoch) is int and int(named[1]) != epoch:
-        raise InconsistentSetError(f"{source.name}: is of epoch {epoch}, its name says {int(named[1])}")
-    step = content.get("global_step")
-    return {"global_step in it": step} if type(step) is int else {}
-
-
 def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]:
     """Return doubts about what does not fit the Trainer's step; a Trainer that went on without an optimizer may do so.
 
@@ -110,11 +101,11 @@ def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]
         InconsistentSetError: one of optimizer and scheduler lags behind, and the other does not.
     """
     updates = {
-        name: _optimizer(_torch(directory / name)) for name in files if name in ("optimizer.pt", "optimizer.bin")
+        name: _optimizer(torch_table(directory / name)) for name in files if name in ("optimizer.pt", "optimizer.bin")
     }
     if "scheduler.pt" in files:
         ranks = max(1, sum(fnmatchcase(name, "rng_state_*.pth") for name in files))
-        planned = _scheduler(_torch(directory / "scheduler.pt"))
+        planned = _scheduler(torch_table(directory / "scheduler.pt"))
         updates["scheduler.pt"] = step if planned == step * ranks else planned  # each process steps it
     known = {place: count for place, count in updates.items() if count is not None}
     if len(set(known.values())) > 1 and min(known.values()) < step:
@@ -153,7 +144,10 @@ def _accelerate(directory: Path, files: Sequence[str]) -> list[str]:
     """Return a doubt where a scheduler has seen more steps than its optimizer and the processes explain."""
     if not {"optimizer.bin", "scheduler.bin"} <= set(files):
         return []
-    made, planned = _optimizer(_torch(directory / "optimizer.bin")), _scheduler(_torch(directory / "scheduler.bin"))
+    made, planned = (
+        _optimizer(torch_table(directory / "optimizer.bin")),
+        _scheduler(torch_table(directory / "scheduler.bin")),
+    )
     ranks = max(1, sum(fnmatchcase(name, "random_states_*.pkl") for name in files))
     if made is None or planned is None or planned <= made * ranks:
         return []
@@ -183,14 +177,6 @@ def _scheduler(state: Mapping[Any, Any]) -> int | None:
 def _most(numbers: Iterable[object]) -> int | None:
     whole = [int(n) for n in numbers if isinstance(n, (int, float)) and not isinstance(n, bool) and n == n // 1]
     return max(whole, default=None)
-
-
-def _torch(path: Path) -> dict[Any, Any]:
-    try:
-        value = torch_value(path)
-    except DamagedError:
-        return {}  # the check says it
-    return value if isinstance(value, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ _SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".zip", ".npz")
 _ACCELERATE = ("random_states_*.pkl", "optimizer.bin", "scheduler.bin")
 _NUMBERED = ("trainer_state.json", "training_state/*", "pretrained_model/*", "_CHECKPOINT_METADATA", "*.safetensors")
 """Files of writers that name their folders by the step: LeRobot, Orbax, trainers of one's own."""
+_OWN_FOLDER = ("trainer_state.json", "training_state/*", "_CHECKPOINT_METADATA", ".metadata", "*_model_states.pt")
+"""Files by which a folder among others is a checkpoint: Trainer, LeRobot, Orbax, DCP, DeepSpeed."""
 
 
 def named_step(source: Path, files: Sequence[str]) -> dict[str, int]:
@@ -39,10 +41,19 @@ def named_step(source: Path, files: Sequence[str]) -> dict[str, int]:
         step = _step(name, numbered or source.suffix == ".safetensors", counts_saves)
         if step is not None:
             return {f"the name {name!r}": step}
-    if torn := _torn(files):
-        return torn
-    inside = {f"the name {name!r}": step for name in files if (step := _step_of_checkpoint(name)) is not None}
-    return inside if len(set(inside.values())) == 1 else {}  # of several, the folder is at none of them
+    return _torn(files)
+
+
+def folder_step(name: str, files: Sequence[str]) -> int | None:
+    """Return the step that the name of a folder gives which lies among others; None where it is no checkpoint.
+
+    Args:
+        name: of the folder, or its path.
+        files: names relative to it.
+    """
+    if not any(fnmatchcase(file, sign) for file in files for sign in _OWN_FOLDER):
+        return None
+    return _step(name.rpartition("/")[2], True, any(fnmatchcase(file, sign) for file in files for sign in _ACCELERATE))
 
 
 def _torn(files: Sequence[str]) -> dict[str, int]:
@@ -56,7 +67,8 @@ def _torn(files: Sequence[str]) -> dict[str, int]:
     return {}
 
 
-def _step_of_checkpoint(name: str) -> int | None:
+def step_of_checkpoint(name: str) -> int | None:
+    """Return the step in the name that Lightning or SB3 gives a file."""
     if match := _LIGHTNING.search(name.removesuffix(".ckpt")) if name.endswith(".ckpt") else None:
         return int(match["step"])
     match = _SB3.fullmatch(name.removesuffix(".zip")) if name.endswith(".zip") else None
@@ -67,7 +79,7 @@ def _step(name: str, numbered: bool, counts_saves: bool) -> int | None:
     stem = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
     if numbered and re.fullmatch(r"\d{1,18}", name):
         return int(name)
-    if (step := _step_of_checkpoint(name)) is not None:
+    if (step := step_of_checkpoint(name)) is not None:
         return step
     match = _AT_END.search(stem)
     if match is None or _SETTING.search(stem):

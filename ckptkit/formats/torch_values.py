@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.opening import opened, reason
@@ -42,6 +42,15 @@ def torch_value(path: Path) -> object:
             return plain_value(BytesIO(data), len(data), persistent=scalars.persistent, call=scalars.call)
     except (OSError, PickleError) as error:
         raise DamagedError(f"{path.name}: cannot be read ({reason(error)})") from error
+
+
+def torch_table(path: Path) -> dict[Any, Any]:
+    """Return the dict in a file of ``torch.save``; empty where it holds none, or cannot be read: its check says so."""
+    try:
+        value = torch_value(path)
+    except DamagedError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class _Scalars:

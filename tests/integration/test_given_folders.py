@@ -74,6 +74,14 @@ def test_a_link_to_a_folder_is_not_saved_which_is_said_and_exits_3(folder: Path,
     assert done.stdout.strip().endswith("step-00000006"), "what is there is committed"
 
 
+@pytest.mark.parametrize("word", ["it", "it:files"])
+def test_an_empty_subfolder_is_not_saved_which_is_said_and_exits_3(folder: Path, word: str, tmp_path: Path) -> None:
+    (folder / "logs" / "tensorboard").mkdir(parents=True)
+    done = inside("save", "run", "--step", "6", f"{word}={folder}", store=tmp_path / "store")
+    assert done.returncode == 3
+    assert "item 'it': hazard: not saved: logs/tensorboard (an empty folder)" in done.stderr.splitlines()
+
+
 def test_checkpoints_in_the_folder_of_a_training_are_not_saved_which_is_said_and_exits_3(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -217,19 +217,6 @@ def test_names_of_files(name: str, step: int | None, tmp_path: Path) -> None:
     assert list(named_step(tmp_path / name, [name]).values()) == ([] if step is None else [step])
 
 
-@pytest.mark.parametrize(
-    ("names", "step"),
-    [
-        (["epoch=1-step=8.ckpt"], 8),
-        (["rl_model_100_steps.zip", "rl_model_replay_buffer_100_steps.pkl"], 100),
-        (["epoch=0-step=4.ckpt", "epoch=1-step=8.ckpt"], None),
-    ],
-)
-def test_a_folder_is_at_the_step_of_its_only_checkpoint(names: list[str], step: int | None, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    assert list(named_step(tmp_path / "out", names).values()) == ([] if step is None else [step])
-
-
 def test_an_agent_and_the_buffer_of_another_step_are_of_different_moments(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     names = ["rl_model_100_steps.zip", "rl_model_replay_buffer_50_steps.pkl"]
