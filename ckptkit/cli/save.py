@@ -47,7 +47,7 @@ def save(
     store: StoreOption = None,
 ) -> int:
     """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
-    from ckptkit.store import wrote
+    from ckptkit.store import template_doubts
 
     asked = session(context)
     opened = asked.open(store)
@@ -83,7 +83,8 @@ def save(
         f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
     )
     telling.tell(saved.manifest, saved.warnings, quiet=asked.quiet)
-    for doubt in wrote.doubts(saved.at, saved.manifest, {name: item.path for name, item in files.items()}):
+    given = {name: item.path for name, item in files.items()}
+    for doubt in template_doubts.doubts(opened.storage, saved.at, saved.manifest, given):
         output.talk(output.safe(doubt), quiet=asked.quiet)
     output.line(output.safe(saved.path))
     if undone is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ckptkit.errors import UsageError
-from ckptkit.manifest.models import ItemEntry, Resume
+from ckptkit.manifest.models import ItemEntry, Manifest, Resume
 from ckptkit.resume import Command, Value, expand
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store import wrote
@@ -43,25 +43,39 @@ def command(
             f"{chosen.at.ref}: nothing says how to resume it",
             hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
         )
-    root, folder = storage.root.resolve(), chosen.at.folder.resolve()
-    items = {name: _item_path(chosen.at, name, item) for name, item in manifest.items.items()}
-    values: dict[str, Value | Mapping[str, Value]] = {
-        "path": next(iter(items.values())) if chosen.at.sidecar or wrote.only_one(manifest) else folder,
+    root = str(storage.root.resolve())
+    return Command(
+        argv=expand(used, values(storage, chosen.at, manifest), overrides),
+        cwd=said.cwd if said else None,
+        env=said.env if said else (),
+        run=chosen.at.run,
+        refresh=[
+            "ckptkit",
+            "--store",
+            root,
+            "resume-cmd",
+            chosen.at.run,
+            "--format",
+            "argv0",
+            *again,
+        ],
+    )
+
+
+def values(storage: LocalStorage, at: Location, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:
+    """Return what the fields of a template stand for in a checkpoint; paths are absolute."""
+    folder = at.folder.resolve()
+    items = {name: _item_path(at, name, item) for name, item in manifest.items.items()}
+    return {
+        "path": next(iter(items.values())) if at.sidecar or wrote.only_one(manifest) else folder,
         "checkpoint": folder,
-        "run": chosen.at.run,
+        "run": at.run,
         "step": manifest.step,
-        "store": root,
+        "store": storage.root.resolve(),
         "items": items,
         "counters": dict(manifest.counters) | {n: c for i in manifest.items.values() for n, c in i.counters.items()},
         "metrics": dict(manifest.metrics),
     }
-    return Command(
-        argv=expand(used, values, overrides),
-        cwd=said.cwd if said else None,
-        env=said.env if said else (),
-        run=chosen.at.run,
-        refresh=["ckptkit", "--store", str(root), "resume-cmd", chosen.at.run, "--format", "argv0", *again],
-    )
 
 
 def said_elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume] | None:

@@ -158,6 +158,36 @@ def test_save_warns_where_a_template_names_what_the_files_are_not_in(
     assert bool(said) == warns, said
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("x {path}/modle.safetensors", "there is no 'modle.safetensors' in {path}; did you mean 'model.safetensors'?"),
+        ("x --from={items.model}/modle.safetensors", "there is no 'modle.safetensors' in {items.model}; did you"),
+        ("x {checkpoint}/modell/", "there is no 'modell' in {checkpoint}; did you mean 'model'?"),
+        ("sh -c 'x {path}/gone.pt --lr 1'", "there is no 'gone.pt' in {path}"),
+        ("x {path}/at-{step}.pt", "there is no 'at-8.pt' in {path}"),
+        ("x {path}/" + "n" * 5_000, "there is no 'nnn"),
+        ("x {items.modle}", "the resume template has no field {items.modle}"),
+        ("x {metrics.loss}", "the resume template has no field {metrics.loss}"),
+        ("x {path}/model.safetensors", None),
+        ("sh -c 'x {path}/model.safetensors --lr 1'", None),
+        ("x {checkpoint}/model/model.safetensors", None),
+        ("x {path}/", None),
+        ("x {path}/*.pt", None),
+        ("x {path}/{path}", None),
+    ],
+)
+def test_save_warns_of_a_file_or_field_that_is_not_there(template: str, said: str | None, project: Path) -> None:
+    lines = [line for line in save(project, "model=out/checkpoint-8", "--resume", template) if "template" in line]
+    assert [said in line for line in lines if said] == ([True] if said else [])
+    assert bool(lines) == bool(said), lines
+
+
+def test_save_warns_of_a_name_behind_a_path_that_is_a_file(project: Path) -> None:
+    said = save(project, "rng=rng.json", "--resume", "x {path}/rng.json")
+    assert any("there is no 'rng.json' in {path}, which is a file" in line for line in said), said
+
+
 def test_a_checkpoint_that_says_no_command_takes_that_of_its_run_for_its_own_paths(project: Path) -> None:
     save(project, "model=out/checkpoint-8", "--resume", "python say.py {path} --step {step}", step=8)
     save(project, "rng=rng.json", "--resume", "python other.py", step=2)
