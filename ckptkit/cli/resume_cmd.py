@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ckptkit.cli.session import Session
     from ckptkit.manifest.models import Resume
     from ckptkit.resume import Command
-    from ckptkit.store import CheckpointStore, Chosen
 
 
 def resume_cmd(
@@ -46,7 +45,7 @@ def resume_cmd(
     """
     from ckptkit.errors import NothingResumable
     from ckptkit.resume import format_command, parse_template, redacted_arguments
-    from ckptkit.store import Ref, resuming
+    from ckptkit.store import Ref
     from ckptkit.verification import Verifier
 
     asked = session(context)
@@ -61,12 +60,12 @@ def resume_cmd(
     if strict and chosen.skipped:
         raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict allows no older one")
     given = parse_template(template) if template is not None else None
-    told = _told(asked, opened, chosen, given)
     again = ["--exact-run"] if exact_run else []
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
-    command = resuming.command(
-        opened.storage, chosen, template=given, told=told, overrides=overrides or (), again=again
-    )
+    default = _default(asked, chosen.at.run) if chosen.manifest.resume is None and given is None else None
+    command = opened.resume_command(chosen, template=given, default=default, overrides=overrides or (), again=again)
+    if command.said_by is not None:
+        output.talk(f"{chosen.at.ref} has no resume command; using that of {command.said_by.ref}", quiet=asked.quiet)
     text = format_command(command, format_)
     output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
     telling.tell(chosen.manifest, chosen.warnings, quiet=asked.quiet)
@@ -78,26 +77,17 @@ def resume_cmd(
     sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)
 
 
-def _told(asked: "Session", store: "CheckpointStore", chosen: "Chosen", given: list[str] | None) -> "Resume | None":
-    """Return who says how to resume a checkpoint that does not say it: the command line, ckptkit.yaml, or its run."""
+def _default(asked: "Session", run: str) -> "Resume | None":
+    """Return how ckptkit.yaml says that the run is resumed, for a checkpoint that does not say it."""
     from ckptkit.manifest.models import Resume
     from ckptkit.resume import parse_template
-    from ckptkit.store import resuming
 
-    if chosen.manifest.resume is not None:
-        return None
-    if given is not None:
-        return Resume(argv=given, cwd=str(Path.cwd()))
     config = asked.config()
-    words = config.for_run(chosen.at.run)
-    if words.resume is not None:
-        argv = parse_template(words.resume, where=words.resume_where or "the resume template")
-        return Resume(argv=argv, cwd=str(config.path.absolute().parent) if config.path else None)
-    found = resuming.said_elsewhere(store.storage, chosen)
-    if found is None:
+    words = config.for_run(run)
+    if words.resume is None:
         return None
-    output.talk(f"{chosen.at.ref} has no resume command; using that of {found[0].ref}", quiet=asked.quiet)
-    return found[1]
+    argv = parse_template(words.resume, where=words.resume_where or "the resume template")
+    return Resume(argv=argv, cwd=str(config.path.absolute().parent) if config.path else None)
 
 
 def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:

@@ -4,20 +4,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ckptkit.store.checkpoint_store import CheckpointStore as CheckpointStore
-    from ckptkit.store.checkpoint_store import Committed as Committed
     from ckptkit.store.choosing import Chosen as Chosen
     from ckptkit.store.choosing import Ranking as Ranking
+    from ckptkit.store.committed import Committed as Committed
+    from ckptkit.store.details import DetailFields as DetailFields
     from ckptkit.store.details import Details as Details
     from ckptkit.store.listing import Listed as Listed
     from ckptkit.store.pruning import Pruned as Pruned
     from ckptkit.store.pruning import Pruning as Pruning
+    from ckptkit.store.reader import StoreReader as StoreReader
     from ckptkit.store.refs import Ref as Ref
     from ckptkit.store.restoring import Restored as Restored
+    from ckptkit.store.resuming import ResumeCommand as ResumeCommand
     from ckptkit.store.writing import Files as Files
 
 _HOMES = {
     "CheckpointStore": "checkpoint_store",
-    "Committed": "checkpoint_store",
+    "Committed": "committed",
+    "DetailFields": "details",
     "Chosen": "choosing",
     "Ranking": "choosing",
     "Listed": "listing",
@@ -25,6 +29,8 @@ _HOMES = {
     "Pruning": "pruning",
     "Ref": "refs",
     "Restored": "restoring",
+    "ResumeCommand": "resuming",
+    "StoreReader": "reader",
     "Details": "details",
     "Files": "writing",
 }

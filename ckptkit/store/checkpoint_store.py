@@ -1,56 +1,29 @@
 """CheckpointStore: what training code and the command line talk to."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
-from ckptkit.errors import ManifestError, NotFound, UsageError
-from ckptkit.manifest.models import Manifest
-from ckptkit.manifest.names import check_tag
-from ckptkit.manifest.redaction import require_open
-from ckptkit.problem import Problem
+from ckptkit.errors import UsageError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import Location, holds, open_storage, staging
-from ckptkit.storage import refs as marks
-from ckptkit.store import adopting, anchors, choosing, listing, outside, preparing, pruning, restoring, saving
-from ckptkit.store.details import Details, require_open_run
+from ckptkit.storage import Location, holds, staging
+from ckptkit.store import anchors, choosing, marking, preparing, pruning, restoring, saving
+from ckptkit.store.committed import Committed
+from ckptkit.store.details import DetailFields, Details, origin_of, require_open_run
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
+from ckptkit.store.reader import StoreReader
 from ckptkit.store.refs import Ref
-from ckptkit.store.restoring import Restored
+from ckptkit.store.restoring import Restored, RestoreFields
 from ckptkit.store.writing import Factories
-from ckptkit.verification import Level, Report, Verifier
-from ckptkit.verification.marks import damaged
-from ckptkit.verification.presence import read_manifest
+from ckptkit.verification import Level, Verifier
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A checkpoint that was just committed.
-
-    Attributes:
-        at: where it is.
-        manifest: its manifest.
-        left: by item, what lay in the folder that was given and was not saved, one line each.
-        warnings: what was found in the files and does not forbid to save them.
-    """
-
-    at: Location
-    manifest: Manifest
-    left: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    warnings: Sequence[Problem] = ()
-
-    @property
-    def path(self) -> Path:
-        """The checkpoint's folder."""
-        return self.at.folder
-
-
-class CheckpointStore:
+class CheckpointStore(StoreReader):
     """Checkpoints of many runs below one folder.
 
     Args:
@@ -68,7 +41,7 @@ class CheckpointStore:
     def __init__(self, url: str | Path = "checkpoints", *, digest: str = DEFAULT_ALGORITHM) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
-        self.storage = open_storage(url)
+        super().__init__(url)
         self._digest = digest
         self._resumed: dict[str, tuple[str, int]] = {}
         self._anchors = anchors.of(self.storage.root)
@@ -79,14 +52,6 @@ class CheckpointStore:
         step: int,
         items: Mapping[str, Any],
         *,
-        metrics: Mapping[str, float] | None = None,
-        counters: Mapping[str, int] | None = None,
-        config: Mapping[str, Any] | None = None,
-        resume: Sequence[str] | None = None,
-        cwd: str | Path | None = None,
-        env: Sequence[str] = (),
-        parent: str | None = None,
-        boundary: Mapping[str, Any] | None = None,
         tags: Sequence[str] = (),
         probe: bool = True,
         replace: bool = False,
@@ -95,6 +60,7 @@ class CheckpointStore:
         factories: Factories | None = None,
         trust: Sequence[Path | str] = (),
         on_bytes: Callable[[int], None] | None = None,
+        **details: Unpack[DetailFields],
     ) -> Committed:
         """Save all items as one checkpoint, or nothing.
 
@@ -103,14 +69,6 @@ class CheckpointStore:
             step: training step, 0 to 10**12.
             items: live objects by item name (the backend is picked by object), or ``Path`` / ``Files`` for files that
                 a trainer wrote (picked by content, and copied).
-            metrics: numbers by name, for ``RUN@best`` and retention.
-            counters: whole counts by name (episode, epoch); items that know the same counter must agree.
-            config: JSON values of the run; secret-looking text is masked.
-            resume: argument list that goes on from here; fields such as ``{path}``, ``{items.agent}``, ``{step}``.
-            cwd: folder to run that in; the current one when left out.
-            env: names of environment variables that it needs; values are never stored.
-            parent: ``RUN@STEP`` that this run was resumed from; known by itself after ``restore``.
-            boundary: ``{"kind", "requested_at", "saved_at"}`` where saving had to wait for a clean boundary.
             tags: words for retention.
             probe: record proofs of resume, where backends can.
             replace: move a checkpoint of this step that verifies to the trash first. One that does not verify always
@@ -124,6 +82,8 @@ class CheckpointStore:
             trust: files among those that are saved for which the caller answers, whatever loading them would run: a
                 pickle that you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` tells it.
             on_bytes: progress of digesting.
+            details: what the manifest says beside its items: ``metrics``, ``counters``, ``config``, ``resume``,
+                ``cwd``, ``env``, ``parent``, ``boundary``; see ``Details``.
 
         Raises:
             UsageError, RunNameError: a name, step or value is off.
@@ -134,26 +94,12 @@ class CheckpointStore:
             PartlyDone: it was committed (the error's ``committed`` is it), but not tagged, or what it replaces under
                 another folder's name is still there.
         """
-        require_open("the parent", [parent or ""])
-        origin = Ref.parse(parent) if parent is not None else None
-        if origin is not None and origin.step is None:
-            raise UsageError(f"parent {parent!r} names no step", hint="write RUN@STEP")
-        details = Details(
-            metrics=metrics or {},
-            counters=counters or {},
-            config=config or {},
-            resume=resume,
-            cwd=str(cwd or Path.cwd()) if resume is not None else None,
-            env=env,
-            parent=(origin.run, origin.step) if origin and origin.step is not None else self._resumed.get(run),
-            boundary=boundary,
-        )
         saved = saving.save(
             self.storage,
             run,
             step,
             items,
-            details,
+            self._details(run, details),
             tags=tags,
             algorithm=self._digest,
             probe=probe,
@@ -179,6 +125,7 @@ class CheckpointStore:
         details: Details | None = None,
         *,
         saved: Mapping[str, SavedItem] | None = None,
+        **words: Unpack[DetailFields],
     ) -> Committed:
         """Make files of a trainer a checkpoint where they lie, by writing a manifest.
 
@@ -188,23 +135,25 @@ class CheckpointStore:
                 folder, for example ``checkpoint-5000``, into which ``manifest.json`` is written; the items must then
                 list all that is in it. Ends in the step number.
             items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
-            details: what the manifest says beside its items.
+            details: what the manifest says beside its items, as one value; or leave it out, and give the words.
             saved: by name, what a backend said when it wrote the files of an item itself: its probe and its hazards.
+            words: the same as of ``save``: ``metrics``, ``counters``, ...
 
         Raises:
             ConflictError: the step is committed already.
             UnsafeContentError: a file lies elsewhere, or would run code when loaded.
             CkptkitError: see ``save``.
         """
-        done = saving.adopt_in_place(
-            self.storage, run, stem, items, details or Details(), saved=saved, algorithm=self._digest
-        )
+        if details is not None and words:
+            raise UsageError(f"adopt_in_place: {next(iter(words))} is given beside details", hint="give one of the two")
+        said = details or self._details(run, words)
+        done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
         self._anchors.saved(done.at, done.manifest)
         return Committed(done.at, done.manifest, warnings=done.warnings)
 
-    def unlisted(self, run: str | None = None) -> Sequence[adopting.Unlisted]:
-        """Return what trainers wrote into a run, or into all of the store, and no manifest lists."""
-        return adopting.find(self.storage, run)
+    def _details(self, run: str, said: DetailFields) -> Details:
+        details = Details.of(said)
+        return details if details.parent else replace(details, parent=self._resumed.get(run))
 
     def staged(self, run: str) -> AbstractContextManager[Path]:
         """Return a context with an empty folder on the file system of a run, for files that are put in place later.
@@ -215,30 +164,12 @@ class CheckpointStore:
 
     @overload
     def restore(
-        self,
-        ref: str,
-        into: Mapping[str, Any],
-        *,
-        factories: Factories | None = ...,
-        level: Level = ...,
-        ranking: choosing.Ranking | None = ...,
-        missing_ok: Literal[False] = ...,
-        readback: bool = ...,
-        exact_run: bool = ...,
+        self, ref: str, into: Mapping[str, Any], *, missing_ok: Literal[False] = ..., **how: Unpack[RestoreFields]
     ) -> Restored: ...
 
     @overload
     def restore(
-        self,
-        ref: str,
-        into: Mapping[str, Any],
-        *,
-        factories: Factories | None = ...,
-        level: Level = ...,
-        ranking: choosing.Ranking | None = ...,
-        missing_ok: bool,
-        readback: bool = ...,
-        exact_run: bool = ...,
+        self, ref: str, into: Mapping[str, Any], *, missing_ok: bool, **how: Unpack[RestoreFields]
     ) -> Restored | None: ...
 
     def restore(
@@ -256,8 +187,7 @@ class CheckpointStore:
         """Put the newest checkpoint that verifies back into live objects.
 
         Args:
-            ref: ``RUN`` (falls back to older ones that verify; a run that was resumed as another one is followed
-                there), ``RUN@STEP`` (just that one) or ``RUN@best``.
+            ref: as of ``choose``.
             into: live objects by item name; None builds a new object where the backend can.
             factories: by item, by role (``dataset``, ``env``, ``model``), what builds a definition.
             level: how far to verify before anything is loaded.
@@ -272,7 +202,7 @@ class CheckpointStore:
             BackendError: the state does not fit its target; targets named later are unchanged.
         """
         parsed = Ref.parse(ref)
-        if missing_ok and not self._exists(parsed):
+        if missing_ok and not choosing.exists(self.storage, parsed):
             return None
         chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking, exact_run=exact_run)
         restored = restoring.restore(chosen, into, factories or {}, check=readback)
@@ -293,10 +223,8 @@ class CheckpointStore:
         Raises:
             NotFound, ManifestError: there is no such checkpoint, or its manifest cannot be read.
         """
-        at = self._one(ref, None)
-        manifest, problem = read_manifest(at)
-        if manifest is None:
-            raise ManifestError(f"{at.ref}: {problem.message if problem else 'its manifest cannot be read'}")
+        at = self._one(ref)
+        manifest = self.manifest(at)
         self._resumed[at.run] = (at.run, manifest.step)
         self._anchors.restored(at, manifest)
 
@@ -323,12 +251,8 @@ class CheckpointStore:
             ProtectedError: one that would be moved is pinned.
         """
         if isinstance(after, str):
-            require_open("the parent", [after])
-            origin = Ref.parse(after)
-            if origin.step is None:
-                raise UsageError(f"after {after!r} names no step", hint="write RUN@STEP")
-            self._resumed[run] = (origin.run, origin.step)
-            after = origin.step
+            self._resumed[run] = origin_of(after, "after")
+            after = self._resumed[run][1]
         if after is None:
             after = self._resumed[run][1] if run in self._resumed else preparing.FRESH
         return preparing.prepare(self.storage, run, after=after, replace_newer=replace_newer)
@@ -380,73 +304,6 @@ class CheckpointStore:
             self.storage, run, steps=steps, prove=prove, note_after=note_after, resume=resume, seconds=seconds
         )
 
-    def _exists(self, ref: Ref) -> bool:
-        if not self.storage.run_folder(ref.run).is_dir():
-            return False
-        return any(ref.step in (None, at.step) for at in self.storage.scan(ref.run))
-
-    def choose(
-        self,
-        ref: str,
-        *,
-        verifier: Verifier | None = None,
-        ranking: choosing.Ranking | None = None,
-        exact_run: bool = False,
-    ) -> choosing.Chosen:
-        """Return the checkpoint to go on from, verified; see ``restore`` for what is followed and what it raises."""
-        return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking, exact_run=exact_run)
-
-    def copy_out(
-        self,
-        ref: str,
-        destination: Path,
-        *,
-        ranking: choosing.Ranking | None = None,
-        exact_run: bool = False,
-        level: Level = "format",
-    ) -> choosing.Chosen:
-        """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
-
-        Raises:
-            RefusedError: the folder is in the store, around it, or in some other checkpoint.
-            CkptkitError: see ``restore``; nothing was written.
-        """
-        outside.require_destination(self.storage.root, destination)
-        chosen = self.choose(ref, verifier=Verifier(level), ranking=ranking, exact_run=exact_run)
-        restoring.copy_out(chosen, destination)
-        return chosen
-
-    def list(self, run: str | None = None) -> Iterator[listing.Listed]:
-        """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
-        return listing.listing(self.storage, run)
-
-    def locate(self, ref: str | None = None) -> Sequence[Location]:
-        """Return what a reference covers, unread; ``RUN@latest`` is the highest step. Raises NotFound."""
-        if ref is None:
-            return tuple(self.storage.scan())
-        parsed = Ref.parse(ref)
-        found = choosing.found(self.storage, parsed)
-        return found[-1:] if parsed.word == "latest" else found
-
-    def verify(
-        self, ref: str | None = None, *, level: Level = "format", strict: bool = False, verifier: Verifier | None = None
-    ) -> Report:
-        """Verify what a reference covers, or the whole store; damage is in the report, never raised.
-
-        With a whole run its pins and tags are verified too.
-
-        Args:
-            ref: ``RUN``, ``RUN@STEP`` or None for all.
-            level: how far to look.
-            strict: fail where loading would import what is not on the allowlist.
-            verifier: does it in its own way; ``level`` and ``strict`` are then its own.
-        """
-        verifier = verifier or Verifier(level, strict=strict)
-        places = self.locate(ref)
-        whole = ref is None or Ref.parse(ref).whole
-        reports = [verifier.verify(at) for at in places]
-        return Report.of(verifier.level, reports, damaged(places) if whole else ())
-
     def plan_prune(
         self,
         policies: RetentionPolicy | Mapping[str, RetentionPolicy],
@@ -469,31 +326,9 @@ class CheckpointStore:
 
     def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Location:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
-        at = self._one(ref, ranking)
-        with marks.changed(self.storage.state_folder(at.run)) as changed:
-            if pinned:
-                changed.pins.add(at.step or 0)
-            else:
-                changed.pins.discard(at.step or 0)
-        return at
+        return marking.pin(self.storage, self._one(ref, ranking), pinned=pinned)
 
     def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Location:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
-        if not remove:
-            require_open("a tag", [tag])
-        check_tag(tag)
-        at = self._one(ref, ranking)
-        with marks.changed(self.storage.state_folder(at.run)) as changed:
-            tags = changed.tags.setdefault(at.step or 0, set())
-            if remove and tag not in tags:
-                raise NotFound(f"{at.ref}: has no tag {tag!r}", hint=f"it has {', '.join(sorted(tags)) or 'none'}")
-            (tags.discard if remove else tags.add)(tag)
-        return at
-
-    def _one(self, ref: str, ranking: choosing.Ranking | None) -> Location:
-        parsed = Ref.parse(ref)
-        if parsed.step is None and parsed.word is None:
-            parsed = replace(parsed, word="latest")
-        if parsed.word == "best":
-            return self.choose(ref, ranking=ranking).at
-        return choosing.found(self.storage, parsed)[-1]
+        marking.require_tag(tag, new=not remove)
+        return marking.tag(self.storage, self._one(ref, ranking), tag, remove=remove)

@@ -94,6 +94,13 @@ def _nothing(ref: Ref, skipped: Sequence[CheckpointReport]) -> NothingResumable:
     return NothingResumable(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
 
 
+def exists(storage: LocalStorage, ref: Ref) -> bool:
+    """Return whether there is any checkpoint of the run, or of the step that is named."""
+    if not storage.run_folder(ref.run).is_dir():
+        return False
+    return any(ref.step in (None, at.step) for at in storage.scan(ref.run))
+
+
 def found(storage: LocalStorage, ref: Ref) -> list[Location]:
     """Return what a reference covers, in order of steps; raises NotFound if that is nothing."""
     candidates = [at for at in storage.scan(ref.run) if ref.step is None or at.step == ref.step]

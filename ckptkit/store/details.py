@@ -1,13 +1,28 @@
 """What a caller says of a checkpoint beside its items: free texts, which are masked, and names, which are not."""
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ckptkit.errors import UsageError
 from ckptkit.manifest import redaction
+from ckptkit.store.refs import Ref
+
+
+class DetailFields(TypedDict, total=False):
+    """The fields of ``Details`` as keyword arguments, as ``CheckpointStore.save`` takes them; None is "not given"."""
+
+    metrics: Mapping[str, float] | None
+    counters: Mapping[str, int] | None
+    config: Mapping[str, Any] | None
+    resume: Sequence[str] | None
+    cwd: str | Path | None
+    env: Sequence[str] | None
+    parent: str | tuple[str, int] | None
+    boundary: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +30,16 @@ class Details:
     """What a manifest says beside its items.
 
     Attributes:
-        metrics: numbers by name; NaN and infinity are kept.
-        counters: whole counts by name (episode, epoch, batches_seen).
-        config: JSON values; secret-looking text is masked.
-        resume: template of the argument list that goes on from the checkpoint; fields such as ``{path}``.
+        metrics: numbers by name, for ``RUN@best`` and retention; NaN and infinity are kept.
+        counters: whole counts by name (episode, epoch, batches_seen); items that know the same counter must agree.
+        config: JSON values of the run; secret-looking text is masked.
+        resume: template of the argument list that goes on from the checkpoint; fields such as ``{path}``,
+            ``{items.agent}``, ``{step}``.
         cwd: folder to run it in; the current one when left out.
         env: names of environment variables that it needs (never their values).
-        parent: ``(run, step)`` of the checkpoint that this run was resumed from.
-        boundary: ``kind``, ``requested_at``, ``saved_at``.
+        parent: the checkpoint that this run was resumed from: ``RUN@STEP`` as a keyword argument, ``(run, step)`` here.
+            Known by itself after ``CheckpointStore.restore``.
+        boundary: ``{"kind", "requested_at", "saved_at"}`` where saving had to wait for a clean boundary.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -33,6 +50,30 @@ class Details:
     env: Sequence[str] = ()
     parent: tuple[str, int] | None = None
     boundary: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, said: DetailFields) -> "Details":
+        """Return keyword arguments as one value.
+
+        Raises:
+            TypeError: there is no such field.
+            UsageError: the parent is no ``RUN@STEP``.
+        """
+        if unknown := sorted(set(said) - set(cls.__dataclass_fields__)):
+            near = difflib.get_close_matches(unknown[0], cls.__dataclass_fields__, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"unexpected keyword argument {unknown[0]!r}{hint}")
+        resume, cwd, parent = said.get("resume"), said.get("cwd"), said.get("parent")
+        return cls(
+            metrics=said.get("metrics") or {},
+            counters=said.get("counters") or {},
+            config=said.get("config") or {},
+            resume=resume,
+            cwd=str(cwd or Path.cwd()) if resume is not None else None,
+            env=said.get("env") or (),
+            parent=origin_of(parent, "parent") if isinstance(parent, str) else parent,
+            boundary=said.get("boundary"),
+        )
 
     def numbers(self) -> dict[str, float]:
         """Return the metrics as numbers; raises UsageError, without the value, for one that is not a number."""
@@ -63,3 +104,12 @@ def require_open_run(folder: Path, run: str) -> None:
     """Raise UsageError for a new run whose name has the shape of a secret; one that is there goes on as it is."""
     if not os.path.exists(folder):  # a store that may not be read is told by whoever reads it
         redaction.require_open("the run's name", [run])
+
+
+def origin_of(ref: str, what: str) -> tuple[str, int]:
+    """Return run and step of ``RUN@STEP``; a UsageError names what it was given as, and never repeats a secret."""
+    redaction.require_open("the parent", [ref])
+    origin = Ref.parse(ref)
+    if origin.step is None:
+        raise UsageError(f"{what} {ref!r} names no step", hint="write RUN@STEP")
+    return origin.run, origin.step

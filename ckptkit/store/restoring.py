@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ckptkit import registry
 from ckptkit.backend import Backend, LoadContext
@@ -15,10 +15,20 @@ from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage import Location, durable, shown
 from ckptkit.store import readback
-from ckptkit.store.choosing import Chosen
+from ckptkit.store.choosing import Chosen, Ranking
 from ckptkit.store.writing import Factories
-from ckptkit.verification import numeric
+from ckptkit.verification import Level, numeric
 from ckptkit.verification.levels import item_folder
+
+
+class RestoreFields(TypedDict, total=False):
+    """Keyword arguments of ``CheckpointStore.restore`` that say how, for type checkers."""
+
+    factories: Factories | None
+    level: Level
+    ranking: Ranking | None
+    readback: bool
+    exact_run: bool
 
 
 @dataclass(frozen=True, slots=True)

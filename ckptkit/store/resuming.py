@@ -1,6 +1,7 @@
 """From a chosen checkpoint and a template to the command that goes on from it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptkit.errors import UsageError
@@ -13,30 +14,31 @@ from ckptkit.verification.levels import item_folder
 from ckptkit.verification.presence import read_manifest
 
 
-def command(
+@dataclass(frozen=True, slots=True)
+class ResumeCommand(Command):
+    """The command that goes on from a checkpoint, and where it comes from.
+
+    Attributes:
+        chosen: the checkpoint, why newer ones were skipped, and which runs were followed to it.
+        said_by: another checkpoint of the run, which says how to resume where this one does not; else None.
+    """
+
+    chosen: Chosen = field(kw_only=True)
+    said_by: Location | None = None
+
+
+def resume_command(
     storage: LocalStorage,
     chosen: Chosen,
     *,
     template: Sequence[str] | None = None,
-    told: Resume | None = None,
+    default: Resume | None = None,
     overrides: Sequence[str] = (),
     again: Sequence[str] = (),
-) -> Command:
-    """Return the command that resumes from a verified checkpoint; paths in it are absolute.
-
-    Args:
-        storage: the store.
-        chosen: the checkpoint.
-        template: used instead of the one in the manifest.
-        told: who says how to resume, where the manifest does not.
-        overrides: arguments that are appended, so that they win.
-        again: what a job that is started again must ask `ckptkit resume-cmd` for beside the run.
-
-    Raises:
-        UsageError: there is no template, or it has a field that this checkpoint cannot fill.
-    """
+) -> ResumeCommand:
+    """Return the command that resumes from a verified checkpoint; see ``StoreReader.resume_command``."""
     manifest = chosen.manifest
-    said = manifest.resume or told
+    said, said_by = _said(storage, chosen, template, default)
     used = template or (said.argv if said else None)
     if not used:
         raise UsageError(
@@ -44,21 +46,14 @@ def command(
             hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
         )
     root = str(storage.root.resolve())
-    return Command(
+    return ResumeCommand(
         argv=expand(used, values(storage, chosen.at, manifest), overrides),
         cwd=said.cwd if said else None,
         env=said.env if said else (),
         run=chosen.at.run,
-        refresh=[
-            "ckptkit",
-            "--store",
-            root,
-            "resume-cmd",
-            chosen.at.run,
-            "--format",
-            "argv0",
-            *again,
-        ],
+        refresh=["ckptkit", "--store", root, "resume-cmd", chosen.at.run, "--format", "argv0", *again],
+        chosen=chosen,
+        said_by=said_by,
     )
 
 
@@ -78,7 +73,21 @@ def values(storage: LocalStorage, at: Location, manifest: Manifest) -> dict[str,
     }
 
 
-def said_elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume] | None:
+def _said(
+    storage: LocalStorage, chosen: Chosen, template: Sequence[str] | None, default: Resume | None
+) -> tuple[Resume | None, Location | None]:
+    """Return who says how to resume: the checkpoint, the caller, or another checkpoint of the run (and which one)."""
+    if chosen.manifest.resume is not None:
+        return chosen.manifest.resume, None
+    if template is not None:
+        return Resume(argv=list(template), cwd=str(Path.cwd())), None
+    if default is not None:
+        return default, None
+    at, said = _elsewhere(storage, chosen) or (None, None)
+    return said, at
+
+
+def _elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume] | None:
     """Return how another checkpoint of the same run is resumed: the nearest older one that says it, else a newer one.
 
     Fields expand for the chosen checkpoint all the same; a run seldom changes its command.

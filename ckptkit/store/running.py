@@ -45,7 +45,7 @@ def run(place: Place, *, steps: int, until: int = 0, template: Sequence[str] | N
     Raises:
         UsageError: nothing says how to resume it.
     """
-    command = resuming.command(place.storage, place.chosen, template=template)
+    command = resuming.resume_command(place.storage, place.chosen, template=template)
     argv = [place.in_place(argument) for argument in command.argv]
     log = place.folder / "log"
     cwd = command.cwd if command.cwd and Path(command.cwd).is_dir() else None

@@ -229,7 +229,7 @@ def test_the_python_reference_names_every_method_of_the_store() -> None:
     from ckptkit import CheckpointStore
 
     text = (DOCS / "reference/python-api.md").read_text(encoding="utf-8")
-    methods = [name for name in vars(CheckpointStore) if not name.startswith("_")]
+    methods = [name for name in dir(CheckpointStore) if not name.startswith("_")]
     assert [name for name in methods if f"`{name}(" not in text and f"### {name}" not in text] == []
 
 

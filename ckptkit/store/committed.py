@@ -1,0 +1,31 @@
+"""What a save returns: where the checkpoint is, its manifest, and what a person should hear of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ckptkit.manifest.models import Manifest
+from ckptkit.problem import Problem
+from ckptkit.storage import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A checkpoint that was just committed.
+
+    Attributes:
+        at: where it is.
+        manifest: its manifest.
+        left: by item, what lay in the folder that was given and was not saved, one line each.
+        warnings: what was found in the files and does not forbid to save them.
+    """
+
+    at: Location
+    manifest: Manifest
+    left: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    warnings: Sequence[Problem] = ()
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's folder."""
+        return self.at.folder

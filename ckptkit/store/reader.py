@@ -1,0 +1,252 @@
+"""StoreReader: looks into a store (list, locate, verify, choose, copy out), and changes no checkpoint."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ckptkit.errors import ManifestError
+from ckptkit.storage import Location, open_storage, shown
+from ckptkit.store import listing
+from ckptkit.store.refs import Ref
+
+if TYPE_CHECKING:
+    from ckptkit.manifest.models import Manifest, Resume
+    from ckptkit.store.adopting import Unlisted
+    from ckptkit.store.choosing import Chosen, Ranking
+    from ckptkit.store.rehearsal import Outcome
+    from ckptkit.store.resuming import ResumeCommand
+    from ckptkit.verification import Level, Report, Verifier
+
+# What only some of the methods need they import themselves: a listing takes less time than importing it all.
+
+
+class StoreReader:
+    """Reads checkpoints of many runs below one folder; ``CheckpointStore`` is one that saves them too.
+
+    Args:
+        url: a path or ``file://`` URL.
+
+    Example:
+        >>> for one in StoreReader("checkpoints").list():
+        ...     print(one.at.ref, one.summary)
+    """
+
+    def __init__(self, url: str | Path = "checkpoints") -> None:
+        self.storage = open_storage(url)
+
+    def list(self, run: str | None = None) -> Iterator[listing.Listed]:
+        """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
+        return listing.listing(self.storage, run)
+
+    def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
+        """Return what trainers wrote into a run, or into all of the store, and no manifest lists."""
+        from ckptkit.storage.unlisted import unlisted
+
+        if next(unlisted(self.storage, run), None) is None:  # names alone were read: the rest asks every backend
+            return ()
+        from ckptkit.store import adopting
+
+        return adopting.find(self.storage, run)
+
+    def locate(self, ref: str | None = None, *, ranking: "Ranking | None" = None) -> Sequence[Location]:
+        """Return what a reference covers, unread; ``RUN@latest`` is the highest step, ``RUN@best`` one that verifies.
+
+        Raises:
+            NotFound: that is nothing.
+        """
+        if ref is None:
+            return tuple(self.storage.scan())
+        from ckptkit.store import choosing
+
+        parsed = Ref.parse(ref)
+        if parsed.word == "best":
+            return (self.choose(ref, ranking=ranking).at,)
+        found = choosing.found(self.storage, parsed)
+        return found[-1:] if parsed.word == "latest" else found
+
+    def manifest(self, ref: str | Location, *, ranking: "Ranking | None" = None) -> "Manifest":
+        """Return what a checkpoint's manifest says; whether its content is as it says only ``verify`` tells.
+
+        Args:
+            ref: ``RUN@STEP``, ``RUN@latest``, ``RUN@best``, ``RUN`` (its newest step); or a place of ``locate``.
+            ranking: for ``RUN@best``.
+
+        Raises:
+            NotFound: there is no such checkpoint.
+            ManifestError: its manifest cannot be read, or breaks the format's laws.
+        """
+        from ckptkit.verification.presence import read_manifest
+
+        at = self._one(ref, ranking)
+        manifest, problem = read_manifest(at)
+        if manifest is None:
+            raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")
+        return manifest
+
+    def evidence(self, ref: str | Location, *, ranking: "Ranking | None" = None) -> Sequence[shown.Shown]:
+        """Return what was shown of a checkpoint since it was saved, from least to most; see ``manifest``."""
+        at = self._one(ref, ranking)
+        return shown.read(at, self.manifest(at).digest)
+
+    def choose(
+        self,
+        ref: str,
+        *,
+        verifier: "Verifier | None" = None,
+        ranking: "Ranking | None" = None,
+        exact_run: bool = False,
+    ) -> "Chosen":
+        """Return the checkpoint to go on from, verified.
+
+        Args:
+            ref: ``RUN`` (falls back to older ones that verify; a run that was resumed as another one is followed
+                there), ``RUN@STEP`` (just that one) or ``RUN@best``.
+            verifier: how to verify it; ``Verifier()`` when left out.
+            ranking: for ``RUN@best``.
+            exact_run: ``RUN`` means the run itself, also where it went on as another one.
+
+        Raises:
+            NotFound: there is no such run or step.
+            NothingResumable, DamagedError: nothing, or not the one that was named, verifies.
+        """
+        from ckptkit.store import choosing
+        from ckptkit.verification import Verifier
+
+        return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking, exact_run=exact_run)
+
+    def verify(
+        self,
+        ref: str | Sequence[str] | None = None,
+        *,
+        level: "Level | Callable[[str], Level]" = "format",
+        strict: bool = False,
+        latest: bool = False,
+        sample: str | None = None,
+        factories: "Mapping[str, Mapping[str, str]] | None" = None,
+        on_bytes: Callable[[int], None] | None = None,
+        verifier: "Verifier | None" = None,
+    ) -> "Report":
+        """Verify what references cover, or the whole store; damage is in the report, never raised.
+
+        With a whole run its pins and tags are verified too.
+
+        Args:
+            ref: ``RUN``, ``RUN@STEP``, several of them, or None for all.
+            level: how far to look; or a function that says it by the run's name.
+            strict: fail where loading would import what is not on the allowlist.
+            latest: only the newest step of each run.
+            sample: only a random share (``5%``), or one of so many parts in turn (``3/7``).
+            factories: by item, by role, ``module:function`` of what builds a definition (level ``resume``).
+            on_bytes: progress of digesting.
+            verifier: does it in its own way; ``level``, ``strict`` and ``factories`` are then its own.
+
+        Raises:
+            NotFound: a reference covers nothing.
+            UsageError: ``sample`` is neither a share nor a part.
+        """
+        from ckptkit.store import verifying
+
+        refs = (ref,) if isinstance(ref, str) else ref or ()
+        covered = [at for one in refs for at in self.locate(one)] if refs else self.locate()
+        return verifying.verify(
+            verifying.chosen(covered, latest=latest, sample=sample),
+            runs=refs or None,  # one of a checkpoint is the name of no run
+            level=level,
+            verifier=verifier,
+            strict=strict,
+            factories=factories,
+            on_bytes=on_bytes,
+        )
+
+    def resume_command(
+        self,
+        ref: "str | Chosen",
+        *,
+        template: Sequence[str] | None = None,
+        default: "Resume | None" = None,
+        overrides: Sequence[str] = (),
+        again: Sequence[str] = (),
+    ) -> "ResumeCommand":
+        """Return the command that goes on from the newest checkpoint that verifies; paths in it are absolute.
+
+        Args:
+            ref: as of ``choose``, or what it returned.
+            template: used instead of the one that was saved, as an argument list.
+            default: who says how to resume, where the checkpoint does not; else another checkpoint of its run does.
+            overrides: arguments that are appended, so that they win.
+            again: what a job that is started again must ask `ckptkit resume-cmd` for beside the run.
+
+        Raises:
+            UsageError: nothing says how to resume it, or a field cannot be filled by this checkpoint.
+            CkptkitError: nothing can be resumed from; see ``choose``.
+        """
+        from ckptkit.store import resuming
+
+        chosen = self.choose(ref) if isinstance(ref, str) else ref
+        return resuming.resume_command(
+            self.storage, chosen, template=template, default=default, overrides=overrides, again=again
+        )
+
+    def rehearse(
+        self,
+        ref: "str | Chosen",
+        *,
+        steps: int = 8,
+        template: Sequence[str] | None = None,
+        seconds: float = 600,
+    ) -> "Outcome":
+        """Run the resume command from a checkpoint, in a scratch copy of the store, and compare what it does.
+
+        It is held against what the run itself noted after the checkpoint; if it noted nothing, the command runs twice,
+        and the two are compared with each other. A verdict is kept with the checkpoint: ``rehearsed 8``.
+
+        Args:
+            ref: as of ``choose``, or what it returned.
+            steps: how far to go.
+            template: the command, as an argument list; that of the manifest when left out.
+            seconds: limit for each run of the command.
+
+        Raises:
+            UsageError: nothing says how to resume it.
+            StoreError, DamagedError: the scratch copy cannot be written, or the checkpoint changed under it.
+            CkptkitError: nothing can be resumed from; see ``choose``.
+        """
+        from ckptkit.store import rehearsal
+
+        chosen = self.choose(ref) if isinstance(ref, str) else ref
+        return rehearsal.rehearse(self.storage, chosen, steps=steps, template=template, seconds=seconds)
+
+    def copy_out(
+        self,
+        ref: str,
+        destination: Path,
+        *,
+        ranking: "Ranking | None" = None,
+        exact_run: bool = False,
+        level: "Level" = "format",
+    ) -> "Chosen":
+        """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
+
+        Raises:
+            RefusedError: the folder is in the store, around it, or in some other checkpoint.
+            CkptkitError: see ``choose``; nothing was written.
+        """
+        from ckptkit.store import restoring
+        from ckptkit.verification import Verifier
+
+        self.require_outside(destination)
+        chosen = self.choose(ref, verifier=Verifier(level), ranking=ranking, exact_run=exact_run)
+        restoring.copy_out(chosen, destination)
+        return chosen
+
+    def require_outside(self, path: Path) -> None:
+        """Raise RefusedError for a path in the store, around it, or in some checkpoint: nothing may be written there.
+
+        For files that a program writes about a store.
+        """
+        from ckptkit.store import outside
+
+        outside.require_destination(self.storage.root, path)
+
+    def _one(self, ref: str | Location, ranking: "Ranking | None" = None) -> Location:
+        return ref if isinstance(ref, Location) else self.locate(ref, ranking=ranking)[-1]

@@ -1,0 +1,56 @@
+"""Verify many checkpoints: which ones, how far each, and with whole runs their pins and tags."""
+
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from ckptkit.errors import UsageError
+from ckptkit.storage import Location
+from ckptkit.verification import LEVELS, Level, Report, Verifier
+from ckptkit.verification.marks import damaged
+
+
+def chosen(places: Sequence[Location], *, latest: bool, sample: str | None) -> Sequence[Location]:
+    """Return those of the places, in order of runs and steps, that are asked for; see ``StoreReader.verify``."""
+    if latest:
+        places = list({at.run: at for at in places}.values())  # in order of steps: the last one stays
+    return places if sample is None else _sampled(places, sample)
+
+
+def verify(
+    places: Sequence[Location],
+    *,
+    runs: Collection[str] | None,
+    level: Level | Callable[[str], Level] = "format",
+    verifier: Verifier | None = None,
+    **how: Any,
+) -> Report:
+    """Verify checkpoints, and the pins and tags of runs; damage is in the report, never raised.
+
+    Args:
+        places: the checkpoints.
+        runs: which of their runs were asked for as such, with pins and tags; None: all.
+        level: how far to look, or what says it by the run's name.
+        verifier: does it in its own way and on its own level.
+        how: ``strict``, ``factories``, ``on_bytes`` of ``Verifier``.
+    """
+    levels = [verifier.level if verifier else level(at.run) if callable(level) else level for at in places]
+    verifiers: Mapping[Level, Verifier] = {one: verifier or Verifier(one, **how) for one in set(levels)}
+    reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
+    otherwise = verifier.level if verifier else "format" if callable(level) else level
+    lowest = min(levels, key=LEVELS.index, default=otherwise)
+    return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))
+
+
+def _sampled(places: Sequence[Location], sample: str) -> Sequence[Location]:
+    number, slash, parts = sample.partition("/")
+    if slash and number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts):
+        return places[int(number) - 1 :: int(parts)]
+    percent = sample.removesuffix("%")
+    if sample.endswith("%") and percent.isdigit() and 1 <= int(percent) <= 100 and places:
+        count = max(1, round(len(places) * int(percent) / 100))
+        some = set(random.sample(range(len(places)), count))
+        return [at for index, at in enumerate(places) if index in some]
+    if not places:
+        return ()
+    raise UsageError(f"sample {sample!r} is neither a share nor a part", hint="for example 5% or 3/7")
