@@ -111,7 +111,9 @@ def _items(words: list[str]) -> "dict[str, Files]":
 
 def _config(path: Path) -> dict[str, Any]:
     from ckptkit.formats import strict_json
+    from ckptkit.storage.irregular import require_file
 
+    require_file(path)
     if not path.is_file():
         raise NotFound(f"{path}: does not exist", hint="give a JSON or YAML file to --config")
     if path.suffix == ".json":

@@ -185,7 +185,7 @@ def require_judged(report: CheckpointReport) -> None:
     if report.not_judged:
         raise BackendUnavailableError(
             f"{report.at.ref}: {report.reason}",
-            hint="install the backend, or go by digests alone: --level digest (level='digest')",
+            hint="do that first, or go by digests alone: --level digest (level='digest')",
         )
 
 

@@ -76,5 +76,5 @@ def _unfilled(
 
 def _near(folder: Path, name: str) -> str:
     there = [file.relative_to(folder).as_posix() for file in folder.rglob("*")]
-    near = difflib.get_close_matches(name, there, n=1)
+    near = difflib.get_close_matches(name, there, n=1, cutoff=0.75)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from ckptkit.digest import digest_file
 from ckptkit.errors import NotFound, UsageError
+from ckptkit.storage.irregular import require_file
 
 
 class Trust:
@@ -17,6 +18,7 @@ class Trust:
 
     Raises:
         NotFound: one is not there.
+        UsageError: one is no file.
         DamagedError, StoreError: one cannot be read.
     """
 
@@ -27,7 +29,8 @@ class Trust:
                 raise NotFound(f"{path} does not exist", hint="name the file that is to be trusted")
             if path.is_dir():
                 raise UsageError(f"{path} is a folder", hint="trust goes to single files: name each")
-            self._unused[digest_file(path, algorithm)[1]] = path
+            require_file(path)
+            self._unused[digest_file(path.resolve(), algorithm)[1]] = path
         self._digests = frozenset(self._unused)
 
     def mark(self, files: Sequence[Any]) -> None:

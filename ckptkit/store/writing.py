@@ -39,6 +39,7 @@ from ckptkit.manifest.names import check_item_name, check_item_names, check_path
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
+from ckptkit.storage.irregular import require_file
 from ckptkit.store import wrote
 from ckptkit.store.trust import Trust
 from ckptkit.verification import content
@@ -98,7 +99,8 @@ def resolve(items: Mapping[str, Any], factories: Factories) -> list[_Source]:
     """Find the backend of every item, before anything is written.
 
     Raises:
-        UsageError: an item has no usable name, or factories are given for one that is not there.
+        UsageError: an item has no usable name, its path is a pipe, a socket or a device, or factories are given for an
+            item that is not there.
         BackendError: no backend takes an item, or its framework is missing.
         NotFound: a path does not exist.
     """
@@ -124,6 +126,7 @@ def _adopted(name: str, item: Files) -> _Source:
     if not path.exists() and not (path.parent.is_dir() and any(path.parent.glob(_literal(path.name) + ".*"))):
         dead = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
         raise NotFound(f"{path} {dead}", hint="check the path", item=name)
+    require_file(path, or_folder=True, item=name)
     try:
         with storage_errors(f"item {name!r}"):
             given = given_folder.look(path) if path.is_dir() else None

@@ -177,10 +177,12 @@ def _not_judged(name: str, reason: str) -> Problem:
     return Problem("backend-missing", said, item=name, severity="unjudged")
 
 
-def _came_with(packages: Mapping[str, str]) -> str:
-    """Return which packages the manifest names that brought backends and are not installed here."""
+def _what_to_do(backend: str, packages: Mapping[str, str]) -> str:
+    """Return what to do with which package, for a backend that is broken here, or is not here."""
+    if backend in registry.backends():
+        return f"repair or uninstall {registry.backends()[backend].distribution}"
     missing = [f"{name} {version}" for name, version in packages.items() if not environment.is_known(name)]
-    return f", it came with {', '.join(missing)}" if missing else ""
+    return f"install {', '.join(missing)}, which it came with" if missing else "install the package that brings it"
 
 
 def check_item(
@@ -202,10 +204,10 @@ def _of_backend(
     try:
         backend = registry.get(item.backend)
     except BackendError as error:
-        return [_not_judged(name, f"{error.message}{_came_with(packages)}")]
+        return [_not_judged(name, f"{error.message}: {_what_to_do(item.backend, packages)}")]
     if item.format_version > backend.format_version:
         wrote = f"written in format {item.format_version} of {item.backend!r}"
-        here = f"{registry.backends()[item.backend].distribution} reads up to {backend.format_version}, upgrade it"
+        here = f"{registry.backends()[item.backend].distribution} reads up to {backend.format_version}: upgrade it"
         return [_not_judged(name, f"{wrote}; {here}")]
     try:
         return list(backend.check(folder, context=context))

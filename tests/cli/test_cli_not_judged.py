@@ -6,7 +6,9 @@ The checkpoints are written with the backend of ``examples/third_party_backend``
 import json
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import command_line
@@ -14,6 +16,7 @@ import pytest
 from command_line import refused
 
 from ckptkit import CheckpointStore
+from ckptkit.manifest import reading
 
 LIGHT = Path(__file__).parents[2] / ".venv-light" / "bin" / "python"
 
@@ -54,10 +57,31 @@ def test_verify_has_a_word_and_an_exit_code_for_it_and_says_what_was_checked(sto
     assert [c["result"] for c in report["checkpoints"]] == ["ok", "not-judged", "not-judged"]
     [problem] = report["checkpoints"][2]["problems"]
     assert (problem["code"], problem["severity"], problem["item"]) == ("backend-missing", "unjudged", "model")
-    assert "backend 'sklearn' is not installed here, it came with ckptkit-sklearn 0.1.0" in problem["message"]
+    assert (
+        "backend 'sklearn' is not installed here: install ckptkit-sklearn 0.1.0, which it came with"
+        in problem["message"]
+    )
     assert "size and digest of each file are as they were saved" in problem["message"]
     assert "nothing is damaged, 2 not judged" in done.stderr
     assert "not good" not in done.stderr
+
+
+def change(store: Path, step: int, how: Callable[[dict[str, Any]], object]) -> None:
+    path = store / "a" / f"step-{step:08}" / "manifest.json"
+    fields = json.loads(path.read_text())
+    del fields["digest"]
+    how(fields)
+    path.write_bytes(reading.sealed(fields, "blake3")[1])
+
+
+def test_a_manifest_that_names_no_package_still_says_what_to_install(store: Path) -> None:
+    change(store, 3, lambda fields: fields["environment"]["packages"].pop("ckptkit-sklearn"))
+    refused(light("resume-cmd", "a", store=store), 7, "install the package that brings it")
+
+
+def test_a_format_newer_than_the_backend_says_which_package_to_upgrade(store: Path) -> None:
+    change(store, 1, lambda fields: fields["items"]["rng"].update(format_version=99))
+    refused(light("resume-cmd", "a@1", store=store), 7, "written in format 99", "upgrade it")
 
 
 def test_a_digest_that_differs_is_still_damage(store: Path) -> None:
