@@ -5,8 +5,8 @@
     CkptkitError                     70  base class; its own code means "a bug in ckptkit"
     ├── UsageError        (ValueError)    2  the call or the command line is wrong
     │   └── RunNameError                  2  not a usable run name
-    ├── NotFound          (LookupError)   4  no such run, checkpoint, item or trash entry
-    │   └── NothingResumable              4  checkpoints may exist, but none that verifies
+    ├── NotFoundError     (LookupError)   4  no such run, checkpoint, item or trash entry
+    │   └── NothingResumableError         4  checkpoints may exist, but none that verifies
     ├── DamagedError      (ValueError)    1  content is not what it claims to be
     │   ├── ManifestError                 1  a manifest that cannot be read or breaks the format's laws
     │   └── NewerFormatError              1  written by a newer ckptkit or backend
@@ -21,12 +21,14 @@
     ├── StoreError        (OSError)      10  the store is missing, unreadable or cannot be written
     │   └── DiskFullError                10  not enough room; checkpoints are as they were
     ├── LockedError                      11  another process works on the run
-    └── PartlyDone                        3  the main thing was done, what belongs to it was not
+    └── PartlyDoneError                   3  the main thing was done, what belongs to it was not
 
 Exit codes 0 (ok) and 128+N (signal) are results, not errors. The table is in docs/reference/exit-codes.md.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ckptkit.renamed import new_name
 
 
 class CkptkitError(Exception):
@@ -69,14 +71,14 @@ class RunNameError(UsageError):
     default_hint = "use letters, digits, '.', '_' and '-', with '/' between parts, for example ppo/run1"
 
 
-class NotFound(CkptkitError, LookupError):
+class NotFoundError(CkptkitError, LookupError):
     """No such run, checkpoint, item or trash entry."""
 
     exit_code = 4
     default_hint = "`ckptkit list` shows what is there"
 
 
-class NothingResumable(NotFound):
+class NothingResumableError(NotFoundError):
     """No checkpoint of the run verifies; an empty stdout and exit 4."""
 
     default_hint = "`ckptkit verify RUN` names every damaged file"
@@ -168,7 +170,7 @@ class LockedError(CkptkitError):
     default_hint = "wait for the other ckptkit to finish; the lock goes with its process"
 
 
-class PartlyDone(CkptkitError):
+class PartlyDoneError(CkptkitError):
     """The main thing was done, and what belongs to it was not: the message says both.
 
     Attributes:
@@ -178,3 +180,18 @@ class PartlyDone(CkptkitError):
     exit_code = 3
     default_hint = "`ckptkit show` shows what is there"
     committed: Any = None
+
+
+if TYPE_CHECKING:
+    NotFound = NotFoundError
+    NothingResumable = NothingResumableError
+    PartlyDone = PartlyDoneError
+else:
+    _RENAMED = {
+        "NotFound": "NotFoundError",
+        "NothingResumable": "NothingResumableError",
+        "PartlyDone": "PartlyDoneError",
+    }
+
+    def __getattr__(name: str) -> type[CkptkitError]:
+        return globals()[new_name(__name__, name, _RENAMED)]

@@ -1,17 +1,17 @@
-"""What a process said last on stderr, without what TensorFlow tells of itself whatever it is told not to."""
+"""What a process said last on stderr, without what TensorFlow logs whatever it is told not to."""
 
 import re
 
 # absl prints these (notes on CUDA, on oneDNN) before it can be configured: TF_CPP_MIN_LOG_LEVEL does not silence them.
-_TALK = re.compile(r"WARNING: All log messages before absl::InitializeLog\(\)|I0000 [\d:.]+ +\d+ \w+\.cc:\d+\]")
+_ABSL_LOG = re.compile(r"WARNING: All log messages before absl::InitializeLog\(\)|I0000 [\d:.]+ +\d+ \w+\.cc:\d+\]")
 
 
-def without_talk(text: str) -> str:
+def without_absl_logs(text: str) -> str:
     """Return the text without the lines in which TensorFlow says that it found no GPU, and the like."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _TALK.match(line))
+    return "".join(line for line in text.splitlines(keepends=True) if not _ABSL_LOG.match(line))
 
 
 def last_line(output: bytes) -> str:
     """Return the last line that a process printed, which is the reason why it ended."""
-    lines = without_talk(output.decode(errors="replace")).strip().splitlines()
+    lines = without_absl_logs(output.decode(errors="replace")).strip().splitlines()
     return lines[-1] if lines else "no output"

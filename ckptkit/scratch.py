@@ -68,10 +68,10 @@ def redirected(root: Path) -> Path:
     rehearsal = current()
     if rehearsal is None:
         return root
-    asked, real = root.resolve(), Path(rehearsal.real)
-    if asked.is_relative_to(real):
-        return Path(rehearsal.scratch) / asked.relative_to(real)
-    if real.is_relative_to(asked):
+    resolved, real = root.resolve(), Path(rehearsal.real)
+    if resolved.is_relative_to(real):
+        return Path(rehearsal.scratch) / resolved.relative_to(real)
+    if real.is_relative_to(resolved):
         raise StoreError(
             f"store {root}: holds the store {real}, of which this process is a rehearsal",
             hint="rehearse it under the same root: ckptkit --store ROOT verify RUN@STEP --level resume --steps N",

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output, telling
-from ckptkit.cli.session import StoreOption, session
+from ckptkit.cli.session import StoreOption, session_of
 from ckptkit.errors import CkptkitError
 
 
@@ -22,8 +22,8 @@ def adopt(
     from ckptkit.resume import parse_template
     from ckptkit.store import Details, adopting
 
-    asked = session(context)
-    opened = asked.open(store)
+    session = session_of(context)
+    opened = session.open(store)
     details = Details(resume=parse_template(resume) if resume else None, cwd=str(Path.cwd()) if resume else None)
     adopted, failed = 0, []
     for unlisted in opened.unlisted(run):
@@ -33,20 +33,20 @@ def adopt(
                 stem, item, files = adopting.described(path)
                 saved = opened.adopt_in_place(unlisted.run, stem, {item: files}, details)
             except CkptkitError as error:
-                output.talk(f"{output.safe(path)}: not adopted: {output.safe(error.message)}", quiet=False)
+                output.echo(f"{output.safe(path)}: not adopted: {output.safe(error.message)}", quiet=False)
                 failed.append(error)
                 continue
             adopted += 1
             told = f"adopted {saved.at.ref}: {item} ({unlisted.backend}); {saved.manifest.grade}"
-            output.talk(told, quiet=asked.quiet)
+            output.echo(told, quiet=session.quiet)
             output.line(output.safe(saved.at.manifest))
             newest = saved.manifest
         if newest is not None:  # what lacks in one lacks in all of a kind
-            telling.tell(newest, quiet=asked.quiet)
+            telling.tell(newest, quiet=session.quiet)
     if not adopted and not failed:
-        output.talk("nothing to adopt: no checkpoint without a manifest was recognised", quiet=asked.quiet)
+        output.echo("nothing to adopt: no checkpoint without a manifest was recognised", quiet=session.quiet)
         return 4
     if not failed:
         return 0
-    output.talk(failed[0].hint, quiet=asked.quiet)
+    output.echo(failed[0].hint, quiet=session.quiet)
     return 3 if adopted else failed[0].exit_code

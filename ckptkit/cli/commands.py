@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from ckptkit.errors import BackendError
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -83,7 +83,7 @@ def _of_function(name: str, function: Callable[..., Any], **settings: Any) -> An
 
 
 def _stand_in(name: str, reason: str) -> Any:
-    text = shown(" ".join(reason.split()), 200)
+    text = escaped(" ".join(reason.split()), 200)
 
     def broken() -> None:
         raise BackendError(f"command {name!r} cannot be loaded: {text}", hint=_REPAIR)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ckptkit.cli import output, unlisted
-from ckptkit.cli.session import FormatOption, StoreOption, session
+from ckptkit.cli.session import FormatOption, StoreOption, session_of
 
 if TYPE_CHECKING:
     from ckptkit.store import Listed
@@ -33,10 +33,10 @@ def list_checkpoints(
     from ckptkit.storage import open_storage
     from ckptkit.store.listing import listing
 
-    asked = session(context)
-    storage = open_storage(asked.url(store))
+    session = session_of(context)
+    storage = open_storage(session.url(store))
     everything = list(listing(storage, run))
-    damaged = dict.fromkeys(one.marks_problem for one in everything if one.marks_problem is not None)
+    damaged = dict.fromkeys(one.refs_problem for one in everything if one.refs_problem is not None)
     found = [one for one in everything if tag is None or tag in one.tags]
     if sort == "created":
         found.sort(key=lambda one: one.summary.created_at if one.summary else "")
@@ -45,7 +45,7 @@ def list_checkpoints(
     if limit is not None:
         found = found[-limit:]
     if not found:
-        output.talk(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=asked.quiet)
+        output.echo(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=session.quiet)
     format_chosen = output.chosen(format_)
     spare = ("ITEMS", "CREATED") if any(map(_odd, found)) else ("STATE", "ITEMS", "CREATED")
     output.rows(
@@ -54,11 +54,11 @@ def list_checkpoints(
         COLUMNS,
         _records(found, exact=format_chosen != "table"),
         spare=spare,
-        quiet=asked.quiet,
+        quiet=session.quiet,
     )
-    unlisted.tell(storage, run, quiet=asked.quiet)
+    unlisted.tell(storage, run, quiet=session.quiet)
     for problem in damaged:
-        output.talk(f"pins and tags are not known: {output.safe(problem)}")
+        output.echo(f"pins and tags are not known: {output.safe(problem)}")
     if damaged:
         return 1
     return 4 if run is not None and not found and tag is None else 0
@@ -69,20 +69,20 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
 
     for one in found:
         summary = one.summary
-        marks = (["pinned"] if one.pinned else []) + list(one.tags)
-        marks = marks if one.marks_problem is None else ["unknown"]
+        refs = (["pinned"] if one.pinned else []) + list(one.tags)
+        refs = refs if one.refs_problem is None else ["unknown"]
         fields: dict[str, Any] = {
             "ref": one.at.ref,
             "run": one.at.run,
             "step": one.at.step,
             "state": _state(one),
             "problem": one.problem,
-            "pinned": one.pinned if one.marks_problem is None else None,
+            "pinned": one.pinned if one.refs_problem is None else None,
             "tags": list(one.tags),
             "path": str(one.at.manifest if one.at.sidecar else one.at.folder),
         }
         step = "?" if one.at.step is None else one.at.step
-        cells: list[object] = [one.at.run, step, fields["state"], "", "", "", "", "", ",".join(marks)]
+        cells: list[object] = [one.at.run, step, fields["state"], "", "", "", "", "", ",".join(refs)]
         if summary is not None:
             metrics = {name: _number(value) for name, value in summary.metrics.items()}
             fields |= {

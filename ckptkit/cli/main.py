@@ -97,7 +97,7 @@ def _run(debug: bool) -> int:
         return code if isinstance(code, int) else 0
     except CkptkitError as error:
         if debug:
-            output.talk(traceback.format_exc().rstrip())
+            output.echo(traceback.format_exc().rstrip())
         return output.failure(error.message, error.hint, error.exit_code)
     except typer.Abort:
         return 130
@@ -110,14 +110,14 @@ def _run(debug: bool) -> int:
         return 128 + signal.SIGINT
     except OSError as error:
         if debug:
-            output.talk(traceback.format_exc().rstrip())
+            output.echo(traceback.format_exc().rstrip())
         hint = "check the path" if error.filename else "make room where the output goes, or send it elsewhere"
         return output.failure(f"{error.filename or 'output'}: {error.strerror or error}", hint, 10)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
             return _misused(error.format_message())
         if debug:
-            output.talk(traceback.format_exc().rstrip())
+            output.echo(traceback.format_exc().rstrip())
         reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
         return output.failure(reason, CkptkitError.default_hint, CkptkitError.exit_code)
 

@@ -1,4 +1,4 @@
-"""How results are printed: data on stdout, talk on stderr; a table only on a terminal, whole lines in a pipe."""
+"""How results are printed: data on stdout, messages on stderr; a table only on a terminal, whole lines in a pipe."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def line(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
-def talk(text: str, *, quiet: bool = False) -> None:
+def echo(text: str, *, quiet: bool = False) -> None:
     """Print one line for a person, on stderr; what looks like a secret is masked."""
     if not quiet:
         sys.stdout.flush()  # so that the two streams come in the order in which they were written
@@ -33,9 +33,9 @@ def talk(text: str, *, quiet: bool = False) -> None:
 def followed(chosen: "Chosen", ref: str, *, quiet: bool = False) -> None:
     """Say that a run was followed to another one, and how to ask for the run itself."""
     for text in chosen.followed:
-        talk(safe(text), quiet=quiet)
+        echo(safe(text), quiet=quiet)
     if chosen.at.run != ref.partition("@")[0]:
-        talk("--exact-run asks for the run itself", quiet=quiet)
+        echo("--exact-run asks for the run itself", quiet=quiet)
 
 
 def failure(message: str, hint: str, code: int) -> int:
@@ -76,7 +76,7 @@ def settle() -> None:
 
 def safe(value: object) -> str:
     """Return the text of a value with control and bidirectional characters escaped, uncut."""
-    return shown(str(value), _UNCUT)
+    return escaped(str(value), _UNCUT)
 
 
 def chosen(format_: str | None) -> str:
@@ -175,7 +175,7 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequen
         table.add_row(*[_plain(cell) for cell in row])
     console.print(table)
     if out:
-        talk(f"left out to fit the terminal: {', '.join(out)} (--format tsv shows all)", quiet=quiet)
+        echo(f"left out to fit the terminal: {', '.join(out)} (--format tsv shows all)", quiet=quiet)
 
 
 def _plain(cell: str) -> Any:

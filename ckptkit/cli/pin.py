@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session_of
 
 RefArgument = Annotated[str, typer.Argument(help="RUN@STEP; RUN means its newest step.")]
 
@@ -18,9 +18,9 @@ def pin(
     store: StoreOption = None,
 ) -> None:
     """Keep a checkpoint whatever retention says."""
-    asked = session(context)
-    at = asked.open(store).pin(ref, ranking=asked.ranking(ref, metric, mode))
-    output.talk(f"pinned {at.ref}", quiet=asked.quiet)
+    session = session_of(context)
+    at = session.open(store).pin(ref, ranking=session.ranking(ref, metric, mode))
+    output.echo(f"pinned {at.ref}", quiet=session.quiet)
 
 
 def unpin(
@@ -31,6 +31,6 @@ def unpin(
     store: StoreOption = None,
 ) -> None:
     """Let retention decide about a checkpoint again."""
-    asked = session(context)
-    at = asked.open(store).pin(ref, pinned=False, ranking=asked.ranking(ref, metric, mode))
-    output.talk(f"unpinned {at.ref}", quiet=asked.quiet)
+    session = session_of(context)
+    at = session.open(store).pin(ref, pinned=False, ranking=session.ranking(ref, metric, mode))
+    output.echo(f"unpinned {at.ref}", quiet=session.quiet)

@@ -7,13 +7,13 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import FormatOption, StoreOption, session
+from ckptkit.cli.session import FormatOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
     from ckptkit.retention import RetentionPolicy
-    from ckptkit.store import CheckpointStore, Pruning
+    from ckptkit.store import CheckpointStore, PruneSurvey
 
 COLUMNS = ("ACTION", "CHECKPOINT", "SIZE", "REASON")
 _Count = Annotated[str | None, typer.Option(metavar="N")]
@@ -69,10 +69,10 @@ def prune(
         "keep_tags": keep_tag or None,
         "max_size": max_size,
     }
-    asked = session(context)
-    opened = asked.open(store)
-    policies = _policies(asked, opened, run, {name: word for name, word in words.items() if word is not None})
-    with bytes_progress("verify", None, quiet=asked.quiet) as advance:
+    session = session_of(context)
+    opened = session.open(store)
+    policies = _policies(session, opened, run, {name: word for name, word in words.items() if word is not None})
+    with bytes_progress("verify", None, quiet=session.quiet) as advance:
         verifier = Verifier(level, on_bytes=advance)
         planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
     extra = {
@@ -84,11 +84,11 @@ def prune(
     }
     chosen = output.chosen(format_)
     output.rows(chosen, "checkpoints", COLUMNS, _records(planned, exact=chosen != "table"), extra)
-    return _finish(asked, opened, planned, apply=apply, reviewed=plan)
+    return _finish(session, opened, planned, apply=apply, reviewed=plan)
 
 
 def _policies(
-    asked: "Session", store: "CheckpointStore", run: str | None, words: dict[str, Any]
+    session: "Session", store: "CheckpointStore", run: str | None, words: dict[str, Any]
 ) -> "RetentionPolicy | dict[str, RetentionPolicy]":
     """Return the policy of the command line, or else those that ckptkit.yaml gives the runs."""
     from ckptkit.errors import UsageError
@@ -96,7 +96,7 @@ def _policies(
 
     if words:
         return policy_from_words(words)
-    config = asked.config()
+    config = session.config()
     runs = {run} if run is not None else {at.run for at in store.locate()}
     configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
     if not configured:
@@ -106,7 +106,7 @@ def _policies(
     return configured
 
 
-def _records(planned: "Pruning", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
+def _records(planned: "PruneSurvey", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
     for entry in planned.plan.entries:
         candidate, told = entry.candidate, [redact_text(reason) for reason in entry.reasons]  # they name tags
         size = candidate.size if exact else output.size(candidate.size)
@@ -122,24 +122,24 @@ def _records(planned: "Pruning", *, exact: bool) -> Iterator[tuple[list[object],
 
 
 def _finish(
-    asked: "Session", store: "CheckpointStore", planned: "Pruning", *, apply: bool, reviewed: str | None
+    session: "Session", store: "CheckpointStore", planned: "PruneSurvey", *, apply: bool, reviewed: str | None
 ) -> int:
-    plan, quiet = planned.plan, asked.quiet
+    plan, quiet = planned.plan, session.quiet
     for note in plan.notes:
-        output.talk(output.safe(note), quiet=quiet)
+        output.echo(output.safe(note), quiet=quiet)
     for run, why in planned.stopped.items():
-        output.talk(f"{output.safe(run)}: not pruned, as its pins and tags are not known: {output.safe(why)}")
+        output.echo(f"{output.safe(run)}: not pruned, as its pins and tags are not known: {output.safe(why)}")
     for run, around in planned.copies.items():
         text = f"{run}: was copied into the folder of run {around}, and is not pruned unless you name it"
-        output.talk(output.safe(text), quiet=quiet)
+        output.echo(output.safe(text), quiet=quiet)
     for run in plan.refused:
-        output.talk(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
+        output.echo(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
     left = [report for report in planned.reports if report.not_judged]
     for report in left:
-        output.talk(f"kept {report.at.ref}: {output.safe(report.reason)}", quiet=quiet)
+        output.echo(f"kept {report.at.ref}: {output.safe(report.reason)}", quiet=quiet)
     garbage = f", and {len(planned.garbage)} old leftovers" if planned.garbage else ""
     if not apply:
-        output.talk(
+        output.echo(
             f"plan: keep {len(plan.kept)} ({output.size(plan.kept_bytes)}), remove {len(plan.removed)} "
             f"({output.size(plan.removed_bytes)}){garbage}; nothing was changed. Carry it out with --apply "
             f"(or --apply --plan {plan.digest})",
@@ -148,8 +148,8 @@ def _finish(
         return 3 if planned.stopped else 0
     done = store.prune(planned, expected=reviewed)
     for failure in done.failures:
-        output.talk(f"not removed: {output.safe(failure)}")
-    output.talk(
+        output.echo(f"not removed: {output.safe(failure)}")
+    output.echo(
         f"removed {len(done.removed)} ({output.size(plan.removed_bytes)}) to the trash, purged {len(done.purged)} old "
         "leftovers; `ckptkit undelete` takes back what is in the trash",
         quiet=quiet,

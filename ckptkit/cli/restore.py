@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session_of
 
 
 def restore(
@@ -25,12 +25,12 @@ def restore(
     """
     from ckptkit.store import Ref
 
-    asked = session(context)
-    ranking = asked.ranking(ref, metric, mode)
-    depth = asked.level(Ref.parse(ref).run, level)
-    chosen = asked.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run, level=depth)
-    output.followed(chosen, ref, quiet=asked.quiet)
+    session = session_of(context)
+    ranking = session.ranking(ref, metric, mode)
+    depth = session.level(Ref.parse(ref).run, level)
+    chosen = session.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run, level=depth)
+    output.followed(chosen, ref, quiet=session.quiet)
     for report in chosen.skipped:
-        output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
-    output.talk(f"restored {chosen.at.ref}", quiet=asked.quiet)
+        output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
+    output.echo(f"restored {chosen.at.ref}", quiet=session.quiet)
     output.line(output.safe(destination))

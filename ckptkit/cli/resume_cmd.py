@@ -9,7 +9,7 @@ import typer
 
 from ckptkit.cli import output, telling
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session_of
 from ckptkit.resume.quoting import quote_word
 
 if TYPE_CHECKING:
@@ -43,46 +43,47 @@ def resume_cmd(
 
     Nothing resumable: nothing on stdout, exit 4, so that eval "$(ckptkit resume-cmd RUN)" does no harm.
     """
-    from ckptkit.errors import NothingResumable
+    from ckptkit.errors import NothingResumableError
     from ckptkit.resume import format_command, parse_template, redacted_arguments
     from ckptkit.store import Ref
     from ckptkit.verification import Verifier
 
-    asked = session(context)
-    opened = asked.open(store)
-    with bytes_progress(f"verify {ref}", None, quiet=asked.quiet) as advance:
-        verifier = Verifier(asked.level(Ref.parse(ref).run, level), on_bytes=advance)
-        ranking = asked.ranking(ref, metric, mode)
+    session = session_of(context)
+    opened = session.open(store)
+    with bytes_progress(f"verify {ref}", None, quiet=session.quiet) as advance:
+        verifier = Verifier(session.level(Ref.parse(ref).run, level), on_bytes=advance)
+        ranking = session.ranking(ref, metric, mode)
         chosen = opened.choose(ref, verifier=verifier, ranking=ranking, exact_run=exact_run)
-    output.followed(chosen, ref, quiet=asked.quiet)
+    output.followed(chosen, ref, quiet=session.quiet)
     for report in chosen.skipped:
-        output.talk(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=asked.quiet)
+        output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
     if strict and chosen.skipped:
-        raise NothingResumable(f"{ref}: the newest checkpoint does not verify, and --strict allows no older one")
+        raise NothingResumableError(f"{ref}: the newest checkpoint does not verify, and --strict allows no older one")
     given = parse_template(template) if template is not None else None
     again = ["--exact-run"] if exact_run else []
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
-    default = _default(asked, chosen.at.run) if chosen.manifest.resume is None and given is None else None
+    default = _default(session, chosen.at.run) if chosen.manifest.resume is None and given is None else None
     command = opened.resume_command(chosen, template=given, default=default, overrides=overrides or (), again=again)
     if command.said_by is not None:
-        output.talk(f"{chosen.at.ref} has no resume command; using that of {command.said_by.ref}", quiet=asked.quiet)
+        output.echo(f"{chosen.at.ref} has no resume command; using that of {command.said_by.ref}", quiet=session.quiet)
     text = format_command(command, format_)
-    output.talk(f"resuming {chosen.at.ref}", quiet=asked.quiet)
-    telling.tell(chosen.manifest, chosen.warnings, quiet=asked.quiet)
+    output.echo(f"resuming {chosen.at.ref}", quiet=session.quiet)
+    telling.tell(chosen.manifest, chosen.warnings, quiet=session.quiet)
     for index in redacted_arguments(command.argv):
-        output.talk(f"argument {index} holds a secret that was masked: fill it in before you run it", quiet=asked.quiet)
+        masked = f"argument {index} holds a secret that was masked: fill it in before you run it"
+        output.echo(masked, quiet=session.quiet)
     for name in command.env:
         if name not in os.environ:
-            output.talk(f"the run had {output.safe(name)} set, which is not set here", quiet=asked.quiet)
-    sys.stdout.write(_in_folder(text, command, quiet=asked.quiet) if format_ == "shell" else text)
+            output.echo(f"the run had {output.safe(name)} set, which is not set here", quiet=session.quiet)
+    sys.stdout.write(_in_folder(text, command, quiet=session.quiet) if format_ == "shell" else text)
 
 
-def _default(asked: "Session", run: str) -> "Resume | None":
+def _default(session: "Session", run: str) -> "Resume | None":
     """Return how ckptkit.yaml says that the run is resumed, for a checkpoint that does not say it."""
     from ckptkit.manifest.models import Resume
     from ckptkit.resume import parse_template
 
-    config = asked.config()
+    config = session.config()
     words = config.for_run(run)
     if words.resume is None:
         return None
@@ -94,7 +95,7 @@ def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:
     """Return the line with a `cd` before it, so that it does the same wherever it is pasted."""
     folder = command.cwd or str(Path.cwd())
     if not Path(folder).is_dir():
-        output.talk(
+        output.echo(
             f"the run started in {output.safe(folder)}, which does not exist here; using this folder", quiet=quiet
         )
         folder = str(Path.cwd())

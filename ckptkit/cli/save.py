@@ -7,8 +7,8 @@ import typer
 
 from ckptkit.cli import output, pairs, telling
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import StoreOption, session
-from ckptkit.errors import NotFound, PartlyDone, UsageError
+from ckptkit.cli.session import StoreOption, session_of
+from ckptkit.errors import NotFoundError, PartlyDoneError, UsageError
 from ckptkit.manifest.redaction import require_open
 
 if TYPE_CHECKING:
@@ -49,16 +49,16 @@ def save(
     """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
     from ckptkit.store import template_doubts
 
-    asked = session(context)
-    opened = asked.open(store)
+    session = session_of(context)
+    opened = session.open(store)
     files = _items(items)
     template = None
     if resume is not None:
         from ckptkit.resume import parse_template
 
         template = parse_template(resume)
-    undone: PartlyDone | None = None
-    with bytes_progress(f"save {run}@{step}", None, quiet=asked.quiet) as advance:
+    undone: PartlyDoneError | None = None
+    with bytes_progress(f"save {run}@{step}", None, quiet=session.quiet) as advance:
         try:
             saved = opened.save(
                 run,
@@ -76,16 +76,17 @@ def save(
                 trust=trust or (),
                 on_bytes=advance,
             )
-        except PartlyDone as error:
+        except PartlyDoneError as error:
             saved, undone = error.committed, error
     found = ", ".join(f"{name} ({item.backend})" for name, item in saved.manifest.items.items())
-    output.talk(
-        f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}", quiet=asked.quiet
+    output.echo(
+        f"saved {saved.at.ref}: {found}; {output.size(saved.manifest.size)}; {saved.manifest.grade}",
+        quiet=session.quiet,
     )
-    telling.tell(saved.manifest, saved.warnings, quiet=asked.quiet)
+    telling.tell(saved.manifest, saved.warnings, quiet=session.quiet)
     given = {name: item.path for name, item in files.items()}
     for doubt in template_doubts.doubts(opened.storage, saved.at, saved.manifest, given):
-        output.talk(output.safe(doubt), quiet=asked.quiet)
+        output.echo(output.safe(doubt), quiet=session.quiet)
     output.line(output.safe(saved.path))
     if undone is not None:
         raise undone
@@ -115,7 +116,7 @@ def _config(path: Path) -> dict[str, Any]:
 
     require_file(path)
     if not path.is_file():
-        raise NotFound(f"{path}: does not exist", hint="give a JSON or YAML file to --config")
+        raise NotFoundError(f"{path}: does not exist", hint="give a JSON or YAML file to --config")
     if path.suffix == ".json":
         value = strict_json.load(path)
     else:

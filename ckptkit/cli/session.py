@@ -1,4 +1,4 @@
-"""What all commands share: which store, which configuration, how much talk."""
+"""What all commands share: which store, which configuration, how much is told."""
 
 import os
 from dataclasses import dataclass
@@ -58,9 +58,9 @@ class Session:
             self._config = load_config(Path.cwd())
         return self._config
 
-    def level(self, run: str, asked: "Level | None") -> "Level":
+    def level(self, run: str, given: "Level | None") -> "Level":
         """Return how far to look into a run's checkpoints."""
-        return asked or self.config().for_run(run).level or "format"
+        return given or self.config().for_run(run).level or "format"
 
     def ranking(self, ref: str, metric: str | None, mode: Literal["min", "max"] | None) -> "Ranking":
         """Return how ``RUN@best`` ranks: by the options, else as the run's retention in ckptkit.yaml does."""
@@ -87,7 +87,7 @@ class Session:
         return CheckpointStore(self.url(store), digest=self.config().digest or DEFAULT_ALGORITHM)
 
 
-def session(context: typer.Context) -> Session:
+def session_of(context: typer.Context) -> Session:
     """Return the session of a command."""
     found = context.obj
     assert isinstance(found, Session)  # set by the callback of the program

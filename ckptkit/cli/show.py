@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, StoreOption, session_of
 
 
 def show(
@@ -22,10 +22,10 @@ def show(
     from ckptkit.storage import shown
     from ckptkit.verification.presence import read_manifest
 
-    asked = session(context)
-    opened = asked.open(store)
+    session = session_of(context)
+    opened = session.open(store)
     best = ref.endswith("@best")
-    at = opened.choose(ref, ranking=asked.ranking(ref, metric, mode)).at if best else opened.locate(ref)[-1]
+    at = opened.choose(ref, ranking=session.ranking(ref, metric, mode)).at if best else opened.locate(ref)[-1]
     manifest, problem = read_manifest(at)
     if manifest is None:
         raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")

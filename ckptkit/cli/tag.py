@@ -6,7 +6,7 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.pin import RefArgument
-from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session
+from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session_of
 
 
 def tag(
@@ -19,6 +19,6 @@ def tag(
     store: StoreOption = None,
 ) -> None:
     """Give a checkpoint a tag, or take it away."""
-    asked = session(context)
-    at = asked.open(store).tag(ref, word, remove=remove, ranking=asked.ranking(ref, metric, mode))
-    output.talk(f"{'untagged' if remove else 'tagged'} {at.ref} {output.safe(word)}", quiet=asked.quiet)
+    session = session_of(context)
+    at = session.open(store).tag(ref, word, remove=remove, ranking=session.ranking(ref, metric, mode))
+    output.echo(f"{'untagged' if remove else 'tagged'} {at.ref} {output.safe(word)}", quiet=session.quiet)

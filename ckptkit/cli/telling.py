@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def tell(manifest: "Manifest", warnings: "Sequence[Problem]" = (), *, quiet: bool) -> None:
     """Say on stderr, one line each, every piece that is not captured, every hazard, and every warning."""
     for line in dict.fromkeys(_lines(manifest, warnings)):
-        output.talk(output.safe(line), quiet=quiet)
+        output.echo(output.safe(line), quiet=quiet)
 
 
 def _lines(manifest: "Manifest", warnings: "Sequence[Problem]") -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import StoreOption, session
+from ckptkit.cli.session import StoreOption, session_of
 
 
 def undelete(
@@ -14,7 +14,7 @@ def undelete(
     store: StoreOption = None,
 ) -> None:
     """Take a removed checkpoint back; what prune removed stays in the trash for the grace time."""
-    asked = session(context)
-    at = asked.open(store).undelete(ref)
-    output.talk(f"{at.ref} is back", quiet=asked.quiet)
+    session = session_of(context)
+    at = session.open(store).undelete(ref)
+    output.echo(f"{at.ref} is back", quiet=session.quiet)
     output.line(output.safe(at.folder))

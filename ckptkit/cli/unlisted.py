@@ -24,8 +24,8 @@ def tell(storage: "LocalStorage", run: str | None, *, quiet: bool) -> None:
         names = [path.name for path in one.paths]
         some = ", ".join(names if len(names) < 4 else [names[0], "...", names[-1]])
         what = f"{len(names)} checkpoints have" if len(names) > 1 else "1 checkpoint has"
-        output.talk(output.safe(f"{one.run}: {what} no manifest and cannot be listed: {some} ({one.backend})"))
-        output.talk(output.safe(f"  {_remedy(storage, one)}"))
+        output.echo(output.safe(f"{one.run}: {what} no manifest and cannot be listed: {some} ({one.backend})"))
+        output.echo(output.safe(f"  {_remedy(storage, one)}"))
 
 
 def _found(storage: "LocalStorage", run: str | None) -> "Sequence[Unlisted]":

@@ -10,7 +10,7 @@ import typer.core
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import LevelOption, StoreOption, session
+from ckptkit.cli.session import LevelOption, StoreOption, session_of
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class CommandAfterDashes(typer.core.TyperCommand):
 
 def verify(
     context: typer.Context,
-    refs: Annotated[list[str] | None, typer.Argument(metavar="[REF]...", help="All of the store if left out.")] = None,
+    references: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF]...", help="All of the store if left out.")
+    ] = None,
     level: LevelOption = None,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest step of each run.")] = False,
     sample: Annotated[
@@ -74,25 +76,25 @@ def verify(
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
     from ckptkit.store import outside
-    from ckptkit.verification import LEVELS, Report, Verifier, marks
+    from ckptkit.verification import LEVELS, Report, Verifier, refs
 
-    asked = session(context)
-    opened = asked.open(store)
+    session = session_of(context)
+    opened = session.open(store)
     for report_file in filter(None, (junit, sarif)):
         outside.require_destination(opened.storage.root, report_file)
-    places = _places(opened, refs or (), latest=latest, sample=sample)
+    places = _places(opened, references or (), latest=latest, sample=sample)
     factories = _factories(factory or ())
-    levels = [asked.level(at.run, level) for at in places]
+    levels = [session.level(at.run, level) for at in places]
     if steps is not None and any(one != "resume" for one in levels):
         raise UsageError("--steps belongs to --level resume")
-    with bytes_progress("verify", None, quiet=asked.quiet) as advance:
+    with bytes_progress("verify", None, quiet=session.quiet) as advance:
         verifiers = {one: Verifier(one, on_bytes=advance, factories=factories, strict=strict) for one in set(levels)}
         reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
         lowest = min(levels, key=LEVELS.index, default=level or "format")
-        report = Report.of(lowest, reports, marks.damaged(at for at in places if _is_whole(at.run, refs)))
+        report = Report.of(lowest, reports, refs.damaged(at for at in places if _is_whole(at.run, references)))
     if steps is not None:
         command = context.meta.get(COMMAND)
-        report = _rehearsed(opened, report, steps, command, seconds, quiet=asked.quiet)
+        report = _rehearsed(opened, report, steps, command, seconds, quiet=session.quiet)
     renderers = {
         "junit": junit_report.render,
         "sarif": sarif_report.render,
@@ -108,13 +110,13 @@ def verify(
         junit.write_text(junit_report.render(report), encoding="utf-8")
     if sarif is not None:
         sarif.write_text(sarif_report.render(report), encoding="utf-8")
-    _talk(report, quiet=asked.quiet)
+    _echo_remarks(report, quiet=session.quiet)
     return report.exit_code
 
 
-def _is_whole(run: str, refs: Sequence[str] | None) -> bool:
+def _is_whole(run: str, references: Sequence[str] | None) -> bool:
     """Return whether the run as such was asked for, with its pins and tags, not just a checkpoint of it."""
-    return not refs or run in refs
+    return not references or run in references
 
 
 def _rehearsed(
@@ -135,7 +137,7 @@ def _rehearsed(
             chosen = Chosen(c.at, c.manifest)
             done = rehearsal.rehearse(store.storage, chosen, steps=steps, template=template, seconds=seconds)
             times = "twice" if done.runs == 2 else "once"
-            output.talk(f"{c.at.ref}: the command ran {times}; compared: {_shortened(done.compared)}", quiet=quiet)
+            output.echo(f"{c.at.ref}: the command ran {times}; compared: {_shortened(done.compared)}", quiet=quiet)
             c = replace(c, proofs={**c.proofs, REHEARSED: done.proof})
             if done.proof.verdict == "differs":
                 problem = Problem("rehearsal-differs", done.proof.reason or "differs", item=REHEARSED)
@@ -150,19 +152,21 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-def _talk(report: "Report", *, quiet: bool) -> None:
+def _echo_remarks(report: "Report", *, quiet: bool) -> None:
     from ckptkit.cli.reports import lines
 
     sys.stdout.flush()
     if not report.checkpoints and not report.gone:
-        output.talk("nothing to check: the store holds no checkpoint", quiet=quiet)
+        output.echo("nothing to check: the store holds no checkpoint", quiet=quiet)
         return
-    for text in lines.talk(report):
-        output.talk(text, quiet=quiet)
+    for text in lines.remarks(report):
+        output.echo(text, quiet=quiet)
 
 
-def _places(store: "CheckpointStore", refs: Sequence[str], *, latest: bool, sample: str | None) -> "Sequence[Location]":
-    places = [at for ref in refs for at in store.locate(ref)] if refs else list(store.locate())
+def _places(
+    store: "CheckpointStore", references: Sequence[str], *, latest: bool, sample: str | None
+) -> "Sequence[Location]":
+    places = [at for ref in references for at in store.locate(ref)] if references else list(store.locate())
     if latest:
         places = list({at.run: at for at in places}.values())  # in order of steps: the last one stays
     return _sampled(places, sample) if sample else places

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import BinaryIO, Protocol, cast
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.sources import Source
 from ckptkit.formats.zip_directory import Entry
 from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
@@ -67,7 +67,7 @@ def look_into_member(source: Source, entry: Entry, look: Look, kind: str | None 
     try:
         stream = member_stream(source.stream, entry)
     except DamagedError as error:
-        yield not_looked_into(source, f"member {shown(entry.name)!r} ({error})")
+        yield not_looked_into(source, f"member {escaped(entry.name)!r} ({error})")
         return
     inner = source.inner(entry.name, stream, entry.size, stored=entry.compressed)
     if inner.depth > MAX_DEPTH:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import BinaryIO
 
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
@@ -31,7 +31,7 @@ _BLOCKS = {
 """By type: how many values a block has, and how many bytes."""
 
 
-class _Fault(ValueError):
+class _GgufError(ValueError):
     """What is wrong with the file."""
 
 
@@ -46,14 +46,14 @@ def check_gguf(source: Source) -> Iterator[Problem]:
     reader = _Reader(source.stream, source.length)
     try:
         if reader.bytes(4) != SIGNATURE:
-            raise _Fault("does not begin with GGUF")
+            raise _GgufError("does not begin with GGUF")
         version = reader.number("<I")
         if version in _VERSIONS:
             _check(reader)
         else:  # a big-endian one has a huge number
             message = f"is of GGUF version {version}, which is not looked into"
             yield source.problem("gguf-not-checked", message, "warning")
-    except _Fault as fault:
+    except _GgufError as fault:
         yield source.problem("gguf-damaged", str(fault))
 
 
@@ -70,12 +70,12 @@ class _Reader:
     def bytes(self, size: int) -> bytes:
         data = self._stream.read(size)
         if len(data) != size:
-            raise _Fault("ends within its header: cut short")
+            raise _GgufError("ends within its header: cut short")
         return data
 
     def skip(self, size: int) -> None:
         if size > self.length - self.place:
-            raise _Fault("ends within its header: cut short")
+            raise _GgufError("ends within its header: cut short")
         self._stream.seek(size, 1)
 
     def number(self, form: str) -> int:
@@ -85,7 +85,7 @@ class _Reader:
     def text(self) -> str:
         size = self.number("<Q")
         if size > _MAX_NAME:
-            raise _Fault(f"has a name of {size} bytes in its header")
+            raise _GgufError(f"has a name of {size} bytes in its header")
         return self.bytes(size).decode("utf-8", "replace")
 
 
@@ -93,7 +93,7 @@ def _check(reader: _Reader) -> None:
     """Follow the header behind its version to the end, and see that the data of every tensor are there."""
     tensors, settings = reader.number("<Q"), reader.number("<Q")
     if tensors > _MAX_TENSORS or settings > _MAX_SETTINGS:
-        raise _Fault(f"claims {tensors} tensors and {settings} settings")
+        raise _GgufError(f"claims {tensors} tensors and {settings} settings")
     alignment = 32
     for _ in range(settings):
         key, kind = reader.text(), reader.number("<I")
@@ -106,10 +106,10 @@ def _check(reader: _Reader) -> None:
     for name, offset, size in described:
         end = start + offset + (size or 0)
         if end > reader.length:
-            raise _Fault(f"needs {end} bytes for its tensor {shown(name)!r}, but has {reader.length}: cut short")
+            raise _GgufError(f"needs {end} bytes for its tensor {escaped(name)!r}, but has {reader.length}: cut short")
         last = max(last, end)
     if last < reader.length < -(-last // alignment) * alignment:  # a writer pads to the full length, or not at all
-        raise _Fault(f"ends at byte {reader.length}, within the padding of its last tensor: cut short")
+        raise _GgufError(f"ends at byte {reader.length}, within the padding of its last tensor: cut short")
 
 
 def _skip_value(reader: _Reader, kind: int, depth: int = 0) -> None:
@@ -125,14 +125,14 @@ def _skip_value(reader: _Reader, kind: int, depth: int = 0) -> None:
         for _ in range(count):  # each takes bytes, so that the file's own length is the limit
             _skip_value(reader, element, depth + 1)
     else:
-        raise _Fault(f"has a setting of unknown type {kind}")
+        raise _GgufError(f"has a setting of unknown type {kind}")
 
 
 def _tensor(reader: _Reader) -> tuple[str, int, int | None]:
     """Return name, offset from the beginning of the data, and bytes (None for a type that is not known here)."""
     name, rank = reader.text(), reader.number("<I")
     if rank > _MAX_RANK:
-        raise _Fault(f"has a tensor {shown(name)!r} of {rank} dimensions")
+        raise _GgufError(f"has a tensor {escaped(name)!r} of {rank} dimensions")
     shape = [reader.number("<Q") for _ in range(rank)]
     kind, offset = reader.number("<I"), reader.number("<Q")
     values, size = _BLOCKS.get(kind, (0, 0))

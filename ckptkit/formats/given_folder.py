@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit.errors import DamagedError, UnsafeContentError
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 
 _SNAPSHOTS, _BLOBS = "snapshots", "blobs"
 _FEW = 3
@@ -40,7 +40,7 @@ class GivenFolder:
                 folders.setdefault(f"{top}/" if below else top, []).append(name)
         partly = {name.partition("/")[0] for name in names if "/" in name}
         lines = [line for top, parts in folders.items() for line in _lines(top, parts, top.rstrip("/") in partly)]
-        return [*lines, *(f"{shown(name)} ({why})" for name, why in self.odd.items())]
+        return [*lines, *(f"{escaped(name)} ({why})" for name, why in self.odd.items())]
 
 
 def look(folder: Path) -> GivenFolder:
@@ -112,12 +112,12 @@ def _target(folder: Path, name: str, link: Path, homes: list[Path]) -> Path:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other
         raise DamagedError(
-            f"{folder / name}: is a link to {shown(str(link.readlink()))}, which does not exist",
+            f"{folder / name}: is a link to {escaped(str(link.readlink()))}, which does not exist",
             hint="put the file itself there, or remove the link",
         ) from error
     if not any(target.is_relative_to(home) for home in homes):
         raise UnsafeContentError(
-            f"{folder / name}: is a link that leaves the folder, to {shown(str(target))}",
+            f"{folder / name}: is a link that leaves the folder, to {escaped(str(target))}",
             hint="put the file itself there, or remove the link",
         )
     return target
@@ -125,8 +125,8 @@ def _target(folder: Path, name: str, link: Path, homes: list[Path]) -> Path:
 
 def _lines(top: str, parts: list[str], partly: bool) -> list[str]:
     if not top.endswith("/"):
-        return [shown(top)]
+        return [escaped(top)]
     if not partly:
-        return [f"{shown(top)} ({len(parts)} file{'s' if len(parts) > 1 else ''})"]
-    more = [f"and {len(parts) - _FEW} more in {shown(top)}"] if len(parts) > _FEW else []
-    return [*map(shown, parts[:_FEW]), *more]
+        return [f"{escaped(top)} ({len(parts)} file{'s' if len(parts) > 1 else ''})"]
+    more = [f"and {len(parts) - _FEW} more in {escaped(top)}"] if len(parts) > _FEW else []
+    return [*map(escaped, parts[:_FEW]), *more]

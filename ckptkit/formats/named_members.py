@@ -15,7 +15,7 @@ from typing import Any
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import dcp, onnx, strict_json
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.problem import Problem
 
 _DATA_FILE = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
@@ -90,7 +90,7 @@ def _missing(item: _Item, name: str, named: Iterator[str]) -> Iterator[Problem]:
         yield Problem("member-missing", message, name, severity="warning")
         return
     for place in lacking[:_MOST]:
-        yield Problem("member-missing", f"is missing: {own} names it", shown(place))
+        yield Problem("member-missing", f"is missing: {own} names it", escaped(place))
     if len(lacking) > _MOST:
         yield Problem("member-missing", f"{len(lacking) - _MOST} more of the files that it names are missing", name)
 
@@ -104,7 +104,7 @@ def _too_short(item: _Item, name: str, extents: Mapping[str, int] | None) -> Ite
     for member, needed in extents.items():
         place = posixpath.normpath((PurePosixPath(name).parent / member).as_posix())
         if place in item.files and (size := item.path(place).stat().st_size) < needed:
-            yield Problem("member-too-short", f"is {size} bytes long, {own} needs {needed}: cut short", shown(place))
+            yield Problem("member-too-short", f"is {size} bytes long, {own} needs {needed}: cut short", escaped(place))
 
 
 def _is_of_another_form(item: _Item, name: str) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from ckptkit.errors import DamagedError
 from ckptkit.formats import archives
 from ckptkit.formats.archives import Look
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickles import check_pickle_stream
-from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import Source, window
 from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
@@ -88,14 +88,14 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
         return
     for entry in entries:
         if not entry.name.endswith(".npy"):
-            yield source.problem("npz-unknown-member", f"{shown(entry.name)}: is not an array")
+            yield source.problem("npz-unknown-member", f"{escaped(entry.name)}: is not an array")
             yield from archives.look_into_member(source, entry, look)
             continue
         try:
             member = member_stream(stream, entry)
         except DamagedError as error:
             if not damage:
-                yield source.problem("npy-damaged", f"member {shown(entry.name)!r}: {error}")
+                yield source.problem("npy-damaged", f"member {escaped(entry.name)!r}: {error}")
             continue
         yield from check_npy(source.inner(entry.name, member, entry.size, stored=entry.compressed))
 
@@ -171,12 +171,12 @@ def _sizes(descr: object, depth: int) -> Iterator[int]:
 def _scalar(text: str) -> int:
     match = _TYPE.fullmatch(text)
     if not match:
-        raise _NpyError(f"has an unknown dtype {shown(text, 40)!r}")
+        raise _NpyError(f"has an unknown dtype {escaped(text, 40)!r}")
     kind, digits = match[1], match[2]
     if kind == "O":
-        raise _ObjectsError(f"holds Python objects (dtype {shown(text, 40)!r}): loading would unpickle them")
+        raise _ObjectsError(f"holds Python objects (dtype {escaped(text, 40)!r}): loading would unpickle them")
     if kind == "?":
         return 1
     if not digits:
-        raise _NpyError(f"has a dtype {shown(text, 40)!r} without a size")
+        raise _NpyError(f"has a dtype {escaped(text, 40)!r} without a size")
     return int(digits) * (4 if kind == "U" else 1)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.pickle_grading import grade, loudest_first, may_be_filled
 from ckptkit.formats.pickle_machine import CallHook, Found, Global, Hook, Machine
 from ckptkit.formats.pickle_opcodes import follow
 from ckptkit.formats.pickle_stream import PickleError, PickleTooComplexError
-from ckptkit.formats.shown import shown
 from ckptkit.problem import Problem
 
 _MOST_SHOWN = 20
@@ -96,19 +96,19 @@ def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
         made, called = found.only_made(name), found.only_called(name)
         graded["allowed" if followed else grade(name, made_only=made, called_only=called)].append(name)
     for name in loudest_first(graded["dangerous"])[:_MOST_SHOWN]:
-        word = shown(str(name))
+        word = escaped(str(name))
         called = name in found.called
         message = f"would call {word} when loaded" if called else f"would import {word}, which can run code"
         yield Problem("pickle-dangerous", _at(where, message), file, severity="unsafe")
     if graded["code"]:
         # A function by value is made by calling what was just made, so the tricks say nothing more.
-        message = f"contains code of its own (built by {shown(str(graded['code'][0]))})"
+        message = f"contains code of its own (built by {escaped(str(graded['code'][0]))})"
         yield Problem("pickle-contains-code", _at(where, message), file, severity="unsafe")
     else:
         filled = [f"would put items into what {name} made" for name in found.filled if not may_be_filled(name)]
         for trick in [*found.tricks, *filled][:_MOST_SHOWN]:
-            yield Problem("pickle-dangerous", _at(where, shown(trick)), file, severity="unsafe")
-    if unrecognised := [shown(str(name)) for name in graded["unrecognised"]]:
+            yield Problem("pickle-dangerous", _at(where, escaped(trick)), file, severity="unsafe")
+    if unrecognised := [escaped(str(name)) for name in graded["unrecognised"]]:
         names = tuple(_at(where, name) for name in unrecognised)
         yield Problem(
             "pickle-unrecognised", _at(where, _unrecognised(unrecognised)), file, severity="warning", names=names

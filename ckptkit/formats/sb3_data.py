@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickles import check_pickle
-from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
@@ -49,7 +49,7 @@ def _values(source: Source, value: Any, where: str) -> Iterator[Problem]:
                 if key == _SERIALIZED and isinstance(part, str):
                     yield from _serialized(source, part, where)
                 else:
-                    waiting.append((part, f"{where}/{shown(key, 60)}"))
+                    waiting.append((part, f"{where}/{escaped(key, 60)}"))
         elif isinstance(value, list):
             waiting += [(part, f"{where}[{index}]") for index, part in reversed(list(enumerate(value)))]
 

@@ -1,9 +1,14 @@
-"""How a name out of a hostile file is shown: one line, printable, not too long."""
+"""The old name of ``ckptkit.formats.escaped``, for one more version."""
 
+from typing import TYPE_CHECKING
 
-def shown(name: str, limit: int = 120) -> str:
-    """Return the name with unprintable characters (control, bidi) escaped, cut to about ``limit`` characters."""
-    if len(name) <= limit and name.isprintable():  # nearly always
-        return name
-    cut = name if len(name) <= limit else name[:limit] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in cut)
+from ckptkit.formats import escaped
+from ckptkit.renamed import new_name
+
+if TYPE_CHECKING:
+    pass
+else:
+
+    def __getattr__(name: str) -> object:
+        new_name(__name__, name, {"shown": "ckptkit.formats.escaped.escaped"})
+        return escaped.escaped

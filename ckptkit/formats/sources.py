@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened
-from ckptkit.formats.shown import shown
 from ckptkit.problem import Problem, Severity
 
 _BUFFER = 1 << 16
@@ -53,7 +53,7 @@ class Source:
 
     def inner(self, name: str, stream: BinaryIO, length: int, *, stored: int) -> "Source":
         """Return a member of this archive as a source of its own."""
-        label = shown(name)
+        label = escaped(name)
         where = f"{self.where}/{label}" if self.where else label
         return Source(stream, length, name, self.file, where, stored=stored, depth=self.depth + 1)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ckptkit.formats import archives
 from ckptkit.formats.archives import Look
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.sources import Source, window
 from ckptkit.problem import Problem
 
@@ -104,7 +104,7 @@ def _header(block: bytes, place: int) -> _Member | None:
     size = _number(block[_SIZE])
     if _number(block[_CHECKSUM]) != wanted or not block[0] or size is None or size < 0:
         return None
-    name = shown(block[:100].partition(b"\0")[0].decode("utf-8", "replace"))
+    name = escaped(block[:100].partition(b"\0")[0].decode("utf-8", "replace"))
     regular = block[_KIND] in _REGULAR
     return _Member(name, place + _BLOCK, size, regular, regular or block[_KIND] in _NAMING)
 

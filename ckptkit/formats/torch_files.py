@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from ckptkit.errors import DamagedError
 from ckptkit.formats import archives
 from ckptkit.formats.archives import Look
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickle_machine import Machine
 from ckptkit.formats.pickle_opcodes import TORCH_MAGIC, follow
 from ckptkit.formats.pickle_stream import PickleError
 from ckptkit.formats.pickles import follow_pickle
-from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import Source
 from ckptkit.formats.torch_storages import Storages
 from ckptkit.formats.zip_directory import Entry
@@ -88,7 +88,7 @@ def _check_members(source: Source, entries: Sequence[Entry], look: Look) -> Iter
         return
     folders = {entry.name.partition("/")[0] for entry in entries}
     if len(folders) > 1:
-        names = ", ".join(shown(folder, 30) for folder in sorted(folders)[:3])
+        names = ", ".join(escaped(folder, 30) for folder in sorted(folders)[:3])
         yield source.problem("torch-damaged", f"has members under several folders ({names})")
     for code, message in storages.compare(sizes):
         yield source.problem(code, message)
@@ -98,7 +98,7 @@ def _check_data(source: Source, entry: Entry, storages: Storages) -> Iterator[Pr
     try:
         stream = member_stream(source.stream, entry)
     except DamagedError as error:
-        yield source.problem("torch-damaged", f"member {shown(entry.name)!r}: {error}")
+        yield source.problem("torch-damaged", f"member {escaped(entry.name)!r}: {error}")
         return
     inner = source.inner("data.pkl", stream, entry.size, stored=entry.compressed)
     problems = _follow(inner, 0, storages, inner.where)
@@ -109,7 +109,7 @@ def _check_data(source: Source, entry: Entry, storages: Storages) -> Iterator[Pr
 
 
 def _check_stranger(source: Source, entry: Entry, role: str, look: Look) -> Iterator[Problem]:
-    name = shown(entry.name)
+    name = escaped(entry.name)
     if role.startswith(_SCRIPT):
         message = f"member {name!r}: is part of a program (TorchScript or torch.package); loading would run it"
         yield source.problem("torch-script", message, "unsafe")

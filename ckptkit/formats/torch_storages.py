@@ -6,8 +6,8 @@ Source: torch/serialization.py (``persistent_id``), torch/_utils.py (``_rebuild_
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickle_machine import INERT, MADE, Global
-from ckptkit.formats.shown import shown
 
 _MOST = 20
 _ITEM_BYTES = {
@@ -55,7 +55,7 @@ class Storages:
                 storage = Storage(key, count, _ITEM_BYTES.get(kind.name))
                 known = self._storages.setdefault(key, storage)
                 if known != storage:
-                    self._complain("torch-damaged", f"storage {shown(key)!r}: described in two ways")
+                    self._complain("torch-damaged", f"storage {escaped(key)!r}: described in two ways")
                 return storage
             case ("module", *_):  # source code of a module, beside the module: torch only compares it
                 self._complain("torch-damaged", "holds the source code of a module (torch before 1.0)")
@@ -74,7 +74,8 @@ class Storages:
             case (Storage() as storage, int(offset), tuple(size), tuple(stride), *rest):
                 dimensions = [*size, *stride]
                 if offset < 0 or len(size) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in dimensions):
-                    self._complain("torch-damaged", f"storage {shown(storage.key)!r}: a tensor of it has no real shape")
+                    message = f"storage {escaped(storage.key)!r}: a tensor of it has no real shape"
+                    self._complain("torch-damaged", message)
                     return
                 count = storage.count
                 if not typed:
@@ -85,14 +86,14 @@ class Storages:
                     count = storage.count * storage.item_bytes // wide
                 reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
                 if 0 not in size and reach > count:
-                    message = f"storage {shown(storage.key)!r}: a tensor reaches to item {reach} of {count}"
+                    message = f"storage {escaped(storage.key)!r}: a tensor reaches to item {reach} of {count}"
                     self._complain("torch-storage-size", message)
 
     def compare(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
         """Yield what is wrong, given the bytes of each storage member by key."""
         yield from self.complaints
         for storage in list(self._storages.values()):
-            name, size = f"storage {shown(storage.key)!r}", sizes.get(storage.key)
+            name, size = f"storage {escaped(storage.key)!r}", sizes.get(storage.key)
             if size is None:
                 yield "torch-missing-storage", f"{name}: is missing"
             elif storage.item_bytes is not None and size != storage.count * storage.item_bytes:

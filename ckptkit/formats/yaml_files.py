@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from ckptkit.formats.archives import not_looked_into
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickle_grading import grade
 from ckptkit.formats.pickle_machine import Global
-from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
@@ -58,9 +58,9 @@ def check_yaml(source: Source) -> Iterator[Problem]:
             kind, _, words = tag.removeprefix(_PYTHON).partition(":")
             grading = _graded(kind, words)
             if grading in ("dangerous", "code"):
-                dangerous[f"would {'call' if 'object' in kind else 'import'} {shown(words)}"] = None
+                dangerous[f"would {'call' if 'object' in kind else 'import'} {escaped(words)}"] = None
             elif grading == "unrecognised":
-                unrecognised[shown(words)] = None
+                unrecognised[escaped(words)] = None
     except _NotParsedError as error:
         yield not_looked_into(source, str(error))
     for message in list(dangerous)[:_MOST_SHOWN]:

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import zip_methods
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened, reason
-from ckptkit.formats.shown import shown
 from ckptkit.formats.sources import unpacked, window
 from ckptkit.formats.zip_directory import (
     DESCRIPTOR_FLAG,
@@ -131,9 +131,9 @@ def read_entry(stream: BinaryIO, entry: Entry, *, limit: int, check_crc: bool = 
                 break
     except (ZipLayoutError, zlib.error) as error:
         if not parts or check_crc:
-            raise DamagedError(f"member {shown(entry.name)!r}: {error}") from error
+            raise DamagedError(f"member {escaped(entry.name)!r}: {error}") from error
     if check_crc and got <= limit and (crc != entry.crc or got != entry.size):
-        raise DamagedError(f"member {shown(entry.name)!r}: wrong CRC or size")
+        raise DamagedError(f"member {escaped(entry.name)!r}: wrong CRC or size")
     return b"".join(parts)[:limit]
 
 
@@ -155,7 +155,7 @@ def read_member(path: Path, name: str, *, max_bytes: int) -> bytes:
                 raise DamagedError("is encrypted")
             return read_entry(stream, entry, limit=max_bytes)
     except DamagedError as error:
-        raise DamagedError(f"{path.name}: member {shown(name)!r}: {error}") from error
+        raise DamagedError(f"{path.name}: member {escaped(name)!r}: {error}") from error
     except OSError as error:
         raise DamagedError(f"{path.name}: cannot be read ({reason(error)})") from error
 
@@ -193,7 +193,7 @@ class _Findings:
 def _check_names(entries: list[Entry], found: _Findings) -> None:
     seen: set[str] = set()
     for entry in entries:
-        name = f"member {shown(entry.name)!r}"
+        name = f"member {escaped(entry.name)!r}"
         why = _unsafe_name(entry.name)
         if why:
             found.add("zip-unsafe-name", f"{name}: {why}", "unsafe")
@@ -226,7 +226,7 @@ def _check_layout(stream: BinaryIO, directory: Directory, found: _Findings) -> l
     order = sorted(range(len(directory.entries)), key=lambda i: directory.entries[i].offset)
     for index in order:
         entry = directory.entries[index]
-        name = f"member {shown(entry.name)!r}"
+        name = f"member {escaped(entry.name)!r}"
         headers[index] = header = _local_header(stream, entry, name, found)
         if entry.offset < place:
             found.add("zip-overlap", f"{name}: overlaps another member")
@@ -281,7 +281,7 @@ def _descriptor(stream: BinaryIO, place: int, entry: Entry) -> int:
 def _check_member(
     stream: BinaryIO, entry: Entry, header: LocalHeader | None, found: _Findings, max_ratio: int, ratio_from: int
 ) -> None:
-    name = f"member {shown(entry.name)!r}"
+    name = f"member {escaped(entry.name)!r}"
     if entry.flags & _ENCRYPTED:
         found.add("zip-encrypted", f"{name}: is encrypted")
     elif entry.method not in (_STORED, _DEFLATED):

@@ -12,7 +12,7 @@ from ckptkit.errors import RefusedError, UsageError
 from ckptkit.formats import strict_json
 from ckptkit.retention.candidate import Candidate
 from ckptkit.retention.policy import RetentionPolicy
-from ckptkit.retention.rules import Verdict, judge
+from ckptkit.retention.rules import Ruling, judge
 from ckptkit.retention.settlement import Settlement
 
 Action = Literal["keep", "remove"]
@@ -107,27 +107,27 @@ def plan(
             raise UsageError(f"{run}: has no checkpoints to prune", hint="`ckptkit list` shows the runs")
     for each in dict.fromkeys(policies[run] for run in sorted(policies)):
         _refuse_typos(each, checkpoints)
-    verdicts = {run: judge(runs[run], policies[run], now) for run in sorted(policies)}
-    refused = _spare_bad_runs(verdicts)
+    rulings = {run: judge(runs[run], policies[run], now) for run in sorted(policies)}
+    refused = _spare_bad_runs(rulings)
     others = [c for run, members in runs.items() if run not in policies for c in members]
-    settlement = Settlement(verdicts, others, policies)
+    settlement = Settlement(rulings, others, policies)
     settlement.run()
     entries = []
-    for verdict in (v for found in verdicts.values() for v in found):
-        stays, reasons = settlement.outcome(verdict)
-        entries.append(Entry(verdict.candidate, "keep" if stays else "remove", reasons))
+    for ruling in (v for found in rulings.values() for v in found):
+        stays, reasons = settlement.outcome(ruling)
+        entries.append(Entry(ruling.candidate, "keep" if stays else "remove", reasons))
     return PrunePlan(tuple(entries), refused, tuple(settlement.notes()))
 
 
-def _spare_bad_runs(verdicts: Mapping[str, list[Verdict]]) -> tuple[str, ...]:
+def _spare_bad_runs(rulings: Mapping[str, list[Ruling]]) -> tuple[str, ...]:
     """Keep the runs whole of which nothing verifies, and return their names."""
     refused = []
-    for run, found in verdicts.items():
+    for run, found in rulings.items():
         if not any(v.candidate.good for v in found) and not all(v.reasons for v in found):
             refused.append(run)
-            for verdict in found:
-                verdict.keep("refused: nothing in this run verifies", protect=True)
-    if refused and len(refused) == len(verdicts):
+            for ruling in found:
+                ruling.keep("refused: nothing in this run verifies", protect=True)
+    if refused and len(refused) == len(rulings):
         names = ", ".join(refused[:5]) + (", ..." if len(refused) > 5 else "")
         raise RefusedError(
             f"{names}: no checkpoint verifies, so none is removed",

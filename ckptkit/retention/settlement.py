@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from ckptkit.retention.candidate import Candidate
 from ckptkit.retention.policy import RetentionPolicy
 from ckptkit.retention.quantities import format_size
-from ckptkit.retention.rules import Verdict
+from ckptkit.retention.rules import Ruling
 
 
 class Settlement:
-    """Settles verdicts of single runs with each other. Verdicts are told apart by identity."""
+    """Settles rulings of single runs with each other. Rulings are told apart by identity."""
 
     def __init__(
         self,
-        verdicts: Mapping[str, list[Verdict]],
+        rulings: Mapping[str, list[Ruling]],
         others: Sequence[Candidate],
         policies: Mapping[str, RetentionPolicy],
     ) -> None:
-        self._verdicts = verdicts
+        self._rulings = rulings
         self._others = others
         self._policies = policies
         self._dropped: set[int] = set()
@@ -31,35 +31,35 @@ class Settlement:
             if not self._drop_oldest():
                 return
 
-    def outcome(self, verdict: Verdict) -> tuple[bool, tuple[str, ...]]:
+    def outcome(self, ruling: Ruling) -> tuple[bool, tuple[str, ...]]:
         """Return whether one checkpoint stays, and the reasons."""
-        policy = self._policies[verdict.candidate.run]
-        if id(verdict) in self._dropped and policy.max_size is not None:
+        policy = self._policies[ruling.candidate.run]
+        if id(ruling) in self._dropped and policy.max_size is not None:
             return False, (f"over the {format_size(policy.max_size)} of max_size",)
-        reasons = [*verdict.reasons, *(f"resumed from by {run}" for run in self._children.get(id(verdict), ()))]
+        reasons = [*ruling.reasons, *(f"resumed from by {run}" for run in self._children.get(id(ruling), ()))]
         if reasons:
             return True, tuple(reasons)
-        return False, ("no rule keeps it" if verdict.candidate.good else "damaged: fills no slot",)
+        return False, ("no rule keeps it" if ruling.candidate.good else "damaged: fills no slot",)
 
     def notes(self) -> Iterable[str]:
         """Yield a line for each run whose protected checkpoints do not fit."""
-        for run, found in self._verdicts.items():
+        for run, found in self._rulings.items():
             limit = self._policies[run].max_size
             kept = sum(v.candidate.size for v in found if self._is_kept(v))
             if limit is not None and kept > limit:
                 yield f"{run}: what is protected takes {format_size(kept)}, more than max_size {format_size(limit)}"
 
-    def _is_kept(self, verdict: Verdict) -> bool:
-        return id(verdict) not in self._dropped and bool(verdict.reasons or id(verdict) in self._children)
+    def _is_kept(self, ruling: Ruling) -> bool:
+        return id(ruling) not in self._dropped and bool(ruling.reasons or id(ruling) in self._children)
 
     def _find_children(self) -> dict[int, list[str]]:
-        """Return verdict -> runs with a kept checkpoint that was resumed from it."""
+        """Return ruling -> runs with a kept checkpoint that was resumed from it."""
         by_name = defaultdict(list)
-        for found in self._verdicts.values():
-            for verdict in found:
-                by_name[(verdict.candidate.run, verdict.candidate.step)].append(verdict)
+        for found in self._rulings.values():
+            for ruling in found:
+                by_name[(ruling.candidate.run, ruling.candidate.step)].append(ruling)
         queue = list(self._others)
-        queue += [v.candidate for vs in self._verdicts.values() for v in vs if v.reasons and id(v) not in self._dropped]
+        queue += [v.candidate for vs in self._rulings.values() for v in vs if v.reasons and id(v) not in self._dropped]
         children: dict[int, set[str]] = {}
         while queue:
             child = queue.pop()
@@ -72,15 +72,15 @@ class Settlement:
     def _drop_oldest(self) -> bool:
         """Drop what does not fit; return whether the parents must be looked at again."""
         again = False
-        for run, found in self._verdicts.items():
+        for run, found in self._rulings.items():
             limit = self._policies[run].max_size
             kept = [v for v in found if self._is_kept(v)]
             excess = sum(v.candidate.size for v in kept) - (limit or 0)
-            for verdict in sorted(kept, key=lambda v: v.candidate.good):
+            for ruling in sorted(kept, key=lambda v: v.candidate.good):
                 if limit is None or excess <= 0:
                     break
-                if not verdict.protected and id(verdict) not in self._children:
-                    self._dropped.add(id(verdict))
-                    excess -= verdict.candidate.size
-                    again |= bool(verdict.candidate.parents)
+                if not ruling.protected and id(ruling) not in self._children:
+                    self._dropped.add(id(ruling))
+                    excess -= ruling.candidate.size
+                    again |= bool(ruling.candidate.parents)
         return again

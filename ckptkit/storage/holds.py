@@ -16,7 +16,7 @@ from typing import Any
 
 from ckptkit.errors import LockedError, StoreError
 from ckptkit.formats import strict_json
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_argv
 from ckptkit.storage.durable import make_folders, storage_errors
 from ckptkit.storage.locks import BUSY, UNSUPPORTED
@@ -137,7 +137,7 @@ def _locked(run: str, note: dict[str, Any]) -> LockedError:
         who, stop = f"process {pid} on {host} since {started}", f"stop it (kill {pid})"
         words = note.get("command")
         command = " ".join(map(str, words)) if isinstance(words, list) else ""
-        who = shown(f"{who}: {command}" if command else who, _SHOWN)
+        who = escaped(f"{who}: {command}" if command else who, _SHOWN)
     return LockedError(
         f"{run}: is being written by {who}",
         hint=f"let it end, {stop}, or give this training another run name; nothing was changed",

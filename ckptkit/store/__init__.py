@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from ckptkit.store.details import Details as Details
     from ckptkit.store.listing import Listed as Listed
     from ckptkit.store.pruning import Pruned as Pruned
-    from ckptkit.store.pruning import Pruning as Pruning
+    from ckptkit.store.pruning import PruneSurvey as PruneSurvey
     from ckptkit.store.reader import StoreReader as StoreReader
-    from ckptkit.store.refs import Ref as Ref
+    from ckptkit.store.reference import Ref as Ref
     from ckptkit.store.restoring import Restored as Restored
     from ckptkit.store.resuming import ResumeCommand as ResumeCommand
     from ckptkit.store.writing import Files as Files
+
+    Pruning = PruneSurvey
 
 _HOMES = {
     "CheckpointStore": "checkpoint_store",
@@ -26,14 +28,15 @@ _HOMES = {
     "Ranking": "choosing",
     "Listed": "listing",
     "Pruned": "pruning",
-    "Pruning": "pruning",
-    "Ref": "refs",
+    "PruneSurvey": "pruning",
+    "Ref": "reference",
     "Restored": "restoring",
     "ResumeCommand": "resuming",
     "StoreReader": "reader",
     "Details": "details",
     "Files": "writing",
 }
+_RENAMED = {"Pruning": "PruneSurvey"}
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +45,6 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return getattr(importlib.import_module(f"ckptkit.store.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'ckptkit.store' has no attribute {name!r}")
+    from ckptkit.renamed import new_name
+
+    return __getattr__(new_name(__name__, name, _RENAMED))

@@ -12,12 +12,12 @@ from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, holds, staging
-from ckptkit.store import anchors, choosing, marking, preparing, pruning, restoring, saving
+from ckptkit.store import anchors, choosing, pins_and_tags, preparing, pruning, restoring, saving
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details, origin_of, require_open_run
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.reader import StoreReader
-from ckptkit.store.refs import Ref
+from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Level, Verifier
@@ -91,8 +91,8 @@ class CheckpointStore(StoreReader):
             DiskFullError: it does not fit.
             InconsistentSetError: the items do not agree on the step or a counter.
             BackendError, DamagedError, UnsafeContentError: an item cannot be saved; nothing was committed.
-            PartlyDone: it was committed (the error's ``committed`` is it), but not tagged, or what it replaces under
-                another folder's name is still there.
+            PartlyDoneError: it was committed (the error's ``committed`` is it), but not tagged, or what it replaces
+                under another folder's name is still there.
         """
         saved = saving.save(
             self.storage,
@@ -197,8 +197,8 @@ class CheckpointStore(StoreReader):
             exact_run: ``RUN`` means the run itself, also where it went on as another one.
 
         Raises:
-            NotFound: there is no such run, step or item.
-            NothingResumable, DamagedError: nothing, or not the one that was named, verifies.
+            NotFoundError: there is no such run, step or item.
+            NothingResumableError, DamagedError: nothing, or not the one that was named, verifies.
             BackendError: the state does not fit its target; targets named later are unchanged.
         """
         parsed = Ref.parse(ref)
@@ -221,7 +221,7 @@ class CheckpointStore(StoreReader):
             ref: ``RUN@STEP``.
 
         Raises:
-            NotFound, ManifestError: there is no such checkpoint, or its manifest cannot be read.
+            NotFoundError, ManifestError: there is no such checkpoint, or its manifest cannot be read.
         """
         at = self._one(ref)
         manifest = self.manifest(at)
@@ -311,11 +311,11 @@ class CheckpointStore(StoreReader):
         run: str | None = None,
         verifier: Verifier | None = None,
         grace: timedelta = pruning.DEFAULT_GRACE,
-    ) -> pruning.Pruning:
+    ) -> pruning.PruneSurvey:
         """Verify and plan what a retention policy would remove; nothing is changed."""
         return pruning.survey(self.storage, policies, verifier or Verifier(), run=run, grace=grace)
 
-    def prune(self, planned: pruning.Pruning, *, expected: str | None = None) -> pruning.Pruned:
+    def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
         """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
         return pruning.apply(self.storage, planned, expected=expected)
 
@@ -326,9 +326,9 @@ class CheckpointStore(StoreReader):
 
     def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Location:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
-        return marking.pin(self.storage, self._one(ref, ranking), pinned=pinned)
+        return pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
 
     def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Location:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
-        marking.require_tag(tag, new=not remove)
-        return marking.tag(self.storage, self._one(ref, ranking), tag, remove=remove)
+        pins_and_tags.require_tag(tag, new=not remove)
+        return pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)

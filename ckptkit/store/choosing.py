@@ -5,13 +5,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ckptkit.errors import CkptkitError, DamagedError, NotFound, NothingResumable, UnsafeContentError, UsageError
+from ckptkit.errors import (
+    CkptkitError,
+    DamagedError,
+    NotFoundError,
+    NothingResumableError,
+    UnsafeContentError,
+    UsageError,
+)
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import LocalStorage, Location
 from ckptkit.store.lineage import Search, require_judged
-from ckptkit.store.refs import Ref
+from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
 from ckptkit.verification.presence import read_manifest
 
@@ -52,8 +59,8 @@ def choose(
     on as; ``RUN@best`` means the best one of the run itself, ``RUN@STEP`` just that one.
 
     Raises:
-        NotFound: there is no such run or step.
-        NothingResumable: nothing there verifies.
+        NotFoundError: there is no such run or step.
+        NothingResumableError: nothing there verifies.
         DamagedError: the step that was named does not verify.
         BackendUnavailableError: the one that comes first cannot be judged here. It is not damaged, so there is no
             falling back from it.
@@ -65,7 +72,7 @@ def choose(
             if report.good and report.manifest is not None:
                 return Chosen(report.at, report.manifest, warnings=report.problems)
         if all(report.gone for report in reports):
-            raise NotFound(f"{ref}: was removed meanwhile")
+            raise NotFoundError(f"{ref}: was removed meanwhile")
         raise _damaged(ref, reports[0])
     if ref.word == "best":
         return _best(ref, _ranked(candidates, ref, ranking or Ranking()), verifier)
@@ -88,10 +95,10 @@ def _best(ref: Ref, ordered: Iterator[Location], verifier: Verifier) -> Chosen:
     raise _nothing(ref, skipped)
 
 
-def _nothing(ref: Ref, skipped: Sequence[CheckpointReport]) -> NothingResumable:
+def _nothing(ref: Ref, skipped: Sequence[CheckpointReport]) -> NothingResumableError:
     reasons = "; ".join(f"{r.at.ref}: {r.reason}" for r in skipped[:3]) or "it is empty"
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    return NothingResumable(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
+    return NothingResumableError(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
 
 
 def exists(storage: LocalStorage, ref: Ref) -> bool:
@@ -102,13 +109,13 @@ def exists(storage: LocalStorage, ref: Ref) -> bool:
 
 
 def found(storage: LocalStorage, ref: Ref) -> list[Location]:
-    """Return what a reference covers, in order of steps; raises NotFound if that is nothing."""
+    """Return what a reference covers, in order of steps; raises NotFoundError if that is nothing."""
     candidates = [at for at in storage.scan(ref.run) if ref.step is None or at.step == ref.step]
     if candidates:
         return candidates
     if ref.step is not None and (steps := [at.step for at in storage.scan(ref.run)]):
-        raise NotFound(f"{ref}: there is no such step in the run", hint=f"it has {some(steps)}")
-    raise NotFound(f"{ref.run}: there is no such run in {storage.root}")
+        raise NotFoundError(f"{ref}: there is no such step in the run", hint=f"it has {some(steps)}")
+    raise NotFoundError(f"{ref.run}: there is no such run in {storage.root}")
 
 
 def some(steps: Sequence[int | None]) -> str:
@@ -141,7 +148,7 @@ def _ranked(candidates: Sequence[Location], ref: Ref, ranking: Ranking) -> Itera
     )
     scored = [(at, m) for at, m in manifests if math.isfinite(m.metrics.get(metric, math.nan))]
     if not scored:
-        raise NothingResumable(f"{ref}: no checkpoint has a finite metric {metric!r}")
+        raise NothingResumableError(f"{ref}: no checkpoint has a finite metric {metric!r}")
     return (at for at, _ in sorted(scored, key=rank, reverse=True))
 
 

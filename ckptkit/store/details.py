@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from ckptkit.errors import UsageError
 from ckptkit.manifest import redaction
-from ckptkit.store.refs import Ref
+from ckptkit.store.reference import Ref
 
 
 class DetailFields(TypedDict, total=False):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ckptkit.errors import CkptkitError, ConflictError, NotFound
+from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import is_flat, is_run
 from ckptkit.retention import Candidate, PrunePlan, RetentionPolicy, plan
@@ -20,7 +20,7 @@ DEFAULT_GRACE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Pruning:
+class PruneSurvey:
     """A plan together with where its checkpoints are and what was found in them.
 
     Attributes:
@@ -55,7 +55,7 @@ def survey(
     *,
     run: str | None = None,
     grace: timedelta = DEFAULT_GRACE,
-) -> Pruning:
+) -> PruneSurvey:
     """Verify the checkpoints and plan; nothing is changed.
 
     Args:
@@ -66,7 +66,7 @@ def survey(
         grace: how old garbage must be.
 
     Raises:
-        NotFound: there is nothing to prune.
+        NotFoundError: there is nothing to prune.
         DamagedError, StoreError: the pins and tags of all that is to be pruned cannot be read. (Where it is only some
             runs, these are left whole and told in ``stopped``.)
         RefusedError, UsageError: see ``ckptkit.retention.plan``.
@@ -76,8 +76,8 @@ def survey(
         wanted = set(policies) if wanted is None else wanted & set(policies)
     places = [at for at in storage.scan() if at.step is not None and is_run(at.run)]  # others can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
-        raise NotFound(f"{run or storage.root}: there is no checkpoint to prune")
-    marks, stopped = _marks(storage, {at.run for at in places}, wanted)
+        raise NotFoundError(f"{run or storage.root}: there is no checkpoint to prune")
+    known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
     reports: dict[int, CheckpointReport] = {}
     candidates = []
     for at in places:
@@ -86,7 +86,7 @@ def survey(
         report = level.verify(at)
         if report.gone:
             continue
-        candidate = _candidate(at, report, marks[at.run])
+        candidate = _candidate(at, report, known[at.run])
         reports[id(candidate)] = report
         candidates.append(candidate)
     copies = copied_into(reports.values()) if run is None else {}
@@ -97,30 +97,30 @@ def survey(
         chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
     garbage = [path for name in sorted(runs) for path in _garbage(storage.state_folder(name), grace)]
-    return Pruning(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
+    return PruneSurvey(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
 
 
-def _marks(
+def _read_refs(
     storage: LocalStorage, runs: Collection[str], wanted: Collection[str] | None
 ) -> tuple[dict[str, refs.Refs], dict[str, str]]:
     """Return the pins and tags of all runs, and why of those to be pruned some cannot be known."""
-    marks, stopped = {}, {}
+    known, stopped = {}, {}
     failure: CkptkitError | None = None
     for run in sorted(runs):
         try:
-            marks[run] = refs.read(storage.state_folder(run))
+            known[run] = refs.read(storage.state_folder(run))
         except CkptkitError as error:
-            marks[run] = refs.Refs()
+            known[run] = refs.Refs()
             if wanted is None or run in wanted:
                 stopped[run], failure = error.message, error
     if failure is not None and not set(runs if wanted is None else wanted) & set(runs) - set(stopped):
         raise failure
-    return marks, stopped
+    return known, stopped
 
 
-def _candidate(at: Location, report: CheckpointReport, marks: refs.Refs) -> Candidate:
+def _candidate(at: Location, report: CheckpointReport, own: refs.Refs) -> Candidate:
     step = at.step or 0
-    pinned, tags = step in marks.pins, frozenset(marks.tags.get(step, ()))
+    pinned, tags = step in own.pins, frozenset(own.tags.get(step, ()))
     manifest: Manifest | None = report.manifest
     if manifest is None:
         epoch = datetime.fromtimestamp(0, UTC)
@@ -151,19 +151,19 @@ def _garbage(state: Path, grace: timedelta) -> list[Path]:
     return staging.leftovers(state, grace.total_seconds()) + old
 
 
-def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = None) -> Pruned:
+def apply(storage: LocalStorage, surveyed: PruneSurvey, *, expected: str | None = None) -> Pruned:
     """Carry out a plan: move to the trash, purge old garbage. One that cannot be removed does not stop the rest.
 
     Args:
         storage: the store.
-        pruning: from ``survey``.
+        surveyed: from ``survey``.
         expected: digest of the plan that a person has reviewed.
 
     Raises:
         ConflictError: the plan is not the one that was reviewed.
         LockedError: another process saves or prunes there.
     """
-    if expected is not None and expected != pruning.plan.digest:
+    if expected is not None and expected != surveyed.plan.digest:
         raise ConflictError(
             "the plan is not the one that was reviewed: the store has changed since",
             hint="run prune again without --apply and review the new plan",
@@ -171,8 +171,8 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
     removed: list[Location] = []
     purged: list[Path] = []
     failures: list[str] = []
-    runs = {report.at.run for report in pruning.reports}
-    claims = Counter(path for report in pruning.reports for path in _payload(report))
+    runs = {report.at.run for report in surveyed.reports}
+    claims = Counter(path for report in surveyed.reports for path in _payload(report))
     with contextlib.ExitStack() as held:
         pins: dict[str, set[int]] = {}
         for run in sorted(runs):
@@ -183,7 +183,7 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
             except CkptkitError as error:  # damaged since the survey
                 failures.append(error.message)
             trash.finish(state, {path.name for path in claims if path.parent == state.parent})
-        for entry, report in zip(pruning.plan.entries, pruning.reports, strict=True):
+        for entry, report in zip(surveyed.plan.entries, surveyed.reports, strict=True):
             if entry.action == "remove" and report.at.run in pins and report.at.identity is not None:
                 try:
                     _require_as_planned(report, pins[report.at.run])
@@ -194,7 +194,7 @@ def apply(storage: LocalStorage, pruning: Pruning, *, expected: str | None = Non
                     removed.append(report.at)
                 except CkptkitError as error:
                     failures.append(error.message)
-        for path in pruning.garbage:
+        for path in surveyed.garbage:
             try:
                 trash.purge(path)
                 purged.append(path)
@@ -224,18 +224,19 @@ def undelete(storage: LocalStorage, run: str, step: int | None) -> Location:
     """Take the checkpoint that was removed last (of that step, if given) back out of the trash.
 
     Raises:
-        NotFound: the trash holds none.
+        NotFoundError: the trash holds none.
         ConflictError: the step exists again.
     """
     state = storage.state_folder(run)
     storage.require()
     if not state.is_dir():
-        raise NotFound(f"{run}: there is no such run in {storage.root}, or nothing was ever removed from it")
+        raise NotFoundError(f"{run}: there is no such run in {storage.root}, or nothing was ever removed from it")
     with locks.alone(state):
         found = [t for t in trash.listing(state) if t.step is not None and step in (None, t.step)]
         if not found:
             wanted = run if step is None else f"{run}@{step}"
-            raise NotFound(f"{wanted}: is not in the trash", hint="what was removed is kept for the grace time only")
+            hint = "what was removed is kept for the grace time only"
+            raise NotFoundError(f"{wanted}: is not in the trash", hint=hint)
         trashed = found[0]
         assert trashed.step is not None  # filtered above
         if storage.at_step(run, trashed.step):

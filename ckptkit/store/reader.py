@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ckptkit.errors import ManifestError
 from ckptkit.storage import Location, open_storage, shown
 from ckptkit.store import listing
-from ckptkit.store.refs import Ref
+from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
     from ckptkit.manifest.models import Manifest, Resume
@@ -52,7 +52,7 @@ class StoreReader:
         """Return what a reference covers, unread; ``RUN@latest`` is the highest step, ``RUN@best`` one that verifies.
 
         Raises:
-            NotFound: that is nothing.
+            NotFoundError: that is nothing.
         """
         if ref is None:
             return tuple(self.storage.scan())
@@ -72,7 +72,7 @@ class StoreReader:
             ranking: for ``RUN@best``.
 
         Raises:
-            NotFound: there is no such checkpoint.
+            NotFoundError: there is no such checkpoint.
             ManifestError: its manifest cannot be read, or breaks the format's laws.
         """
         from ckptkit.verification.presence import read_manifest
@@ -106,8 +106,8 @@ class StoreReader:
             exact_run: ``RUN`` means the run itself, also where it went on as another one.
 
         Raises:
-            NotFound: there is no such run or step.
-            NothingResumable, DamagedError: nothing, or not the one that was named, verifies.
+            NotFoundError: there is no such run or step.
+            NothingResumableError, DamagedError: nothing, or not the one that was named, verifies.
         """
         from ckptkit.store import choosing
         from ckptkit.verification import Verifier
@@ -141,16 +141,16 @@ class StoreReader:
             verifier: does it in its own way; ``level``, ``strict`` and ``factories`` are then its own.
 
         Raises:
-            NotFound: a reference covers nothing.
+            NotFoundError: a reference covers nothing.
             UsageError: ``sample`` is neither a share nor a part.
         """
         from ckptkit.store import verifying
 
-        refs = (ref,) if isinstance(ref, str) else ref or ()
-        covered = [at for one in refs for at in self.locate(one)] if refs else self.locate()
+        references = (ref,) if isinstance(ref, str) else ref or ()
+        covered = [at for one in references for at in self.locate(one)] if references else self.locate()
         return verifying.verify(
             verifying.chosen(covered, latest=latest, sample=sample),
-            runs=refs or None,  # one of a checkpoint is the name of no run
+            runs=references or None,  # one of a checkpoint is the name of no run
             level=level,
             verifier=verifier,
             strict=strict,

@@ -46,18 +46,19 @@ class Rehearsed:
     """Takes the place of the observing in a rehearsed process."""
 
     def __init__(self, rehearsal: Rehearsal) -> None:
-        self._asked = rehearsal
+        self._rehearsal = rehearsal
         self._notes: Notes | None = None
 
     def note(self, step: int, digests: Callable[[], Digests]) -> None:
         """Note one step; raises SystemExit after the last."""
-        asked = self._asked
+        rehearsal = self._rehearsal
         if self._notes is None:
             self._notes = Notes(step, {}, self._elsewhere())
         notes = self._notes
-        if step > asked.step:
+        if step > rehearsal.step:
             notes.steps[step] = digests()
-        over = notes.began <= asked.step or (step >= asked.until if asked.until else len(notes.steps) >= asked.steps)
+        far = step >= rehearsal.until if rehearsal.until else len(notes.steps) >= rehearsal.steps
+        over = notes.began <= rehearsal.step or far
         self._write(over)
         if over:
             sys.exit(0)
@@ -70,11 +71,11 @@ class Rehearsed:
             "environment": self._notes.environment,
             "over": over,
         }
-        durable.replace_file(Path(self._asked.notes), strict_json.dumps(content))
+        durable.replace_file(Path(self._rehearsal.notes), strict_json.dumps(content))
 
     def _elsewhere(self) -> list[str]:
         with contextlib.suppress(OSError):
-            for at in LocalStorage(Path(self._asked.scratch)).at_step(self._asked.run, self._asked.step):
+            for at in LocalStorage(Path(self._rehearsal.scratch)).at_step(self._rehearsal.run, self._rehearsal.step):
                 manifest, _ = read_manifest(at)
                 if manifest is not None:
                     return numeric.differences(manifest.environment)

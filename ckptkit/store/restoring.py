@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from ckptkit import registry
 from ckptkit.backend import Backend, LoadContext
 from ckptkit.digest import algorithm_of, digest_file
-from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFound
+from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFoundError
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage import Location, durable, shown
@@ -65,7 +65,7 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
     manifest = chosen.manifest
     unknown = sorted(set(into) - set(manifest.items))
     if unknown:
-        raise NotFound(
+        raise NotFoundError(
             f"{chosen.at.ref}: has no item {unknown[0]!r}", hint=f"it has {', '.join(sorted(manifest.items))}"
         )
     loaded: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from ckptkit.errors import (
     ConflictError,
     DiskFullError,
     ManifestError,
-    PartlyDone,
+    PartlyDoneError,
     UnsafeContentError,
     UsageError,
 )
@@ -64,7 +64,7 @@ class Saved:
     manifest: Manifest
     left: Mapping[str, Sequence[str]]
     warnings: Sequence[Problem]
-    undone: PartlyDone | None
+    undone: PartlyDoneError | None
 
 
 def save(
@@ -133,7 +133,7 @@ def save(
     return Saved(at, manifest, {source.name: source.left for source in sources if source.left}, warnings, undone)
 
 
-def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDone | None:
+def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDoneError | None:
     """Do what comes after the commit, and return what could not be done: the checkpoint is there all the same."""
     undone, then = "what was saved at this step before was not moved to the trash", "save it again with --replace"
     try:
@@ -144,7 +144,7 @@ def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Seque
             with refs.changed(state) as changed:
                 changed.tags.setdefault(at.step or 0, set()).update(tags)
     except CkptkitError as error:
-        done = PartlyDone(f"{at.ref}: was saved, but {undone}: {error.message}", hint=f"{error.hint}; then {then}")
+        done = PartlyDoneError(f"{at.ref}: was saved, but {undone}: {error.message}", hint=f"{error.hint}; then {then}")
         done.__cause__ = error
         return done
     return None

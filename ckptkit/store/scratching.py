@@ -36,7 +36,7 @@ class Place:
 
     def environment(self, steps: int, until: int) -> dict[str, str]:
         """Return the environment of the rehearsed process; trackers are silenced or led here."""
-        asked = scratch.Rehearsal(
+        rehearsal = scratch.Rehearsal(
             real=str(self.real),
             scratch=str(self.storage.root),
             run=self.chosen.at.run,
@@ -46,7 +46,7 @@ class Place:
             notes=str(self.notes),
         )
         return os.environ | {
-            scratch.VARIABLE: asked.variable(),
+            scratch.VARIABLE: rehearsal.variable(),
             "CKPTKIT_STORE": str(self.storage.root),
             "OMP_NUM_THREADS": str(self.chosen.manifest.environment.threads),  # the same order of additions
             "WANDB_MODE": "disabled",

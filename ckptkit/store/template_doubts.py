@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ckptkit.errors import UsageError
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.models import Manifest
 from ckptkit.resume import expand, pieces_of
 from ckptkit.storage import LocalStorage, Location
@@ -71,7 +71,7 @@ def _unfilled(
         if is_path and below.startswith("/") and not any(os.path.exists(f"{base}/{name}") for name in (named, below)):
             where = f"{{{field}}}" if Path(base).is_dir() else f"{{{field}}}, which is a file"
             near = _near(Path(base), named)
-            yield f"the resume template names {shown(argument)!r}: there is no {shown(named)!r} in {where}{near}"
+            yield f"the resume template names {escaped(argument)!r}: there is no {escaped(named)!r} in {where}{near}"
 
 
 def _near(folder: Path, name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.digest import digest_file
-from ckptkit.errors import NotFound, UsageError
+from ckptkit.errors import NotFoundError, UsageError
 from ckptkit.storage.irregular import require_file
 
 
@@ -17,7 +17,7 @@ class Trust:
         algorithm: how the checkpoint's files are digested.
 
     Raises:
-        NotFound: one is not there.
+        NotFoundError: one is not there.
         UsageError: one is no file.
         DamagedError, StoreError: one cannot be read.
     """
@@ -26,7 +26,7 @@ class Trust:
         self._unused: dict[str, Path] = {}
         for path in map(Path, paths):
             if not path.exists():
-                raise NotFound(f"{path} does not exist", hint="name the file that is to be trusted")
+                raise NotFoundError(f"{path} does not exist", hint="name the file that is to be trusted")
             if path.is_dir():
                 raise UsageError(f"{path} is a folder", hint="trust goes to single files: name each")
             require_file(path)

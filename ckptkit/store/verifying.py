@@ -7,7 +7,7 @@ from typing import Any
 from ckptkit.errors import UsageError
 from ckptkit.storage import Location
 from ckptkit.verification import LEVELS, Level, Report, Verifier
-from ckptkit.verification.marks import damaged
+from ckptkit.verification.refs import damaged
 
 
 def chosen(places: Sequence[Location], *, latest: bool, sample: str | None) -> Sequence[Location]:

@@ -28,7 +28,7 @@ from ckptkit.errors import (
     DamagedError,
     DiskFullError,
     InconsistentSetError,
-    NotFound,
+    NotFoundError,
     UnsafeContentError,
     UsageError,
 )
@@ -102,7 +102,7 @@ def resolve(items: Mapping[str, Any], factories: Factories) -> list[_Source]:
         UsageError: an item has no usable name, its path is a pipe, a socket or a device, or factories are given for an
             item that is not there.
         BackendError: no backend takes an item, or its framework is missing.
-        NotFound: a path does not exist.
+        NotFoundError: a path does not exist.
     """
     sources = []
     check_item_names(items)
@@ -125,7 +125,7 @@ def _adopted(name: str, item: Files) -> _Source:
     # A prefix (tf/ckpt-12) is no file itself, but some file beside it begins with it.
     if not path.exists() and not (path.parent.is_dir() and any(path.parent.glob(_literal(path.name) + ".*"))):
         dead = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
-        raise NotFound(f"{path} {dead}", hint="check the path", item=name)
+        raise NotFoundError(f"{path} {dead}", hint="check the path", item=name)
     require_file(path, or_folder=True, item=name)
     try:
         with storage_errors(f"item {name!r}"):

@@ -34,20 +34,20 @@ def main(question: Path, answer: Path) -> None:
     from ckptkit.testing.hooks import Saved
     from ckptkit.testing.newcomer import hooks_of
 
-    asked = strict_json.loads(question.read_bytes(), max_depth=200)
-    sys.path[:] = asked["path"]
+    request = strict_json.loads(question.read_bytes(), max_depth=200)
+    sys.path[:] = request["path"]
     warnings.simplefilter("ignore")
-    hooks = hooks_of(asked)
-    if asked["threads"] is not None:
-        importlib.import_module("torch").set_num_threads(asked["threads"])
-    place = Path(asked["place"])
+    hooks = hooks_of(request)
+    if request["threads"] is not None:
+        importlib.import_module("torch").set_num_threads(request["threads"])
+    place = Path(request["place"])
     with answer.open("w", encoding="utf-8") as lines:
-        for file, bit in asked["flips"]:
+        for file, bit in request["flips"]:
             shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(asked["directory"], place)
+            shutil.copytree(request["directory"], place)
             flip(place / file, bit)
-            files = tuple(asked["files"])
-            saved = Saved(place, files, asked["step"], SavedItem(), asked["metadata"], asked["probe"])
+            files = tuple(request["files"])
+            saved = Saved(place, files, request["step"], SavedItem(), request["metadata"], request["probe"])
             lines.write(strict_json.dumps(_judge(hooks, saved)).decode() + "\n")
             lines.flush()
 

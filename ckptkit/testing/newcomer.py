@@ -57,13 +57,13 @@ def main(question: Path, answer: Path) -> None:
     """Answer the question: one entry for each case."""
     from ckptkit.formats import strict_json
 
-    asked = strict_json.loads(question.read_bytes(), max_depth=200)
-    sys.path[:] = asked["path"]
+    request = strict_json.loads(question.read_bytes(), max_depth=200)
+    sys.path[:] = request["path"]
     warnings.simplefilter("ignore")
-    hooks = hooks_of(asked)
-    if asked["threads"] is not None:
-        importlib.import_module("torch").set_num_threads(asked["threads"])  # other numbers of threads round otherwise
-    answer.write_text(json.dumps([go_on(hooks, case) for case in asked["cases"]]), encoding="utf-8")
+    hooks = hooks_of(request)
+    if request["threads"] is not None:
+        importlib.import_module("torch").set_num_threads(request["threads"])  # other numbers of threads round otherwise
+    answer.write_text(json.dumps([go_on(hooks, case) for case in request["cases"]]), encoding="utf-8")
 
 
 if __name__ == "__main__":

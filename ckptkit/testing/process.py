@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.formats import strict_json
-from ckptkit.testing import witness
+from ckptkit.testing import import_audit
 from ckptkit.testing.hooks import Saved
 
 _LIMIT_SECONDS = 120  # for a hanging check, not for a slow one
@@ -40,7 +40,7 @@ def look_from_a_fresh_process(backend: type[Any], saved: Saved, heavy: Sequence[
         )
     )
     # -P: the folder of the script must not be searched for modules.
-    command = [sys.executable, "-P", witness.__file__, str(question), str(answer)]
+    command = [sys.executable, "-P", import_audit.__file__, str(question), str(answer)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
     if not answer.exists():
         return [f"the fresh process ended with code {done.returncode}:\n{done.stderr[-2000:]}"]

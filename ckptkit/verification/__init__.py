@@ -1,8 +1,18 @@
 """Verify checkpoints by content: presence, digests, structure, and (opt-in) a proof that they resume."""
 
+from typing import TYPE_CHECKING
+
+from ckptkit.renamed import new_name
 from ckptkit.verification.levels import Verifier as Verifier
 from ckptkit.verification.report import LEVELS as LEVELS
 from ckptkit.verification.report import CheckpointReport as CheckpointReport
 from ckptkit.verification.report import Level as Level
-from ckptkit.verification.report import MarksReport as MarksReport
+from ckptkit.verification.report import RefsReport as RefsReport
 from ckptkit.verification.report import Report as Report
+
+if TYPE_CHECKING:
+    MarksReport = RefsReport
+else:
+
+    def __getattr__(name: str) -> type:
+        return globals()[new_name(__name__, name, {"MarksReport": "RefsReport"})]

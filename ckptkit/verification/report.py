@@ -8,6 +8,7 @@ from typing import Literal
 from ckptkit.backend import Proof
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem, fails
+from ckptkit.renamed import warn
 from ckptkit.storage import Location
 
 Level = Literal["presence", "digest", "format", "resume"]
@@ -80,7 +81,7 @@ class CheckpointReport:
 
 
 @dataclass(frozen=True, slots=True)
-class MarksReport:
+class RefsReport:
     """What is wrong with the pins and tags of a run. Its checkpoints are as good as they were.
 
     Attributes:
@@ -103,21 +104,27 @@ class Report:
 
     level: Level
     checkpoints: Sequence[CheckpointReport]
-    marks: Sequence[MarksReport] = ()
+    refs: Sequence[RefsReport] = ()
     gone: Sequence[str] = ()
 
+    @property
+    def marks(self) -> Sequence[RefsReport]:
+        """The old name of ``refs``, for one more version."""
+        warn("Report.marks", "Report.refs")
+        return self.refs
+
     @classmethod
-    def of(cls, level: Level, reports: Iterable[CheckpointReport], marks: Sequence[MarksReport] = ()) -> "Report":
+    def of(cls, level: Level, reports: Iterable[CheckpointReport], refs: Sequence[RefsReport] = ()) -> "Report":
         """Return the report of what is still there."""
         found = list(reports)
         there = [report for report in found if not report.gone]
-        return cls(level, there, marks, [report.at.ref for report in found if report.gone])
+        return cls(level, there, refs, [report.at.ref for report in found if report.gone])
 
     @property
     def exit_code(self) -> int:
         """0 ok, 1 problems, 3 unproven, 4 nothing to check, 5 unsafe content, 7 not judged or a broken backend."""
         found = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
-        found += [m.problem for m in self.marks]
+        found += [m.problem for m in self.refs]
         if any(p.severity == "unsafe" for p in found):
             return 5
         if found:

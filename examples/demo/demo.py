@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from ckptkit.parting import without_talk
+from ckptkit.parting import without_absl_logs
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = Path("demo-output").resolve()
@@ -30,7 +30,7 @@ def fail(text: str) -> None:
 def trained(command: list[str] | str) -> str:
     """Run a training job to its end and return its stdout."""
     done = subprocess.run(command, shell=isinstance(command, str), capture_output=True, text=True)
-    sys.stderr.write(without_talk(done.stderr))
+    sys.stderr.write(without_absl_logs(done.stderr))
     if done.returncode:
         fail(f"the job ended with {done.returncode}")
     return done.stdout
@@ -72,7 +72,7 @@ def killed_in_the_middle_of_a_save(run: str) -> None:
             break
         time.sleep(0.0005)
     output, errors = process.communicate()
-    sys.stderr.write(without_talk(errors))
+    sys.stderr.write(without_absl_logs(errors))
     print(output, end="")
     if process.returncode != -signal.SIGKILL:
         fail("the job ended before it could be killed")

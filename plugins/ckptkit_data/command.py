@@ -9,7 +9,7 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import session
+from ckptkit.cli.session import session_of
 from ckptkit_data import junit as junit_report
 from ckptkit_data import text
 from ckptkit_data.findings import Report, TestResult
@@ -42,7 +42,7 @@ def check_data(
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
 ) -> int:
     """Check a LeRobot dataset for leaks. Exit 0: none; 1: findings; 4: nothing to check; 5: a path that leaves it."""
-    quiet = session(context).quiet
+    quiet = session_of(context).quiet
     tester = DatasetLeakageTester(
         root, near=near, min_run=min_run, max_duplicates=max_duplicates, allow_shared_frames=allow_shared_frames
     )
@@ -52,9 +52,9 @@ def check_data(
     write(report, output.chosen(format_))
     if junit is not None:
         junit.write_text(junit_report.render(report), encoding="utf-8")
-    output.talk(f"{text.counts(report)}; {text.conclusion(report)}", quiet=quiet)
+    output.echo(f"{text.counts(report)}; {text.conclusion(report)}", quiet=quiet)
     if report.exit_code:
-        output.talk("  docs/how-to/check-a-dataset.md says what each code means and what to do", quiet=quiet)
+        output.echo("  docs/how-to/check-a-dataset.md says what each code means and what to do", quiet=quiet)
     return report.exit_code
 
 

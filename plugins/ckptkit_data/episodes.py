@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 from ckptkit.errors import DamagedError, UnsafeContentError
 from ckptkit.formats import strict_json
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit_data.findings import Findings
 from ckptkit_data.layout import Info, inside, parquet_files
 
@@ -117,4 +117,4 @@ def _numbers(table: Any, name: str) -> list[Any]:
 def first_line(error: Exception) -> str:
     """Return the reason of an error in one line."""
     text = str(error).strip() or type(error).__name__
-    return shown(text.splitlines()[0], 200)
+    return escaped(text.splitlines()[0], 200)

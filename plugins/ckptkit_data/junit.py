@@ -5,7 +5,7 @@ Source: https://github.com/testmoapp/junitxml (the common subset that CI servers
 
 from xml.etree import ElementTree as ET
 
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit_data.findings import Report
 from ckptkit_data.text import finding_line
 
@@ -13,7 +13,7 @@ from ckptkit_data.text import finding_line
 def render(report: Report) -> str:
     """Return the XML document."""
     suites = ET.Element("testsuites", name="ckptkit check-data")
-    root = shown(report.root, 500)
+    root = escaped(report.root, 500)
     suite = ET.SubElement(suites, "testsuite", name=root, tests=str(len(report.results)))
     failed = skipped = 0
     for result in report.results:
@@ -21,7 +21,7 @@ def render(report: Report) -> str:
         failing = [f for f in result.findings if f.severity != "warning"]
         if failing:
             failed += 1
-            message = shown(failing[0].message, 400)
+            message = escaped(failing[0].message, 400)
             failure = ET.SubElement(case, "failure", message=message, type=failing[0].code)
             failure.text = "\n".join(finding_line(f) for f in result.findings)
         elif result.skipped:

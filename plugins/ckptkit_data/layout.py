@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from string import Formatter
 from typing import Any
 
-from ckptkit.errors import DamagedError, NotFound, StoreError, UnsafeContentError
+from ckptkit.errors import DamagedError, NotFoundError, StoreError, UnsafeContentError
 from ckptkit.formats import strict_json
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 
 INFO = "meta/info.json"
 _SPEC = re.compile(r"0?\d{0,2}d?")  # at most 99 digits wide: a template must not fill the memory
@@ -63,7 +63,7 @@ def read_info(root: Path) -> Info:
 
     Raises:
         StoreError: the folder is missing or cannot be read.
-        NotFound: the folder is not a LeRobot dataset.
+        NotFoundError: the folder is not a LeRobot dataset.
         DamagedError: the file is not what it should be; the message names the field.
         UnsafeContentError: a path template leaves the dataset.
     """
@@ -72,7 +72,7 @@ def read_info(root: Path) -> Info:
             raise StoreError(f"{root}: is not a folder", hint="give the folder that holds meta/ and data/")
         info = strict_json.load(inside(root, INFO))
     except FileNotFoundError as error:
-        raise NotFound(
+        raise NotFoundError(
             f"{root}: is not a LeRobot dataset: it has no {INFO}", hint="give the folder that holds meta/ and data/"
         ) from error
     except StoreError:
@@ -108,12 +108,12 @@ def inside(root: Path, relative: str) -> Path:
     pure = PurePosixPath(relative)
     if pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or not pure.parts:
         raise UnsafeContentError(
-            f"the path {shown(relative)!r} leaves the dataset", hint=f"correct the path template in {INFO}"
+            f"the path {escaped(relative)!r} leaves the dataset", hint=f"correct the path template in {INFO}"
         )
     path = root / pure
     if not path.resolve().is_relative_to(root.resolve()):
         raise UnsafeContentError(
-            f"the path {shown(relative)!r} is a symbolic link that leaves the dataset",
+            f"the path {escaped(relative)!r} is a symbolic link that leaves the dataset",
             hint="copy the dataset with its links followed (cp -rL) and check the copy",
         )
     return path
@@ -138,13 +138,13 @@ def _typed(info: Mapping[str, Any], name: str, kind: type) -> Any:
 def _count(info: Mapping[str, Any], name: str) -> int:
     value = info.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 53:
-        raise _wrong(name, f"is {shown(repr(value), 40)}, not a count")
+        raise _wrong(name, f"is {escaped(repr(value), 40)}, not a count")
     return value
 
 
 def _fps(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 < value < math.inf):
-        raise _wrong("fps", f"is {shown(repr(value), 40)}, not a positive number")
+        raise _wrong("fps", f"is {escaped(repr(value), 40)}, not a positive number")
     return float(value)
 
 
@@ -152,7 +152,7 @@ def _major(version: Any) -> int:
     match = re.fullmatch(r"v?([23])\.\d+(\.\d+)?", version) if isinstance(version, str) else None
     if match is None:
         raise DamagedError(
-            f"codebase_version is {shown(repr(version), 40)}; only the layouts v2.x and v3.x can be read",
+            f"codebase_version is {escaped(repr(version), 40)}; only the layouts v2.x and v3.x can be read",
             hint="convert the dataset with lerobot's own scripts first",
         )
     return int(match[1])
@@ -167,13 +167,13 @@ def _template(template: str, major: int) -> str:
         if name is None:
             continue
         if name not in _FIELDS[major] or conversion is not None or not _SPEC.fullmatch(spec or ""):
-            field = shown(f"{{{name}{f':{spec}' if spec else ''}}}", 60)
+            field = escaped(f"{{{name}{f':{spec}' if spec else ''}}}", 60)
             raise _wrong("data_path", f"has the field {field}, not one of {', '.join(sorted(_FIELDS[major]))}")
     filled = template.format(**dict.fromkeys(_FIELDS[major], 0))
     pure = PurePosixPath(filled)
     if pure.is_absolute() or ".." in pure.parts or "\\" in filled or "\0" in filled:
         raise UnsafeContentError(
-            f"data_path {shown(template)!r} leaves the dataset", hint=f"correct the path template in {INFO}"
+            f"data_path {escaped(template)!r} leaves the dataset", hint=f"correct the path template in {INFO}"
         )
     return template
 

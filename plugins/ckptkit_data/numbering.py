@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit_data.episodes import Episode
 from ckptkit_data.findings import Findings
 from ckptkit_data.frames import Frames
@@ -163,7 +163,7 @@ def finite_values(frames: Frames, segments: Segments) -> Findings:
             others = f" (and {count - 1} more frame{'s' if count > 2 else ''})" if count > 1 else ""
             found.add(
                 "data-not-finite",
-                f"episode {episode}: {shown(name)!r} is NaN or infinite at offset {offset}{others}",
+                f"episode {episode}: {escaped(name)!r} is NaN or infinite at offset {offset}{others}",
                 file=frames.files[frames.file[position]],
                 episode=episode,
                 frame=offset,

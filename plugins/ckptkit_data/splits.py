@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.problem import Severity
 from ckptkit_data.findings import Findings
 from ckptkit_data.layout import INFO, Info
@@ -20,11 +20,11 @@ def ranges(splits: Mapping[str, Any], episodes: int, found: Findings) -> dict[st
     for name, text in splits.items():
         match = re.fullmatch(r"(\d{1,15}):(\d{1,15})", text) if isinstance(text, str) else None
         if match is None or int(match[1]) > int(match[2]):
-            found.add("data-split", f"split {shown(name)!r} is {shown(repr(text), 60)}, not start:stop", file=INFO)
+            found.add("data-split", f"split {escaped(name)!r} is {escaped(repr(text), 60)}, not start:stop", file=INFO)
             continue
         result[name] = range(int(match[1]), int(match[2]))
         if int(match[2]) > episodes:
-            found.add("data-split", f"split {shown(name)!r} is {text}; there are {episodes} episodes", file=INFO)
+            found.add("data-split", f"split {escaped(name)!r} is {text}; there are {episodes} episodes", file=INFO)
     return result
 
 
@@ -76,7 +76,7 @@ def _overlaps(parts: Sequence[tuple[str, range]], found: Findings) -> None:
             first, last = max(one.start, other.start), min(one.stop, other.stop) - 1
             if first <= last:
                 which = f"episode {first} is" if first == last else f"episodes {first} to {last} are"
-                both = f"{shown(other_name)!r} and in {shown(name)!r}"
+                both = f"{escaped(other_name)!r} and in {escaped(name)!r}"
                 found.add("data-split-overlap", f"{which} in {both}", file=INFO, episode=first, length=last - first + 1)
 
 
@@ -126,7 +126,7 @@ class _Leaks:
         first, second = sorted((early, late))
         episode, other = int(self.segments.episode[run.segment]), int(self.segments.episode[run.other_segment])
         what = run.of.removesuffix("s") if run.length == 1 else run.of
-        names = f"{shown(self.names[first])!r} and {shown(self.names[second])!r}"
+        names = f"{escaped(self.names[first])!r} and {escaped(self.names[second])!r}"
         unseen = ", as far as can be seen without the videos" if run.severity == "warning" else ""
         self.found.add(
             "data-split-leak",

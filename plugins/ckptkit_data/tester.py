@@ -97,7 +97,7 @@ class DatasetLeakageTester:
 
         Raises:
             StoreError: the folder is missing or cannot be read.
-            NotFound: the folder is not a LeRobot dataset.
+            NotFoundError: the folder is not a LeRobot dataset.
             BackendUnavailableError: pyarrow or numpy is not installed.
         """
         _require("numpy", "pyarrow")

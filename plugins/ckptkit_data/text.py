@@ -1,6 +1,6 @@
 """The report as text for a person."""
 
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit_data.findings import Finding, Report, TestResult
 
 SHOWN = 20  # findings printed per check; the JSON output has them all
@@ -11,7 +11,7 @@ _SPLITS = "_in_two_splits"
 
 def rendered(report: Report) -> str:
     """Return the whole report, lines joined."""
-    lines = [f"Dataset leakage report: {shown(report.root, 500)}", counts(report), ""]
+    lines = [f"Dataset leakage report: {escaped(report.root, 500)}", counts(report), ""]
     for result in report.results:
         lines.append(f"{result.verdict.upper():8}{result.title}{note(result)}")
         lines += [f"          {finding_line(f)}" for f in result.findings[:SHOWN]]
@@ -22,7 +22,7 @@ def rendered(report: Report) -> str:
 
 def counts(report: Report) -> str:
     """Return what was read, in one line."""
-    layout = f"LeRobot {shown(report.layout, 20)}, " if report.layout else ""
+    layout = f"LeRobot {escaped(report.layout, 20)}, " if report.layout else ""
     return f"{layout}{report.episodes} episodes, {report.frames} frames, {report.files} data files"
 
 
@@ -40,9 +40,9 @@ def note(result: TestResult) -> str:
 
 def finding_line(finding: Finding) -> str:
     """Return one finding as one line."""
-    where = f"{shown(finding.file, 200)}: " if finding.file else ""
+    where = f"{escaped(finding.file, 200)}: " if finding.file else ""
     mark = "warning: " if finding.severity == "warning" else ""
-    return f"{mark}{where}{shown(finding.message, 400)} [{finding.code}]"
+    return f"{mark}{where}{escaped(finding.message, 400)} [{finding.code}]"
 
 
 def conclusion(report: Report) -> str:

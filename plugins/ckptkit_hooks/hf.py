@@ -114,7 +114,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
                 ref: ``RUN@STEP`` or ``RUN@best`` for another one than the newest.
 
             Raises:
-                NothingResumable: there are checkpoints, but none that verifies.
+                NothingResumableError: there are checkpoints, but none that verifies.
             """
             chosen = self._keeper.newest(ref)
             self._chosen = None if chosen is None else chosen.at.folder.absolute()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ckptkit.errors import CkptkitError, NotFound, NothingResumable
+from ckptkit.errors import CkptkitError, NotFoundError, NothingResumableError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.store import CheckpointStore, Chosen, Ranking, Restored
 
@@ -138,17 +138,17 @@ class Keeper:
             ref: another one to go on from: ``RUN@STEP`` or ``RUN@best``; it must exist.
 
         Raises:
-            NothingResumable: the run has checkpoints, but none that verifies.
-            NotFound, DamagedError: the one that was named does not exist, or does not verify.
+            NothingResumableError: the run has checkpoints, but none that verifies.
+            NotFoundError, DamagedError: the one that was named does not exist, or does not verify.
         """
         if ref is None and not self.store.storage.run_folder(self.run).is_dir():
             self._fresh()
             return None
         try:
             chosen = self.store.choose(ref or self.run, ranking=self._ranking)
-        except NothingResumable:
+        except NothingResumableError:
             raise
-        except NotFound:
+        except NotFoundError:
             if ref is not None:
                 raise
             self._fresh()

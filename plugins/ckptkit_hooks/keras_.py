@@ -125,7 +125,7 @@ def _build_class() -> type:  # a class in a function: Keras may not be imported 
 
             Raises:
                 UsageError: the arguments do not fit together.
-                NothingResumable: there are checkpoints, but none that verifies.
+                NothingResumableError: there are checkpoints, but none that verifies.
                 BackendError: the checkpoint does not fit the model; it is unchanged.
             """
             return self._training.fit(self, model, x, args, ref, {**fit, "epochs": epochs, "callbacks": callbacks})

@@ -150,7 +150,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
                 ref: ``RUN@STEP`` or ``RUN@best`` for another one than the newest.
 
             Raises:
-                NothingResumable: there are checkpoints, but none that verifies.
+                NothingResumableError: there are checkpoints, but none that verifies.
             """
             chosen = self._keeper.newest(ref)
             self._ref = None if chosen is None else f"{chosen.at.run}@{chosen.manifest.step}"

@@ -150,7 +150,7 @@ def _build_class() -> type:
                 learn: more arguments of ``learn``.
 
             Raises:
-                NothingResumable: there are checkpoints, but none that verifies.
+                NothingResumableError: there are checkpoints, but none that verifies.
                 BackendError: the state does not fit the model, which is unchanged; or the model is an algorithm that
                     cannot be saved while it trains.
             """

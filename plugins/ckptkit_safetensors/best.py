@@ -10,7 +10,7 @@ from typing import Any
 
 from ckptkit.backend import CheckContext
 from ckptkit.errors import DamagedError
-from ckptkit.formats.shown import shown
+from ckptkit.formats.escaped import escaped
 from ckptkit.problem import Problem
 
 STATE = "trainer_state.json"
@@ -47,8 +47,8 @@ def problems(metadata: Mapping[str, Any], files: Sequence[str]) -> Iterator[Prob
 
 def _line(name: str) -> str:
     return (
-        f"names the best checkpoint {shown(name)!r}, which does not exist: older versions of transformers crash at the "
-        "end of the resumed run when they load it, newer ones forget it"
+        f"names the best checkpoint {escaped(name)!r}, which does not exist: older versions of transformers crash at "
+        "the end of the resumed run when they load it, newer ones forget it"
     )
 
 

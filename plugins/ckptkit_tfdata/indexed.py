@@ -59,7 +59,7 @@ class IndexedRecords:
         paths: of the files; the records are numbered through them in this order.
 
     Raises:
-        NotFound: a file is missing.
+        NotFoundError: a file is missing.
         DamagedError: the framing of a file is damaged.
 
     Example:

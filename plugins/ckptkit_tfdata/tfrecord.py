@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from ckptkit.errors import DamagedError, NotFound
+from ckptkit.errors import DamagedError, NotFoundError
 from ckptkit.formats.crc32c import extend, mask
 
 _HEADER = 12
@@ -24,7 +24,7 @@ def record_offsets(path: str | os.PathLike[str], *, contents: bool = False) -> l
         contents: whether to read and compare the data of the records too; else only their headers are read.
 
     Raises:
-        NotFound: there is no such file.
+        NotFoundError: there is no such file.
         DamagedError: a record is cut short or does not match its checksum; the message says which one.
     """
     path = Path(path)
@@ -32,7 +32,8 @@ def record_offsets(path: str | os.PathLike[str], *, contents: bool = False) -> l
         with path.open("rb") as stream:
             return _offsets(stream, path, contents)
     except FileNotFoundError as error:
-        raise NotFound(f"record file {path}: is missing", hint="put the file back, or make the data again") from error
+        hint = "put the file back, or make the data again"
+        raise NotFoundError(f"record file {path}: is missing", hint=hint) from error
     except OSError as error:
         raise DamagedError(f"record file {path}: cannot be read ({error.strerror})") from error
 

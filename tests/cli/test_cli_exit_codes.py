@@ -50,7 +50,7 @@ class TestProblems1:
         refused(ckptkit("restore", "a/run@3", tmp_path / "out", store=store), 1, "rng/rng.json")
         assert not (tmp_path / "out").exists()
 
-    def test_marks_that_cannot_be_read_stop_a_prune(self, store: Path) -> None:
+    def test_refs_that_cannot_be_read_stop_a_prune(self, store: Path) -> None:
         (store / "a" / "run" / ".ckptkit" / "refs.json").write_text("{")
         refused(ckptkit("prune", "--keep-last", "1", "--apply", store=store), 1, "refs.json")
 

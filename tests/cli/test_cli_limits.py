@@ -11,7 +11,7 @@ import pytest
 from command_line import PROGRAM, inside, refused
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import PartlyDone
+from ckptkit.errors import PartlyDoneError
 from ckptkit.storage import durable
 
 LONG = ["x" * 5000, "x/" * 2500, "/" + "x/" * 2500]
@@ -44,7 +44,7 @@ def limited(kind: int, limit: int) -> object:
 
 
 def test_a_disk_that_fills_up_after_the_commit_is_told_as_partly_done(store: Path, rng_file: Path) -> None:
-    # the marks outgrow the limit, a checkpoint does not
+    # the pins and tags outgrow the limit, a checkpoint does not
     CheckpointStore(store).save("full", 1, {"rng": rng_file}, tags=[f"tag-{n}" for n in range(1500)])
     done = subprocess.run(
         [*PROGRAM, "--store", str(store), "save", "full", "--step", "2", f"rng={rng_file}", "--tag", "release"],
@@ -62,13 +62,13 @@ def test_a_disk_that_fills_up_after_the_commit_is_told_as_partly_done(store: Pat
 def test_in_python_the_error_has_what_was_committed(store: Path, rng_file: Path) -> None:
     opened = CheckpointStore(store)
     (opened.storage.state_folder("new") / "refs.lock").mkdir(parents=True)
-    with pytest.raises(PartlyDone, match=r"new@1: was saved, but it was not tagged best") as caught:
+    with pytest.raises(PartlyDoneError, match=r"new@1: was saved, but it was not tagged best") as caught:
         opened.save("new", 1, {"rng": rng_file}, tags=["best"])
     assert caught.value.committed.at.ref == "new@1"
     assert opened.verify("new@1").exit_code == 0
 
 
-def test_damaged_marks_are_told_before_a_save_with_tags(store: Path, rng_file: Path) -> None:
+def test_damaged_refs_are_told_before_a_save_with_tags(store: Path, rng_file: Path) -> None:
     (store / "a" / "run" / ".ckptkit" / "refs.json").write_text("{")
     done = inside("save", "a/run", "--step", "9", f"rng={rng_file}", "--tag", "best", store=store)
     refused(done, 1, "refs.json")

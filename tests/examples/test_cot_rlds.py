@@ -19,7 +19,7 @@ import pytest
 import torch
 from command_line import ckptkit
 
-from ckptkit.errors import BackendError, ConflictError, DamagedError, NotFound, NothingResumable, RefusedError
+from ckptkit.errors import BackendError, ConflictError, DamagedError, NotFoundError, NothingResumableError, RefusedError
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "cot_rlds"
 sys.path.insert(0, str(EXAMPLE / "src"))  # as each script of the example does
@@ -379,7 +379,7 @@ def test_a_damaged_state_is_passed_over_and_all_damaged_is_not_taken_for_none(
     assert "rank0@2 is damaged" in caplog.text
     flip(folder / "rank0/step-00000001/data/iterator.index")
     one = loader(config)
-    with pytest.raises(NothingResumable, match="rank0@2") as caught:
+    with pytest.raises(NothingResumableError, match="rank0@2") as caught:
         one.load_dataloader_state(str(folder))
     assert not isinstance(caught.value, ValueError)  # or the document's example would start from scratch
     assert one.get_batches_seen() == 0
@@ -395,7 +395,7 @@ def broken(config: TrainConfig, tmp_path: Path) -> tuple[TrainConfig, Path]:
 
 def test_a_missing_shard_is_named(broken: tuple[TrainConfig, Path]) -> None:
     broken[1].unlink()
-    with pytest.raises(NotFound, match=r"shard acrobot_cot-train\.tfrecord-00000-of-00004 is missing"):
+    with pytest.raises(NotFoundError, match=r"shard acrobot_cot-train\.tfrecord-00000-of-00004 is missing"):
         loader(broken[0])
 
 
@@ -427,10 +427,10 @@ def test_a_state_is_refused_when_a_shard_has_other_contents(broken: tuple[TrainC
 
 
 def test_no_dataset_no_split_no_config_and_too_many_hosts_are_refused(config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="holds no dataset") as caught:
+    with pytest.raises(NotFoundError, match="holds no dataset") as caught:
         loader(config.with_(data={"data_dir": tmp_path}))
     assert "make_episodes.py" in caught.value.hint
-    with pytest.raises(NotFound, match="has no split 'test'"):
+    with pytest.raises(NotFoundError, match="has no split 'test'"):
         loader(config, split="test")
     with pytest.raises(ValueError, match="too few for 5 hosts"):
         loader(config, sharding=Sharding(0, 5))

@@ -19,7 +19,7 @@ from gmm_v2.data.utils.random_utils import RandomState
 from gmm_v2.experiment.checkpoints import get_latest_checkpoint, store_of
 from gmm_v2.experiment.experiment_manager import ExperimentManager
 
-from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFound, NothingResumable, UsageError
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFoundError, NothingResumableError, UsageError
 
 CONFIG = ExperimentConfig.model_validate(
     {
@@ -248,7 +248,7 @@ def test_no_data_state_is_the_documented_error(trained: Path) -> None:
 
 
 def test_a_step_that_is_not_there_is_named(trained: Path) -> None:
-    with pytest.raises(NotFound, match="no such step"):
+    with pytest.raises(NotFoundError, match="no such step"):
         manager(trained).resume_training(step=3)
 
 
@@ -272,7 +272,7 @@ def test_a_damaged_newest_checkpoint_is_told(trained: Path, caplog: pytest.LogCa
 
 def test_nothing_that_verifies_is_an_error_and_no_fresh_start_unless_a_person_starts_afresh(trained: Path) -> None:
     (trained / "checkpoints/step-00000002/policy/policy.safetensors").write_bytes(b"")
-    with pytest.raises(NothingResumable):
+    with pytest.raises(NothingResumableError):
         manager(trained).resume_training()
     manager(trained).run()  # the damaged one makes room; it waits in the trash
     store = store_of(trained / "checkpoints")

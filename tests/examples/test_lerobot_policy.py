@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from ckptkit.errors import (
     DamagedError,
     InconsistentSetError,
-    NotFound,
+    NotFoundError,
     UnsafeContentError,
 )
 
@@ -298,7 +298,7 @@ def test_an_older_checkpoint_without_processors_uses_the_statistics_of_the_datas
 def test_an_older_checkpoint_without_weights_or_optimizer_is_refused(here: Path, train: Train, name: str) -> None:
     old = as_older_trainer_left_it(here, 40)
     (old / name).unlink()
-    with pytest.raises(NotFound, match=f"checkpoint-40: {name} is missing"):
+    with pytest.raises(NotFoundError, match=f"checkpoint-40: {name} is missing"):
         train(resume_from_checkpoint=old)
 
 

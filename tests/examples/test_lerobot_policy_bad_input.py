@@ -30,7 +30,7 @@ from ckptkit.errors import (
     CkptkitError,
     ConflictError,
     DamagedError,
-    NotFound,
+    NotFoundError,
     RefusedError,
     RunNameError,
     UsageError,
@@ -45,7 +45,7 @@ code, here, program, train, whole = (
 
 
 def test_a_checkpoint_that_is_not_there_is_told_with_those_that_are(here: Path, train: Train) -> None:
-    with pytest.raises(NotFound, match="checkpoint-45: is not there") as caught:
+    with pytest.raises(NotFoundError, match="checkpoint-45: is not there") as caught:
         train(resume_from_checkpoint=here / "checkpoint-45")
     assert "checkpoint-10, checkpoint-20" in caught.value.hint
 
@@ -234,7 +234,7 @@ def _lost_frame(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "kind", "message"),
     [
-        (_no_info, NotFound, "is not a LeRobot dataset"),
+        (_no_info, NotFoundError, "is not a LeRobot dataset"),
         (_no_state, DamagedError, "features has no 'observation.state'"),
         (_no_data, DamagedError, r"file-000.parquet: is not there"),
         (_cut_data, DamagedError, r"file-000.parquet: cannot be read"),

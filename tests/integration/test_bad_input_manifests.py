@@ -259,17 +259,17 @@ def test_a_state_folder_that_is_a_link_is_refused(store: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"schema_version": "2.0"}', '{"schema_version":"1.0","pins":1,"tags":{}}']
 )
-def test_marks_that_are_broken_stop_what_would_forget_them(content: str, store: Path) -> None:
+def test_refs_that_are_broken_stop_what_would_forget_them(content: str, store: Path) -> None:
     (store / RUN / ".ckptkit" / "refs.json").write_text(content)
     refused(inside("prune", "--keep-last", "1", "--apply", store=store), 1, "refs.json")
     refused(inside("pin", f"{RUN}@1", store=store), 1, "refs.json")
     report = CheckpointStore(store).verify()
-    assert (report.exit_code, [m.problem.code for m in report.marks]) == (1, ["refs-damaged"])
+    assert (report.exit_code, [m.problem.code for m in report.refs]) == (1, ["refs-damaged"])
     assert all(checkpoint.good for checkpoint in report.checkpoints)
     assert inside("resume-cmd", RUN, store=store).returncode == 0
 
 
-def test_marks_in_a_fifo_do_not_hang(store: Path) -> None:
+def test_refs_in_a_fifo_do_not_hang(store: Path) -> None:
     os.mkfifo(store / RUN / ".ckptkit" / "refs.json")
     refused(inside("prune", "--keep-last", "1", "--apply", store=store), 1)
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import NotFound
+from ckptkit.errors import NotFoundError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location, trash
 from ckptkit.store import Details
@@ -78,7 +78,7 @@ def test_what_is_removed_before_it_is_read_is_gone(store: CheckpointStore) -> No
 def test_a_step_that_is_asked_for_and_goes_is_not_found(store: CheckpointStore) -> None:
     [at] = store.locate("r@2")
     assert store.verify("r@2", verifier=removing(store, at)).exit_code == 4
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         store.restore("r@2", into={"rng": np.random.default_rng(0)})
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import ConflictError, LockedError, NothingResumable, ProtectedError, StoreError, UsageError
+from ckptkit.errors import ConflictError, LockedError, NothingResumableError, ProtectedError, StoreError, UsageError
 from ckptkit.storage import holds
 
 TRAINING = """\
@@ -263,7 +263,7 @@ class TestGoingBack:
         store.save("r", 2, {"rng": rng()})
         saved(tmp_path, 1, run="all-bad")
         (tmp_path / "all-bad/step-00000001/rng/rng.json").write_text("{}")
-        with pytest.raises(NothingResumable):
+        with pytest.raises(NothingResumableError):
             store.choose("all-bad")
         store.prepare("all-bad")
 

@@ -195,8 +195,8 @@ def test_in_a_rehearsal_the_real_store_is_the_scratch_one_and_others_are_not(
 ) -> None:
     real, copy = tmp_path / "real", tmp_path / "scratch" / "store"
     assert scratch.rehearsing() is None
-    asked = scratch.Rehearsal(str(real), str(copy), "toy", 5, 3, 0, str(tmp_path / "notes"))
-    monkeypatch.setenv(scratch.VARIABLE, asked.variable())
+    rehearsal = scratch.Rehearsal(str(real), str(copy), "toy", 5, 3, 0, str(tmp_path / "notes"))
+    monkeypatch.setenv(scratch.VARIABLE, rehearsal.variable())
     assert CheckpointStore(real).storage.root == copy
     assert CheckpointStore(f"file://{real}").storage.root == copy
     assert CheckpointStore(real / "team").storage.root == copy / "team"

@@ -9,7 +9,7 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import NothingResumable, StoreError
+from ckptkit.errors import NothingResumableError, StoreError
 from ckptkit.manifest.models import Parent
 from ckptkit.retention import RetentionPolicy
 from ckptkit.store import Chosen
@@ -201,7 +201,7 @@ class TestDamage:
     def test_it_is_found_behind_a_run_in_which_nothing_is_good(self, crashed_twice: Path) -> None:
         damage(crashed_twice, "first", 25), damage(crashed_twice, "first", 50)
         assert chosen(crashed_twice) == "second@150"
-        with pytest.raises(NothingResumable, match="first@50"):
+        with pytest.raises(NothingResumableError, match="first@50"):
             chosen(crashed_twice, exact_run=True)
 
     def test_an_unreadable_manifest_hides_no_other_run(self, crashed_twice: Path) -> None:

@@ -15,7 +15,14 @@ import safetensors.numpy
 from command_line import inside, refused
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import ConflictError, DamagedError, InconsistentSetError, NothingResumable, RefusedError, UsageError
+from ckptkit.errors import (
+    ConflictError,
+    DamagedError,
+    InconsistentSetError,
+    NothingResumableError,
+    RefusedError,
+    UsageError,
+)
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import locks
 from ckptkit.store import Details
@@ -273,7 +280,7 @@ class TestCopies:
         with pytest.raises(DamagedError):
             store.restore("r@2", into={"rng": rng()})
         damage(tmp_path, 1)
-        with pytest.raises(NothingResumable):
+        with pytest.raises(NothingResumableError):
             store.restore("r", into={"rng": rng()}, missing_ok=True)
 
     def test_a_fresh_start_is_none_if_asked_for(self, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import DamagedError, ManifestError, NotFound, RefusedError, UsageError
+from ckptkit.errors import DamagedError, ManifestError, NotFoundError, RefusedError, UsageError
 from ckptkit.storage import shown
 from ckptkit.store import DetailFields, Details, StoreReader
 
@@ -92,7 +92,7 @@ def test_the_manifest_of_the_newest_step_is_that_of_the_run(tmp_path: Path) -> N
 
 def test_a_manifest_that_is_not_there_or_not_readable_is_told(tmp_path: Path) -> None:
     store = saved(tmp_path, 1)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         store.manifest("r@2")
     store.locate("r@1")[0].manifest.write_text("{")
     with pytest.raises(ManifestError, match=r"r@1: manifest\.json: "):

@@ -17,7 +17,7 @@ import trainer_files
 
 from ckptkit import CheckpointStore
 from ckptkit.backend import Captured
-from ckptkit.errors import DamagedError, NotFound, UnknownBackendError
+from ckptkit.errors import DamagedError, NotFoundError, UnknownBackendError
 from ckptkit.pieces import Piece, Trainer
 from ckptkit.store import Files
 
@@ -158,7 +158,7 @@ def test_without_its_main_file_nothing_is_adopted(name: str, files: Path) -> Non
     for main in mains:
         if "training_state" not in main.parts:
             main.unlink()
-    with pytest.raises((UnknownBackendError, NotFound)):
+    with pytest.raises((UnknownBackendError, NotFoundError)):
         captured(path)
 
 

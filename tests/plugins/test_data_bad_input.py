@@ -13,7 +13,7 @@ from ckptkit_data import DatasetLeakageTester
 from ckptkit_data.writing import Recording, write_dataset
 from data_planting import codes, findings, one
 
-from ckptkit.errors import NotFound, StoreError, UsageError
+from ckptkit.errors import NotFoundError, StoreError, UsageError
 
 LAYOUTS = ("v3.0", "v2.1")
 
@@ -55,7 +55,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="is not a LeRobot dataset") as caught:
+    with pytest.raises(NotFoundError, match="is not a LeRobot dataset") as caught:
         DatasetLeakageTester(tmp_path).run_all_tests()
     assert "meta/" in caught.value.hint
 

@@ -10,7 +10,7 @@ import pytest
 from ckptkit_hooks.keeper import Keeper
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import ConflictError, NothingResumable, UsageError
+from ckptkit.errors import ConflictError, NothingResumableError, UsageError
 
 RUN = "keeper/run1"
 
@@ -38,7 +38,7 @@ def test_without_any_checkpoint_training_starts_afresh(tmp_path: Path, caplog: p
 def test_when_all_are_damaged_training_does_not_silently_start_afresh(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     damage(tmp_path, 1)
-    with pytest.raises(NothingResumable, match=f"{RUN}@1"):
+    with pytest.raises(NothingResumableError, match=f"{RUN}@1"):
         Keeper(tmp_path, RUN).newest()
 
 

@@ -15,7 +15,7 @@ from ckptkit_tfdata.indexed import IndexedRecords, shuffled_indices, without_rea
 from ckptkit_tfdata.tfrecord import record_offsets
 
 from ckptkit.backend import LoadContext, SaveContext
-from ckptkit.errors import DamagedError, NotFound, UsageError
+from ckptkit.errors import DamagedError, NotFoundError, UsageError
 
 
 def write(path: Path, records: list[bytes]) -> Path:
@@ -106,7 +106,7 @@ def test_offsets_are_those_of_the_records(shards: list[Path]) -> None:
 
 def test_a_missing_file_is_named(shards: list[Path]) -> None:
     shards[1].unlink()
-    with pytest.raises(NotFound, match=r"1\.tfrecord: is missing"):
+    with pytest.raises(NotFoundError, match=r"1\.tfrecord: is missing"):
         IndexedRecords(shards)
 
 

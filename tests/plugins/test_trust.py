@@ -12,7 +12,7 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import DamagedError, NotFound, UnsafeContentError, UsageError
+from ckptkit.errors import DamagedError, NotFoundError, UnsafeContentError, UsageError
 from ckptkit.formats.kinds import look_into_file
 from ckptkit.store import Files
 
@@ -91,7 +91,7 @@ def test_a_file_that_is_trusted_and_not_saved_is_an_error(store: CheckpointStore
     (tmp_path / "plain.txt").write_bytes(b"plain")
     with pytest.raises(UsageError, match="not among the files"):
         store.save(RUN, 1, {"own": Files(tmp_path / "plain.txt", "files")}, trust=[scaler])
-    with pytest.raises(NotFound, match="gone"):
+    with pytest.raises(NotFoundError, match="gone"):
         store.save(RUN, 1, {"own": Files(tmp_path / "plain.txt", "files")}, trust=[tmp_path / "gone"])
     assert list(store.list()) == []
 

@@ -13,7 +13,7 @@ def github(report: Report) -> str:
     """Return workflow commands: at most ten errors and ten warnings, then one line that counts them all."""
     shown = {"error": 0, "warning": 0, "notice": 1}  # the last line is one
     result = []
-    for m in report.marks[:_MOST]:
+    for m in report.refs[:_MOST]:
         shown["error"] += 1
         text = _data(f"{m.run}: {m.problem.message} [{m.problem.code}]")
         result.append(f"::error file={_property(relative(m.path))},title=ckptkit::{text}")
@@ -78,6 +78,6 @@ def gitlab(report: Report) -> str:
             "severity": severity[m.problem.severity],
             "location": {"path": relative(m.path), "lines": {"begin": 1}},
         }
-        for m in report.marks
+        for m in report.refs
     ]
     return output.dump(found, indent=2) + "\n"

@@ -23,7 +23,7 @@ def render(report: Report) -> str:
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(failed))
         suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
-    for m in report.marks:
+    for m in report.refs:
         suite = ET.SubElement(suites, "testsuite", name=output.safe(m.run), tests="1", failures="1", skipped="0")
         case = ET.SubElement(suite, "testcase", classname=output.safe(m.run), name=m.path.name)
         ET.SubElement(case, "failure", message=output.safe(m.problem.message), type=m.problem.code)

@@ -7,7 +7,7 @@ from typing import Any
 from ckptkit.backend import Proof
 from ckptkit.cli import output
 from ckptkit.problem import Problem
-from ckptkit.verification import CheckpointReport, MarksReport, Report
+from ckptkit.verification import CheckpointReport, RefsReport, Report
 
 COLUMNS = ("CHECKPOINT", "RESULT", "LEVEL", "FILES", "BYTES", "ITEM", "FILE", "CODE", "MESSAGE")
 
@@ -29,13 +29,13 @@ def write(report: Report, format_: str, *, verbose: bool = False) -> None:
     if format_ in ("json", "ndjson"):
         extra: dict[str, Any] = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
         if format_ == "json":
-            extra["runs"] = [_run_fields(m) for m in report.marks]
+            extra["runs"] = [_run_fields(m) for m in report.refs]
             extra["gone"] = list(report.gone)
         output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints), extra)
-        for m in report.marks if format_ == "ndjson" else ():
+        for m in report.refs if format_ == "ndjson" else ():
             output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **_run_fields(m)}))
     elif format_ == "tsv" and report.checkpoints:
-        rows = [row for c in report.checkpoints for row in _rows(c, verbose)] + [_run_row(m) for m in report.marks]
+        rows = [row for c in report.checkpoints for row in _rows(c, verbose)] + [_run_row(m) for m in report.refs]
         output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for row in rows))
     elif report.checkpoints:
         heads: Iterator[tuple[list[object], dict[str, Any]]] = (
@@ -45,7 +45,7 @@ def write(report: Report, format_: str, *, verbose: bool = False) -> None:
         for c in report.checkpoints:
             for item, file, code, message in _notes(c, verbose):
                 output.line(f"  {c.at.ref}: {output.safe(file or item or 'manifest')}: {output.safe(message)} [{code}]")
-        for m in report.marks:
+        for m in report.refs:
             output.line(f"  {output.safe(m.run)}: {m.path.name}: {output.safe(m.problem.message)} [{m.problem.code}]")
 
 
@@ -83,11 +83,11 @@ def _rows(c: CheckpointReport, verbose: bool) -> Iterator[list[object]]:
         yield [*_head(c), *note]
 
 
-def _run_row(m: MarksReport) -> list[object]:
+def _run_row(m: RefsReport) -> list[object]:
     return [m.run, "damaged", "", "", "", "", m.path.name, m.problem.code, m.problem.message]
 
 
-def _run_fields(m: MarksReport) -> dict[str, Any]:
+def _run_fields(m: RefsReport) -> dict[str, Any]:
     problem = _problem_fields(m.problem)
     return {"run": m.run, "step": None, "path": str(m.path), "result": "damaged", "problems": [problem]}
 
@@ -122,13 +122,13 @@ def _problem_fields(p: Problem) -> dict[str, Any]:
     return {**fields, "message": p.message, **({"names": p.names} if p.names else {})}
 
 
-def talk(report: Report) -> Iterator[str]:
+def remarks(report: Report) -> Iterator[str]:
     """Yield what a person wants to know beside the rows: coverage, and what can still be resumed."""
     covered = coverage(report)
     bad = [c for c in report.checkpoints if not (c.good or c.not_judged)]
     left = [c for c in report.checkpoints if c.not_judged]
     verdict = f"{len(bad)} not good" if bad else "nothing is damaged" if left else "all good"
-    verdict += f", pins and tags of {output.count(len(report.marks), 'run')} damaged" if report.marks else ""
+    verdict += f", pins and tags of {output.count(len(report.refs), 'run')} damaged" if report.refs else ""
     verdict += f", {len(left)} not judged" if left else ""
     unproven = sum(bool(c.unproven) for c in report.checkpoints)
     verdict += f", {unproven} not proven to resume" if unproven else ""
@@ -138,7 +138,7 @@ def talk(report: Report) -> Iterator[str]:
     )
     if report.gone:
         yield f"removed while they were looked at, and not judged: {output.safe(', '.join(report.gone))}"
-    for m in report.marks:
+    for m in report.refs:
         yield f"{output.safe(m.run)}: its pins and tags are damaged, so nothing is pruned there: {output.safe(m.path)}"
     for hint in dict.fromkeys(p.message for c in left for p in c.problems if p.severity == "unjudged"):
         yield output.safe(hint)

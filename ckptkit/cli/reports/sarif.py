@@ -21,11 +21,11 @@ def render(report: Report) -> str:
     """Return the JSON document."""
     found = [(c, p) for c in report.checkpoints for p in c.problems]
     proofs = [(c, *one) for c in report.checkpoints for one in told(c)]
-    codes = {p.code for _, p in found} | {code for _, _, code, _ in proofs} | {m.problem.code for m in report.marks}
+    codes = {p.code for _, p in found} | {code for _, _, code, _ in proofs} | {m.problem.code for m in report.refs}
     rules = [{"id": code} for code in sorted(codes)]
     driver = {"name": "ckptkit", "version": __version__, "rules": rules}
     results = [_result(c, p) for c, p in found] + [_proof(*one) for one in proofs]
-    results += [_located(m.run, relative(m.path), m.problem) for m in report.marks]
+    results += [_located(m.run, relative(m.path), m.problem) for m in report.refs]
     run = {"tool": {"driver": driver}, "results": results}
     document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return output.dump(document, indent=2) + "\n"

@@ -22,7 +22,7 @@ from ckptkit.errors import (
     ConflictError,
     DamagedError,
     InconsistentSetError,
-    NotFound,
+    NotFoundError,
     RefusedError,
     UnsafeContentError,
     UsageError,
@@ -56,13 +56,13 @@ def find(path: str | Path) -> Found:
     """Return the checkpoint at a path.
 
     Raises:
-        NotFound: it is not there; the hint names those that are.
+        NotFoundError: it is not there; the hint names those that are.
         UsageError: its name gives no step.
     """
     folder = Path(path).resolve()
     if not folder.is_dir():
         there = ", ".join(f"{found.path.name}" for found in _all(folder.parent)) or "there is none"
-        raise NotFound(f"{path}: is not there, or no folder", hint=f"in {folder.parent}: {there}")
+        raise NotFoundError(f"{path}: is not there, or no folder", hint=f"in {folder.parent}: {there}")
     match = _NAME.fullmatch(folder.name)
     if match is None:
         raise UsageError(f"{path}: its name does not give the step", hint="checkpoints are called checkpoint-5000")
@@ -198,14 +198,14 @@ def load_older(found: Found, policy: Policy) -> dict[str, Any]:
         policy: model and, unless only the weights are wanted, optimizer.
 
     Raises:
-        NotFound: weights or optimizer are missing.
+        NotFoundError: weights or optimizer are missing.
         InconsistentSetError: the number in its name is not the number of steps that its optimizer made.
         DamagedError, UnsafeContentError, BackendError: a file is not what it should be, or does not fit.
     """
     for name in (MODEL, *([OPTIMIZER] if policy.optimizer is not None else [])):
         if not (found.path / name).is_file():
             hint = "--fine_tune takes the weights alone" if name == OPTIMIZER else "resume from another checkpoint"
-            raise NotFound(f"{found.path.name}: {name} is missing", hint=hint)
+            raise NotFoundError(f"{found.path.name}: {name} is missing", hint=hint)
     if found.committed:
         CheckpointStore(found.path.parent.parent).choose(f"{found.path.parent.name}@{found.step}")  # is it whole?
     elif (found.path / "rng.json").exists():

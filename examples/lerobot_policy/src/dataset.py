@@ -20,7 +20,7 @@ from ckptkit_data.findings import Findings
 from ckptkit_data.layout import inside, read_info
 from torch.utils.data import DataLoader, Dataset
 
-from ckptkit.errors import DamagedError, NotFound, UsageError
+from ckptkit.errors import DamagedError, NotFoundError, UsageError
 
 STATE, ACTION = "observation.state", "action"
 _MAKER = Path(__file__).resolve().parents[1] / "make_dataset.py"
@@ -70,7 +70,7 @@ def resolve(dataset_id: str, data_root: Path, say: Callable[[str], None]) -> Pat
 
     Raises:
         UsageError: the id is none.
-        NotFound: its folder is there, and holds no dataset.
+        NotFoundError: its folder is there, and holds no dataset.
     """
     if not _ID.fullmatch(dataset_id) or ".." in dataset_id:
         raise UsageError(f"dataset id {dataset_id[:80]!r} is none", hint="for example ISdept/piper_arm")
@@ -82,7 +82,7 @@ def resolve(dataset_id: str, data_root: Path, say: Callable[[str], None]) -> Pat
         runpy.run_path(str(_MAKER))["make_dataset"](made, "Pendulum-v1", episodes=24, validation=4)
         made.rename(root)  # a dataset that was cut in half is never taken for a whole one
     if not (root / "meta" / "info.json").is_file():
-        raise NotFound(f"{root}: is not a LeRobot dataset: it has no meta/info.json", hint="see make_dataset.py")
+        raise NotFoundError(f"{root}: is not a LeRobot dataset: it has no meta/info.json", hint="see make_dataset.py")
     return root
 
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import NotFound, NothingResumable
+from ckptkit.errors import NotFoundError, NothingResumableError
 
 _log = logging.getLogger(__name__)
 
@@ -28,15 +28,15 @@ def get_latest_checkpoint(checkpoint_dir: Path) -> Path | None:
     """Return the folder of the newest checkpoint that verifies, or None if there is no checkpoint at all.
 
     Raises:
-        NothingResumable: there are checkpoints, but none that verifies; the message says why.
+        NothingResumableError: there are checkpoints, but none that verifies; the message says why.
     """
     if not checkpoint_dir.is_dir():
         return None
     try:
         chosen = store_of(checkpoint_dir).choose(run_of(checkpoint_dir))
-    except NothingResumable:
+    except NothingResumableError:
         raise
-    except NotFound:
+    except NotFoundError:
         return None
     for report in chosen.skipped:
         _log.warning("%s is not resumed from: %s", report.at.ref, report.reason)

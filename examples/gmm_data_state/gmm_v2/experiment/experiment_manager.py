@@ -91,7 +91,7 @@ class ExperimentManager:
 
         Raises:
             FileNotFoundError: there are no checkpoints, or no data state file.
-            NotFound: there is none of that step.
+            NotFoundError: there is none of that step.
             StateMismatchError: the checkpoint is of another configuration.
             CkptkitError: nothing verifies, or it does not fit.
         """

@@ -137,7 +137,7 @@ class CoTRLDSDataLoader:
         Raises:
             ValueError: no checkpoint is there, or the loader was created with ``persistent_iterator=False``.
             RefusedError: the state is of another loader; the message names every field that differs.
-            NothingResumable: states are there, and all of them are damaged.
+            NothingResumableError: states are there, and all of them are damaged.
         """
         load_loader(checkpoint_dir, self.sharding.process_index, self.iterator)
         return self.iterator.batches_seen
@@ -162,7 +162,7 @@ def create_data_loader(
         sharding: which host this is; the only one when left out.
 
     Raises:
-        NotFound: dataset, split or shard is missing.
+        NotFoundError: dataset, split or shard is missing.
         DamagedError: a shard is not what it should be.
         ValueError: the values cannot be.
     """

@@ -34,7 +34,7 @@ class _SingleCoTDataset:
         repeat: for ever, or one epoch.
 
     Raises:
-        NotFound: a shard is missing.
+        NotFoundError: a shard is missing.
         DamagedError: a shard's framing is damaged, or it does not hold the episodes that the index lists.
     """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from ckptkit.errors import NotFound
+from ckptkit.errors import NotFoundError
 
 NAME = "acrobot_cot"
 VERSION = "1.0.0"
@@ -78,12 +78,12 @@ def read_index(data_dir: Path, split: str, rank: int, ranks: int) -> EpisodeInde
     """Return the episodes of a split that a rank reads: every ``ranks``-th shard.
 
     Raises:
-        NotFound: there is no dataset, no such split, or a shard is missing.
+        NotFoundError: there is no dataset, no such split, or a shard is missing.
         ValueError: the info file is not what make_episodes.py writes, or there are fewer shards than ranks.
     """
     folder = dataset_folder(data_dir)
     if not (folder / INFO).is_file():
-        raise NotFound(f"{folder}: holds no dataset (no {INFO})", hint=_HOW)
+        raise NotFoundError(f"{folder}: holds no dataset (no {INFO})", hint=_HOW)
     try:
         info = _Info.model_validate(json.loads((folder / INFO).read_bytes()))
     except (ValidationError, ValueError) as error:
@@ -91,13 +91,13 @@ def read_index(data_dir: Path, split: str, rank: int, ranks: int) -> EpisodeInde
         raise ValueError(f"{folder / INFO}: cannot be read: {reason}") from error
     splits = {s.name: s.shards for s in info.splits}
     if split not in splits:
-        raise NotFound(f"{folder}: has no split {split!r}", hint=f"it has {', '.join(sorted(splits))}")
+        raise NotFoundError(f"{folder}: has no split {split!r}", hint=f"it has {', '.join(sorted(splits))}")
     shards = splits[split]
     if len(shards) < ranks:
         raise ValueError(f"split {split!r} has {len(shards)} shards, too few for {ranks} hosts: one each at least")
     missing = [shard.file for shard in shards if not (folder / shard.file).is_file()]
     if missing:
-        raise NotFound(f"{folder}: shard {missing[0]} is missing, and {INFO} lists it", hint=_HOW)
+        raise NotFoundError(f"{folder}: shard {missing[0]} is missing, and {INFO} lists it", hint=_HOW)
     mine = shards[rank::ranks]
     return EpisodeIndex(
         dataset=f"{info.name}/{info.version}",

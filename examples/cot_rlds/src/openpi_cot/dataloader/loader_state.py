@@ -14,7 +14,7 @@ from typing import Any
 from ckptkit_tfdata import PersistentIterator
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import CkptkitError, NotFound
+from ckptkit.errors import CkptkitError, NotFoundError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Location
 from ckptkit.store.adopting import step_in
@@ -68,5 +68,5 @@ def _saved(store: CheckpointStore, run: str | None) -> Sequence[Location]:
         return []
     try:
         return store.locate(run)
-    except NotFound:
+    except NotFoundError:
         return []

@@ -10,7 +10,7 @@ from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import NotFound, RefusedError
+from ckptkit.errors import NotFoundError, RefusedError
 from ckptkit.retention import RetentionPolicy
 from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader
 from openpi_cot.training.config import TrainConfig
@@ -74,7 +74,7 @@ def initialize_checkpoint_dir(
         step: go on from this one, and from nothing else.
 
     Raises:
-        NotFound: there is no checkpoint of that step.
+        NotFoundError: there is no checkpoint of that step.
         CkptkitError: see ``CheckpointManager.prepare``.
     """
     manager = CheckpointManager(CheckpointStore(checkpoint_dir), run, config, resume_command, replace_newer)
@@ -82,7 +82,7 @@ def initialize_checkpoint_dir(
     there = [at.step for at in manager.store.storage.scan(run)] if resume and folder.is_dir() else []
     if step is not None and step not in there:
         names = ", ".join(map(str, sorted(there))) or "the run has no checkpoint"
-        raise NotFound(f"{run}@{step}: is not there", hint=f"in {checkpoint_dir}: {names}")
+        raise NotFoundError(f"{run}@{step}: is not there", hint=f"in {checkpoint_dir}: {names}")
     resuming = bool(there)
     if not resuming:
         manager.prepare()
@@ -127,7 +127,7 @@ def restore_state(
     Raises:
         ValueError: a loader was created with ``persistent_iterator=False``.
         RefusedError: it is of another config or loader; the message names every field. Nothing was changed.
-        NothingResumable, DamagedError: nothing, or not that step, verifies.
+        NothingResumableError, DamagedError: nothing, or not that step, verifies.
         CkptkitError: see ``CheckpointManager.prepare``.
     """
     manager = checkpoint_manager

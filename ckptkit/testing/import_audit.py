@@ -20,13 +20,13 @@ class Watch:
     def __init__(self, heavy: Sequence[str]) -> None:
         self.heavy = frozenset(heavy)
         self.stage = "starting"
-        self.asked: dict[str, str] = {}
+        self.requested: dict[str, str] = {}
         self.findings: list[str] = []
 
     def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> None:
         """Note who first asks for a heavy module."""
-        if name in self.heavy and name not in self.asked:
-            self.asked[name] = f"{self.stage} imported {name} ({_asker()})"
+        if name in self.heavy and name not in self.requested:
+            self.requested[name] = f"{self.stage} imported {name} ({_importer()})"
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note every global that a real unpickler looks up."""
@@ -44,10 +44,10 @@ class Watch:
 
     def all_findings(self) -> list[str]:
         """Return the findings; a module that was only asked for (``find_spec``) but not imported is none."""
-        return [*self.findings, *(line for name, line in self.asked.items() if name in sys.modules)]
+        return [*self.findings, *(line for name, line in self.requested.items() if name in sys.modules)]
 
 
-def _asker() -> str:
+def _importer() -> str:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and "importlib" in frame.f_code.co_filename:
         frame = frame.f_back
@@ -84,6 +84,6 @@ def look(question: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    asked = json.loads(Path(sys.argv[1]).read_bytes())
-    sys.path[:] = asked["path"]
-    Path(sys.argv[2]).write_text(json.dumps(look(asked)), encoding="utf-8")
+    request = json.loads(Path(sys.argv[1]).read_bytes())
+    sys.path[:] = request["path"]
+    Path(sys.argv[2]).write_text(json.dumps(look(request)), encoding="utf-8")

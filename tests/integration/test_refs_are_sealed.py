@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> CheckpointStore:
     return store
 
 
-def marks_of(store: CheckpointStore, run: str = "a") -> Path:
+def refs_of(store: CheckpointStore, run: str = "a") -> Path:
     return store.storage.state_folder(run) / refs.NAME
 
 
@@ -41,7 +41,7 @@ def removed(store: CheckpointStore) -> set[str]:
 
 
 def test_of_two_hundred_flipped_bits_none_lets_prune_remove_what_is_pinned(store: CheckpointStore) -> None:
-    path = marks_of(store)
+    path = refs_of(store)
     whole = path.read_bytes()
     bits = random.Random(18).sample(range(len(whole) * 8), 200)
     for bit in bits:
@@ -49,11 +49,11 @@ def test_of_two_hundred_flipped_bits_none_lets_prune_remove_what_is_pinned(store
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         assert removed(store) == {"b@1", "b@2"}, f"bit {bit}: the run goes on being pruned without a word"
-        assert [m.problem.code for m in store.verify("a", level="presence").marks] == ["refs-damaged"], f"bit {bit}"
+        assert [m.problem.code for m in store.verify("a", level="presence").refs] == ["refs-damaged"], f"bit {bit}"
 
 
 def test_every_bit_of_the_file_is_sealed(store: CheckpointStore) -> None:
-    path = marks_of(store)
+    path = refs_of(store)
     whole = path.read_bytes()
     for bit in range(len(whole) * 8):
         flipped = bytearray(whole)
@@ -64,7 +64,7 @@ def test_every_bit_of_the_file_is_sealed(store: CheckpointStore) -> None:
 
 
 def test_a_file_without_a_seal_is_read_as_before_and_sealed_when_it_is_written_next(store: CheckpointStore) -> None:
-    path = marks_of(store)
+    path = refs_of(store)
     path.write_text('{"pins": [1], "schema_version": "1.0", "tags": {"1": ["release"]}}')
     assert removed(store) == {"a@2", "b@1", "b@2"}
     store.pin("a@2")
@@ -78,7 +78,7 @@ def test_a_file_without_a_seal_is_read_as_before_and_sealed_when_it_is_written_n
 
 
 def test_prune_leaves_the_run_whole_and_goes_on_with_the_others(store: CheckpointStore) -> None:
-    marks_of(store).write_text("{")
+    refs_of(store).write_text("{")
     planned = inside("prune", "--keep-last", "1", "--format", "json", store=store.storage.root)
     assert planned.returncode == 3
     assert list(json.loads(planned.stdout)["stopped"]) == ["a"]
@@ -88,20 +88,20 @@ def test_prune_leaves_the_run_whole_and_goes_on_with_the_others(store: Checkpoin
     assert [one.at.ref for one in store.list()] == ["a@1", "a@2", "a@3", "b@3"]
 
 
-def test_marks_that_are_damaged_after_the_plan_was_made_stop_it_too(store: CheckpointStore) -> None:
+def test_refs_that_are_damaged_after_the_plan_was_made_stop_it_too(store: CheckpointStore) -> None:
     planned = store.plan_prune(LAST, verifier=PRESENCE)
-    marks_of(store).write_text("{")
+    refs_of(store).write_text("{")
     done = store.prune(planned)
     assert ["refs.json" in line for line in done.failures] == [True]
     assert [one.at.ref for one in store.list()] == ["a@1", "a@2", "a@3", "b@3"]
 
 
-def test_list_shows_all_runs_and_says_whose_marks_are_unknown(store: CheckpointStore) -> None:
-    marks_of(store).write_text("{")
+def test_list_shows_all_runs_and_says_whose_refs_are_unknown(store: CheckpointStore) -> None:
+    refs_of(store).write_text("{")
     done = inside("list", "--format", "json", store=store.storage.root)
     assert done.returncode == 1
     assert "pins and tags are not known" in done.stderr
-    assert str(marks_of(store)) in done.stderr
+    assert str(refs_of(store)) in done.stderr
     listed = {c["ref"]: c["pinned"] for c in json.loads(done.stdout)["checkpoints"]}
     assert listed == {"a@1": None, "a@2": None, "a@3": None, "b@1": False, "b@2": False, "b@3": False}
     assert inside("list", "b", store=store.storage.root).returncode == 0
@@ -111,7 +111,7 @@ def test_list_shows_all_runs_and_says_whose_marks_are_unknown(store: CheckpointS
 def test_verify_tells_the_run_in_every_format_and_calls_no_checkpoint_worse(
     format_: str, store: CheckpointStore
 ) -> None:
-    marks_of(store).write_text("{")
+    refs_of(store).write_text("{")
     done = inside("verify", "--level", "presence", "--format", format_, store=store.storage.root)
     assert done.returncode == 1
     assert "refs-damaged" in done.stdout

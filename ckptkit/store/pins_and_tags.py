@@ -1,6 +1,6 @@
 """Pins and tags: what a person says of a checkpoint after it was saved."""
 
-from ckptkit.errors import NotFound
+from ckptkit.errors import NotFoundError
 from ckptkit.manifest.names import check_tag
 from ckptkit.manifest.redaction import require_open
 from ckptkit.storage import LocalStorage, Location, refs
@@ -24,10 +24,10 @@ def require_tag(tag: str, *, new: bool) -> None:
 
 
 def tag(storage: LocalStorage, at: Location, tag: str, *, remove: bool) -> Location:
-    """Give a checkpoint a tag, or take it away; raises NotFound where it has none to take."""
+    """Give a checkpoint a tag, or take it away; raises NotFoundError where it has none to take."""
     with refs.changed(storage.state_folder(at.run)) as changed:
         tags = changed.tags.setdefault(at.step or 0, set())
         if remove and tag not in tags:
-            raise NotFound(f"{at.ref}: has no tag {tag!r}", hint=f"it has {', '.join(sorted(tags)) or 'none'}")
+            raise NotFoundError(f"{at.ref}: has no tag {tag!r}", hint=f"it has {', '.join(sorted(tags)) or 'none'}")
         (tags.discard if remove else tags.add)(tag)
     return at

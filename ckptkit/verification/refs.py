@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from ckptkit.errors import CkptkitError
 from ckptkit.problem import Problem
 from ckptkit.storage import Location, refs
-from ckptkit.verification.report import MarksReport
+from ckptkit.verification.report import RefsReport
 
 
-def damaged(places: Iterable[Location]) -> list[MarksReport]:
+def damaged(places: Iterable[Location]) -> list[RefsReport]:
     """Return one report for each run among the places whose pins and tags cannot be read or believed."""
     found = []
     for run, state in sorted({at.run: at.state_folder for at in places}.items()):
@@ -17,5 +17,5 @@ def damaged(places: Iterable[Location]) -> list[MarksReport]:
             refs.read(state)
         except CkptkitError as error:
             message = error.message.removeprefix(f"{path}: ")
-            found.append(MarksReport(run, path, Problem("refs-damaged", f"pins and tags: {message}", refs.NAME)))
+            found.append(RefsReport(run, path, Problem("refs-damaged", f"pins and tags: {message}", refs.NAME)))
     return found
