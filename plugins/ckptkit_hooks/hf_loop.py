@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ckptkit_torchdata.sheet import Inner
-from ckptkit_torchdata.surroundings import Surroundings
-from ckptkit_torchdata.torch_door import is_data_loader, is_stateful
+from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
+from ckptkit_torchdata.loader_parts import LoaderParts
+from ckptkit_torchdata.state_file import Inner
 
 from ckptkit.errors import DamagedError
 from ckptkit_hooks import torch_proof
@@ -40,7 +40,7 @@ class TrainerLoop:
         self._modules = ModuleState(lambda: {"model": model})
         self._place: Place | None = None
         self._own_skip: Any = None
-        self._evaluation: Surroundings | None = None
+        self._evaluation: LoaderParts | None = None
         self._evaluation_was: Inner | None = None
         self.epoch_over = False
 
@@ -48,7 +48,7 @@ class TrainerLoop:
         """Note the loader of an evaluation that was run: what it changes from now on can be seen."""
         base = getattr(loader, "base_dataloader", loader)
         if self._evaluation is None and is_data_loader(base):
-            self._evaluation = Surroundings(base)
+            self._evaluation = LoaderParts(base)
             self._evaluation_was = self._evaluation.taken()
 
     def said(self, state: Any) -> tuple[dict[str, Any], list[str]]:
@@ -95,7 +95,7 @@ class TrainerLoop:
         """Put back what ``said`` returned.
 
         Raises:
-            DamagedError: the file is not what ``said`` wrote.
+            DamagedError: the file is not what ``to_json`` wrote.
         """
         try:
             told = json.loads(file.read_text())
@@ -112,7 +112,7 @@ class TrainerLoop:
             _LOG.warning("nothing to put its state into: %s", ", ".join(lost))
         if self._watch is None or told["loader"] is None:
             return
-        self._place = Place.heard(told["loader"])
+        self._place = Place.from_json(told["loader"])
         if self._place.start is None:
             self._watch.begin_at(self._place)
         elif not self._args.ignore_data_skip:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ckptkit_torchdata.surroundings import looked_into
-from ckptkit_torchdata.torch_door import is_data_loader, is_stateful
+from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
+from ckptkit_torchdata.loader_parts import looked_into
 
 from ckptkit.errors import DamagedError
 from ckptkit_hooks import torch_proof
@@ -48,7 +48,7 @@ class FitState:
         """The loaders have been built, and their iterators have not: put back the state that the epoch begins with.
 
         Raises:
-            DamagedError: the state is not what ``said`` wrote.
+            DamagedError: the state is not what ``to_json`` wrote.
         """
         loaders = self._trainer.fit_loop._combined_loader.flattened
         if self._data is None:

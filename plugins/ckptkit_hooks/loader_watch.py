@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckptkit_torchdata import generators
-from ckptkit_torchdata.sheet import Inner, heard, heard_globals, said
-from ckptkit_torchdata.surroundings import Surroundings
+from ckptkit_torchdata.loader_parts import LoaderParts
+from ckptkit_torchdata.state_file import Inner, from_json, globals_from_json, to_json
 
 from ckptkit.errors import DamagedError
 
@@ -26,14 +26,14 @@ class Moment:
 
     def said(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {"globals": dict(self.drawn), "parts": said(self.parts)}
+        return {"globals": dict(self.drawn), "parts": to_json(self.parts)}
 
     @staticmethod
-    def heard(value: Any, where: str) -> "Moment":
+    def from_json(value: Any, where: str) -> "Moment":
         """Return what ``said`` wrote. Raises DamagedError."""
         if not isinstance(value, dict) or value.keys() != {"globals", "parts"}:
             raise DamagedError(f"{where} is not a position in a loader")
-        return Moment(heard_globals(value["globals"], where), heard(value["parts"], where))
+        return Moment(globals_from_json(value["globals"], where), from_json(value["parts"], where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ class Place:
         }
 
     @staticmethod
-    def heard(value: Any) -> "Place":
+    def from_json(value: Any) -> "Place":
         """Return what ``said`` wrote. Raises DamagedError."""
         names = {"fetched", "seeded", "start", "last", "now"}
         good = isinstance(value, dict) and value.keys() == names and isinstance(value["seeded"], bool)
         if not good or type(value["fetched"]) is not int or value["fetched"] < 0:
             raise DamagedError("is not a position in a loader")
-        start, last = (None if value[n] is None else Moment.heard(value[n], n) for n in ("start", "last"))
-        return Place(value["fetched"], value["seeded"], start, last, Moment.heard(value["now"], "now"))
+        start, last = (None if value[n] is None else Moment.from_json(value[n], n) for n in ("start", "last"))
+        return Place(value["fetched"], value["seeded"], start, last, Moment.from_json(value["now"], "now"))
 
 
 class LoaderWatch:
@@ -89,7 +89,7 @@ class LoaderWatch:
         self._strayed = torch.zeros(1, dtype=torch.uint8).share_memory_() if self._persistent else None
         if self._persistent:
             loader.collate_fn = _Noting(loader.collate_fn, self._strayed)
-        self.parts = Surroundings(loader)
+        self.parts = LoaderParts(loader)
         self._make = type(loader)._get_iterator
         loader._get_iterator = self._made
         self._fetched, self._seeded = 0, True
@@ -119,7 +119,7 @@ class LoaderWatch:
 
     def said_now(self) -> dict[str, Any]:
         """Return the state inside the loader's parts as JSON."""
-        return said(self.parts.taken())
+        return to_json(self.parts.taken())
 
     def reasons(self, place: Place) -> list[str]:
         """Return one line for each piece of a place that a resume cannot put back."""
@@ -261,4 +261,4 @@ class _Noting:
         seen = look({"dataset": worker.dataset, "collate": self.inner})
         states = {place: generators.capture(item) for place, item in seen.generators.items()}
         slots = {place: {key: repr(slot) for key, slot in entries.items()} for place, entries in seen.slots.items()}
-        return generators.globals_mark(), states, slots
+        return generators.globals_fingerprint(), states, slots

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit_torchdata.parts import Parts, Taken
-from ckptkit_torchdata.sheet import Inner, heard, said
+from ckptkit_torchdata.state_file import Inner, from_json, to_json
 from ckptkit_torchdata.walk import Holder
 
 from ckptkit.errors import DamagedError
@@ -51,7 +51,7 @@ class ModuleState:
         """Return what changed, as JSON."""
         taken, trained = self._parts.taken(), self._trains()
         changed = {name: trains for name, trains in trained.items() if self._trained.get(name) is not trains}
-        return {"attributes": said(Inner(taken.generators, {}, taken.attributes)), "trains": changed}
+        return {"attributes": to_json(Inner(taken.generators, {}, taken.attributes)), "trains": changed}
 
     def reasons(self) -> list[str]:
         """Return one line for each piece that changed, or may have, and that ``said`` does not hold."""
@@ -63,7 +63,7 @@ class ModuleState:
         """Put back what ``said`` returned; returns the places that are not there to take it. Raises DamagedError."""
         if not isinstance(value, dict) or value.keys() != {"attributes", "trains"}:
             raise DamagedError("is not the state of modules")
-        inner, trains = heard(value["attributes"], "attributes"), value["trains"]
+        inner, trains = from_json(value["attributes"], "attributes"), value["trains"]
         if not isinstance(trains, dict) or not all(isinstance(flag, bool) for flag in trains.values()):
             raise DamagedError("trains does not say which parameters train")
         lost = self._parts.put(Taken(inner.generators, inner.attributes))

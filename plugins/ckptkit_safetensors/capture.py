@@ -9,9 +9,9 @@ from ckptkit.errors import BackendError, DamagedError, UsageError
 from ckptkit.formats import strict_json
 from ckptkit_safetensors.built import capture_changed
 from ckptkit_safetensors.draws import drawing
-from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.kinds import is_module, is_tensor, is_tensor_dict
 from ckptkit_safetensors.lazies import is_lazy
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.modules import SINCE, ModuleState, large_attributes
 from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, collect, describe
@@ -152,7 +152,7 @@ def portable(value: Any) -> Any:
         return kind(portable(entry) for entry in value)
     if any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in kind.__mro__):
         plain = value.detach().cpu()
-        owns = plain.layout != need("torch").strided or plain.untyped_storage().nbytes() == plain.nbytes
+        owns = plain.layout != lazy_import("torch").strided or plain.untyped_storage().nbytes() == plain.nbytes
         return plain if owns else plain.clone()
     return value
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import blake3
 
-from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.tensors import TensorSet, describe, is_array
 
 _ATOMS = (str, bytes, bool, int, type(None))
@@ -74,4 +74,4 @@ def _tensor(hasher: Any, value: Any) -> None:
 
 def _bytes_of(flat: Any) -> Any:
     # A single element may have any stride and be contiguous all the same; view() wants stride 1.
-    return flat.as_strided(flat.shape, (1,)).view(need("torch").uint8).numpy() if flat.numel() else b""
+    return flat.as_strided(flat.shape, (1,)).view(lazy_import("torch").uint8).numpy() if flat.numel() else b""

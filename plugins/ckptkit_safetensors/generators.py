@@ -7,7 +7,7 @@ from typing import Any
 
 from ckptkit.errors import BackendUnavailableError, DamagedError
 from ckptkit.formats.generator_states import BIT_GENERATORS, is_leaf, leaf_faults, leaf_kind, torch_bytes
-from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.lazy_import import lazy_import
 
 Leaf = dict[str, Any]
 _SEED_FIELDS = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
@@ -78,7 +78,7 @@ def build(leaf: Mapping[str, Any]) -> Any:
     elif kind == "torch-generator":
         item = _new_torch(leaf["device"])
     else:
-        numpy = need("numpy")
+        numpy = lazy_import("numpy")
         bits = getattr(numpy.random, leaf["bit_generator"])()
         item = numpy.random.RandomState(bits) if kind == "random-state" else numpy.random.Generator(bits)
     put(item, leaf)
@@ -91,21 +91,21 @@ def put(item: Any, leaf: Mapping[str, Any]) -> None:
     if kind == "python-random":
         item.setstate((leaf["version"], tuple(leaf["words"]), leaf["gauss_next"]))
     elif kind == "torch-generator":
-        torch = need("torch")
+        torch = lazy_import("torch")
         item.set_state(torch.frombuffer(bytearray(torch_bytes(leaf["state"]) or b""), dtype=torch.uint8))
     else:
         state = {key: value for key, value in leaf.items() if key not in ("kind", "seed_seq")}
         if kind == "random-state":
             item.set_state(state)
             return
-        numpy, bits, seeds = need("numpy"), item.bit_generator, leaf.get("seed_seq")
+        numpy, bits, seeds = lazy_import("numpy"), item.bit_generator, leaf.get("seed_seq")
         if seeds is not None and int(numpy.__version__.partition(".")[0]) >= 2:  # NumPy 1 cannot: spawn() starts over
             bits.__setstate__((bits.state, numpy.random.SeedSequence(**seeds)))
         bits.state = state
 
 
 def _new_torch(device: str) -> Any:
-    torch = need("torch")
+    torch = lazy_import("torch")
     if device != "cpu" and not torch.cuda.is_available():
         raise BackendUnavailableError(f"a generator of the model was on {device}, and there is no CUDA here")
     return torch.Generator(device=device)

@@ -10,9 +10,9 @@ from typing import Any
 
 from ckptkit_safetensors.attributes import KEPT, Sayer, class_name
 from ckptkit_safetensors.digests import digest_state
-from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.kinds import Bundle, is_module, is_tensor
 from ckptkit_safetensors.lazies import is_lazy
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.named import homes_of
 from ckptkit_safetensors.not_state import is_of_torch, made_elsewhere
 from ckptkit_safetensors.tensors import TensorSet, collect
@@ -129,7 +129,7 @@ def _say(root: Any, place: str, sayer: Sayer, *, whole: bool) -> dict[str, Any]:
     if whole:
         _register(root, place, sayer.known)
     said: dict[str, Any] = {"train": [], "eval": [], "attributes": [], "buffers": []}
-    internal = {*vars(need("torch").nn.Module()), "_compiled_call_impl"}
+    internal = {*vars(lazy_import("torch").nn.Module()), "_compiled_call_impl"}
     for path, module in root.named_modules():
         said["train" if module.training else "eval"].append(path)
         here = f"{place}.{path}" if path else place
@@ -172,7 +172,7 @@ def _attributes_of_optimizer(optimizer: Any, sayer: Sayer) -> list[list[Any]]:
     """Say the attributes that a class of the user's gives its optimizer (a counter, slow weights)."""
     if is_of_torch(optimizer):
         return []
-    torch = need("torch")
+    torch = lazy_import("torch")
     internal = {*vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)), "state", "param_groups", "step", "_step_count"}
     own = getattr(optimizer, "__dict__", {})
     said = [[name, sayer.say(v, f"optimizer.{name}")] for name, v in own.items() if name not in internal]

@@ -13,8 +13,8 @@ from ckptkit.errors import BackendError
 from ckptkit_safetensors import layouts, restore, tensors
 from ckptkit_safetensors.capture import Snapshot, capture, portable
 from ckptkit_safetensors.digests import digest_state, digest_tensors
-from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.kinds import is_module, is_tensor
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, collect
 
@@ -62,7 +62,7 @@ def answer(model: Any, example: TensorSet) -> dict[str, Any]:
 
     The module is copied and all random generators are put back: nothing of the live run changes.
     """
-    torch = need("torch")
+    torch = lazy_import("torch")
     place = next((p.device for p in model.parameters()), torch.device("cpu"))
     inputs = {name: tensors_on(example[name], place) for name in example.names()}
     positional = all(name.isdigit() for name in inputs)
@@ -76,14 +76,14 @@ def answer(model: Any, example: TensorSet) -> dict[str, Any]:
 
 def tensors_on(value: Any, device: Any) -> Any:
     """Return an own copy of the tensor or array as a tensor on the device."""
-    torch = need("torch")
+    torch = lazy_import("torch")
     plain = torch.from_numpy(value.copy()) if tensors.is_array(value) else value.detach()
     return plain.to(device, copy=True)
 
 
 def numeric_environment(device: str) -> dict[str, Any]:
     """Return what may change the last bits of a result without any fault of the checkpoint."""
-    torch = need("torch")
+    torch = lazy_import("torch")
     return {
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
@@ -171,7 +171,7 @@ def _named(example: Any) -> dict[str, Any]:
 
 @contextmanager
 def _untouched_generators() -> Iterator[None]:
-    torch = need("torch")
+    torch = lazy_import("torch")
     python = random.getstate()
     numpy = sys.modules.get("numpy")
     legacy = numpy.random.get_state(legacy=False) if numpy is not None else None

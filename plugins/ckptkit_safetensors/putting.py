@@ -13,8 +13,8 @@ from typing import Any
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_safetensors import generators
 from ckptkit_safetensors.attributes import class_name, same_class
-from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.kinds import is_module
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.named import find
 from ckptkit_safetensors.not_state import is_code, is_device
 from ckptkit_safetensors.tensors import TensorSet, is_array
@@ -124,7 +124,7 @@ class Putter:
         of = said.get("of")
         new = self._entries(said["tuple"], current, place, tuple)
         if of is None or of == "torch:Size":
-            return tuple(new) if of is None else need("torch").Size(new)
+            return tuple(new) if of is None else lazy_import("torch").Size(new)
         return tuple.__new__(self._class(of, current, place, tuple), new)
 
     def _entries(self, said: Any, current: Any, place: str, kind: Any) -> list[Any]:
@@ -193,7 +193,7 @@ class Putter:
 
     def _tensor(self, said: Any, current: Any, place: str) -> Any:
         saved = self.tensors[said["tensor"]]
-        torch = need("torch")
+        torch = lazy_import("torch")
         if _same_tensor(current, saved):
             self.writes.append(
                 _write(lambda value: _copy_into(current, value), saved, lambda: current.detach().clone())
@@ -233,7 +233,7 @@ class Putter:
 
     def _number(self, said: Any, current: Any, place: str) -> Any:
         dtype, value = said["number"]
-        return need("numpy").dtype(dtype).type(self.value(value, MISSING, place))
+        return lazy_import("numpy").dtype(dtype).type(self.value(value, MISSING, place))
 
     def _class(self, name: str, current: Any, place: str, base: type) -> type:
         """Return the class of that name: the one of the target's object, or of the package of the target's modules."""
@@ -298,14 +298,14 @@ def _is_torch(value: Any) -> bool:
 
 def _same_tensor(current: Any, saved: Any) -> bool:
     """Return whether the elements of a live tensor can be overwritten with the saved ones."""
-    if not _is_torch(current) or current.is_inference() or current.layout != need("torch").strided:
+    if not _is_torch(current) or current.is_inference() or current.layout != lazy_import("torch").strided:
         return False
     spread = any(step == 0 and side > 1 for step, side in zip(current.stride(), current.shape, strict=True))
     return not spread and (current.shape, current.dtype) == (saved.shape, saved.dtype) and current.grad_fn is None
 
 
 def _copy_into(current: Any, value: Any) -> None:
-    with need("torch").no_grad():
+    with lazy_import("torch").no_grad():
         current.copy_(value)
 
 

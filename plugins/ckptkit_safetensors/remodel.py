@@ -10,9 +10,9 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_safetensors.attributes import name_of_class, same_class
-from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.layouts import FILES
 from ckptkit_safetensors.lazies import grown_class, is_lazy
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.modules import PARTS, SINCE, ModuleState, roots_of
 from ckptkit_safetensors.named import find, homes_of
 from ckptkit_safetensors.policy import Policy
@@ -122,7 +122,7 @@ def _modules(root: Any, now: Structure, made: set[int]) -> dict[str, Any]:
 
 def _new(name: str, homes: set[str]) -> Any:
     """Return a module of a class, with no code run but torch's own."""
-    cls, base = find(name, homes), need("torch").nn.Module
+    cls, base = find(name, homes), lazy_import("torch").nn.Module
     if cls is None:
         message = f"the checkpoint has a module of {name.replace(':', '.')}, which is not where the model comes from"
         raise BackendError(message, hint="import its module before the restore, or build the model with it")
@@ -135,7 +135,7 @@ def _new(name: str, homes: set[str]) -> Any:
 
 def _tensors(root: Any, now: Structure, modules: dict[str, Any]) -> None:
     """Give every module the parameters and buffers that it had; those that stay are the very objects."""
-    torch = need("torch")
+    torch = lazy_import("torch")
     device = next((p.device for p in root.parameters()), "cpu")
     olds = {path: ({**m._parameters}, {**m._buffers}) for path, m in modules.items() if m is not None}
     for path, (name, first) in now.modules.items():
@@ -171,7 +171,7 @@ def _tensors(root: Any, now: Structure, modules: dict[str, Any]) -> None:
 
 def _dtype(name: str) -> Any:
     home, _, short = name.partition(".")
-    found = getattr(need("torch"), short, None)
+    found = getattr(lazy_import("torch"), short, None)
     if home != "torch" or type(found).__name__ != "dtype":
         raise ValueError(f"no dtype {name}")
     return found
@@ -194,7 +194,7 @@ def _hooks(root: Any, said: Any) -> None:
 
 
 def _prune(module: Any, name: str) -> None:
-    prune = need("torch.nn.utils.prune")
+    prune = lazy_import("torch.nn.utils.prune")
     own = {**module._parameters, **module._buffers}
     if any(getattr(hook, "_tensor_name", None) == name for hook in module._forward_pre_hooks.values()):
         return

@@ -11,9 +11,9 @@ from ckptkit.errors import BackendError, CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit_safetensors import fit, lazies, modules_restore, optimizers, remodel, states, tensors
 from ckptkit_safetensors.capture import CONFIGS, STATES, as_policy, parameters_of, tensors_of
-from ckptkit_safetensors.frameworks import need
 from ckptkit_safetensors.kinds import is_module
 from ckptkit_safetensors.layouts import Layout
+from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.modules import SINCE, ModuleState, capture_modules, differences, names_of_groups
 from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, is_array
@@ -152,7 +152,7 @@ def _late_buffers(stored: Stored, policy: Policy) -> list[Action]:
             path, _, name = full.rpartition(".")
             own = modules[path]._buffers if path in modules else {}
             if name in own and own[name] is None and not is_array(saved[full]):
-                empty = need("torch").empty_like(saved[full], device=device)
+                empty = lazy_import("torch").empty_like(saved[full], device=device)
                 found.append(modules_restore.set_entry(own, name, empty))
     return found
 
@@ -252,7 +252,7 @@ def _model(values: dict[str, Any], target: Any, *, revocable: bool) -> Action:
 
 
 def _gradients(saved: TensorSet | None, model: Any) -> Action:
-    torch = need("torch")
+    torch = lazy_import("torch")
     parameters = parameters_of(model)
     grads = dict.fromkeys(parameters)
     for name, value in fit.fit_gradients(saved, model).items() if saved is not None else ():
@@ -315,7 +315,7 @@ def _copy(value: Any) -> Any:
 
 
 def _copy_all(values: dict[str, Any], own: Any) -> None:
-    with need("torch").no_grad() if not all(map(is_array, own.values())) else nullcontext():
+    with lazy_import("torch").no_grad() if not all(map(is_array, own.values())) else nullcontext():
         for name, value in values.items():
             if is_array(own[name]):
                 own[name][...] = value if is_array(value) else value.numpy()
@@ -324,7 +324,7 @@ def _copy_all(values: dict[str, Any], own: Any) -> None:
 
 
 def _tensor(value: Any) -> Any:
-    return need("torch").from_numpy(value.copy()) if is_array(value) else value
+    return lazy_import("torch").from_numpy(value.copy()) if is_array(value) else value
 
 
 def _owned(saved: TensorSet) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
 from ckptkit_safetensors.capture import portable
-from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.lazy_import import lazy_import
 
 _PLAIN = (bool, int, float, str, bytes, bytearray, complex, type(None))
 
@@ -24,7 +24,7 @@ def write(path: Path, state: Any, part: str) -> None:
         BackendError: the file would not load with ``weights_only=True``; the message names the key and the type.
         OSError: it cannot be written.
     """
-    torch = need("torch")
+    torch = lazy_import("torch")
     try:
         with path.open("xb") as stream:
             torch.save(portable(state), stream)
@@ -62,7 +62,7 @@ def read(path: Path) -> Any:
         DamagedError: it cannot be read.
     """
     try:
-        return need("torch").load(path, map_location="cpu", weights_only=True)
+        return lazy_import("torch").load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DamagedError(f"{path.name}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # damaged files make torch raise EOFError, KeyError, RuntimeError, UnpicklingError, ...

@@ -11,7 +11,7 @@ from typing import Any
 from ckptkit.backend import GRADES
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats.safetensors_header import MAX_HEADER, HeaderError, check_name, read_header
-from ckptkit_safetensors.frameworks import need
+from ckptkit_safetensors.lazy_import import lazy_import
 
 RECORD_KEY = "ckptkit"
 """The one key in the metadata of each file: with two keys the library orders them at random, and files differ."""
@@ -162,7 +162,7 @@ def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = Non
     with path.open("xb") as stream:
         mode = os.fstat(stream.fileno()).st_mode & 0o777
     only_arrays = tensors.tensors and all(is_array(value) for value in tensors.tensors.values())
-    library = need("safetensors.numpy" if only_arrays else "safetensors.torch")
+    library = lazy_import("safetensors.numpy" if only_arrays else "safetensors.torch")
     plain = _plain_arrays(tensors.tensors) if only_arrays else _plain_tensors(tensors.tensors)
     try:
         library.save_file(plain, path, metadata={RECORD_KEY: text})
@@ -178,7 +178,7 @@ def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = Non
 
 
 def _plain_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    np = need("numpy")
+    np = lazy_import("numpy")
     plain = {
         name: np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).reshape(value.shape)
         for name, value in arrays.items()
@@ -188,8 +188,8 @@ def _plain_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Return contiguous CPU tensors that share no memory, which is what the library takes."""
-    torch = need("torch")
-    np = need("numpy")
+    torch = lazy_import("torch")
+    np = lazy_import("numpy")
     result: dict[str, Any] = {}
     taken: set[int] = set()
     for name, value in tensors.items():
@@ -211,11 +211,13 @@ def _as_pairs(value: Any) -> Any:
         return value
     if is_array(value):
         return value.reshape(*value.shape, 1).view("<f8")
-    return need("torch").view_as_real(value)
+    return lazy_import("torch").view_as_real(value)
 
 
 def _from_pairs(value: Any) -> Any:
-    return value.view("<c16").reshape(value.shape[:-1]) if is_array(value) else need("torch").view_as_complex(value)
+    return (
+        value.view("<c16").reshape(value.shape[:-1]) if is_array(value) else lazy_import("torch").view_as_complex(value)
+    )
 
 
 def read_record(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -307,7 +309,7 @@ def read(paths: Iterable[Path]) -> tuple[TensorSet, dict[str, Any]]:
 
 
 def _load_file(path: Path, *, only_arrays: bool) -> dict[str, Any]:
-    library = need("safetensors.numpy" if only_arrays else "safetensors.torch")
+    library = lazy_import("safetensors.numpy" if only_arrays else "safetensors.torch")
     try:
         loaded: dict[str, Any] = library.load_file(path)
     except Exception as error:  # the library's own error type comes with the library

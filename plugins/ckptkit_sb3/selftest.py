@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from ckptkit.errors import CkptkitError
-from ckptkit_sb3 import single_env, surroundings
+from ckptkit_sb3 import shared_state, single_env
 from ckptkit_sb3.definition import Definition, Way
 from ckptkit_sb3.forked import in_a_fork
 from ckptkit_sb3.levels import names_of, without_monitor
@@ -45,7 +45,7 @@ class Request:
 class _Played:
     taken: list[tuple[dict[str, Any], dict[str, Any]]]
     trace: str
-    outside: list[surroundings.Name] = field(default_factory=list)
+    outside: list[shared_state.Name] = field(default_factory=list)
 
 
 class _Failed(str):
@@ -83,7 +83,7 @@ def _built(way: Way, data: bytes, names: Sequence[str]) -> Any:
 
 def _play(build: Callable[[], Any], barrier: bool) -> _Played:
     env = build()
-    before = surroundings.snapshot(env)
+    before = shared_state.snapshot(env)
     space, deadline = copy.deepcopy(env.action_space), time.monotonic() + SECONDS
     space.seed(3)
     ignored = hashlib.sha256()
@@ -93,7 +93,7 @@ def _play(build: Callable[[], Any], barrier: bool) -> _Played:
             if time.monotonic() < deadline:
                 step(env, space.sample(), ignored, first=False)
         reset(env, ignored) if count is _PLAYED[0] else None
-    after = surroundings.snapshot(env)
+    after = shared_state.snapshot(env)
     outside = sorted(name for name in after if after[name] != before.get(name))
     if barrier:
         env.reset(seed=_BARRIER)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import known_envs, standard, surroundings
+from ckptkit_sb3 import known_envs, shared_state, standard
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder, class_name
 from ckptkit_sb3.levels import MONITOR, levels_of, names_of
@@ -65,7 +65,7 @@ def take(
 
 
 def take_all(
-    env: Any, outside: Sequence[surroundings.Name], barrier: int | None
+    env: Any, outside: Sequence[shared_state.Name], barrier: int | None
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the description and the arrays of every way that can say all of an environment."""
     found = []
@@ -104,7 +104,7 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     slots = description.get("slots") or [{}] * len(nodes)
     pairs = _pairs(levels, [(str(n), (a, s)) for n, a, s in zip(names, nodes, slots, strict=True)])
     hidden = known_envs.HIDDEN.get(strategy, frozenset())
-    decoder = Decoder(arrays, skip=hidden, classes=surroundings.classes_of(env))
+    decoder = Decoder(arrays, skip=hidden, classes=shared_state.classes_of(env))
     own = decoder.decode(description.get("own"), None, "environment")
     for i, (level, (node, held)) in enumerate(pairs):
         if node is not None:
@@ -115,13 +115,13 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     outside = description.get("outside", {})
     if not isinstance(outside, dict):
         raise DamagedError("environment: what is outside of it is not a table")
-    places = surroundings.places(env, outside)
-    here = surroundings.values(env, [(owner, name) for owner, names in places.items() for name in names])
+    places = shared_state.places(env, outside)
+    here = shared_state.values(env, [(owner, name) for owner, names in places.items() for name in names])
     around = {
         owner: {n: decoder.decode(outside[owner][n], here.get(owner, {}).get(n), f"{owner}.{n}") for n in names}
         for owner, names in places.items()
     }
-    decoder.later(partial(surroundings.put, env, around))
+    decoder.later(partial(shared_state.put, env, around))
 
     def put() -> None:
         try:
@@ -149,7 +149,7 @@ def _pairs(levels: list[Any], saved: list[tuple[str, Any]]) -> list[tuple[Any, A
 
 
 def _describe(
-    name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str, outside: Sequence[surroundings.Name]
+    name: str, found: Own, env: Any, arrays: dict[str, Any], prefix: str, outside: Sequence[shared_state.Name]
 ) -> tuple[dict[str, Any], list[str]]:
     encoder = Encoder(arrays, prefix, skip=known_envs.HIDDEN.get(name, frozenset()))
     own, first = found
@@ -167,7 +167,7 @@ def _describe(
     ]
     description["outside"] = {
         owner: {key: encoder.encode(value, f"{owner.partition(':')[2]}.{key}") for key, value in named.items()}
-        for owner, named in surroundings.values(env, outside).items()
+        for owner, named in shared_state.values(env, outside).items()
     }
     return description, encoder.left_out
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ckptkit_sb3.surroundings import Name
+from ckptkit_sb3.shared_state import Name
 
 
 @dataclass(frozen=True, slots=True)

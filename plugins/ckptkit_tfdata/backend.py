@@ -22,9 +22,9 @@ from ckptkit_tfdata import hazards as dangers
 from ckptkit_tfdata.comparison import refuse_changed
 from ckptkit_tfdata.iterator import PersistentIterator
 from ckptkit_tfdata.layout import counter_of, layout_of, prefix_among, prefix_of
+from ckptkit_tfdata.lazy_import import tensorflow
 from ckptkit_tfdata.probe import UnprovableError, predict, replay
-from ckptkit_tfdata.sheet import FILE_NAME, FORMAT_VERSION, Sheet
-from ckptkit_tfdata.tensorflow_door import tensorflow
+from ckptkit_tfdata.state_file import FILE_NAME, FORMAT_VERSION, StateFile
 
 _PREFIX = "iterator"
 _NO_COUNTER = "the bundle holds no batch counter: the data goes on exactly, but batches_seen starts at 0"
@@ -60,7 +60,7 @@ class TfDataBackend:
                 probe = _probe(iterator, directory / _PREFIX)
             except UnprovableError as error:
                 found.append(dangers.Hazard(f"no probe: {error}"))
-        sheet = Sheet(
+        state_file = StateFile(
             tensorflow=tensorflow().__version__,
             batches_seen=count,
             element_spec=definition.element_spec,
@@ -71,8 +71,8 @@ class TfDataBackend:
             captured=dangers.worst(found),
             settings=iterator.settings,
         )
-        sheet.write(directory)
-        return _item(sheet, probe)
+        state_file.write(directory)
+        return _item(state_file, probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Put the position back.
@@ -106,16 +106,16 @@ class TfDataBackend:
                 f"{bundle.prefix.name}: is not Checkpoint(iterator=...) with or without batches_seen, but {listed}",
                 hint="give a tf.train.Checkpoint with the same objects as the target",
             )
-        sheet = Sheet.read(directory) if _has_sheet(context) else None
-        if sheet is None and "fingerprint" in context.metadata:
+        state_file = StateFile.read(directory) if _has_state_file(context) else None
+        if state_file is None and "fingerprint" in context.metadata:
             raise DamagedError(f"{FILE_NAME}: is missing, so a changed dataset could not be found")
-        fresh = _fresh(target, sheet, context)
-        if sheet is not None:
-            refuse_changed(sheet, fresh)
+        fresh = _fresh(target, state_file, context)
+        if state_file is not None:
+            refuse_changed(state_file, fresh)
         _refuse_damaged(bundle)
         fresh.read(bundle.prefix, counter=layout.counter, save_counter=layout.save_counter)
-        if sheet is not None and sheet.batches_seen != fresh.batches_seen:
-            raise DamagedError(f"{FILE_NAME}: says {sheet.batches_seen} batches, the bundle {fresh.batches_seen}")
+        if state_file is not None and state_file.batches_seen != fresh.batches_seen:
+            raise DamagedError(f"{FILE_NAME}: says {state_file.batches_seen} batches, the bundle {fresh.batches_seen}")
         if target is None:
             return fresh
         iterator = _own(target)
@@ -134,11 +134,11 @@ class TfDataBackend:
             yield error.problem
             return
         index = f"{prefix.name}.index"
-        if not layout_of(bundle).iterators and (_has_sheet(context) or not layout_of(bundle).graph):
+        if not layout_of(bundle).iterators and (_has_state_file(context) or not layout_of(bundle).graph):
             yield Problem("bundle-no-iterator", "holds no state of a tf.data iterator", index)
         problems = look_into_file(prefix.with_name(index), file=index, kind="tf-bundle")
         yield from problems
-        yield from _check_sheet(directory, context, None if problems else counter_of(bundle))
+        yield from _check_state_file(directory, context, None if problems else counter_of(bundle))
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
         """Return the files of the one ``tf.train.Checkpoint`` that the path means: prefix, one of its files, folder.
@@ -156,16 +156,16 @@ class TfDataBackend:
             return given_folder.look(path).files
         # A data file that is missing is left to the check, which names it.
         paths = [prefix.with_name(f"{prefix.name}.index"), *(shard for shard in bundle.shards if shard.is_file())]
-        if prefix.name == _PREFIX and (sheet := prefix.with_name(FILE_NAME)).is_file():
-            paths.append(sheet)
+        if prefix.name == _PREFIX and (state_file := prefix.with_name(FILE_NAME)).is_file():
+            paths.append(state_file)
         return {path.name: path for path in paths}
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
         """Return what an adopted bundle says of itself. Raises DamagedError where it cannot be read."""
         bundle = _open(directory, context)
-        sheet = Sheet.read(directory) if _has_sheet(context) else None
-        if sheet is not None:
-            return _item(sheet, None)
+        state_file = StateFile.read(directory) if _has_state_file(context) else None
+        if state_file is not None:
+            return _item(state_file, None)
         layout = layout_of(bundle)
         count = counter_of(bundle) if layout.counter else None
         captured = (
@@ -215,7 +215,7 @@ def _own(item: object) -> PersistentIterator:
     return item
 
 
-def _fresh(target: Any | None, sheet: Sheet | None, context: LoadContext) -> PersistentIterator:
+def _fresh(target: Any | None, state_file: StateFile | None, context: LoadContext) -> PersistentIterator:
     if target is not None:
         return _own(target).twin()
     if "dataset" not in context.factories:
@@ -223,7 +223,7 @@ def _fresh(target: Any | None, sheet: Sheet | None, context: LoadContext) -> Per
             "tf-data: nothing to load into: the file holds the position, not the dataset",
             hint='pass a PersistentIterator as target, or a factory named "dataset" that returns the tf.data.Dataset',
         )
-    files = [] if sheet is None else [record.path for record in sheet.record_files]
+    files = [] if state_file is None else [record.path for record in state_file.record_files]
     return PersistentIterator(context.factories["dataset"], record_files=files)
 
 
@@ -240,17 +240,19 @@ def _digests(iterator: PersistentIterator) -> dict[str, str]:
     return {"batches_seen": str(iterator.batches_seen), "definition": iterator.definition.fingerprint}
 
 
-def _item(sheet: Sheet, probe: dict[str, Any] | None) -> SavedItem:
+def _item(state_file: StateFile, probe: dict[str, Any] | None) -> SavedItem:
     metadata = {
-        "tensorflow": sheet.tensorflow,
-        "fingerprint": sheet.fingerprint,
-        "element_spec": sheet.element_spec,
-        "batches_seen": sheet.batches_seen,
-        "record_files": len(sheet.record_files),
-        "record_bytes": sum(record.size for record in sheet.record_files),
+        "tensorflow": state_file.tensorflow,
+        "fingerprint": state_file.fingerprint,
+        "element_spec": state_file.element_spec,
+        "batches_seen": state_file.batches_seen,
+        "record_files": len(state_file.record_files),
+        "record_bytes": sum(record.size for record in state_file.record_files),
     }
-    counters = {"batches_seen": sheet.batches_seen}
-    return SavedItem(metadata, counters=counters, captured=sheet.captured, hazards=list(sheet.hazards), probe=probe)
+    counters = {"batches_seen": state_file.batches_seen}
+    return SavedItem(
+        metadata, counters=counters, captured=state_file.captured, hazards=list(state_file.hazards), probe=probe
+    )
 
 
 def _open(directory: Path, context: CheckContext) -> Bundle:
@@ -265,22 +267,24 @@ def _refuse_damaged(bundle: Bundle) -> None:
         raise DamagedError(f"{problem.file}: {problem.message}")
 
 
-def _has_sheet(context: CheckContext) -> bool:
+def _has_state_file(context: CheckContext) -> bool:
     return not context.files or FILE_NAME in context.files
 
 
-def _check_sheet(directory: Path, context: CheckContext, count: int | None) -> Iterator[Problem]:
+def _check_state_file(directory: Path, context: CheckContext, count: int | None) -> Iterator[Problem]:
     try:
-        sheet = Sheet.read(directory) if _has_sheet(context) else None
+        state_file = StateFile.read(directory) if _has_state_file(context) else None
     except DamagedError as error:
         yield Problem("iterator-sheet-damaged", str(error).removeprefix(f"{FILE_NAME}: "), FILE_NAME)
         return
-    if sheet is None:
+    if state_file is None:
         if FILE_NAME in context.files or "fingerprint" in context.metadata:
             yield Problem("iterator-sheet-missing", "there is no such file", FILE_NAME)
         return
-    if count is not None and count != sheet.batches_seen:
-        yield Problem("iterator-sheet-disagrees", f"says {sheet.batches_seen} batches, the bundle {count}", FILE_NAME)
-    for name, value in (("batches_seen", sheet.batches_seen), ("fingerprint", sheet.fingerprint)):
+    if count is not None and count != state_file.batches_seen:
+        yield Problem(
+            "iterator-sheet-disagrees", f"says {state_file.batches_seen} batches, the bundle {count}", FILE_NAME
+        )
+    for name, value in (("batches_seen", state_file.batches_seen), ("fingerprint", state_file.fingerprint)):
         if name in context.metadata and context.metadata[name] != value:
             yield Problem("iterator-sheet-disagrees", f"{name} is not what the manifest says", FILE_NAME)

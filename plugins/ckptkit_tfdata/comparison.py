@@ -7,15 +7,15 @@ from typing import Any
 from ckptkit.errors import BackendError, RefusedError
 from ckptkit_tfdata.definition import differences
 from ckptkit_tfdata.iterator import PersistentIterator
+from ckptkit_tfdata.lazy_import import tensorflow
 from ckptkit_tfdata.records import RecordFiles, changes
-from ckptkit_tfdata.sheet import Sheet
-from ckptkit_tfdata.tensorflow_door import tensorflow
+from ckptkit_tfdata.state_file import StateFile
 
 _LOG = logging.getLogger("ckptkit_tfdata")
 
 
-def refuse_changed(sheet: Sheet, iterator: PersistentIterator) -> None:
-    """Raise BackendError unless the iterator's dataset is the one that the sheet describes; say what differs.
+def refuse_changed(state_file: StateFile, iterator: PersistentIterator) -> None:
+    """Raise BackendError unless the iterator's dataset is the one that the state file describes; say what differs.
 
     Where both the saved and this program say what it is made from, and differ, that is told: RefusedError.
 
@@ -24,27 +24,27 @@ def refuse_changed(sheet: Sheet, iterator: PersistentIterator) -> None:
     Written by another TensorFlow, fingerprints need not be equal for equal datasets. Then the summaries of ops must
     be, with all their parameters and functions; a difference that they do not show is logged as a warning.
     """
-    _refuse_other_settings(sheet.settings, iterator.settings)
+    _refuse_other_settings(state_file.settings, iterator.settings)
     now = iterator.definition
     found: list[str] = []
-    if sheet.fingerprint != now.fingerprint:
-        found += differences(sheet.ops, now.ops)
+    if state_file.fingerprint != now.fingerprint:
+        found += differences(state_file.ops, now.ops)
         version = tensorflow().__version__
-        if not found and sheet.tensorflow == version:
+        if not found and state_file.tensorflow == version:
             found.append("a value or a function within it")
         elif not found:
             _LOG.warning(
                 "tf-data: saved with TensorFlow %s, resumed with %s: the summaries of the dataset are equal, the "
                 "fingerprints cannot be compared",
-                sheet.tensorflow,
+                state_file.tensorflow,
                 version,
             )
-    if sheet.element_spec != now.element_spec:
-        found.append(f"element_spec {sheet.element_spec} -> {now.element_spec}")
+    if state_file.element_spec != now.element_spec:
+        found.append(f"element_spec {state_file.element_spec} -> {now.element_spec}")
     if iterator.declares_files:
-        found += changes(sheet.record_files, iterator.record_files())
+        found += changes(state_file.record_files, iterator.record_files())
     else:  # the graph says which files, and was compared
-        found += changes(sheet.record_files, RecordFiles(r.path for r in sheet.record_files).records())
+        found += changes(state_file.record_files, RecordFiles(r.path for r in state_file.record_files).records())
     if found:
         raise BackendError(
             f"tf-data: the dataset is not the one that was saved: {'; '.join(found)}",

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ckptkit_tfdata.error_text import one_line
 from ckptkit_tfdata.graph import Graph, Op, texts_in
-from ckptkit_tfdata.tensorflow_door import one_line, tensorflow
+from ckptkit_tfdata.lazy_import import tensorflow
 
 _MAX_NAMED = 6
 _IGNORE, _FAIL = 1, 2  # tensorflow/core/framework/dataset_options.proto: ExternalStatePolicy

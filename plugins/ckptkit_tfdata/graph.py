@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ckptkit_tfdata.tensorflow_door import tensorflow
+from ckptkit_tfdata.lazy_import import tensorflow
 
 _NAMES_ONLY = {"metadata", "shared_name", "container", "name", "device", "token"}
 _TUNING = {"legacy_autotune", "buffer_size_min", "slack_period"}  # of prefetch: speed only, set from Python by version

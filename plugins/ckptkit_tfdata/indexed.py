@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ckptkit.errors import UsageError
-from ckptkit_tfdata.tensorflow_door import tensorflow
+from ckptkit_tfdata.lazy_import import tensorflow
 from ckptkit_tfdata.tfrecord import record_offsets
 
 _ENDLESS = 1 << 62

@@ -11,9 +11,10 @@ from typing import Any
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit_tfdata.definition import Definition, define
+from ckptkit_tfdata.error_text import one_line
+from ckptkit_tfdata.lazy_import import tensorflow
 from ckptkit_tfdata.records import Record, RecordFiles, files_named_by
-from ckptkit_tfdata.surroundings import Surroundings
-from ckptkit_tfdata.tensorflow_door import one_line, tensorflow
+from ckptkit_tfdata.rng_scope import RngScope
 
 _GLOB = frozenset("*?[\\")
 
@@ -48,12 +49,12 @@ class PersistentIterator:
         *,
         record_files: Sequence[str | os.PathLike[str]] = (),
         settings: Mapping[str, Any] | None = None,
-        _surroundings: Surroundings | None = None,
+        _rng_scope: RngScope | None = None,
     ) -> None:
         tf = tensorflow()
         self.dataset_factory = dataset_factory
         self.settings = None if settings is None else strict_json.loads(strict_json.dumps(dict(settings)))
-        self._surroundings = _surroundings or Surroundings.now()
+        self._rng_scope = _rng_scope or RngScope.now()
         self._dataset = dataset_factory()
         if not isinstance(self._dataset, tf.data.Dataset):
             raise BackendError(
@@ -103,12 +104,12 @@ class PersistentIterator:
 
     def twin(self) -> "PersistentIterator":
         """Return a new iterator at batch 0, of a second dataset from the factory; the first is not disturbed."""
-        with self._surroundings.again():
+        with self._rng_scope.again():
             return PersistentIterator(
                 self.dataset_factory,
                 record_files=self._declared.paths,
                 settings=self.settings,
-                _surroundings=self._surroundings,
+                _rng_scope=self._rng_scope,
             )
 
     def write(self, prefix: Path) -> int:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import CkptkitError
+from ckptkit_tfdata.error_text import one_line
 from ckptkit_tfdata.iterator import PersistentIterator
-from ckptkit_tfdata.tensorflow_door import one_line, tensorflow
+from ckptkit_tfdata.lazy_import import tensorflow
 
 BATCHES = 4
 _KIND = "next-batches"

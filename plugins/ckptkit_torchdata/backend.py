@@ -15,18 +15,19 @@ from ckptkit.backend import (
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats.kinds import look_into_file
-from ckptkit_torchdata import definition, probe, second_pass, sheet
+from ckptkit_torchdata import definition, probe, second_pass, state_file
 from ckptkit_torchdata import states as part_states
+from ckptkit_torchdata.lazy_import import torch
 from ckptkit_torchdata.loader import Place, ResumableLoader
-from ckptkit_torchdata.sheet import FILE_NAME, FORMAT_VERSION, STATE_NAME, Sheet
-from ckptkit_torchdata.torch_door import is_data_loader, is_stateful, torch
+from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
+from ckptkit_torchdata.state_file import FILE_NAME, FORMAT_VERSION, STATE_NAME, StateFile
 
 
 @dataclass(frozen=True, slots=True)
 class _Captured:
     """The place of a loader at one moment, with its proof."""
 
-    sheet: Sheet
+    state_file: StateFile
     states: part_states.States
     digests: Mapping[str, str]
     proof: Mapping[str, Any] | None
@@ -49,13 +50,13 @@ class TorchDataBackend:
             BackendError: not a ``ResumableLoader``; a ``state_dict`` holds more than plain values and tensors.
         """
         captured = _captured(_own(item), proving=context.probe)
-        captured.sheet.write(directory)
+        captured.state_file.write(directory)
         if captured.states:
             part_states.write(directory, captured.states)
         # A loader that was just loaded has given no batch yet: only an observation can hold the last batch.
         parts = {part: value for part, value in captured.digests.items() if part != probe.LAST_BATCH}
         proof = {**(captured.proof or {}), "digests": parts} if context.probe else None
-        return _saved(captured.sheet, proof)
+        return _saved(captured.state_file, proof)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> ResumableLoader:
         """Note the place in the target; the first ``next`` goes there and leaves the global generators as they are.
@@ -76,7 +77,7 @@ class TorchDataBackend:
         """
         if context.format_version > FORMAT_VERSION:
             raise NewerFormatError(f"torch-data: format version {context.format_version} is newer than ours")
-        read = sheet.read(directory)
+        read = state_file.read(directory)
         for problem in self.check(directory, context=context):
             if problem.severity != "warning":
                 text = f"{problem.file or directory.name}: {problem.message}"
@@ -95,7 +96,7 @@ class TorchDataBackend:
             yield Problem("loader-file-missing", "the file with the place in the data is missing", FILE_NAME)
             return
         try:
-            read = sheet.read(directory)
+            read = state_file.read(directory)
         except NewerFormatError as error:
             yield Problem("loader-format-newer", str(error).removeprefix(f"{FILE_NAME}: "), FILE_NAME)
             return
@@ -146,7 +147,7 @@ class TorchDataBackend:
 def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
     place, loader = item.place(), item.loader
     fields = _fields(item)
-    missing = item.surroundings.reasons(place.position.start or place.position.now)
+    missing = item.parts.reasons(place.position.start or place.position.now)
     present = definition.fields_of(loader, version=item.version)
     missing += [f"{change} since the loader was built" for change in definition.changes(item.built, present)]
     unrepeated = second_pass.doubt(item, place, missing)
@@ -159,7 +160,7 @@ def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
             proof = probe.predict(item, place)
         except probe.UnprovableError as error:
             proof = {"kind": "none", "why": str(error)}
-    written = Sheet(
+    written = StateFile(
         torch=str(torch().__version__),
         mode="stateful" if is_stateful(loader) else item.skip,
         fields=fields,
@@ -173,7 +174,7 @@ def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
     return _Captured(written, place.states, digests, proof)
 
 
-def _saved(written: Sheet, proof: Mapping[str, Any] | None) -> SavedItem:
+def _saved(written: StateFile, proof: Mapping[str, Any] | None) -> SavedItem:
     place = written.position
     metadata = {
         "epoch": place.epoch,

@@ -7,7 +7,7 @@ from typing import Any
 from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
-from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own
+from ckptkit_torchdata.loader_kinds import is_stateful, is_torchs_own
 
 Fields = dict[str, Any]
 _SCALARS = (bool, int, float, str, type(None))

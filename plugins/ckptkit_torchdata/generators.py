@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ckptkit.errors import BackendError
+from ckptkit_torchdata.lazy_import import torch
 from ckptkit_torchdata.rules import BIT_GENERATORS, torch_bytes
-from ckptkit_torchdata.torch_door import torch
 
 Leaf = dict[str, Any]
 
@@ -40,7 +40,7 @@ def seed_globals(seed: int) -> None:
         numpy.random.seed(seed)
 
 
-def globals_mark() -> tuple[object, ...]:
+def globals_fingerprint() -> tuple[object, ...]:
     """Return a value that changes when something draws from a global generator; cheap enough for every batch."""
     numpy = sys.modules.get("numpy")
     drawn = numpy.random.get_state(legacy=True) if numpy else None

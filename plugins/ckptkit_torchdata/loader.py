@@ -11,10 +11,10 @@ from ckptkit.errors import BackendError, UsageError
 from ckptkit_torchdata import generators
 from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.definition import draws_at_once, fields_of, is_iterable, length_of
+from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
+from ckptkit_torchdata.loader_parts import LoaderParts, of_samplers
 from ckptkit_torchdata.order import NotedOrder, iterate
-from ckptkit_torchdata.sheet import Inner, Position
-from ckptkit_torchdata.surroundings import Surroundings, of_samplers
-from ckptkit_torchdata.torch_door import is_data_loader, is_stateful
+from ckptkit_torchdata.state_file import Inner, Position
 
 Skip = Literal["refetch", "sampler"]
 _LOG = logging.getLogger("ckptkit_torchdata")
@@ -94,7 +94,7 @@ class ResumableLoader:
                 hint="use skip='refetch', or promise random_items=False",
             )
         self.skip, self.random_items, self.version, self.ignore = skip, random_items, version, tuple(ignore)
-        self.surroundings = Surroundings(self.loader, self.ignore)
+        self.parts = LoaderParts(self.loader, self.ignore)
         self.built = fields_of(self.loader, version=version)
         self.repeated: dict[int, bool] = {}
         self._pending: Place | None = None
@@ -163,7 +163,7 @@ class ResumableLoader:
         """Return where the loader is, apart from itself; changes nothing and draws nothing."""
         if self._pending is not None:
             waiting = self._pending
-            now = _with_what_is_not_here(self.surroundings.taken(), waiting.position.now)
+            now = _with_what_is_not_here(self.parts.taken(), waiting.position.now)
             return replace(waiting, position=replace(waiting.position, now=now))
         at, kept = self._place.position, self._place.states
         if at.start is None:
@@ -172,7 +172,7 @@ class ResumableLoader:
             kept = {"loader": self.loader.state_dict()}
         order = self._noted.digest if self._noted is not None else at.order
         interleaved = self._place.interleaved or (self._noted is not None and self._noted.interleaved)
-        now = self.surroundings.taken()
+        now = self.parts.taken()
         counts = (at.epoch, at.batches, at.batches_seen)
         return Place(Position(*counts, order=order, globals=at.globals, start=at.start, now=now), kept, interleaved)
 
@@ -182,7 +182,7 @@ class ResumableLoader:
             if not part_states.takes_state(self.loader if name == "loader" else getattr(self.loader, name, None)):
                 return f"{name}: the one that was saved had a state_dict, this one has none"
         states = [state for state in (place.position.start, place.position.now) if state is not None]
-        return next((reason for state in states if (reason := self.surroundings.refusal(state)) is not None), None)
+        return next((reason for state in states if (reason := self.parts.refusal(state)) is not None), None)
 
     def go_to(self, place: Place) -> None:
         """Make the next ``next`` go on from a place; raises BackendError, and changes nothing, where it does not fit.
@@ -194,11 +194,11 @@ class ResumableLoader:
         self._pending = None
         if place.position.start is None:
             part_states.put_states(self.loader, place.states)
-            _tell(self.surroundings.put(place.position.now))
+            _tell(self.parts.put(place.position.now))
             self._reset(place)
         else:
             self._reset(Place())
-            self.surroundings.put(place.position.now)
+            self.parts.put(place.position.now)
             self._pending = place
 
     def go_there_now(self) -> None:
@@ -250,7 +250,7 @@ class ResumableLoader:
             at.batches,
             at.batches_seen,
             globals=generators.globals_state(),
-            start=self.surroundings.taken(),
+            start=self.parts.taken(),
         )
         self._place = Place(start, kept, self._place.interleaved)
         self._iterator, self._noted = iterate(self.loader, skip=skip)
@@ -264,9 +264,9 @@ class ResumableLoader:
         if self._ended or self._iterator is None:
             raise StopIteration
         watched = is_iterable(self.loader) and not self.loader.num_workers and self._place.position.batches
-        before = generators.globals_mark() if watched else None
+        before = generators.globals_fingerprint() if watched else None
         batch = next(self._iterator)
-        if before is not None and generators.globals_mark() != before:
+        if before is not None and generators.globals_fingerprint() != before:
             self._place = Place(self._place.position, self._place.states, interleaved=True)
         return batch
 
@@ -280,7 +280,7 @@ class ResumableLoader:
 
     def _take_up(self, place: Place) -> None:
         at = place.position
-        now = _with_what_is_not_here(self.surroundings.taken(), at.now)
+        now = _with_what_is_not_here(self.parts.taken(), at.now)
         with generators.undisturbed():
             try:
                 if is_stateful(self.loader):
@@ -290,7 +290,7 @@ class ResumableLoader:
                     self._ended = True
                 else:
                     self._go_again(place)
-                _tell(self.surroundings.put(now))  # iter() drew a seed that the run had drawn before
+                _tell(self.parts.put(now))  # iter() drew a seed that the run had drawn before
             except BaseException:
                 self._reset(Place())
                 raise
@@ -306,7 +306,7 @@ class ResumableLoader:
         assert at.globals is not None
         assert at.start is not None
         generators.put_globals(at.globals)
-        self.surroundings.put(at.start)
+        self.parts.put(at.start)
         part_states.put_states(self.loader, place.states)
         self._reset(Place(Position(epoch=at.epoch, batches_seen=at.batches_seen - at.batches)))
         self._begin(skip=at.batches if self.skip == "sampler" else 0)

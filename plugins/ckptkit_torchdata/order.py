@@ -7,8 +7,8 @@ from typing import Any
 
 from ckptkit.errors import BackendError
 from ckptkit_torchdata.definition import is_iterable
-from ckptkit_torchdata.generators import globals_mark
-from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own
+from ckptkit_torchdata.generators import globals_fingerprint
+from ckptkit_torchdata.loader_kinds import is_stateful, is_torchs_own
 
 _EMPTY = "sha256:" + hashlib.sha256().hexdigest()
 
@@ -77,9 +77,9 @@ class NotedOrder:
     def _sample(self) -> Any:
         if self._inner is None:
             raise StopIteration
-        before = globals_mark() if self._watched and self._sampled else None
+        before = globals_fingerprint() if self._watched and self._sampled else None
         indices = next(self._inner)
-        self.interleaved = self.interleaved or (before is not None and globals_mark() != before)
+        self.interleaved = self.interleaved or (before is not None and globals_fingerprint() != before)
         self._sampled += 1
         try:
             self._hasher.update(repr(_plain(indices)).encode() + b"\n")

@@ -8,9 +8,11 @@ from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit_torchdata import generators
 from ckptkit_torchdata.definition import is_iterable
+from ckptkit_torchdata.lazy_import import torch
 from ckptkit_torchdata.loader import Place, ResumableLoader
+from ckptkit_torchdata.loader_kinds import is_stateful, is_torchs_own
 from ckptkit_torchdata.states import takes_state
-from ckptkit_torchdata.torch_door import is_stateful, is_torchs_own, raw_bytes, torch
+from ckptkit_torchdata.tensor_bytes import raw_bytes
 
 BATCHES = 2
 MOST_REFETCHED = 64
@@ -42,9 +44,9 @@ def predict(item: ResumableLoader, place: Place) -> dict[str, Any]:
     again = 0 if is_stateful(item.loader) or only_indices else place.position.batches
     if again > MOST_REFETCHED:
         raise UnprovableError(f"a second loader would have to fetch {again} batches first")
-    if item.surroundings.reasons(place.position.now):
+    if item.parts.reasons(place.position.now):
         raise UnprovableError("the loader holds what cannot be put back, and a second one could move it on")
-    with generators.undisturbed(), item.surroundings.undisturbed():
+    with generators.undisturbed(), item.parts.undisturbed():
         try:
             twin = item.twin()
             _refuse_shared(item.loader, twin.loader)

@@ -7,9 +7,9 @@ from typing import Any
 from ckptkit_torchdata import generators
 from ckptkit_torchdata.definition import is_iterable, samplers_are_torchs
 from ckptkit_torchdata.loader import Place, ResumableLoader
+from ckptkit_torchdata.loader_kinds import is_stateful
 from ckptkit_torchdata.order import NotedOrder
 from ckptkit_torchdata.states import takes_state
-from ckptkit_torchdata.torch_door import is_stateful
 
 
 def doubt(item: ResumableLoader, place: Place, missing: Sequence[str]) -> str | None:
@@ -43,9 +43,9 @@ def _repeats(item: ResumableLoader, place: Place) -> bool:
     at, loader = place.position, item.loader
     assert at.globals is not None
     assert at.start is not None
-    with generators.undisturbed(), item.surroundings.undisturbed():
+    with generators.undisturbed(), item.parts.undisturbed():
         generators.put_globals(at.globals)
-        item.surroundings.put(at.start)
+        item.parts.put(at.start)
         noted = NotedOrder(loader.batch_sampler if loader.batch_sampler is not None else loader.sampler)
         iter(noted)
         with suppress(StopIteration):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_torchdata.sheet import STATE_NAME
-from ckptkit_torchdata.torch_door import torch
+from ckptkit_torchdata.lazy_import import torch
+from ckptkit_torchdata.state_file import STATE_NAME
 
 States = dict[str, Any]
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ckptkit.errors import DamagedError
-from ckptkit_torchdata.torch_door import raw_bytes, torch
+from ckptkit_torchdata.lazy_import import torch
+from ckptkit_torchdata.tensor_bytes import raw_bytes
 
 Node = Any
 MOST_LEAVES = 4096

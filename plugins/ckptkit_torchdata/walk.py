@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckptkit_torchdata import marks, values
+from ckptkit_torchdata import fingerprints, values
 from ckptkit_torchdata.generators import kind_of
 from ckptkit_torchdata.states import takes_state
 
@@ -168,20 +168,20 @@ def _slot(value: Any) -> Slot | None:
     try:
         return Slot("value", values.encode(value))
     except values.TooLargeError:
-        return Slot("data", marks.of_data(value))
+        return Slot("data", fingerprints.of_data(value))
     except values.NotPlainError:
         pass
-    if marks.moves(value):
-        return Slot("moving", marks.moves(value))
-    if marks.is_array(value):
-        return Slot("data", marks.of_data(value))
+    if fingerprints.moves(value):
+        return Slot("moving", fingerprints.moves(value))
+    if fingerprints.is_array(value):
+        return Slot("data", fingerprints.of_data(value))
     if type(value) in _CONTAINERS:
         return Slot("object", (type(value).__name__, len(value)))
     if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
         return Slot("object", (type(value).__name__, getattr(value, "__qualname__", ""), id(value)))
     if _opens(value):
         return Slot("object", type(value).__qualname__)
-    return Slot("fixed", marks.of_object(value))
+    return Slot("fixed", fingerprints.of_object(value))
 
 
 def _opens(item: Any) -> bool:
@@ -325,7 +325,7 @@ def _globals(place: str, functions: list[types.FunctionType], known: set[Any]) -
 
 
 def _is_state(value: Any) -> bool:
-    if value is None or kind_of(value) is not None or marks.moves(value):
+    if value is None or kind_of(value) is not None or fingerprints.moves(value):
         return True
     try:
         values.encode(value)

@@ -61,8 +61,8 @@ class TestTfData(BackendTests):
             PersistentIterator(shuffled).write(str(folder / "iterator"))
 
         def lose_the_definition(folder: Path) -> None:
-            sheet = folder / "tfdata.json"
-            sheet.write_text(json.dumps(json.loads(sheet.read_text()) | {"fingerprint": "0" * 64}))
+            state_file = folder / "tfdata.json"
+            state_file.write_text(json.dumps(json.loads(state_file.read_text()) | {"fingerprint": "0" * 64}))
 
         return {"the position": lose_the_position, "the definition": lose_the_definition}
 

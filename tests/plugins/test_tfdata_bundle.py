@@ -99,9 +99,9 @@ def test_every_missing_file_is_found(copy: Path) -> None:
         path.write_bytes(good)
 
 
-def test_a_sheet_of_another_save_is_found(copy: Path) -> None:
-    sheet = copy / NAMES[2]
-    sheet.write_text(sheet.read_text().replace('"batches_seen": 7', '"batches_seen": 8'))
+def test_a_state_file_of_another_save_is_found(copy: Path) -> None:
+    state_file = copy / NAMES[2]
+    state_file.write_text(state_file.read_text().replace('"batches_seen": 7', '"batches_seen": 8'))
     assert codes(copy) == {"iterator-sheet-disagrees"}
     target = PersistentIterator(factory)
     with pytest.raises(DamagedError, match="says 8 batches, the bundle 7"):

@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 import tensorflow as tf
 from ckptkit_tfdata import PersistentIterator, TfDataBackend
-from ckptkit_tfdata.sheet import Sheet
+from ckptkit_tfdata.state_file import StateFile
 
 from ckptkit.backend import LoadContext, SaveContext
 from ckptkit.errors import BackendError, DamagedError, RefusedError, UsageError
@@ -130,9 +130,9 @@ def test_fingerprints_are_equal_over_processes_and_creation_order(original: Path
     script = "from test_tfdata_definition import *; print(PersistentIterator(pipeline).definition.fingerprint)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONHASHSEED": "5"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    sheet = Sheet.read(original)
-    assert sheet is not None
-    assert done.stdout.strip() == here == sheet.fingerprint
+    state_file = StateFile.read(original)
+    assert state_file is not None
+    assert done.stdout.strip() == here == state_file.fingerprint
 
 
 def test_all_variants_have_different_fingerprints() -> None:
@@ -155,9 +155,9 @@ def test_another_tensorflow_may_have_another_fingerprint_if_the_summary_is_equal
 ) -> None:
     for path in original.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    sheet = tmp_path / "tfdata.json"
-    text = sheet.read_text()
-    sheet.write_text(
+    state_file = tmp_path / "tfdata.json"
+    text = state_file.read_text()
+    state_file.write_text(
         text.replace(f'"{tf.__version__}"', '"2.16.2"').replace('"fingerprint": "sha256:', '"fingerprint": "sha256:f')
     )
     target = PersistentIterator(pipeline)
@@ -166,7 +166,7 @@ def test_another_tensorflow_may_have_another_fingerprint_if_the_summary_is_equal
     assert "cannot be compared" in caplog.text
     with pytest.raises(BackendError, match="buffer_size 50 -> 40"):
         BACKEND.load(tmp_path, target=PersistentIterator(lambda: pipeline(buffer=40)), context=LoadContext(files=[]))
-    sheet.write_text(text.replace('"fingerprint": "sha256:', '"fingerprint": "sha256:f'))
+    state_file.write_text(text.replace('"fingerprint": "sha256:', '"fingerprint": "sha256:f'))
     with pytest.raises(BackendError, match="a value or a function within it"):
         BACKEND.load(tmp_path, target=target, context=LoadContext(files=[]))
 
@@ -343,7 +343,7 @@ def test_another_object_is_not_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format_version": 1}', "<html>", '{"format_version": 2}'])
-def test_a_damaged_sheet_is_refused_and_found_by_check(text: str, original: Path, tmp_path: Path) -> None:
+def test_a_damaged_state_file_is_refused_and_found_by_check(text: str, original: Path, tmp_path: Path) -> None:
     for path in original.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "tfdata.json").write_text(text)

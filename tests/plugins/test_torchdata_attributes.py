@@ -135,9 +135,9 @@ def test_what_training_left_alone_is_definition_and_stays_as_it_is_now() -> None
 def test_large_data_is_no_state_until_it_changes(rows: Any) -> None:
     data = ResumableLoader(DataLoader(Rows("here", rows), 2), ignore=["dataset.cache"])
     next(data)
-    assert data.surroundings.reasons(data.place().position.now) == []
+    assert data.parts.reasons(data.place().position.now) == []
     rows[0] = "b" if rows is not None and getattr(rows, "dtype", None) == np.dtype("<U1") else 1
-    (reason,) = data.surroundings.reasons(data.place().position.now)
+    (reason,) = data.parts.reasons(data.place().position.now)
     assert reason.startswith("dataset.rows: changed since it was built")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from ckptkit_torchdata import ResumableLoader, TorchDataBackend
-from ckptkit_torchdata.sheet import FORMAT_VERSION
+from ckptkit_torchdata.state_file import FORMAT_VERSION
 from torch.utils import data as tud
 
 from ckptkit.backend import CheckContext, LoadContext, SaveContext

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ckptkit_torchdata.loader_kinds import is_torchs_own
 from ckptkit_torchdata.parts import Parts, Taken
-from ckptkit_torchdata.sheet import Inner
-from ckptkit_torchdata.torch_door import is_torchs_own
+from ckptkit_torchdata.state_file import Inner
 
 _FETCHING = ("dataset", "collate", "worker_init")
 """What items are made with. The others only choose which, and what torch's RandomSampler draws at its end is one."""
 
 
-class Surroundings:
+class LoaderParts:
     """The parts of one loader.
 
     Args:

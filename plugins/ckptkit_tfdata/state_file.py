@@ -28,7 +28,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class StateFile:
     """The contents of ``tfdata.json``.
 
     Attributes:
@@ -60,8 +60,8 @@ class Sheet:
         (directory / FILE_NAME).write_bytes(strict_json.dumps(asdict(self), indent=1) + b"\n")
 
     @classmethod
-    def read(cls, directory: Path) -> "Sheet | None":
-        """Return the sheet of a folder, or None where there is none.
+    def read(cls, directory: Path) -> "StateFile | None":
+        """Return the state file of a folder, or None where there is none.
 
         Raises:
             DamagedError: it is not what this backend writes.
@@ -77,7 +77,7 @@ class Sheet:
         return _parse(value)
 
 
-def _parse(value: Any) -> Sheet:
+def _parse(value: Any) -> StateFile:
     if not isinstance(value, dict) or not isinstance(value.get("format_version"), int):
         raise DamagedError(f"{FILE_NAME}: holds no format_version")
     if value["format_version"] > FORMAT_VERSION:
@@ -102,7 +102,7 @@ def _parse(value: Any) -> Sheet:
         "captured": _captured(value["captured"]),
         "settings": settings,
     }
-    return Sheet(**{**{name: value[name] for name in _FIELDS}, **parsed})
+    return StateFile(**{**{name: value[name] for name in _FIELDS}, **parsed})
 
 
 def _captured(value: Mapping[str, Any]) -> Captured:

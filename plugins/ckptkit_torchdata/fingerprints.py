@@ -8,7 +8,7 @@ import pathlib
 import types
 from typing import Any
 
-from ckptkit_torchdata.torch_door import raw_bytes
+from ckptkit_torchdata.tensor_bytes import raw_bytes
 
 _WHOLE = 1 << 20
 _SAMPLED = 1024

@@ -14,7 +14,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RngScope:
     """State of python's, NumPy's and TensorFlow's process-wide generators."""
 
     python: Any
@@ -22,7 +22,7 @@ class Surroundings:
     tensorflow: Any
 
     @classmethod
-    def now(cls) -> "Surroundings":
+    def now(cls) -> "RngScope":
         """Note the state of the generators."""
         numpy = sys.modules["numpy"].random.get_state(legacy=False) if "numpy" in sys.modules else None
         seeds = _op_seeds()
@@ -31,7 +31,7 @@ class Surroundings:
     @contextmanager
     def again(self) -> Iterator[None]:
         """Run the body as if it were that moment again; afterwards the generators are as they were before it."""
-        before = Surroundings.now()
+        before = RngScope.now()
         self._put()
         try:
             yield

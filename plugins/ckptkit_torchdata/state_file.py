@@ -60,7 +60,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class StateFile:
     """The contents of ``loader.json``.
 
     Attributes:
@@ -96,8 +96,8 @@ class Sheet:
             "batches_seen": place.batches_seen,
             "order": place.order,
             "definition": dict(self.fields),
-            "epoch_start": None if place.start is None else {"globals": place.globals, **said(place.start)},
-            "now": said(place.now),
+            "epoch_start": None if place.start is None else {"globals": place.globals, **to_json(place.start)},
+            "now": to_json(place.now),
             "interleaved": self.interleaved,
             "states": list(self.states),
             "grade": self.captured.grade,
@@ -108,13 +108,13 @@ class Sheet:
         (directory / FILE_NAME).write_bytes(strict_json.dumps(value))
 
 
-def said(inner: Inner) -> dict[str, Any]:
+def to_json(inner: Inner) -> dict[str, Any]:
     """Return random state and attributes as JSON."""
     attributes = {place: dict(nodes) for place, nodes in inner.attributes.items()}
     return {"generators": dict(inner.generators), "epochs": dict(inner.epochs), "attributes": attributes}
 
 
-def read(directory: Path) -> Sheet:
+def read(directory: Path) -> StateFile:
     """Return the content of a folder's ``loader.json``, every field of it judged, without torch or NumPy.
 
     Raises:
@@ -146,7 +146,7 @@ def read(directory: Path) -> Sheet:
         now=_as_inner(value["now"]),
     )
     captured = Captured.read(value["grade"], value["reasons"])
-    return Sheet(
+    return StateFile(
         torch=value["torch"],
         mode=value["mode"],
         fields=value["definition"],
@@ -158,14 +158,14 @@ def read(directory: Path) -> Sheet:
     )
 
 
-def heard(value: Any, where: str) -> Inner:
-    """Return what ``said`` wrote, every field of it judged. Raises DamagedError."""
+def from_json(value: Any, where: str) -> Inner:
+    """Return what ``to_json`` wrote, every field of it judged. Raises DamagedError."""
     if (fault := _inner_fault(value, where, ())) is not None:
         raise DamagedError(fault)
     return _as_inner(value)
 
 
-def heard_globals(value: Any, where: str) -> Mapping[str, Any]:
+def globals_from_json(value: Any, where: str) -> Mapping[str, Any]:
     """Return judged states of the global generators. Raises DamagedError."""
     if (fault := _globals_fault(value, where)) is not None:
         raise DamagedError(fault)

@@ -1,4 +1,4 @@
-"""What environments keep outside themselves: attributes of their classes, globals of the modules these stand in.
+"""State that environments share: attributes of their classes, globals of the modules these stand in.
 
 Which of them are state and which are definition cannot be told by looking. The self-test tells: those that change while
 an environment plays are state.
