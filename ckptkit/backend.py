@@ -5,8 +5,8 @@ entry-point name (= ``Backend.name``) and ``format_version`` are what manifests 
 required; each ``Supports*`` protocol is a power that a backend may add. Backends never import their framework at
 module level, nor in ``can_save``, ``recognise``, ``describe`` and ``check``; they never unpickle in ``check``.
 
-Some class attributes are optional: ``requires``, a tuple of the modules of the framework (``ckptkit backends`` says
-which are missing); ``explicit_only = True``, for a backend that is never detected by content, only named
+Some class attributes are optional: ``requires``, a tuple of the framework's modules (``ckptkit backends`` says which
+are missing); ``explicit_only = True``, for a backend that is never detected by content, only named
 (``NAME:BACKEND=PATH``); ``looks_for``, what its ``recognise`` looks for, in words (``a .zip of SB3's model.save``).
 """
 
@@ -47,18 +47,19 @@ _OLD_GRADES: Mapping[str, Grade] = {
 }
 
 Verdict = Literal["same", "differs", "unproven", "environment-differs"]
-"""``environment-differs``: it differs, and so does what numbers depend on (versions, threads): no failure alone."""
+"""``environment-differs``: it differs, but so does what numbers depend on (versions, threads): not a failure in
+itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
     """How much of an item's state is in its files, and what is not.
 
-    It says nothing of how a resume will go: that is shown (read back, replayed, rehearsed, observed), never claimed.
+    It says nothing about how a resume will go: that is shown (read back, replayed, rehearsed, observed), never claimed.
 
     Attributes:
         grade: ``complete``: every piece that this kind of state is known to have; ``complete-with-barrier``: the same,
-            of a run that was reset with a seed at the save; ``until``: complete up to the point in the reasons;
+            for a run that was reset with a seed at the save; ``until``: complete up to the point in the reasons;
             ``weights-only``: parameters, and little else; ``partial``: some known pieces are missing.
         reasons: one line for each missing piece; at least one for every grade but ``complete``.
     """
@@ -78,7 +79,7 @@ class Captured:
 
     @classmethod
     def read(cls, grade: str, reasons: Sequence[str] | str | None = ()) -> "Captured":
-        """Return what a file says, in today's words or those of manifests before 1.1 (``exact``, ``not-captured``).
+        """Return what a file says, in current terms or those of manifests before 1.1 (``exact``, ``not-captured``).
 
         Raises:
             ValueError: the grade is neither.
@@ -111,12 +112,12 @@ class CheckContext:
     """What a backend may know while it checks or describes files, without their framework.
 
     Attributes:
-        files: the item's files relative to its folder; in a sidecar checkpoint others' files lie beside them.
+        files: the item's files relative to its folder; in a sidecar checkpoint other items' files lie beside them.
         metadata: what the backend wrote into ``SavedItem.metadata``; empty while files are being adopted.
-        format_version: with which format of the backend the item was written.
+        format_version: version of the backend's format that the item was written in.
         step: step of the checkpoint.
-        source: where the files were adopted from, while they are described: its name may carry a step.
-        trusted: those of the files for which whoever saved them answers, whatever loading them runs.
+        source: where the files being described were adopted from: its name may carry a step.
+        trusted: those files that whoever saved them answers for, whatever loading them runs.
     """
 
     files: Sequence[str]
@@ -129,13 +130,13 @@ class CheckContext:
 
 @dataclass(frozen=True, slots=True)
 class LoadContext(CheckContext):
-    """What a backend may know while it loads or proves: the same, and how to build what the files only describe.
+    """What a backend may know while it loads or proves: as for checking, and how to build what the files only describe.
 
     Attributes:
         probe: the proof recorded at save, if any.
         factories: callables by role (``dataset``, ``env``, ``model``).
         notes: a load adds one line for each thing that it left as the target has it, or changed beyond putting values
-            back; the store tells them (``Restored.warnings``).
+            back; the store reports them (``Restored.warnings``).
     """
 
     probe: Mapping[str, Any] | None = None
@@ -145,13 +146,13 @@ class LoadContext(CheckContext):
 
 @dataclass(frozen=True, slots=True)
 class SavedItem:
-    """What a backend says of the files it wrote or was shown; JSON values only.
+    """What a backend says about the files that it wrote or was shown; JSON values only.
 
     Attributes:
-        metadata: what ``check`` and ``load`` will need, and what a person wants to see in ``show``.
-        step: the step at which the item believes it is, in the checkpoint's own count; None if it cannot know.
-        counters: other counts that the item knows (``batches_seen``, ``episode``, ``num_timesteps``): two items, or an
-            item and the checkpoint, that give the same counter must agree.
+        metadata: what ``check`` and ``load`` will need, and what people may want to see in ``show``.
+        step: the step that the item believes it is at, in the checkpoint's own count; None if it cannot know.
+        counters: other counts that the item keeps (``batches_seen``, ``episode``, ``num_timesteps``): items, and the
+            checkpoint, that give the same counter must agree.
         captured: how much of its state is in the files.
         hazards: one line each: what may make a resume differ (an unseeded shuffle, a stateful op).
         probe: proof of resume for ``SupportsProbe.prove``.
@@ -159,11 +160,11 @@ class SavedItem:
             ``ambient = True`` as well, so that the store knows beforehand): captured first and last at save,
             put back after every other item at restore.
         draws: what in the item draws from the random generators of the process while it trains (``model.drop draws in
-            training``); empty where nothing is known to. Where no ambient item is saved beside it, the core names this
-            as a missing piece of the item.
-        boundary: ``{"kind", "requested_at", "saved_at"}`` where the item knows at which boundary of the training it was
-            taken (``kind``: ``step``, ``rollout``, ``episode``, ``epoch``, ``accumulation``); the checkpoint's own
-            where the caller of the store gave none.
+            training``); empty if nothing is known to. If no ambient item is saved with it, the core names this as a
+            missing piece of the item.
+        boundary: ``{"kind", "requested_at", "saved_at"}`` if the item knows at which boundary of the training it was
+            taken (``kind``: ``step``, ``rollout``, ``episode``, ``epoch``, ``accumulation``); it becomes the
+            checkpoint's if the caller of the store gave none.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -179,7 +180,7 @@ class SavedItem:
 
 @runtime_checkable
 class Backend(Protocol):
-    """Reads and writes one kind of item. ``ckptkit.testing.BackendTests`` is the law of it, as tests."""
+    """Reads and writes one kind of item. ``ckptkit.testing.BackendTests`` is its law, as tests."""
 
     name: ClassVar[str]
     """The entry-point name; stored in manifests for ever."""
@@ -207,8 +208,8 @@ class Backend(Protocol):
             context: files, metadata, factories.
 
         Returns:
-            The target (or the new object); or, where putting back must wait for the training loop, what the loop
-            needs to finish it (the backend's documentation says when to call it).
+            The target (or the new object); or, if part of the state can only be put back by the training loop, what the
+            loop needs for that (the backend's documentation says when to call it).
 
         Raises:
             DamagedError: the files do not hold what they should; the target is unchanged.
@@ -234,19 +235,19 @@ class SupportsIngest(Protocol):
         ...
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
-        """Return what the files say of themselves (own step, counters, what is captured), without the framework."""
+        """Return what the files say about themselves (step, counters, what is captured), without the framework."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Result of a replay: did the loaded item do what the saved one was going to do, and if not why?
+    """Result of a replay: did the loaded item do what the saved one was about to do, and if not, why?
 
     Attributes:
         verdict: ``same`` or ``differs``, as far as it was replayed; ``unproven``: nothing was.
-        reason: why not ``same``, or what else to know.
+        reason: why it is not ``same``, or what else to know.
         steps: how many steps were replayed.
-        of: of what, in the plural: ``batches``, ``draws of each generator``.
+        of: what they are steps of, in the plural: ``batches``, ``draws of each generator``.
     """
 
     verdict: Verdict
@@ -266,21 +267,21 @@ class SupportsProbe(Protocol):
 
 @runtime_checkable
 class SupportsDigests(Protocol):
-    """Digest every part of a live item, for read-back after a restore and for observing a run as it goes on.
+    """Digest every part of a live item, for read-back after a restore and for observing a run as it continues.
 
     ``save`` puts the same digests into ``SavedItem.probe["digests"]`` when a probe is asked for: right after a restore
     the store takes them again and compares part by part.
     """
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
-        """Return a digest by name of part (``model``, ``optimizer``, ``replay_buffer``); draws and changes nothing."""
+        """Return each part's digest by name (``model``, ``optimizer``, ...); draws and changes nothing."""
         ...
 
 
 @runtime_checkable
 class SupportsEstimate(Protocol):
-    """Tell about how many bytes a live item will take, for the disk preflight."""
+    """Estimate how many bytes a live item will take, for the disk preflight."""
 
     def estimate_bytes(self, item: Any, /) -> int:
-        """Return the bytes that saving the item will write, roughly, without copying anything."""
+        """Return roughly how many bytes saving the item will write, without copying anything."""
         ...

@@ -24,12 +24,13 @@ _PACKAGES = {
 def capture(directory: Path | None = None, brought: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the ``environment`` field of a manifest, as plain values.
 
-    Nothing is imported for it: only packages that this process has loaded can have shaped the numbers. No environment
+    Nothing is imported for it: only packages that this process has loaded can have influenced the numbers. No
+    environment
     variable, host or user name is read.
 
     Args:
         directory: folder of the training code (its git commit is noted); the current folder when left out.
-        brought: version by name of the distributions that bring the backends.
+        brought: versions of the distributions that bring the backends, by name.
     """
     torch = sys.modules.get("torch")
     return {
@@ -43,7 +44,7 @@ def capture(directory: Path | None = None, brought: Mapping[str, str] | None = N
 
 
 def is_known(package: str) -> bool:
-    """Return whether a package is installed here, or is one whose version is noted for its numbers only."""
+    """Return whether a package is installed here, or is one whose version is noted only for its effect on numbers."""
     return package in _PACKAGES.values() or bool(list(metadata.distributions(name=package)))
 
 

@@ -1,4 +1,4 @@
-"""All errors that ckptkit raises on purpose: one tree, each class with its exit code and a hint of what to do.
+"""All errors that ckptkit raises on purpose: one tree, each class with its exit code and a hint about what to do.
 
 ::
 
@@ -21,7 +21,7 @@
     ├── StoreError        (OSError)      10  the store is missing, unreadable or cannot be written
     │   └── DiskFullError                10  not enough room; checkpoints are as they were
     ├── LockedError                      11  another process works on the run
-    └── PartlyDoneError                   3  the main thing was done, what belongs to it was not
+    └── PartlyDoneError                   3  the main thing was done, but not all that goes with it
 
 Exit codes 0 (ok) and 128+N (signal) are results, not errors. The table is in docs/reference/exit-codes.md.
 """
@@ -37,7 +37,7 @@ class CkptkitError(Exception):
     Args:
         message: one line that names the file or the name and the reason.
         hint: one line that says what to do; the class's own hint when left out.
-        item: name of the item it is about. Whoever knows it sets it, at the latest the store, which called the backend.
+        item: name of the item it is about. Whoever knows it sets it; at the latest the store, which called the backend.
     """
 
     exit_code: ClassVar[int] = 70
@@ -167,11 +167,11 @@ class LockedError(CkptkitError):
     """Another process works on the run."""
 
     exit_code = 11
-    default_hint = "wait for the other ckptkit to finish; the lock goes with its process"
+    default_hint = "wait for the other ckptkit to finish; the lock ends with its process"
 
 
 class PartlyDoneError(CkptkitError):
-    """The main thing was done, and what belongs to it was not: the message says both.
+    """The main thing was done, but not all that goes with it: the message names both.
 
     Attributes:
         committed: the checkpoint that was saved.

@@ -1,6 +1,6 @@
-"""How a distribution was installed, and so which command installs what it lacks, without touching anyone's project.
+"""How a distribution was installed, and hence which command installs what it lacks without touching anyone's project.
 
-PyPI's package of the name ckptkit is somebody else's, so ckptkit is never named to pip: it is the clone that it was
+The package called ckptkit on PyPI is somebody else's, so pip is never given that name, but the clone that ckptkit was
 installed from, or else the missing packages themselves.
 """
 
@@ -18,7 +18,7 @@ _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 
 
 def remedy(extra: str) -> str:
-    """Return the command that installs what one of ckptkit's extras needs, beside the ckptkit that is running."""
+    """Return the command that installs what one of ckptkit's extras needs, next to the running ckptkit."""
     clone = _clone(NAME)
     if clone is None:
         return _pip(sorted(set(_needs(NAME, {extra}))))
@@ -29,7 +29,7 @@ def remedy(extra: str) -> str:
 
 
 def remedy_of(distribution: str) -> str | None:
-    """Return the command that installs the requirements of another distribution that are missing; None: none is."""
+    """Return the command that installs another distribution's missing requirements, or None if none are missing."""
     missing = [need for need in sorted(set(_needs(distribution, None))) if not _is_there(need)]
     return _pip(missing) if missing else None
 
@@ -39,7 +39,7 @@ def _pip(words: list[str]) -> str:
 
 
 def _clone(distribution: str) -> tuple[Path, bool] | None:
-    """Return the folder that a distribution was installed from, and whether in editable form; see PEP 610."""
+    """Return the folder that a distribution was installed from, and whether it is editable; see PEP 610."""
     try:
         said = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
         url, about = urlsplit(said["url"]), said["dir_info"]
@@ -50,7 +50,7 @@ def _clone(distribution: str) -> tuple[Path, bool] | None:
 
 
 def _needs(distribution: str, extras: set[str] | None) -> Iterator[str]:
-    """Yield the requirements of a distribution behind these extras; its plain ones and all extras for None."""
+    """Yield the requirements behind these extras of a distribution; for None, the plain ones and all extras."""
     try:
         said = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:

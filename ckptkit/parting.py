@@ -12,6 +12,6 @@ def without_absl_logs(text: str) -> str:
 
 
 def last_line(output: bytes) -> str:
-    """Return the last line that a process printed, which is the reason why it ended."""
+    """Return the last line that a process printed, which says why it ended."""
     lines = without_absl_logs(output.decode(errors="replace")).strip().splitlines()
     return lines[-1] if lines else "no output"

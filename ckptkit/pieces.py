@@ -1,7 +1,7 @@
-"""What a trainer needs to go on, as a table, and what the table says of the files that are there.
+"""What a trainer needs to continue, as a table, and what the table says about the files that are there.
 
-A backend that adopts files of other programs holds one ``Trainer`` for each kind of them. What is looked for are names:
-of files, or of whatever else the backend finds by name (members of a zip, keys of a table).
+A backend that adopts files of other programs has one ``Trainer`` for each kind. The patterns look for names: of files,
+or of whatever else the backend finds by name (members of a zip, keys of a table).
 """
 
 import re
@@ -17,18 +17,18 @@ _NUMBERED = re.compile(r"(.*[_-])(\d{1,6})(\.[A-Za-z0-9.]+)")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of the state of a training.
+    """One piece of a training's state.
 
     Attributes:
         what: the piece, as in "no optimizer".
-        names: patterns; a name that fits one of them carries the piece. None: no file of this trainer ever does.
-        without: what becomes of the training without it.
-        when: pattern; the piece is needed only where some name fits it.
+        names: patterns; a name that matches one of them carries the piece. None: no file of this trainer ever does.
+        without: what happens to the training without it.
+        when: pattern; the piece is needed only if some name matches it.
         weights: it comes with the parameters: an item with nothing beyond such pieces is ``weights-only``.
         ranks: one file for each process, numbered from 0.
-        needed: patterns; where some name fits one of them, a folder without the piece was not finished: the trainer
-            writes both, and cannot go on without.
-        carrier: what carries it, for people, where patterns say little.
+        needed: patterns; if some name matches one of them, a folder without the piece was not finished: the trainer
+            writes both, and cannot continue without it.
+        carrier: what carries it, in words, where patterns say little.
     """
 
     what: str
@@ -42,11 +42,11 @@ class Piece:
 
     @property
     def carriers(self) -> str:
-        """What carries it, for people; empty where nothing ever does."""
+        """What carries it, in words; empty if nothing ever does."""
         return self.carrier or " or ".join(self.names)
 
     def reasons(self, names: Sequence[str]) -> list[str]:
-        """Return one line for what is missing of it; see ``Trainer.captured``."""
+        """Return one line for what is missing; see ``Trainer.captured``."""
         if not _fitting(names, [self.when]):
             return []
         found = _fitting(names, self.names)
@@ -58,11 +58,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """One kind of trainer, told by the names that it leaves, and the pieces that it needs.
+    """One kind of trainer, recognised by the names that it leaves, and the pieces that it needs.
 
     Attributes:
         name: for people.
-        signs: patterns; one name that fits one of them tells that it was this trainer.
+        signs: patterns; a name that matches any of them shows that it was this trainer.
         pieces: what it needs.
     """
 
@@ -80,7 +80,7 @@ class Trainer:
         return Captured("partial" if more else "weights-only", reasons)
 
     def require_finished(self, names: Iterable[str]) -> None:
-        """Raise DamagedError where a piece is missing without which the trainer cannot go on at all."""
+        """Raise DamagedError if a piece is missing without which the trainer cannot continue at all."""
         there = list(names)
         for piece in self.pieces:
             for reason in piece.reasons(there) if _fitting(there, piece.needed) else ():
@@ -93,7 +93,7 @@ class Trainer:
 
 
 def trainer_of(trainers: Sequence[Trainer], names: Iterable[str]) -> Trainer | None:
-    """Return the first trainer of which one of the names is a sign, or None."""
+    """Return the first trainer that one of the names is a sign of, or None."""
     there = list(names)
     return next((trainer for trainer in trainers if _fitting(there, trainer.signs)), None)
 
@@ -103,7 +103,7 @@ def _fitting(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
 
 
 def _gaps(found: Sequence[str]) -> list[str]:
-    """Return the names that are missing between those of the processes 0 to the highest."""
+    """Return the names that are missing among those of processes 0 to the highest."""
     gaps = []
     numbered = [match for name in found if (match := _NUMBERED.fullmatch(name))]
     for head, tail in sorted({(match[1], match[3]) for match in numbered}):

@@ -12,13 +12,13 @@ class Problem:
     """One finding.
 
     Attributes:
-        code: stable kebab-case word, listed in docs/reference/problems.md (a stranger's backend adds its own).
+        code: stable kebab-case word, listed in docs/reference/problems.md (third-party backends add their own).
         message: one line that says what is wrong, without the file name.
         file: path of the file relative to the checkpoint folder (while a backend checks: to the item folder).
         item: name of the item, filled in by the verification.
         severity: ``warning`` does not fail a verification; ``unjudged``: nothing wrong was found, but this installation
             cannot look into it (exit 7); ``unsafe`` means that loading would run code (exit 5).
-        names: what the message counts, one by one, where there is more than one.
+        names: what the message counts, one by one, if there is more than one.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Find backends: everything enters through the entry-point group ``ckptkit.backends``, built-ins like strangers."""
+"""Find backends: all come through the entry-point group ``ckptkit.backends``, built-in or not."""
 
 import importlib.util
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class BackendInfo:
         distribution: the distribution that brings it, with its version, for people.
         backend: the backend, or None when it failed to load.
         problem: why it cannot be used at all (it failed to load), or None.
-        missing: modules of its framework that are not installed: it can list and verify, not save and load.
+        missing: modules of its framework that are not installed: it can list and verify, but not save and load.
         remedy: what to do about them.
     """
 
@@ -46,7 +46,10 @@ class BackendInfo:
 
 @cache
 def backends() -> Mapping[str, BackendInfo]:
-    """Return all installed backends by name. A broken plugin is reported in its place and breaks no other."""
+    """Return all installed backends by name.
+
+    A broken plugin is reported in its place and does not affect the others.
+    """
     found: dict[str, BackendInfo] = {}
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
         if entry.name in found:
@@ -81,7 +84,7 @@ def _load(entry: metadata.EntryPoint) -> BackendInfo:
 
 
 def _remedy(entry: metadata.EntryPoint, extra: str | None) -> str:
-    """Return what to do about missing modules: they are not always packages of the same name."""
+    """Return what to do about missing modules, which are not always packages of the same name."""
     if extra is not None:
         return installation.remedy(extra)
     command = installation.remedy_of(entry.dist.name) if entry.dist else None
@@ -89,7 +92,7 @@ def _remedy(entry: metadata.EntryPoint, extra: str | None) -> str:
 
 
 def distributions(names: Iterable[str]) -> dict[str, str]:
-    """Return version by name of the distributions that bring these backends."""
+    """Return the versions of the distributions that bring these backends, by name."""
     infos = [backends()[name] for name in names if name in backends()]
     pairs = (info.distribution.rpartition(" ") for info in infos)
     return {name: version for name, _, version in pairs if name}
@@ -155,7 +158,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         backend: only this backend is asked.
 
     Raises:
-        UnknownBackendError: none, or more than one, recognises the path.
+        UnknownBackendError: no backend, or more than one, recognises the path.
     """
     if backend is not None:
         one = get(backend)

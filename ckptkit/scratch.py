@@ -1,4 +1,4 @@
-"""A rehearsal, seen from the process that is rehearsed: which store stands in for the real one, and how far to go.
+"""A rehearsal, seen from the rehearsed process: which store stands in for the real one, and how far to go.
 
 One environment variable says it all, so that it reaches a training script through any launcher.
 """
@@ -23,7 +23,7 @@ class Rehearsal:
         run: run of that checkpoint.
         step: its step.
         steps: how many steps to note.
-        until: note them all up to this step instead; 0: not told.
+        until: note them all up to this step instead; 0: not given.
         notes: file to note them in.
     """
 
@@ -41,7 +41,7 @@ class Rehearsal:
 
 
 def current() -> Rehearsal | None:
-    """Return the rehearsal that this process is part of, or None: a run like any other."""
+    """Return the rehearsal that this process is part of, or None in an ordinary run."""
     text = os.environ.get(VARIABLE)
     return Rehearsal(**json.loads(text)) if text else None
 
@@ -49,8 +49,8 @@ def current() -> Rehearsal | None:
 def rehearsing() -> Path | None:
     """Return a scratch folder when this process is a rehearsal, else None.
 
-    A script that writes files of its own outside the store, or tells somebody of its progress, may ask and leave it,
-    or write into the folder, which is removed after the rehearsal.
+    A script that writes files of its own outside the store, or reports its progress somewhere, can ask this and
+    refrain, or write into the folder, which is removed after the rehearsal.
 
     Example:
         >>> out = ckptkit.rehearsing() or Path("results")
@@ -60,10 +60,10 @@ def rehearsing() -> Path | None:
 
 
 def redirected(root: Path) -> Path:
-    """Return the folder to open instead of a store's: in a rehearsal the scratch copy stands for the real store.
+    """Return the folder to open instead of a store's: in a rehearsal, the scratch copy replaces the real store.
 
     Raises:
-        StoreError: the real store lies below the folder: what is written there could not be kept apart.
+        StoreError: the real store is below the folder, so that what is written there could not be kept apart.
     """
     rehearsal = current()
     if rehearsal is None:

@@ -1,4 +1,4 @@
-"""Checkpoints that a trainer wrote into a run's folder, without a manifest: found, and given one where they lie."""
+"""Find checkpoints that a trainer wrote into a run's folder without a manifest, and give them one in place."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from ckptkit.storage import LocalStorage
 from ckptkit.storage.unlisted import unlisted
 
 ITEMS = {"sb3": "agent", "safetensors": "policy", "tf-data": "data", "numpy-rng": "rng", "files": "model:files"}
-"""What an adopted item is called, by backend; of others by the backend's own name."""
+"""What an adopted item is called, by backend; for others it is the backend's own name."""
 _OF_UNKNOWN_KIND = frozenset({".bin", ".ckpt", ".h5", ".keras", ".pt", ".pth", ".tar"})
-"""Suffixes of files that trainers write and no backend claims: a person says that they are to be kept as they are."""
+"""Suffixes of files that trainers write but no backend claims: a person must ask for them to be kept as they are."""
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -26,7 +26,7 @@ class Unlisted:
         run: the run in whose folder they lie.
         backend: which backend recognises the newest of them.
         paths: the main file or the folder of each, by step.
-        in_place: whether ``adopt`` can give them a manifest where they lie; else they can be copied with ``save``.
+        in_place: whether ``adopt`` can give them a manifest in place; if not, they can be copied with ``save``.
     """
 
     run: str
@@ -36,9 +36,9 @@ class Unlisted:
 
 
 def find(storage: LocalStorage, run: str | None = None) -> list[Unlisted]:
-    """Return what trainers wrote into a run, or into all of the store, and no manifest lists.
+    """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists.
 
-    Names say where to look; of many with names alike only the newest is looked into.
+    Names say where to look; of many with similar names only the newest is looked into.
     """
     alike: dict[tuple[str, Path, str], list[Path]] = {}
     for name, path in unlisted(storage, run):
@@ -57,7 +57,7 @@ def find(storage: LocalStorage, run: str | None = None) -> list[Unlisted]:
 
 
 def described(path: Path) -> tuple[str, str, list[Path]]:
-    """Return of one checkpoint without a manifest: its stem, a name for its item, and the files, the main one first.
+    """Return, for one checkpoint without a manifest, its stem, a name for its item, and its files, the main one first.
 
     Raises:
         CkptkitError: no backend recognises it.
@@ -72,7 +72,7 @@ def _recognised(path: Path) -> tuple[str, Mapping[str, Path]]:
 
 
 def _fits_in_place(path: Path, files: Mapping[str, Path]) -> bool:
-    """Whether all files lie where a manifest can list them, the name gives the step, and nothing else is there."""
+    """Whether all files are where a manifest can list them, the name gives the step, and nothing else is there."""
     alone = not path.is_dir() or {entry.name for entry in path.iterdir()} == set(files)
     return alone and all(map(is_flat, files)) and step_of_name(_stem(path)) is not None
 
@@ -82,5 +82,5 @@ def _stem(path: Path) -> str:
 
 
 def step_in(path: Path) -> int:
-    """Return the last number in a name, which is what trainers mean as the step."""
+    """Return the last number in a name, which trainers use for the step."""
     return int(_NUMBERS.findall(_stem(path))[-1])

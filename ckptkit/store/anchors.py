@@ -13,7 +13,7 @@ _KEPT = 8  # an observer looks after every step: few events lie between two look
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A checkpoint from which this process went on.
+    """A checkpoint from which this process continued.
 
     Attributes:
         at: where it is.
@@ -32,7 +32,7 @@ class Anchors:
 
     Attributes:
         mark: how many events there were.
-        sealed: digests of the manifests whose observation was sealed by this very process.
+        sealed: digests of the manifests whose observation this very process sealed.
     """
 
     mark: int = 0
@@ -46,7 +46,7 @@ class Anchors:
         self._add(Anchor(at, manifest, self._saves[at.run]))
 
     def restored(self, at: Location, manifest: Manifest) -> None:
-        """Note that a run goes on from this checkpoint."""
+        """Note that a run continues from this checkpoint."""
         self._add(Anchor(at, manifest))
 
     def _add(self, anchor: Anchor) -> None:
@@ -54,7 +54,7 @@ class Anchors:
         self._recent.append((self.mark, anchor))
 
     def since(self, mark: int, run: str) -> Iterator[Anchor]:
-        """Yield what happened after the mark: saves of the run, restores of any (a resumed run may be a new one)."""
+        """Yield what happened after the mark: saves of this run, restores of any (a resumed run may be a new one)."""
         if mark != self.mark:
             for number, anchor in list(self._recent):
                 if number > mark and (not anchor.number or anchor.at.run == run):

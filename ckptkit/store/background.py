@@ -1,7 +1,7 @@
-"""Rehearse a checkpoint beside the run that saved it, in a process that can outlive it and never stands in its way.
+"""Rehearse a checkpoint beside the run that saved it, in a process that can outlive it and never gets in its way.
 
-The process starts with no inherited files or locks, in a session of its own, and lowers itself (``lowly``). It writes
-what it finds into the checkpoint's ``shown.json``; the live run only looks, now and then, whether it is done.
+The process starts with no inherited files or locks, in a session of its own, and lowers its own priority (``lowly``).
+It writes what it finds into the checkpoint's ``shown.json``; the live run only checks now and then whether it is done.
 """
 
 import atexit
@@ -38,12 +38,12 @@ class _Running:
 
 
 class Background:
-    """At most one rehearsal of one run at a time.
+    """Runs at most one rehearsal of a run at a time.
 
     Args:
         storage: the store.
         run: name of the run.
-        template: the resume command; that of the manifest when None.
+        template: the resume command; the manifest's when None.
         seconds: limit for the rehearsal.
     """
 
@@ -57,7 +57,7 @@ class Background:
         self._told: set[str] = set()
 
     def start(self, at: Location, manifest: Manifest, steps: int) -> None:
-        """Start a rehearsal of a checkpoint that was observed, or say once why not and what to do instead."""
+        """Start a rehearsal of an observed checkpoint, or say once why not, and what to do instead."""
         priority = os.environ.get(PRIORITY)
         if priority == "never" or self._running is not None:
             return
@@ -97,11 +97,14 @@ class Background:
 
     @property
     def running(self) -> bool:
-        """Whether a rehearsal was started and its end was not seen yet."""
+        """Whether a rehearsal was started whose end has not been seen yet."""
         return self._running is not None
 
     def look(self, *, now: bool = False) -> None:
-        """Say what came out of the rehearsal, if it is done. Costs a comparison of two numbers most of the time."""
+        """Report the outcome of the rehearsal, if it is done.
+
+        Most of the time this costs a comparison of two numbers.
+        """
         running = self._running
         if running is None or (not now and time.monotonic() < self._next_look):
             return
@@ -137,7 +140,7 @@ class Background:
     def _leave(self) -> None:
         self.look(now=True)
         if (running := self._running) is not None:
-            LOG.info("%s: the rehearsal goes on; `ckptkit show` tells what comes out", running.ref)
+            LOG.info("%s: the rehearsal continues; `ckptkit show` will tell the outcome", running.ref)
             running.process.returncode = 0  # it is left to itself on purpose: no warning of a forgotten process
 
     def _by_hand(self, at: Location, steps: int) -> str:

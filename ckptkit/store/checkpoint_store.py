@@ -75,24 +75,24 @@ class CheckpointStore(StoreReader):
                 makes room.
             folder: name of the checkpoint's folder, ending in the step, where a trainer's layout asks for one
                 (``checkpoint-5000``); ``step-00005000`` when left out.
-            flat: put the files of all items right into that folder, as such layouts draw them, not each item's into
-                one of its own.
-            factories: by item, by role (``dataset``, ``env``, ``model``), what builds a fresh definition, where a
-                backend wants one to test against.
-            trust: files among those that are saved for which the caller answers, whatever loading them would run: a
-                pickle that you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` tells it.
+            flat: put the files of all items right into that folder, as such layouts want it, rather than each item's
+                into a folder of its own.
+            factories: by item, by role (``dataset``, ``env``, ``model``), what builds a fresh definition, for backends
+                that want one to test against.
+            trust: files among those saved that the caller answers for, whatever loading them would run: a pickle that
+                you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` reports it.
             on_bytes: progress of digesting.
             details: what the manifest says beside its items: ``metrics``, ``counters``, ``config``, ``resume``,
                 ``cwd``, ``env``, ``parent``, ``boundary``; see ``Details``.
 
         Raises:
-            UsageError, RunNameError: a name, step or value is off.
+            UsageError, RunNameError: a name, step or value is invalid.
             ConflictError: the step is committed already.
             DiskFullError: it does not fit.
             InconsistentSetError: the items do not agree on the step or a counter.
             BackendError, DamagedError, UnsafeContentError: an item cannot be saved; nothing was committed.
-            PartlyDoneError: it was committed (the error's ``committed`` is it), but not tagged, or what it replaces
-                under another folder's name is still there.
+            PartlyDoneError: it was committed (as the error's ``committed``), but not tagged, or the checkpoint it
+                replaces is still there under another folder's name.
         """
         saved = saving.save(
             self.storage,
@@ -127,16 +127,16 @@ class CheckpointStore(StoreReader):
         saved: Mapping[str, SavedItem] | None = None,
         **words: Unpack[DetailFields],
     ) -> Committed:
-        """Make files of a trainer a checkpoint where they lie, by writing a manifest.
+        """Turn a trainer's files into a checkpoint in place, by writing a manifest.
 
         Args:
-            run: the run's name; the files lie right in its folder, or in the folder ``stem`` there.
+            run: the run's name; the files are right in its folder, or in its subfolder ``stem``.
             stem: for example ``ep000050``: ``ep000050.manifest.json`` is written beside the files. Or the name of a
                 folder, for example ``checkpoint-5000``, into which ``manifest.json`` is written; the items must then
-                list all that is in it. Ends in the step number.
+                list everything in it. Ends in the step number.
             items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
             details: what the manifest says beside its items, as one value; or leave it out, and give the words.
-            saved: by name, what a backend said when it wrote the files of an item itself: its probe and its hazards.
+            saved: by name, what a backend returned when it wrote an item's files itself: its probe and its hazards.
             words: the same as of ``save``: ``metrics``, ``counters``, ...
 
         Raises:
@@ -156,9 +156,9 @@ class CheckpointStore(StoreReader):
         return details if details.parent else replace(details, parent=self._resumed.get(run))
 
     def staged(self, run: str) -> AbstractContextManager[Path]:
-        """Return a context with an empty folder on the file system of a run, for files that are put in place later.
+        """Return a context with an empty folder on a run's file system, for files that are put in place later.
 
-        What is left in it goes afterwards; that of a process which died, ``prune`` removes.
+        What is left in it is removed afterwards; ``prune`` removes that of a process that died.
         """
         return staging.staged(self.storage.state_folder(run))
 
@@ -193,8 +193,8 @@ class CheckpointStore(StoreReader):
             level: how far to verify before anything is loaded.
             ranking: for ``RUN@best``.
             missing_ok: return None when the run has no checkpoint at all (a fresh start). Damaged ones still raise.
-            readback: digest every part again once it is put back, and refuse to go on if one is not what was saved.
-            exact_run: ``RUN`` means the run itself, also where it went on as another one.
+            readback: digest every part again once it is put back, and refuse to continue if one is not what was saved.
+            exact_run: ``RUN`` means the run itself, even if it was resumed as another one.
 
         Raises:
             NotFoundError: there is no such run, step or item.
@@ -212,10 +212,10 @@ class CheckpointStore(StoreReader):
         return restored
 
     def resumed(self, ref: str) -> None:
-        """Tell the store that the run goes on from a checkpoint that was put back by other means than ``restore``.
+        """Tell the store that the run continues from a checkpoint that was put back by means other than ``restore``.
 
-        For frameworks that load their files themselves: the next save names it as its parent, and an observer holds
-        the run against it.
+        For frameworks that load their files themselves: the next save names it as its parent, and an observer compares
+        the run with it.
 
         Args:
             ref: ``RUN@STEP``.
@@ -229,16 +229,16 @@ class CheckpointStore(StoreReader):
         self._anchors.restored(at, manifest)
 
     def prepare(self, run: str, *, after: int | str | None = None, replace_newer: bool = False) -> Sequence[Location]:
-        """Make a run ready to be trained, or say why it cannot be; to be called before the first step.
+        """Make a run ready to be trained, or say why it cannot be; call it before the first step.
 
         Its folder is created, and something is written, flushed, renamed and removed in it, as a save would. The run is
-        held (see ``hold``). And no checkpoint that verifies may lie beyond the step that training goes on from: who
-        goes back behind one gives the new training another run name, or has the newer ones moved to the trash.
+        held (see ``hold``). And no checkpoint that verifies may lie beyond the step that training continues from: to go
+        back behind one, give the new training another run name, or have the newer ones moved to the trash.
 
         Args:
             run: name of the run.
-            after: step that training goes on from, -1 for a fresh start; or ``RUN@STEP``, which is then the parent of
-                what is saved. When left out, what this store object restored into the run, else a fresh start.
+            after: step that training continues from, -1 for a fresh start; or ``RUN@STEP``, which is then the parent of
+                what is saved. When left out, what this store object restored for the run, else a fresh start.
             replace_newer: move what lies beyond that step to the trash.
 
         Returns:
@@ -258,9 +258,9 @@ class CheckpointStore(StoreReader):
         return preparing.prepare(self.storage, run, after=after, replace_newer=replace_newer)
 
     def hold(self, run: str) -> None:
-        """Hold a run for this process until it ends, however it ends, or calls ``release``; again is nothing.
+        """Hold a run for this process until it ends, however it ends, or calls ``release``; a repeat has no effect.
 
-        Taken by ``prepare`` and ``observe``. Plain saves do not ask for it.
+        ``prepare`` and ``observe`` call it. A plain save does not take the hold.
 
         Raises:
             LockedError: another process holds the run; the message says which one.
@@ -270,7 +270,7 @@ class CheckpointStore(StoreReader):
         holds.hold(self.storage.state_folder(run), run)
 
     def release(self, run: str) -> None:
-        """Let a run go before this process ends, for one that trains many runs or lives on after a training."""
+        """Let a run go before this process ends: for a process that trains many runs or lives on after a training."""
         holds.release(self.storage.state_folder(run))
 
     def observe(
@@ -283,17 +283,17 @@ class CheckpointStore(StoreReader):
         resume: Sequence[str] | str | None = None,
         seconds: int = 1800,
     ) -> Observer:
-        """Return an observer of the run, with which it proves itself; see ``Observer``.
+        """Return an observer with which the run proves itself; see ``Observer``.
 
         Args:
             run: name of the run.
             steps: how many steps to note after a checkpoint; each costs a digest of all parts.
             prove: ``"first"``: note the steps after the first save of this process, and rehearse that checkpoint in the
-                background; M: the same after the first and then each M-th save; ``"never"``: do nothing.
+                background; M: the same after the first and then every M-th save; ``"never"``: do nothing.
             note_after: ``"every"``: note the steps after the other saves too, without rehearsing those, so that a real
-                resume from any of them is held against its notes.
-            resume: the command that resumes it, where ``save`` is not given it (as an argument list, or one line).
-            seconds: limit of a rehearsal in the background.
+                resume from any of them is compared with its notes.
+            resume: the command that resumes the run, if ``save`` is not given one (as an argument list, or one line).
+            seconds: limit for a rehearsal in the background.
 
         Raises:
             UsageError: an argument makes no sense.
@@ -320,7 +320,7 @@ class CheckpointStore(StoreReader):
         return pruning.apply(self.storage, planned, expected=expected)
 
     def undelete(self, ref: str) -> Location:
-        """Take a removed checkpoint back: that of the step, or the one removed last from the run."""
+        """Take back a removed checkpoint: that of the step, or the one last removed from the run."""
         parsed = Ref.parse(ref)
         return pruning.undelete(self.storage, parsed.run, parsed.step)
 

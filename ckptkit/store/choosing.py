@@ -25,14 +25,14 @@ from ckptkit.verification.presence import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The checkpoint to go on from.
+    """The checkpoint to resume from.
 
     Attributes:
         at: the checkpoint.
         manifest: its manifest.
         skipped: reports of those that would have come first but do not verify.
-        warnings: what verification found in it that does not forbid to resume.
-        followed: one line for each run that went on as another one, where that was followed.
+        warnings: what verification found in it that does not prevent resuming.
+        followed: one line for each run that was followed to the run that continued it.
     """
 
     at: Location
@@ -55,15 +55,15 @@ def choose(
 ) -> Chosen:
     """Return the checkpoint that the reference means, verified.
 
-    ``RUN`` and ``RUN@latest`` mean the newest one that verifies, of the run or, unless ``exact_run``, of what it went
-    on as; ``RUN@best`` means the best one of the run itself, ``RUN@STEP`` just that one.
+    ``RUN`` and ``RUN@latest`` mean the newest one that verifies, of the run or, unless ``exact_run``, of the run that
+    continued it; ``RUN@best`` means the best one of the run itself, ``RUN@STEP`` only that one.
 
     Raises:
         NotFoundError: there is no such run or step.
         NothingResumableError: nothing there verifies.
         DamagedError: the step that was named does not verify.
-        BackendUnavailableError: the one that comes first cannot be judged here. It is not damaged, so there is no
-            falling back from it.
+        BackendUnavailableError: the first choice cannot be judged here. It is not damaged, so nothing falls back from
+            it.
     """
     candidates = found(storage, ref)
     if ref.step is not None:

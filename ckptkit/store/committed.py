@@ -16,7 +16,7 @@ class Committed:
     Attributes:
         at: where it is.
         manifest: its manifest.
-        left: by item, what lay in the folder that was given and was not saved, one line each.
+        left: by item, what was in the given folder but not saved, one line each.
         warnings: what was found in the files and does not forbid to save them.
     """
 

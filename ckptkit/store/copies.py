@@ -1,4 +1,4 @@
-"""Which runs are copies that somebody put into another run's folder: a backup there is not pruned with the store."""
+"""Which runs are copies in another run's folder: a backup there is not pruned with the store."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ from ckptkit.verification import CheckpointReport
 
 
 def copied_into(reports: Iterable[CheckpointReport]) -> dict[str, str]:
-    """Return, by name of the copy, the run whose folder it lies in.
+    """Return, by name of the copy, the run whose folder it is in.
 
-    A copy is told by its manifests: all of them name another run than the place does, and the place ends in that name,
-    as it does when a store, or a run of it, is copied with what is in it. A run that was saved inside another one, or
-    was renamed, is no copy.
+    A copy is recognised by its manifests: all of them name a run that differs from their place, and the place ends in
+    that name, which is what copying a store or a run with its contents leads to. A run that was saved inside another
+    one, or renamed, is not a copy.
     """
     named: dict[str, set[str]] = {}
     for report in reports:
@@ -26,7 +26,7 @@ def copied_into(reports: Iterable[CheckpointReport]) -> dict[str, str]:
 
 
 def _around(run: str) -> Iterable[str]:
-    """Yield the runs whose folders hold that of a run, the nearest first."""
+    """Yield the runs whose folders contain a run's folder, the nearest first."""
     while "/" in run:
         run = run.rpartition("/")[0]
         yield run

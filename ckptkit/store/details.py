@@ -1,4 +1,4 @@
-"""What a caller says of a checkpoint beside its items: free texts, which are masked, and names, which are not."""
+"""What a caller says about a checkpoint besides its items: free texts, which are masked, and names, which are not."""
 
 import difflib
 import os
@@ -27,16 +27,16 @@ class DetailFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a manifest says beside its items.
+    """What a manifest says besides its items.
 
     Attributes:
         metrics: numbers by name, for ``RUN@best`` and retention; NaN and infinity are kept.
         counters: whole counts by name (episode, epoch, batches_seen); items that know the same counter must agree.
         config: JSON values of the run; secret-looking text is masked.
-        resume: template of the argument list that goes on from the checkpoint; fields such as ``{path}``,
+        resume: template of the argument list that resumes from the checkpoint; fields such as ``{path}``,
             ``{items.agent}``, ``{step}``.
         cwd: folder to run it in; the current one when left out.
-        env: names of environment variables that it needs (never their values).
+        env: names of environment variables that the command needs (never their values).
         parent: the checkpoint that this run was resumed from: ``RUN@STEP`` as a keyword argument, ``(run, step)`` here.
             Known by itself after ``CheckpointStore.restore``.
         boundary: ``{"kind", "requested_at", "saved_at"}`` where saving had to wait for a clean boundary.
@@ -86,7 +86,7 @@ class Details:
         return found
 
     def require_open(self, items: Iterable[str], tags: Iterable[str] = (), name: str = "") -> None:
-        """Raise UsageError for a secret in what is stored as it is; free texts are masked when a manifest is sealed."""
+        """Raise UsageError for a secret in what is stored as is; free texts are masked when a manifest is sealed."""
         names = {
             "the name of an item": items,
             "the name of the folder": [name],
@@ -101,7 +101,7 @@ class Details:
 
 
 def require_open_run(folder: Path, run: str) -> None:
-    """Raise UsageError for a new run whose name has the shape of a secret; one that is there goes on as it is."""
+    """Raise UsageError for a new run whose name looks like a secret; an existing one continues as it is."""
     if not os.path.exists(folder):  # a store that may not be read is told by whoever reads it
         redaction.require_open("the run's name", [run])
 

@@ -1,4 +1,4 @@
-"""Lay the files of all items right into a checkpoint's folder, where a trainer's layout draws them so."""
+"""Put the files of all items right into a checkpoint's folder, where a trainer's layout wants them there."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,17 +1,17 @@
-"""May a rehearsal start beside a live run? Only where it cannot take memory, a GPU or a place among ranks from it."""
+"""May a rehearsal start beside a live run? Only if it cannot take memory, a GPU or a rank's place from it."""
 
 import os
 import sys
 from pathlib import Path
 
 SHARE = 1.5
-"""How many times the memory of this process must be free: the rehearsal takes about as much, and some is to be left."""
+"""How many times this process's memory must be free: the rehearsal takes about as much, and some should be left."""
 _CGROUP = Path("/sys/fs/cgroup")
 _RANKS = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 def why_not() -> str | None:
-    """Return why no rehearsal may start now beside this process, or None: it may."""
+    """Return why no rehearsal may start beside this process now, or None if one may."""
     for name in _RANKS:
         if os.environ.get(name, "1") not in ("", "0", "1"):
             return f"the run has {os.environ[name]} ranks ({name})"
@@ -37,7 +37,7 @@ def _holds_accelerator() -> bool:
 
 
 def resident() -> int | None:
-    """Return the bytes of memory that this process holds, or None where the system does not tell."""
+    """Return the bytes of memory that this process holds, or None if the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
@@ -45,7 +45,7 @@ def resident() -> int | None:
 
 
 def available() -> int | None:
-    """Return the bytes of memory that are free for new processes, also within this container, or None."""
+    """Return the bytes of memory that are free for new processes, within this container too, or None."""
     found = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

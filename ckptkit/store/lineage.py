@@ -1,11 +1,11 @@
-"""Where a run went on: a run that was resumed as another one is followed to its newest good checkpoint there.
+"""Where a run continued: a run that was resumed as another one is followed to its newest good checkpoint there.
 
-A run that went on from a checkpoint of R is R's continuation while R itself has no good checkpoint beyond that one.
-While R has one, it is an experiment beside R, and never followed. Of several continuations the furthest is taken, by
-step, then by the time of its last save.
+A run that began from a checkpoint of R is R's continuation as long as R itself has no good checkpoint beyond that one.
+If R has one, the other run is an experiment on the side, and never followed. Of several continuations the furthest is
+taken, by step, then by the time of its last save.
 
 Only what belongs to the user who asks, or to the owner of the run that was named, is followed: a stranger who may write
-elsewhere in the store must not be able to say what is gone on with, nor which command resumes it.
+elsewhere in the store must not be able to decide what is resumed, or by which command.
 """
 
 import os
@@ -32,8 +32,8 @@ class Reached:
     Attributes:
         report: of the checkpoint.
         manifest: its manifest.
-        followed: one line for each run that went on as another one, on the way there, and for each that did so too or
-            is another user's.
+        followed: one line for each run that continued as another one on the way there, and for each continuation that
+            was not taken or is another user's.
     """
 
     report: CheckpointReport
@@ -42,19 +42,19 @@ class Reached:
 
     @property
     def reach(self) -> _Reach:
-        """By what continuations are compared."""
+        """The key that continuations are compared by."""
         return self.manifest.step, self.manifest.created_at
 
 
 @dataclass
 class Search:
-    """Looks for the newest good checkpoint; no checkpoint is verified twice, and none that cannot decide anything.
+    """Looks for the newest good checkpoint; verifies none twice, and none that cannot decide anything.
 
     Attributes:
         storage: the store.
         verifier: judges.
         run: the run that was named.
-        own: checkpoints by run, in order of steps; that of the run that was named must be there.
+        own: checkpoints by run, in order of steps; those of the named run must be there.
         follow: whether to look into other runs at all.
     """
 
@@ -67,12 +67,12 @@ class Search:
 
     @property
     def bad(self) -> list[CheckpointReport]:
-        """What was looked at and does not verify, the newest first."""
+        """What was looked at but does not verify, the newest first."""
         found = [report for report in self._reports.values() if not _is_good(report)]
         return sorted(found, key=lambda report: -1 if report.at.step is None else report.at.step, reverse=True)
 
     def newest(self) -> Reached | None:
-        """Return the newest good checkpoint of the run, or of what it went on as."""
+        """Return the newest good checkpoint of the run, or of the run that continued it."""
         return self._beyond(self.run, _BEFORE_ALL, frozenset({self.run}))
 
     def _beyond(self, run: str, after: int, seen: frozenset[str]) -> Reached | None:
@@ -106,7 +106,7 @@ class Search:
         return Reached(best.report, best.manifest, followed)
 
     def _preferred(self, heir: str, seen: frozenset[str]) -> tuple[_Reach, bool]:
-        """Return what orders continuations: of a run and its copy, which came equally far, the run comes first."""
+        """Return the sort key of continuations: of a run and its copy, which got equally far, the run comes first."""
         return self._bound(heir, seen), self._tips[heir].run == heir
 
     def _own(self, run: str, after: int) -> Reached | None:
@@ -133,7 +133,7 @@ class Search:
         return {os.geteuid(), *(_owner(at) for at in self.own[self.run][-1:])} - {None}
 
     def _heirs(self, run: str, seen: frozenset[str]) -> list[str]:
-        """Return the runs that went on from this one, where their manifests do not tell that they cannot count."""
+        """Return the runs that continued this one, without those whose manifests show that they cannot count."""
         if not self.follow:
             return []
         return [heir for heir in self._by_origin[run] if heir not in seen and self._may_count(run, heir)]
@@ -147,7 +147,7 @@ class Search:
         return tip.created_at > mine.created_at
 
     def _bound(self, run: str, seen: frozenset[str]) -> _Reach:
-        """Return how far a run and its continuations can have come, by what their manifests say."""
+        """Return how far a run and its continuations can have got, according to their manifests."""
         inner = seen | {run}
         tip = self._tips[run]
         further = [self._bound(heir, inner) for heir in self._by_origin[run] if heir not in inner]
@@ -181,7 +181,7 @@ class Search:
 
 
 def require_judged(report: CheckpointReport) -> None:
-    """Raise BackendUnavailableError for what cannot be judged here: going back behind it would lose what is whole."""
+    """Raise BackendUnavailableError for what cannot be judged here: going back behind it could lose good state."""
     if report.not_judged:
         raise BackendUnavailableError(
             f"{report.at.ref}: {report.reason}",

@@ -15,8 +15,8 @@ from ckptkit.storage import shown as evidence
 class Listed:
     """One line of the listing: a readable checkpoint has a summary, any other the reason why not.
 
-    ``shown`` is what was shown of it so far, or None: nothing. ``refs_problem`` says why the pins and tags of its run
-    are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing.
+    ``shown`` is what has been shown about it so far, or None for nothing. ``refs_problem`` says why the pins and tags
+    of its run are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing.
     """
 
     at: Location

@@ -20,7 +20,7 @@ from ckptkit.verification.presence import read_manifest
 
 
 def give_way() -> None:
-    """Lower this process, and all that it starts: last to get the processor, first to go when memory is short.
+    """Lower the priority of this process and its children: last to get the processor, first to go when memory is short.
 
     A session is a scheduling group of its own where Linux groups by session: there a nice value counts within it only,
     and the group has one of its own (``/proc/self/autogroup``).

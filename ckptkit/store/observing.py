@@ -1,7 +1,7 @@
 """Observe a run: note what it does in the steps after a checkpoint, prove that a resume does the same, and say if not.
 
 The same two lines serve three processes. The run that saved seals what it did next and has the checkpoint rehearsed in
-the background; a run that was resumed is held against what the first one did; and the rehearsal notes what it does.
+the background; a resumed run is compared with what the first one did; and the rehearsal notes what it does.
 Static probes cannot see what only shows later (a target network, an unseeded shuffle); this can.
 """
 
@@ -37,9 +37,9 @@ class _Noting:
 
     Attributes:
         anchor: the checkpoint.
-        rehearse: whether it is rehearsed when the steps are noted.
-        before: what the first run noted there, where this one was resumed.
-        counts: False where it was put back in the very process that wrote it: that shows nothing of a resume.
+        rehearse: whether it is rehearsed once the steps are noted.
+        before: what the first run noted there, if this one was resumed.
+        counts: False if it was put back in the very process that wrote it: that shows nothing about a resume.
     """
 
     anchor: Anchor
@@ -50,22 +50,22 @@ class _Noting:
 
 
 class Observer:
-    """Lets a run prove itself: does a resume of its checkpoints go the way that the run itself goes?
+    """Lets a run prove itself: does a resume from its checkpoints continue as the run itself does?
 
-    Made by ``CheckpointStore.observe``. Call ``note`` once after every training step, before a save of that step; all
-    the rest happens by itself:
+    Made by ``CheckpointStore.observe``. Call ``note`` once after every training step, before a save of that step; the
+    rest happens by itself:
 
     - after the first save of the process (or each M-th) the digests of the live items after each of the next steps are
       sealed in the checkpoint, and the run's own resume command is rehearsed in the background, at low priority, in a
-      scratch copy of the store. What came out is in ``shown.json`` (``ckptkit list``: ``rehearsed 8``); a difference is
+      scratch copy of the store. The result is in ``shown.json`` (``ckptkit list``: ``rehearsed 8``); a difference is
       logged as a warning of the logger ``ckptkit``, within minutes, and says which part differs first.
-    - after a restore of a checkpoint that has such notes the run is held against them (``observed 8``); a difference is
-      a warning at once.
+    - after a restore of a checkpoint that has such notes the run is compared with them (``observed 8``); a difference
+      is a warning at once.
     - in a rehearsal ``note`` ends the process (``SystemExit``) after as many steps as were asked for.
 
     For hooks: a *step* is one call of ``note``; call it where saves are made (for example at the end of a rollout), so
-    that the steps hold at least one update. ``items`` may be a function, called only for steps that are noted. A
-    framework that loads its files itself is told with ``CheckpointStore.resumed``. Nothing that goes wrong here ends
+    that the steps hold at least one update. ``items`` may be a function, called only for steps that are noted. If a
+    framework loads its files itself, tell the store with ``CheckpointStore.resumed``. Nothing that goes wrong here ends
     the training: it is logged, once.
 
     Example:
@@ -153,11 +153,11 @@ class Observer:
         return self._background.running
 
     def look(self) -> None:
-        """Say what came out of the rehearsal in the background, if it is done; ``note`` does so by itself."""
+        """Report the outcome of the rehearsal in the background, if it is done; ``note`` does so by itself."""
         self._background.look()
 
     def close(self) -> None:
-        """End with the training: one that is over before all steps were noted proves itself with those that were."""
+        """End with the training: one that ends before all steps were noted proves itself with those that were."""
         for noting in self._noting:
             if noting.before is None and noting.steps:
                 self._seal(noting)

@@ -1,4 +1,4 @@
-"""What lies outside the store: nothing but checkpoints is written into it, and no checkpoint swallows the store."""
+"""Keep files outside the store: only checkpoints are written into it, and no checkpoint swallows the store."""
 
 import os
 from pathlib import Path
@@ -18,10 +18,10 @@ def require_destination(root: Path, path: Path) -> None:
 
     Args:
         root: of the store.
-        path: a file or folder that is to be written, there or not.
+        path: a file or folder that is to be written, existing or not.
 
     Raises:
-        RefusedError: it lies in the store, holds the store, or lies in a checkpoint of another store.
+        RefusedError: it lies in the store, contains the store, or lies in a checkpoint of another store.
     """
     around = _upward(path)
     if any(_same(place, root) for place in around):
@@ -34,7 +34,7 @@ def require_destination(root: Path, path: Path) -> None:
 
 
 def require_source(root: Path, path: Path) -> None:
-    """Raise RefusedError where adopting the path would copy the store, or what ckptkit keeps for itself, into it."""
+    """Raise RefusedError if adopting the path would copy the store, or ckptkit's own files, into the store."""
     if _holds(path, root):
         raise RefusedError(f"{path}: holds the store {root}", hint="name what the trainer wrote; nothing was committed")
     if any(place.name == STATE_FOLDER for place in _upward(path)):
@@ -54,7 +54,7 @@ def _upward(path: Path) -> list[Path]:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether both are the same folder, also where a file system folds case; what is not there yet goes by its name."""
+    """Whether both are the same folder, even if the file system folds case; what does not exist yet goes by name."""
     try:
         return os.path.samefile(one, other)
     except OSError:

@@ -1,4 +1,4 @@
-"""Before the first step: can checkpoints be saved here, does nobody else write here, are newer ones in the way?"""
+"""Before the first step: can checkpoints be saved here, does anybody else write here, are newer ones in the way?"""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ckptkit.store.details import require_open_run
 from ckptkit.verification import Verifier
 
 FRESH = -1
-"""The step that a fresh start goes on from: before everything."""
+"""The step that a fresh start continues from: before everything."""
 
 
 def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool) -> Sequence[Location]:

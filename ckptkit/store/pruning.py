@@ -27,9 +27,9 @@ class PruneSurvey:
         plan: the decision.
         reports: verification of each checkpoint, in the order of ``plan.entries``.
         garbage: staging folders of dead saves, and trash entries, older than the grace time.
-        stopped: runs that are not pruned, as their pins and tags are damaged: why, by name.
-        copies: runs that are not pruned unless they are named, as somebody copied them into another run's folder:
-            which one, by name.
+        stopped: runs that are not pruned because their pins and tags are damaged: the reasons, by name.
+        copies: runs that are not pruned unless named, because they are copies in another run's folder: that run, by
+            name.
     """
 
     plan: PrunePlan
@@ -67,8 +67,8 @@ def survey(
 
     Raises:
         NotFoundError: there is nothing to prune.
-        DamagedError, StoreError: the pins and tags of all that is to be pruned cannot be read. (Where it is only some
-            runs, these are left whole and told in ``stopped``.)
+        DamagedError, StoreError: the pins and tags of everything that is to be pruned cannot be read. (If it is only
+        some runs, these are left whole and listed in ``stopped``.)
         RefusedError, UsageError: see ``ckptkit.retention.plan``.
     """
     wanted = None if run is None else {run}
@@ -103,7 +103,7 @@ def survey(
 def _read_refs(
     storage: LocalStorage, runs: Collection[str], wanted: Collection[str] | None
 ) -> tuple[dict[str, refs.Refs], dict[str, str]]:
-    """Return the pins and tags of all runs, and why of those to be pruned some cannot be known."""
+    """Return the pins and tags of all runs and, for runs to be pruned, why some cannot be known."""
     known, stopped = {}, {}
     failure: CkptkitError | None = None
     for run in sorted(runs):
@@ -141,7 +141,7 @@ def _candidate(at: Location, report: CheckpointReport, own: refs.Refs) -> Candid
 
 
 def _judged(report: CheckpointReport) -> bool:
-    """Whether it can be told here if the checkpoint verifies: its backends are installed, its manifest is not newer."""
+    """Whether the checkpoint can be judged here: its backends are installed, its manifest is not newer."""
     return not report.not_judged and all(p.code != "manifest-newer" for p in report.problems)
 
 

@@ -1,6 +1,6 @@
 """Read-back: right after a restore, digest every part of each live item again and compare with what was saved.
 
-It sees a part that was saved and not put back; it cannot see what was never captured (probes and observation do).
+It sees a part that was saved but not put back; it cannot see what was never captured (probes and observation do).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class ReadBack:
 
     Attributes:
         compared: names of the items of which at least one part was compared.
-        differences: one line for each item of which a part is not what was saved.
+        differences: one line for each item that has a part which is not what was saved.
     """
 
     compared: Sequence[str]
@@ -57,7 +57,7 @@ def recorded(item: ItemEntry) -> Mapping[str, str]:
 
 
 def live_digests(items: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the digests of the parts of live items, by item name; items whose backend cannot tell are left out."""
+    """Return the digests of the parts of live items, by item name, without items whose backend cannot digest them."""
     found: dict[str, dict[str, str]] = {}
     for name, item in items.items():
         backend = registry.for_object(item, name=name)

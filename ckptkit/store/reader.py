@@ -39,7 +39,7 @@ class StoreReader:
         return listing.listing(self.storage, run)
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
-        """Return what trainers wrote into a run, or into all of the store, and no manifest lists."""
+        """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""
         from ckptkit.storage.unlisted import unlisted
 
         if next(unlisted(self.storage, run), None) is None:  # names alone were read: the rest asks every backend
@@ -96,11 +96,11 @@ class StoreReader:
         ranking: "Ranking | None" = None,
         exact_run: bool = False,
     ) -> "Chosen":
-        """Return the checkpoint to go on from, verified.
+        """Return the checkpoint to resume from, verified.
 
         Args:
             ref: ``RUN`` (falls back to older ones that verify; a run that was resumed as another one is followed
-                there), ``RUN@STEP`` (just that one) or ``RUN@best``.
+                there), ``RUN@STEP`` (only that one) or ``RUN@best``.
             verifier: how to verify it; ``Verifier()`` when left out.
             ranking: for ``RUN@best``.
             exact_run: ``RUN`` means the run itself, also where it went on as another one.
@@ -167,14 +167,14 @@ class StoreReader:
         overrides: Sequence[str] = (),
         again: Sequence[str] = (),
     ) -> "ResumeCommand":
-        """Return the command that goes on from the newest checkpoint that verifies; paths in it are absolute.
+        """Return the command that resumes from the newest checkpoint that verifies; paths in it are absolute.
 
         Args:
             ref: as of ``choose``, or what it returned.
             template: used instead of the one that was saved, as an argument list.
             default: who says how to resume, where the checkpoint does not; else another checkpoint of its run does.
             overrides: arguments that are appended, so that they win.
-            again: what a job that is started again must ask `ckptkit resume-cmd` for beside the run.
+            again: what a job that is started again must pass to `ckptkit resume-cmd` besides the run.
 
         Raises:
             UsageError: nothing says how to resume it, or a field cannot be filled by this checkpoint.
@@ -228,7 +228,7 @@ class StoreReader:
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
 
         Raises:
-            RefusedError: the folder is in the store, around it, or in some other checkpoint.
+            RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
             CkptkitError: see ``choose``; nothing was written.
         """
         from ckptkit.store import restoring

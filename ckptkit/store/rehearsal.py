@@ -1,8 +1,9 @@
-"""Rehearse a resume: run the resume command in a scratch copy of the store and hold it against the run that saved.
+"""Rehearse a resume: run the resume command in a scratch copy of the store and compare it with the run that saved.
 
-What the live run did next lies beside the checkpoint when it was observed (``CheckpointStore.observe``): then one run
-of the command shows whether a resume goes the same way, and the result is noted in ``shown.json``. Without it the
-command runs twice, and what the two write is compared: that shows only whether the script is deterministic from there.
+If the run was observed (``CheckpointStore.observe``), what it did next lies beside the checkpoint: one run of the
+command then shows whether a resume continues in the same way, and the result is noted in ``shown.json``. Otherwise the
+command runs twice, and what the two runs write is compared: that shows only whether the script is deterministic from
+there.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ class Outcome:
     """What came out.
 
     Attributes:
-        proof: ``same`` or ``differs``, of as many steps as were compared; ``of`` says with what.
-        compared: what was compared, for a person: ``step 5001``.
+        proof: ``same`` or ``differs``, for as many steps as were compared; ``of`` says with what.
+        compared: what was compared, for people: ``step 5001``.
         runs: how often the command ran.
     """
 
@@ -53,12 +54,12 @@ def rehearse(
         storage: the store.
         chosen: the checkpoint.
         steps: how far to go.
-        template: the command; that of the manifest when left out.
+        template: the command; the manifest's when left out.
         seconds: limit for each run.
 
     Raises:
         UsageError: nothing says how to resume it.
-        StoreError, DamagedError: the scratch copy cannot be written, or the checkpoint changed under it.
+        StoreError, DamagedError: the scratch copy cannot be written, or the checkpoint changed meanwhile.
     """
     live = observation.read(chosen.at, chosen.manifest)
     if live is None:
@@ -74,7 +75,7 @@ def rehearse(
 
 
 def _against(live: Observation, attempt: Attempt, start: int) -> Outcome:
-    """Hold one run of the command against what the live run noted."""
+    """Compare one run of the command with what the live run noted."""
     notes = attempt.notes
     if notes is None:
         return Outcome(Proof("unproven", attempt.ended or "the command noted no step: does it call observer.note?"))
@@ -112,7 +113,7 @@ def _twice(
     first, second = runs
     common = [name for name in first if name in second]
     if not common:
-        return Outcome(Proof("unproven", "the two runs wrote nothing of the same step"), (), 2)
+        return Outcome(Proof("unproven", "the two runs wrote no step in common"), (), 2)
     for name in common:
         if difference := first_difference(first[name], second[name]):
             proof = Proof("differs", f"the two runs differ in {name}: {difference}", len(common), AS_EACH_OTHER)

@@ -1,4 +1,4 @@
-"""The rehearsed process: note what the resumed run does, beside the scratch store, and end when it went far enough."""
+"""The rehearsed process: note what the resumed run does, beside the scratch store, and end once it went far enough."""
 
 import contextlib
 import sys
@@ -22,8 +22,8 @@ class Notes:
     Attributes:
         began: the first step that it did.
         steps: digests after each step.
-        environment: one line for each part of the numeric environment that is not that of the save.
-        over: whether it went as far as it was asked to.
+        environment: one line for each part of the numeric environment that differs from the save's.
+        over: whether it went as far as it was asked to go.
     """
 
     began: int
@@ -33,7 +33,7 @@ class Notes:
 
 
 def read(path: Path) -> Notes | None:
-    """Return the notes so far, or None: nothing was noted yet."""
+    """Return the notes so far, or None if nothing was noted yet."""
     try:
         value = strict_json.load(path)
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def read(path: Path) -> Notes | None:
 
 
 class Rehearsed:
-    """Takes the place of the observing in a rehearsed process."""
+    """Takes the place of observing in a rehearsed process."""
 
     def __init__(self, rehearsal: Rehearsal) -> None:
         self._rehearsal = rehearsal

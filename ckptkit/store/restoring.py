@@ -33,20 +33,20 @@ class RestoreFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a run goes on with.
+    """What a run continues with.
 
     Attributes:
         run: name of the run that the checkpoint belongs to.
         step: its step.
-        items: by name, what each backend's ``load`` returned: the object that was given, a new one, or what the
-            training loop needs to finish putting it back (the backend's documentation says when).
+        items: by name, what each backend's ``load`` returned: the given object, a new one, or what the training loop
+            needs to finish putting it back (the backend's documentation says when).
         counters: of the manifest.
         metrics: of the manifest.
         config: of the manifest.
         skipped: one line for each newer checkpoint that does not verify.
-        followed: one line for each run that went on as another one, where that was followed.
-        warnings: one line for each piece that was not captured, and so starts over, for what a backend has to tell of
-            its load, and for each part of the numeric environment that differs from the one it was saved in.
+        followed: one line for each run that was followed to the run that continued it.
+        warnings: one line for each piece that was not captured, and so starts over; for each note that a backend made
+            while loading; and for each part of the numeric environment that differs from the save's.
     """
 
     run: str
@@ -61,7 +61,7 @@ class Restored:
 
 
 def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, check: bool = True) -> Restored:
-    """Load the named items, those of the whole process (random generators) last; see ``CheckpointStore.restore``."""
+    """Load the named items, process-wide state (random generators) last; see ``CheckpointStore.restore``."""
     manifest = chosen.manifest
     unknown = sorted(set(into) - set(manifest.items))
     if unknown:

@@ -1,4 +1,4 @@
-"""From a chosen checkpoint and a template to the command that goes on from it."""
+"""From a chosen checkpoint and a template to the command that resumes from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from ckptkit.verification.presence import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class ResumeCommand(Command):
-    """The command that goes on from a checkpoint, and where it comes from.
+    """The command that resumes from a checkpoint, and where it comes from.
 
     Attributes:
         chosen: the checkpoint, why newer ones were skipped, and which runs were followed to it.
@@ -88,9 +88,9 @@ def _said(
 
 
 def _elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume] | None:
-    """Return how another checkpoint of the same run is resumed: the nearest older one that says it, else a newer one.
+    """Return the template of another checkpoint of the same run: the nearest older one that has one, else a newer one.
 
-    Fields expand for the chosen checkpoint all the same; a run seldom changes its command.
+    Fields still expand for the chosen checkpoint; a run seldom changes its command.
     """
     mine = chosen.manifest.step
     places = [at for at in storage.scan(chosen.at.run) if at.step is not None and at.step != mine]
@@ -102,7 +102,7 @@ def _elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume]
 
 
 def _item_path(at: Location, name: str, item: ItemEntry) -> Path:
-    """Return what was adopted as the item, else its only file or its folder; of a sidecar checkpoint its main file."""
+    """Return what was adopted as the item, else its only file or folder; for a sidecar checkpoint, its main file."""
     if item.path is not None:
         return at.folder.resolve() / item.path
     if at.sidecar or len(item.files) == 1:

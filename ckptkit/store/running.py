@@ -1,4 +1,4 @@
-"""Run a resume command in a scratch copy until it has gone far enough, and end all that it started."""
+"""Run a resume command in a scratch copy until it has gone far enough, and end everything it started."""
 
 import contextlib
 import os
@@ -21,11 +21,11 @@ _PATIENCE = 5.0  # seconds between asking a process to end and ending it: nothin
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of it.
+    """What came of a run.
 
     Attributes:
         notes: what the run noted, or None.
-        ended: how it came to an end by itself, in words, or None: it went as far as it was asked to.
+        ended: how it ended by itself, in words, or None if it went as far as it was asked to go.
     """
 
     notes: Notes | None
@@ -38,8 +38,8 @@ def run(place: Place, *, steps: int, until: int = 0, template: Sequence[str] | N
     Args:
         place: the scratch copy.
         steps: how many steps to note.
-        until: to which step; counted by ``steps`` when 0.
-        template: the command; that of the manifest when None.
+        until: the last step; ``steps`` counts when 0.
+        template: the command; the manifest's when None.
         seconds: limit.
 
     Raises:
@@ -106,7 +106,7 @@ def _signal(group: int, number: int) -> None:
 
 
 def _strays(folder: str) -> list[int]:
-    """Return processes of this rehearsal that left its group (launchers start such): its environment tells them."""
+    """Return processes of this rehearsal that left its group (launchers start some), known by their environment."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):

@@ -55,9 +55,9 @@ class Saved:
     Attributes:
         at: where it is.
         manifest: its manifest.
-        left: by item, what lay in the folder that was given and was not saved.
-        warnings: what was found in the files and does not forbid to save them.
-        undone: what belongs to the save and could not be done after the commit.
+        left: by item, what was in the given folder but not saved.
+        warnings: what was found in the files that does not prevent saving them.
+        undone: which parts of the save could not be done after the commit.
     """
 
     at: Location
@@ -134,7 +134,7 @@ def save(
 
 
 def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDoneError | None:
-    """Do what comes after the commit, and return what could not be done: the checkpoint is there all the same."""
+    """Do what comes after the commit, and return what could not be done: the checkpoint exists in any case."""
     undone, then = "what was saved at this step before was not moved to the trash", "save it again with --replace"
     try:
         for old in replaced:
@@ -226,7 +226,7 @@ def _item_in_place(
 
 
 def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> list[Location]:
-    """Return what is to make room at the step: what is damaged, or all of it if that was asked for.
+    """Return what has to make room at the step: what is damaged, or everything if that was asked for.
 
     Only what verifies is worth protecting: a run that fell back from a damaged checkpoint must be able to save there
     again.
@@ -248,7 +248,7 @@ def payload(at: Location) -> list[str]:
 
 
 def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
-    """Return manifest and bytes; what the format does not allow was the caller's word, or the backend's."""
+    """Return manifest and bytes; what the format does not allow comes from the caller, or from the backend."""
     try:
         return sealed(fields, algorithm)
     except ManifestError as error:
@@ -296,8 +296,8 @@ def _fields(
 def _origin(storage: LocalStorage, run: str, step: int, parent: tuple[str, int] | None) -> dict[str, Any] | None:
     """Return the checkpoint of another run that this run began from.
 
-    It is carried from checkpoint to checkpoint: the parent tells no more of it once the run was resumed within itself,
-    and the checkpoint that named it first may be pruned.
+    It is carried from checkpoint to checkpoint: once the run has been resumed from one of its own, the parent no longer
+    tells, and the checkpoint that first named it may be pruned.
     """
     if parent is not None and parent[0] != run:
         return {"run": parent[0], "step": parent[1]}

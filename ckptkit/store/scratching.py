@@ -18,10 +18,10 @@ class Place:
     """A scratch copy.
 
     Attributes:
-        real: root of the store that it stands for.
+        real: root of the store that it is a copy of.
         storage: the scratch store.
         chosen: the checkpoint in it.
-        folder: what is removed afterwards; the store lies in it.
+        folder: what is removed afterwards; contains the store.
     """
 
     real: Path
@@ -35,7 +35,7 @@ class Place:
         return self.folder / "notes.json"
 
     def environment(self, steps: int, until: int) -> dict[str, str]:
-        """Return the environment of the rehearsed process; trackers are silenced or led here."""
+        """Return the environment of the rehearsed process; trackers are silenced or redirected here."""
         rehearsal = scratch.Rehearsal(
             real=str(self.real),
             scratch=str(self.storage.root),
@@ -58,7 +58,7 @@ class Place:
         }
 
     def in_place(self, argument: str) -> str:
-        """Return an argument of the command with the real store in it replaced, where the scratch copy has it too."""
+        """Return an argument of the command with the real store's path replaced where the scratch copy has the same."""
         before, found, after = argument.partition(str(self.real))
         inside = self.storage.root / after.lstrip("/")
         if not found or (after and not (after.startswith("/") and inside.exists())):
@@ -68,7 +68,7 @@ class Place:
 
 @contextmanager
 def copied(storage: LocalStorage, chosen: Chosen) -> Iterator[Place]:
-    """Copy a checkpoint into a fresh scratch store, checking every byte; it is gone after the block.
+    """Copy a checkpoint into a fresh scratch store, checking every byte; it is removed after the block.
 
     Raises:
         DamagedError: a file changed since it was saved.

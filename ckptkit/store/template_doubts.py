@@ -1,4 +1,4 @@
-"""What speaks against a checkpoint's own resume template: said at the save, as nobody looks at it before a crash."""
+"""What speaks against a checkpoint's own resume template: said at the save, since nobody looks at it before a crash."""
 
 import difflib
 import os
@@ -15,9 +15,9 @@ from ckptkit.store import resuming
 from ckptkit.store.wrote import only_one
 
 _FURTHER = re.compile(r"\{(?:path|checkpoint|items)|[*?\[]")
-"""Where the rest of an argument is no plain name any more: another path, or a pattern that the program expands."""
+"""Where the rest of an argument is no longer a plain name: another path, or a pattern that the program expands."""
 _END = re.compile(r"[\s'\",:;]")
-"""Where a name may end in an argument that is a line for a shell, or a list; names may also have these in them."""
+"""Where a name may end in an argument that is a shell line or a list; names may also contain these."""
 
 
 def doubts(storage: LocalStorage, at: Location, manifest: Manifest, given: Mapping[str, Path]) -> Iterator[str]:
@@ -37,7 +37,7 @@ def doubts(storage: LocalStorage, at: Location, manifest: Manifest, given: Mappi
 
 
 def _beside(manifest: Manifest, fields: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Yield that the checkpoint's folder is given where the trainer's files lie deeper."""
+    """Yield a line if the template gives the checkpoint's folder although the trainer's files lie deeper."""
     adopted = {name: item.path for name, item in manifest.items.items() if item.path is not None}
     means_the_folder = {"checkpoint"} if only_one(manifest) else {"checkpoint", "path"}
     bare = [field for field, rest in fields if field in means_the_folder and not rest.startswith("/")]
@@ -58,7 +58,7 @@ def _originals(manifest: Manifest, argv: Sequence[str], given: Mapping[str, Path
 def _unfilled(
     storage: LocalStorage, at: Location, manifest: Manifest, fields: Sequence[tuple[str, str, str]]
 ) -> Iterator[str]:
-    """Yield which fields the checkpoint cannot fill, and which files it is said to have and has not."""
+    """Yield which fields the checkpoint cannot fill, and which files the template names that it does not have."""
     values = resuming.values(storage, at, manifest)
     for argument, field, rest in fields:
         try:

@@ -17,7 +17,7 @@ class Trust:
         algorithm: how the checkpoint's files are digested.
 
     Raises:
-        NotFoundError: one is not there.
+        NotFoundError: one does not exist.
         UsageError: one is no file.
         DamagedError, StoreError: one cannot be read.
     """
@@ -26,7 +26,7 @@ class Trust:
         self._unused: dict[str, Path] = {}
         for path in map(Path, paths):
             if not path.exists():
-                raise NotFoundError(f"{path} does not exist", hint="name the file that is to be trusted")
+                raise NotFoundError(f"{path} does not exist", hint="name the file to trust")
             if path.is_dir():
                 raise UsageError(f"{path} is a folder", hint="trust goes to single files: name each")
             require_file(path)
@@ -34,14 +34,14 @@ class Trust:
         self._digests = frozenset(self._unused)
 
     def mark(self, files: Sequence[Any]) -> None:
-        """Mark those of an item's entries whose content is trusted."""
+        """Mark those entries of an item whose content is trusted."""
         for file in files:
             if file["digest"] in self._digests:
                 file["trusted"] = True
                 self._unused.pop(file["digest"], None)
 
     def require_used(self) -> None:
-        """Raise UsageError where a file is trusted that is not among those that were written."""
+        """Raise UsageError if a trusted file is not among those that were written."""
         for path in self._unused.values():
             raise UsageError(
                 f"{path} is to be trusted, but is not among the files being saved; nothing was committed",

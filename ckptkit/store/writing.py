@@ -46,7 +46,7 @@ from ckptkit.verification import content
 from ckptkit.verification.presence import set_problems
 
 BOUNDARY = "boundary"
-"""Field of an item's entry that is the checkpoint's: ``lift_boundary`` takes it out."""
+"""Field of an item's entry that belongs to the checkpoint: ``lift_boundary`` takes it out."""
 WARNINGS = "warnings"
 """Field of an item's entry that is only for whoever saves: ``lift_warnings`` takes it out."""
 
@@ -70,7 +70,7 @@ class Files:
 
     Attributes:
         path: where they are.
-        backend: which backend they are for; detected by content when None.
+        backend: the backend they are for; detected by content when None.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class _Source:
     estimate: int
     factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     left: Sequence[str] = ()
-    """What lies in the folder that was given and is not in the item, one line each."""
+    """What is in the given folder but not in the item, one line each."""
 
     @property
     def ambient(self) -> bool:
@@ -160,13 +160,13 @@ def write(
 ) -> dict[str, dict[str, Any]]:
     """Write all items below the staging folder and return the ``items`` field of the manifest.
 
-    Items that are state of the whole process are written first and last: were they to differ, saving the others would
-    have changed the run.
+    Items that are state of the whole process are written first and last: if the two differ, saving the others has
+    changed the run.
 
     Raises:
         BackendError: a backend failed, wrote nothing, or drew random numbers while saving.
-        UnsafeContentError: a backend wrote outside its folder, or content that would run code.
-        DamagedError: files do not have the structure they should have.
+        UnsafeContentError: a backend wrote outside its folder, or wrote content that would run code.
+        DamagedError: files do not have the structure that they should.
         DiskFullError: no room was left.
     """
     ordered = sorted(sources, key=lambda source: not source.ambient)
@@ -221,7 +221,7 @@ def _write_one(source: _Source, folder: Path, step: int, probe: bool) -> SavedIt
 
 
 def describe(name: str, backend: Backend, folder: Path, context: CheckContext) -> SavedItem:
-    """Return what adopted files say of themselves.
+    """Return what adopted files say about themselves.
 
     Raises:
         UnsafeContentError: they cannot be described, and loading them would run code or depend on who reads them.
@@ -236,7 +236,7 @@ def describe(name: str, backend: Backend, folder: Path, context: CheckContext) -
 
 
 def _without_generators(saved: SavedItem) -> SavedItem:
-    """Return the item as it is in a set without the generators that it draws from: a known piece is missing."""
+    """Return the item as graded in a set without the generators that it draws from: a known piece is missing."""
     reason = f"{saved.draws}, and the random generators of the process are not in the checkpoint: save a GlobalRng too"
     grade = max("partial", saved.captured.grade, key=GRADES.index)
     return replace(saved, captured=Captured(grade, [*saved.captured.reasons, reason]))
@@ -244,7 +244,7 @@ def _without_generators(saved: SavedItem) -> SavedItem:
 
 @contextmanager
 def guest(name: str, backend: Backend, folder: Path | None = None) -> Iterator[None]:
-    """Tell whatever the backend raises in the block as its failure with the item; it ends this save."""
+    """Report whatever the backend raises in the block as its failure with the item; it ends this save."""
     try:
         yield
     except CkptkitError as error:
@@ -286,12 +286,12 @@ def entry(
 ) -> dict[str, Any]:
     """Return an item's entry for the manifest, after its backend has checked the files it lists.
 
-    ``prefix`` is what the listed paths have before those in ``folder``: nothing for files adopted in place.
+    ``prefix`` goes before the paths in ``folder``: nothing for files adopted in place.
 
     Raises:
         BackendError: there are no files.
         UnsafeContentError: loading them would run code.
-        DamagedError: they do not have the structure they should have.
+        DamagedError: they do not have the structure that they should.
     """
     if not files:
         raise BackendError(f"backend {backend.name!r} wrote no file", item=name)
@@ -318,7 +318,7 @@ def entry(
 
 
 def lift_warnings(entries: Mapping[str, dict[str, Any]]) -> list[Problem]:
-    """Take what was found in the items' files, and did not forbid to save them, out of their entries and return it."""
+    """Take what was found in the items' files without preventing the save out of their entries and return it."""
     return [problem for fields in entries.values() for problem in fields.pop(WARNINGS)]
 
 
@@ -372,7 +372,7 @@ def _files(
 
 
 def _nothing_else(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UnsafeContentError where there is more, or other, than what each backend left in its item's folder."""
+    """Raise UnsafeContentError if there is anything besides what each backend left in its item's folder."""
     listed = {file["path"]: file["size"] for item in entries.values() for file in item["files"]}
     for path, folders, names in os.walk(folder):
         for name in [*names, *(f for f in folders if Path(path) == folder and f not in entries)]:
@@ -387,6 +387,6 @@ def _outside(path: str) -> UnsafeContentError:
 
 
 def require_consistent(manifest: Manifest) -> None:
-    """Raise InconsistentSetError where the items do not agree on the step or on a counter."""
+    """Raise InconsistentSetError if the items do not agree on the step or on a counter."""
     for problem in set_problems(manifest):
         raise InconsistentSetError(f"{problem.message}; nothing was committed")

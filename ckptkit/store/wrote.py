@@ -1,4 +1,4 @@
-"""What a trainer wrote, as it lies in a checkpoint: where a program must be pointed that knows nothing of ckptkit."""
+"""What a trainer wrote, as it lies in a checkpoint: where to point a program that knows nothing about ckptkit."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from ckptkit.manifest.models import ItemEntry, Manifest
 
 
 def place(item: str, path: Path, files: Mapping[str, Path]) -> str | None:
-    """Return where an adopted path lies, relative to its checkpoint's folder.
+    """Return where an adopted path is, relative to its checkpoint's folder.
 
     Args:
         item: name of the item.
@@ -15,7 +15,7 @@ def place(item: str, path: Path, files: Mapping[str, Path]) -> str | None:
         files: what was copied of it (relative name -> source).
 
     Returns:
-        The item's folder, the file in it, or the prefix in it; None where what was given is not among the files.
+        The item's folder, the file in it, or the prefix in it; None if what was given is not among the files.
     """
     if path.is_dir():
         return item
@@ -26,6 +26,6 @@ def place(item: str, path: Path, files: Mapping[str, Path]) -> str | None:
 
 
 def only_one(manifest: Manifest) -> ItemEntry | None:
-    """Return the item of a checkpoint that was made of one path, and of nothing else."""
+    """Return the item of a checkpoint that was made from one path and nothing else."""
     items = list(manifest.items.values())
     return items[0] if len(items) == 1 and items[0].path is not None else None

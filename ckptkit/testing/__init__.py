@@ -1,4 +1,4 @@
-"""The conformance kit: subclass ``BackendTests`` in a test file, and pytest tells whether a backend keeps the laws.
+"""The conformance kit: subclass ``BackendTests`` in a test file, and pytest checks that a backend keeps the laws.
 
 ::
 

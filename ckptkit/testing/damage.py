@@ -14,7 +14,7 @@ def damaged_copies(saved: Saved, kind: str, place: Path) -> Iterator[tuple[str, 
     Args:
         saved: the item, which stays as it is.
         kind: a key of ``DAMAGES``.
-        place: folder for the copies; one lives at a time.
+        place: folder for the copies; only one exists at a time.
     """
     for number, file in enumerate(saved.files):
         path = saved.directory / file

@@ -1,4 +1,4 @@
-"""Starts a fresh interpreter in which saved items are put back and go on, as a resumed run would."""
+"""Starts a fresh interpreter in which saved items are put back and continue, as in a resumed run."""
 
 import inspect
 import json
@@ -23,10 +23,10 @@ class Case:
 
     Attributes:
         name: for messages.
-        grade: that it is meant to have.
-        factories: whether they were given when it was saved.
+        grade: the grade it is meant to have.
+        factories: whether any were given when it was saved.
         saved: the item.
-        built: which of ``changed_items`` it is; None for an item of its grade.
+        built: which of ``changed_items`` it is; None for any other item.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of it.
+    """What became of an item.
 
     Attributes:
-        error: why it could not be put back or go on.
-        changed: parts that are not what was saved, of those that the store compares.
-        outputs: fingerprints of the outputs from there on.
+        error: why it could not be put back or continue.
+        changed: the parts, among those the store compares, that are not what was saved.
+        outputs: fingerprints of the remaining outputs.
     """
 
     error: str | None
@@ -52,7 +52,7 @@ class Answer:
 
 
 def resume_in_a_new_process(hooks: BackendHooks, cases: Sequence[Case], place: Path) -> list[Answer]:
-    """Load each item into a target that the hooks make in the new process, and go on for ``steps`` outputs.
+    """Load each item into a target that the hooks make in the new process, and continue for ``steps`` outputs.
 
     Args:
         hooks: an instance of the test class; its module is imported again over there.
@@ -70,7 +70,7 @@ def resume_in_a_new_process(hooks: BackendHooks, cases: Sequence[Case], place: P
 
 
 def where(hooks: type[BackendHooks]) -> dict[str, Any]:
-    """Say where the hooks are: the nearest class that can be imported by its name, and the backend by its own."""
+    """Say where the hooks are: the nearest class that can be imported by name, and the backend by its own name."""
     for one in hooks.__mro__:
         module = sys.modules.get(one.__module__)
         if module is not None and getattr(module, one.__qualname__, None) is one:

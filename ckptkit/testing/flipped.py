@@ -27,7 +27,7 @@ def _judge(hooks: Any, saved: Any) -> dict[str, str]:
 
 
 def main(question: Path, answer: Path) -> None:
-    """Answer with one line for each bit; what was written before a crash stays."""
+    """Write one line for each bit; what was written before a crash stays."""
     from ckptkit.backend import SavedItem
     from ckptkit.formats import strict_json
     from ckptkit.testing.damage import flip

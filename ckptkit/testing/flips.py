@@ -1,4 +1,4 @@
-"""Flips single bits of saved files, and lets a fresh interpreter look at each: check finds it, or load must cope."""
+"""Flips single bits of saved files and has a fresh interpreter look at each: check finds it, or load must cope."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from ckptkit.testing import flipped
 from ckptkit.testing.elsewhere import where
 from ckptkit.testing.hooks import BackendHooks, Saved
 
-_MAGIC = 8  # bytes at the start of a file that every check looks at: they say nothing of how deep it looks
+_MAGIC = 8  # bytes at the start of a file that every check looks at: they say nothing about how deep it looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Outcome:
     """What became of one flipped bit.
 
     Attributes:
-        file: in which file.
-        bit: which bit of it.
-        verdict: ``found`` by check; ``refused`` or ``loaded`` by load; ``raised``: no error of ckptkit's;
+        file: the file it is in.
+        bit: which bit of the file.
+        verdict: ``found`` by check; ``refused`` or ``loaded`` by load; ``raised``: an error that is not ckptkit's;
             ``ended``: the process died, or did not end in time.
         detail: what was raised.
     """
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def bits_of(saved: Saved, count: int) -> list[tuple[str, int]]:
-    """Return about so many places, spread over all files by their size; always the same."""
+    """Return about this many places, spread over all files by size; always the same ones."""
     chosen = random.Random(count)
     sizes = {file: (saved.directory / file).stat().st_size for file in saved.files}
     total = sum(sizes.values()) or 1

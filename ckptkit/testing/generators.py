@@ -1,4 +1,4 @@
-"""The random generators of the process: seeded alike before two runs, and compared after them."""
+"""The random generators of the process, seeded alike before two runs and compared after them."""
 
 import random
 import sys
@@ -10,7 +10,7 @@ _SEED = 20_000
 
 
 def states() -> dict[str, Any]:
-    """Return the state of each by name: of Python, and of NumPy and torch where they are loaded."""
+    """Return each generator's state by name: Python's, and NumPy's and torch's if they are loaded."""
     found: dict[str, Any] = {"random": random.getstate()}
     if (numpy := sys.modules.get("numpy")) is not None:
         found["numpy.random"] = numpy.random.get_state()
@@ -21,7 +21,7 @@ def states() -> dict[str, Any]:
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """Seed all of them alike, and put them back at the end as they were."""
+    """Seed all of them alike, and put them back as they were at the end."""
     before = states()
     random.seed(_SEED)
     if "numpy.random" in before:

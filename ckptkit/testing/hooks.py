@@ -1,4 +1,4 @@
-"""What the author of a backend fills in, and the small driver with which the laws save, load and compare."""
+"""What the author of a backend fills in, and the small driver that the laws use to save, load and compare."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from ckptkit.testing.tree import files_in
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """An item on disk, as a store would remember it: what ``save`` said has gone through JSON and back.
+    """An item on disk, as a store would remember it: what ``save`` returned has been through JSON and back.
 
     Attributes:
         directory: the item's folder.
@@ -47,10 +47,10 @@ class BackendHooks:
     Attributes:
         backend: the class under test.
         steps: how many outputs a run has; a resume is tried before each of them.
-        heavy_modules: what looking at files must never import, beside these: name your framework.
-        flips: how many single bits are flipped, one at a time, to see what becomes of each; 0: another test class of
-            the same backend tries them.
-        limit_seconds: how long one call of the backend may take; for what hangs, not for what is slow.
+        heavy_modules: what looking at files must never import, in addition to these: name your framework.
+        flips: how many single bits are flipped, one at a time, to see what happens; 0: another test class of the same
+            backend tries them.
+        limit_seconds: how long one call of the backend may take; meant for what hangs, not for what is slow.
         skips: ``{"test_name": "why"}`` or ``{"test_name[parameter]": "why"}``: a law that does not hold for this
             backend, shown as a skip with its reason.
     """
@@ -67,7 +67,7 @@ class BackendHooks:
 
     @classmethod
     def all_heavy_modules(cls) -> Sequence[str]:
-        """Return the heavy modules of the class and of all that it builds on: to name one more takes none away."""
+        """Return the heavy modules of the class and all its bases: naming one more removes none."""
         return sorted({name for one in cls.__mro__ for name in vars(one).get("heavy_modules", ())})
 
     def make_item(self) -> Any:
@@ -91,11 +91,11 @@ class BackendHooks:
         return {}
 
     def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
-        """Return what makes an item for each grade below ``complete`` that the backend gives; also the target of it."""
+        """Return what makes an item, and its target, for each grade below ``complete`` that the backend gives."""
         return {}
 
     def changed_items(self) -> Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
-        """Return, by name, how a program builds an item, and what its training then changes of it beside ``advance``.
+        """Return, by name, how a program builds an item, and what its training then changes in it besides ``advance``.
 
         Whatever real programs do: parts exchanged, added, removed, switched off. A new process builds the item again
         and changes nothing.
@@ -107,7 +107,7 @@ class BackendHooks:
         return same_output(expected, actual)
 
     def inspect_target(self, target: Any) -> object:
-        """Return what shows whether a target was touched: by default all its outputs from here on."""
+        """Return what shows whether a target was touched: by default, all its outputs from here on."""
         return self.outputs(target)
 
     def foreign_item(self) -> object:
@@ -115,7 +115,7 @@ class BackendHooks:
         return object()
 
     def make_misfit(self) -> Any:
-        """Return a target that ``advance`` accepts but the state does not fit: another shape, another generator."""
+        """Return a target that ``advance`` accepts but that the state does not fit (another shape or generator)."""
         pytest.skip("make_misfit() is not given")
 
     def ablations(self) -> Mapping[str, Callable[[Path], None]]:
@@ -136,15 +136,15 @@ class BackendHooks:
     def save_to(
         self, directory: Path, item: Any, *, step: int = 0, probe: bool = True, factories: bool = True
     ) -> Saved:
-        """Save an item into a new folder, and return the record of it.
+        """Save an item into a new folder, and return its record.
 
         Args:
             directory: the new folder.
             item: what to save.
             step: step of the checkpoint.
-            probe: whether a proof of resume is asked for.
+            probe: whether to ask for a proof of resume.
             factories: whether the caller gives ``factories()``, as ``store.save(..., factories={...})`` passes them on;
-                a caller need not give any.
+                callers need not give any.
         """
         directory.mkdir(parents=True)
         context = SaveContext(step=step, probe=probe, factories=self.factories() if factories else {})
@@ -177,12 +177,12 @@ class BackendHooks:
         )
 
     def resume(self, saved: Saved, target: Any) -> Any:
-        """Load an item and return the live object to go on with."""
+        """Load an item and return the live object to continue with."""
         with in_time(self.limit_seconds, "load()"):
             return self.load(saved.directory, target, self.load_context(saved))
 
     def problems(self, saved: Saved) -> list[Problem]:
-        """Return what ``check`` says of an item; an exception out of ``check`` breaks a law."""
+        """Return what ``check`` says about an item; an exception from ``check`` breaks a law."""
         context = CheckContext(
             files=saved.files,
             metadata=saved.metadata,
@@ -198,7 +198,7 @@ class BackendHooks:
             ) from error
 
     def assert_same_outputs(self, expected: Sequence[object], actual: Sequence[object], what: str) -> None:
-        """Fail with the first output that differs, and where it is."""
+        """Fail with the first output that differs and its place."""
         assert len(expected) == len(actual), f"{what}: {len(actual)} outputs instead of {len(expected)}"
         for place, (one, other) in enumerate(zip(expected, actual, strict=True), start=1):
             assert self.same(one, other), (

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Watch:
-    """An import finder that finds nothing, and an audit hook: both only take notes.
+    """An import finder that finds nothing, and an audit hook; both only take notes.
 
     Args:
         heavy: top-level modules to note when they are imported.
@@ -43,7 +43,7 @@ class Watch:
             return None
 
     def all_findings(self) -> list[str]:
-        """Return the findings; a module that was only asked for (``find_spec``) but not imported is none."""
+        """Return the findings; a module that was only asked for (``find_spec``) but not imported does not count."""
         return [*self.findings, *(line for name, line in self.requested.items() if name in sys.modules)]
 
 

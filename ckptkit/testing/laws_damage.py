@@ -1,4 +1,4 @@
-"""Laws of damaged files: ``check`` finds them, ``load`` refuses them, and a refused load leaves its target alone."""
+"""Laws about damaged files: ``check`` finds them, ``load`` refuses them, and a refused load leaves its target alone."""
 
 import re
 from pathlib import Path
@@ -38,10 +38,10 @@ class DamageLaws(BackendHooks):
             self._assert_refused(copy, self.make_target(), untouched, f"load() although {file} is {damage}")
 
     def test_flipped_bits_are_found_or_refused_in_words(self, tmp_path: Path) -> None:
-        """One bit at a time, in a new process: ``check`` finds it, or ``load`` refuses it as an error, or copes.
+        """One bit at a time, in a new process: ``check`` finds it, or ``load`` refuses it with an error, or copes.
 
-        Never another exception, a crash or a hang. And of what ``load`` refuses as damaged, ``check`` must find some:
-        one that only looks at how the file begins finds nothing.
+        Never another exception, a crash or a hang. And ``check`` must find some of what ``load`` refuses as damaged:
+        one that only looks at the beginning of a file finds nothing.
         """
         if not self.flips:
             pytest.skip("flips is 0: tried by another test class of the backend")
@@ -59,7 +59,7 @@ class DamageLaws(BackendHooks):
         )
 
     def test_load_refuses_a_foreign_target(self, tmp_path: Path) -> None:
-        """State goes only into an object of its own kind."""
+        """State is put only into an object of its own kind."""
         saved = self.save_midway(tmp_path / "item")
         self.assert_refuses(lambda: self.resume(saved, self.foreign_item()), "load() into a foreign target")
 

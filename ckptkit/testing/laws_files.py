@@ -1,4 +1,4 @@
-"""Laws of what lies on disk: where ``save`` writes, that it can be moved, and that a fresh item checks clean."""
+"""Laws about what is on disk: where ``save`` writes, that it can be moved, and that a fresh item checks clean."""
 
 import contextlib
 import shutil
@@ -12,7 +12,7 @@ from ckptkit.testing.writes import left_outside, noted
 
 
 class FileLaws(BackendHooks):
-    """Inside the folder only, regular files, plain JSON beside them, valid wherever they are carried."""
+    """Only inside the folder, only regular files, plain JSON beside them, valid wherever they are moved."""
 
     def test_save_writes_regular_files_inside_its_folder_only(self, tmp_path: Path) -> None:
         """The folder may have a space and letters beyond ASCII in its path; nothing appears anywhere else."""
@@ -36,7 +36,10 @@ class FileLaws(BackendHooks):
         )
 
     def test_save_leaves_nothing_at_any_other_place(self, tmp_path: Path) -> None:
-        """Nor by an absolute path, in the home folder or in /tmp. Scratch files that are gone again do no harm."""
+        """Not by an absolute path either, in the home folder or in /tmp.
+
+        Scratch files that are gone again do no harm.
+        """
         item = self.make_item()
         with noted() as written:
             saved = self.save_to(tmp_path / "item", item)
@@ -60,7 +63,7 @@ class FileLaws(BackendHooks):
         assert not lines, f"hazards are one line of text each: {short(lines)}"
 
     def test_a_moved_folder_loads(self, tmp_path: Path) -> None:
-        """A checkpoint that was copied or renamed is as good as where it was written."""
+        """A checkpoint that was copied or renamed is as good as it was where it was written."""
         saved = self.save_midway(tmp_path / "here" / "item")
         expected = self.outputs(self.resume(saved, self.make_target()))
         moved = saved.at(tmp_path / "another place ✓" / "renamed")
@@ -81,7 +84,7 @@ class FileLaws(BackendHooks):
         assert picture(tmp_path) == before, f"load() changed {changes(before, picture(tmp_path))}"
 
     def test_files_of_others_beside_them_do_not_matter(self, tmp_path: Path) -> None:
-        """In a sidecar checkpoint other items' files lie in the same folder: ``context.files`` says which are own."""
+        """In a sidecar checkpoint other items' files lie in the same folder; ``context.files`` names the item's own."""
         saved = self.save_midway(tmp_path / "item")
         expected = self.outputs(self.resume(saved, self.make_target()))
         (saved.directory / "aaa-other.json").write_text('{"not": "yours"}')

@@ -1,4 +1,4 @@
-"""Laws of what a backend is: its name, what it accepts, and that looking at files costs no framework."""
+"""Laws about what a backend is: its name, what it accepts, and that looking at files needs no framework."""
 
 import re
 from importlib.metadata import entry_points
@@ -15,7 +15,7 @@ _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 
 
 class Evasive:
-    """An object of no kind, whose every attribute raises: looking at its type is safe, touching it is not."""
+    """An object of no known kind that raises on every attribute: looking at its type is safe, touching it is not."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(f"{name} was touched")

@@ -1,4 +1,4 @@
-"""Laws of adopting files that a trainer wrote: own files are recognised and described, others are left alone."""
+"""Laws about adopting files that a trainer wrote: a backend's own are recognised and described, others left alone."""
 
 import shutil
 from pathlib import Path, PurePosixPath

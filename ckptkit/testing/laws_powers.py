@@ -1,4 +1,4 @@
-"""Laws of the smaller powers a backend may add: a size estimate, and digests of the live item."""
+"""Laws about the smaller powers that a backend may add: a size estimate, and digests of the live item."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class PowerLaws(BackendHooks):
         assert real <= _FACTOR * estimate + _ROOM_BYTES, f"estimate_bytes() gives {estimate}, save() wrote {real} bytes"
 
     def test_digests_tell_the_state_and_nothing_else(self, tmp_path: Path) -> None:
-        """Read-back and observation rest on them: equal for equal state, other after a step, taken without a trace."""
+        """Read-back and observation rely on them: equal for equal state, not after a step, taken without a trace."""
         backend = self.backend()
         if not isinstance(backend, SupportsDigests):
             pytest.skip(f"{self.backend.name} takes no digests")

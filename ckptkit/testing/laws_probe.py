@@ -1,4 +1,4 @@
-"""Laws of the proof of resume: it says "same" of what was saved, and of nothing else."""
+"""Laws about the proof of resume: it says "same" for what was saved, and for nothing else."""
 
 import shutil
 from dataclasses import replace
@@ -15,10 +15,10 @@ from ckptkit.testing.limits import in_time
 
 
 class ProbeLaws(BackendHooks):
-    """A probe recorded at save is replayed on the files, on other files, and on files that lost something."""
+    """A probe recorded at save is replayed on the files, on other files, and on files that have lost something."""
 
     def test_a_recorded_probe_replays_exactly(self, tmp_path: Path) -> None:
-        """What was saved at any step is proven at that step, also from a moved folder."""
+        """What was saved at any step is proven at that step, from a moved folder too."""
         self._need_probe()
         item = self.make_item()
         for step in range(min(self.steps, 3)):

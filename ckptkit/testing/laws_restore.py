@@ -1,4 +1,4 @@
-"""Laws of what a grade promises: whatever was saved comes back in a new process, and each missing piece has a name."""
+"""Laws about what a grade promises: what was saved comes back in a new process, and each missing piece has a name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +17,9 @@ class RestoreLaws(BackendHooks):
     """For ``make_item`` and for each of ``lesser_items``, saved with factories and without."""
 
     def test_whatever_was_saved_is_put_back_in_a_new_process(self, tmp_path: Path) -> None:
-        """A save that was accepted can be resumed from, at every grade: nothing known to be missing refuses it.
+        """A save that was accepted can be resumed from, at every grade: known missing pieces are no reason to refuse.
 
-        What is compared after the load is what the store compares: the parts in ``probe["digests"]``. Of a complete
+        What is compared after the load is what the store compares: the parts in ``probe["digests"]``. For a complete
         item all remaining outputs are equal as well.
         """
         cases = self._cases(tmp_path)
@@ -36,10 +36,10 @@ class RestoreLaws(BackendHooks):
                 assert not differs, f"{what}: output {differs[0]} of {len(remaining)} differs"
 
     def test_what_training_changed_is_put_back_or_told_at_the_save(self, tmp_path: Path) -> None:
-        """Each of ``changed_items()`` is refused at the save, with what to do, or put back in a new process.
+        """Each of ``changed_items()`` is refused at the save, with a hint, or put back in a new process.
 
-        There it is as the program builds it. No restore may refuse what a save accepted: what does not come back is
-        named at the save, and a grade of ``complete`` means that all remaining outputs are equal.
+        There the target is as the program builds it. No restore may refuse what a save accepted: what does not come
+        back is named at the save, and a grade of ``complete`` means that all remaining outputs are equal.
         """
         if not self.changed_items():
             pytest.skip("changed_items() is not given")
@@ -94,7 +94,7 @@ class RestoreLaws(BackendHooks):
 
     @property
     def _comparable(self) -> bool:
-        """Whether outputs are compared as they are, which is all that another process can do."""
+        """Whether outputs are compared as they are, which is all another process can do."""
         return type(self).same is BackendHooks.same
 
     def _cases(self, place: Path) -> list[Case]:

@@ -11,7 +11,7 @@ from ckptkit.testing.outputs import same_output
 
 
 class ResumeLaws(BackendHooks):
-    """Resumed runs, twice resumed runs, and runs that were saved while they went on."""
+    """Resumed runs, runs resumed again and again, and runs that were saved while they continued."""
 
     def test_the_hooks_can_tell_a_resume_from_a_fresh_start(self) -> None:
         """Checks the test itself: equal items behave the same, and a load that did nothing would be seen."""
@@ -23,7 +23,7 @@ class ResumeLaws(BackendHooks):
         assert not alike, "advance() gives the same outputs from the start and later on: no law could fail"
 
     def test_a_resume_at_every_step_gives_all_remaining_outputs(self, tmp_path: Path) -> None:
-        """State is taken before every step; each is loaded into a fresh target, and all that follows is compared."""
+        """State is taken before every step; each is loaded into a fresh target, and all later outputs are compared."""
         expected = self.outputs(self.make_item())
         states = self._save_at_every_step(tmp_path, probe=True)
         for saved in states:
@@ -35,7 +35,7 @@ class ResumeLaws(BackendHooks):
     def test_saving_does_not_disturb_the_live_item(self, tmp_path: Path, probe: bool) -> None:
         """A run that is saved before every step does the same as one that is never saved, at every grade.
 
-        Equal are all outputs, and the random generators of the process: what else runs in it draws from them.
+        All outputs are equal, and so are the random generators of the process, from which other code draws too.
         """
         for grade, make in {"complete": self.make_item, **self.lesser_items()}.items():
             with generators.seeded():
@@ -51,7 +51,7 @@ class ResumeLaws(BackendHooks):
             assert not drawn, f"{what}: the random generators of the process were used: {', '.join(drawn)}"
 
     def test_a_resumed_run_can_be_saved_and_resumed_again(self, tmp_path: Path) -> None:
-        """Nothing is lost by being resumed: state goes through disk before every single step."""
+        """Resuming loses nothing: state goes through the disk before every single step."""
         expected = self.outputs(self.make_item())
         live, actual = self.make_item(), []
         for step in range(self.steps):
@@ -61,7 +61,7 @@ class ResumeLaws(BackendHooks):
         self.assert_same_outputs(expected, actual, "resumed before every step")
 
     def test_a_load_without_a_target_builds_one_or_refuses(self, tmp_path: Path) -> None:
-        """``target=None`` builds a new object that goes on as well, or is refused with a reason."""
+        """``target=None`` builds a new object that continues just as well, or is refused with a reason."""
         item = self.make_item()
         self.outputs(item, 1)
         saved = self.save_to(tmp_path / "item", item, step=1)

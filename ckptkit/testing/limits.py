@@ -1,4 +1,4 @@
-"""A limit of time for what a backend does: one that hangs fails its law, and does not hang the kit."""
+"""A time limit for what a backend does: one that hangs fails its law and does not hang the kit."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Runs in a fresh interpreter: puts saved items back through the hooks of a test class, and goes on from them."""
+"""Runs in a fresh interpreter: puts saved items back through the hooks of a test class, and continues from them."""
 
 import importlib
 import importlib.util
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def hooks_of(question: dict[str, Any]) -> Any:
-    """Return the hooks; their module is imported by name, or from its file where the name leads nowhere."""
+    """Return the hooks; their module is imported by name, or from its file if the name leads nowhere."""
     try:
         module = importlib.import_module(question["module"])
     except ImportError:
@@ -32,7 +32,7 @@ def _target(hooks: Any, case: dict[str, Any]) -> Any:
 
 
 def go_on(hooks: Any, case: dict[str, Any]) -> dict[str, Any]:
-    """Put one item back and go on; an exception is the answer."""
+    """Put one item back and continue; an exception becomes the answer."""
     from ckptkit.backend import SavedItem, SupportsDigests
     from ckptkit.testing.hooks import Saved
     from ckptkit.testing.outputs import fingerprint
@@ -54,7 +54,7 @@ def go_on(hooks: Any, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(question: Path, answer: Path) -> None:
-    """Answer the question: one entry for each case."""
+    """Answer the question, with one entry for each case."""
     from ckptkit.formats import strict_json
 
     request = strict_json.loads(question.read_bytes(), max_depth=200)

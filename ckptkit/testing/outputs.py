@@ -11,7 +11,7 @@ _LONGEST = 200
 def same_output(expected: object, actual: object) -> bool:
     """Return whether two outputs are equal to the last bit: plain values, containers, arrays, or anything with ``==``.
 
-    NaN equals NaN, and ``0.0`` does not equal ``-0.0``: the question is whether a run went on identically.
+    NaN equals NaN, and ``0.0`` does not equal ``-0.0``: the question is whether a run continued identically.
     """
     left, right = _plain(expected), _plain(actual)
     if _is_array(left) or _is_array(right):

@@ -1,4 +1,4 @@
-"""Starts a fresh interpreter that looks at saved files through a backend, and reports what that cost."""
+"""Starts a fresh interpreter that looks at saved files through a backend, and reports what that imported."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Looks at folders on disk: which files lie there, what they hold, and what changed between two looks."""
+"""Looks at folders on disk: which files are there, what they hold, and what changed between two looks."""
 
 import stat
 from pathlib import Path
@@ -17,13 +17,13 @@ def is_regular(path: Path) -> bool:
 
 
 def irregular_in(directory: Path) -> list[str]:
-    """Return what is neither a folder nor a regular file below a folder: links, sockets, FIFOs, devices."""
+    """Return everything below a folder that is neither a folder nor a regular file: links, sockets, FIFOs, devices."""
     paths = [p for p in directory.rglob("*") if not is_regular(p) and not stat.S_ISDIR(p.lstat().st_mode)]
     return sorted(p.relative_to(directory).as_posix() for p in paths)
 
 
 def picture(directory: Path) -> dict[str, str]:
-    """Return every path below a folder with the digest of its content (folders and links: their kind)."""
+    """Return every path below a folder with the digest of its content (for folders and links, their kind)."""
     found = {}
     for path in directory.rglob("*"):
         name = path.relative_to(directory).as_posix()
@@ -32,5 +32,5 @@ def picture(directory: Path) -> dict[str, str]:
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the paths that came, went or changed between two pictures."""
+    """Return the paths that appeared, vanished or changed between two pictures."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))

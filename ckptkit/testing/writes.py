@@ -1,4 +1,4 @@
-"""Notes where this process writes while a backend saves, by Python's audit events; native code raises none."""
+"""Notes where this process writes while a backend saves, from Python's audit events; native code raises none."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ def noted() -> Iterator[list[Path]]:
 
 
 def left_outside(written: list[Path], directory: Path) -> list[str]:
-    """Return what was written elsewhere and is still there; compiled modules and devices are nobody's output."""
+    """Return what was written elsewhere and is still there; compiled modules and devices do not count."""
     inside = Path(os.path.abspath(directory))
     return sorted(
         {
