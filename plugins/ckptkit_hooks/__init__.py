@@ -1,1 +1,1 @@
-"""Hooks into training frameworks, above store and plugins: save, resume from what verifies, survive SIGTERM."""
+"""Hooks into training frameworks, on top of store and plugins: save, resume from what verifies, survive SIGTERM."""

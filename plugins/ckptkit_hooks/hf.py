@@ -1,4 +1,4 @@
-"""Hugging Face Trainer: a callback that adopts each checkpoint the Trainer wrote, and names the one to resume from."""
+"""Hugging Face Trainer: a callback that adopts each checkpoint the Trainer writes, and names the one to resume from."""
 
 import json
 import tempfile
@@ -35,13 +35,14 @@ def CheckpointCallback(  # reads as the callback class that it returns
 ) -> Any:
     """Return a ``TrainerCallback`` that keeps the checkpoints of one run.
 
-    When and what is saved is up to the ``TrainingArguments`` (``save_strategy``, ``save_steps``). Each ``checkpoint-N``
+    The ``TrainingArguments`` decide when and what is saved (``save_strategy``, ``save_steps``). Each ``checkpoint-N``
     folder is adopted once the Trainer has written all of it: checked, copied into the store and committed. The
     Trainer's own folders stay under its ``save_total_limit``.
 
-    Beside it goes what the Trainer leaves out: state in dataset, collator and samplers, attributes of the model that
-    training changes, and the generators from which the epoch's data began. A run that resumes through ``latest`` inside
-    an epoch fetches the epoch's batches once more, and goes on exactly. What cannot be put back is named, and the grade
+    What the Trainer leaves out is saved beside it: state in dataset, collator and samplers, attributes of the model
+    that training changes, and the generators as they were when the epoch's data began. A run that resumes through
+    ``latest`` inside an epoch fetches the epoch's batches once more, and continues exactly. What cannot be put back is
+    named, and the grade
     is ``partial``.
 
     A SIGTERM makes the Trainer save after the optimizer step it is in, or at the end of the epoch if that is its last
@@ -56,8 +57,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
         best_mode: whether the best is the ``min`` or the ``max``.
         sigterm: whether SIGTERM saves first.
         resume: argument list for ``ckptkit resume-cmd``.
-        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
-            begin while there are such.
+        replace_newer: move checkpoints beyond the step that training continues from to the trash; otherwise training
+            does not begin while there are any.
         prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next steps did
             is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``. In the
             rehearsal ``output_dir`` is a scratch folder, and nothing is reported.
@@ -108,10 +109,10 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
             self._run: str | None = None
 
         def latest(self, ref: str | None = None) -> str | None:
-            """Return the folder of the newest checkpoint that verifies, None if there is no checkpoint at all.
+            """Return the folder of the newest checkpoint that verifies, or None if there is no checkpoint at all.
 
             Args:
-                ref: ``RUN@STEP`` or ``RUN@best`` for another one than the newest.
+                ref: ``RUN@STEP`` or ``RUN@best``, for one other than the newest.
 
             Raises:
                 NothingResumableError: there are checkpoints, but none that verifies.
@@ -126,11 +127,11 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
             torch_proof.keep_trainer_apart(args)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            """Make the run ready, put back what the Trainer's checkpoint lacks, watch the data, and for SIGTERM.
+            """Make the run ready, put back what the Trainer's checkpoint lacks, watch the data and watch for SIGTERM.
 
             Raises:
-                BackendError: more than one process trains; their files are not written at the same moment.
-                DamagedError: what is beside the checkpoint is not what this hook wrote.
+                BackendError: more than one process trains; they do not write their files at the same moment.
+                DamagedError: the files beside the checkpoint are not what this hook wrote.
                 StoreError, LockedError, ConflictError: see ``CheckpointStore.prepare``.
             """
             if args.world_size > 1:
@@ -150,7 +151,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
             self._at_hand().epoch_over = False
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            """Finish taking up an epoch: the Trainer has put its generators back just now."""
+            """Finish taking up an epoch: the Trainer has just put its generators back."""
             self._at_hand().step_begun()
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -169,7 +170,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
             return control
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
-            """Ask for it here after an epoch's last step: an evaluation may come before, which no resume would run."""
+            """Ask for the save here after an epoch's last step: no resume would run an evaluation that comes first."""
             self._at_hand().epoch_over = True
             if self._stop.requested:
                 control.should_save = True
@@ -193,7 +194,7 @@ def _build_class() -> type:  # noqa: C901  # a class in a function: transformers
                 self._stop.exit(name)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            """Put the previous handler back, and the loader as it was."""
+            """Put back the previous handler and the loader."""
             self._stop.unwatch()
             self._observer.close()
             self._at_hand().end()

@@ -1,4 +1,4 @@
-"""One training by a Hugging Face Trainer: what its checkpoint lacks, noted at each save and put back at a resume."""
+"""One training with a Hugging Face Trainer: what its checkpoint lacks, noted at each save and put back at a resume."""
 
 import json
 import logging
@@ -22,8 +22,8 @@ _LOG = logging.getLogger("ckptkit_hooks")
 class TrainerLoop:
     """What a Trainer's checkpoint lacks: state in the loader's parts, attributes of the model, the place in an epoch.
 
-    A Trainer that resumes inside an epoch passes over the indices of the batches that were used, and puts the random
-    generators back after it has fetched the next ones. Here the epoch is taken up from its start instead.
+    A Trainer that resumes inside an epoch skips the indices of the batches that were used, and puts the random
+    generators back after it has fetched the next ones. Here the epoch is replayed from its start instead.
 
     Args:
         args: the ``TrainingArguments``.
@@ -45,7 +45,7 @@ class TrainerLoop:
         self.epoch_over = False
 
     def evaluated(self, loader: Any) -> None:
-        """Note the loader of an evaluation that was run: what it changes from now on can be seen."""
+        """Note the loader of an evaluation that was run, so that what it changes from now on can be seen."""
         base = getattr(loader, "base_dataloader", loader)
         if self._evaluation is None and is_data_loader(base):
             self._evaluation = LoaderParts(base)
@@ -127,7 +127,7 @@ class TrainerLoop:
         return _Ahead(loader, self._watch, self._place, num_batches)
 
     def step_begun(self) -> None:
-        """The Trainer has put its generators back: put those the fetches draw from to where the fetches left them."""
+        """The Trainer has put its generators back: set those that fetches draw from to where the fetches left them."""
         self._give_back()
         if self._watch is not None:
             self._watch.stop_noting_after()
@@ -146,7 +146,7 @@ class TrainerLoop:
 
 
 class _Ahead:
-    """The Trainer's loader of the epoch that is taken up: its first iteration begins where the epoch was left."""
+    """The Trainer's loader for the resumed epoch: its first iteration begins where the epoch was left."""
 
     def __init__(self, loader: Any, watch: LoaderWatch, place: Place, batches: int) -> None:
         self._loader, self._watch, self._place, self._batches = loader, watch, place, batches

@@ -23,8 +23,8 @@ class Keeper:
         keep_best_n: how many of the best by ``best_metric`` are kept besides.
         best_metric: name of the metric.
         best_mode: whether the best is the ``min`` or the ``max``.
-        resume: argument list that goes on from a checkpoint, for ``ckptkit resume-cmd``.
-        replace_newer: whether checkpoints beyond the step that training goes on from are moved to the trash.
+        resume: argument list that resumes from a checkpoint, for ``ckptkit resume-cmd``.
+        replace_newer: whether checkpoints beyond the step that training continues from are moved to the trash.
 
     Raises:
         UsageError: an interval, count or mode makes no sense.
@@ -65,7 +65,7 @@ class Keeper:
         """Make the run ready before the first step; see ``CheckpointStore.prepare``.
 
         Args:
-            step: the one that training goes on from; 0 is a fresh start, unless that step was resumed from.
+            step: the one that training continues from; 0 is a fresh start, unless that step was resumed from.
 
         Raises:
             StoreError: nothing can be saved there.
@@ -86,10 +86,10 @@ class Keeper:
         boundary: Mapping[str, Any] | None = None,
         factories: Mapping[str, Any] | None = None,
     ) -> str:
-        """Save a checkpoint, then prune; returns its name. A step that is safe already is not saved again.
+        """Save a checkpoint, then prune; returns its name. A step that is already safe is not saved again.
 
         Raises:
-            CkptkitError: it could not be saved; see ``CheckpointStore.save``. Pruning that fails is only logged.
+            CkptkitError: it could not be saved; see ``CheckpointStore.save``. If pruning fails, that is only logged.
         """
         name = f"{self.run}@{step}"
         if self.is_safe(step):
@@ -122,7 +122,7 @@ class Keeper:
             return
         try:
             pruned = self.store.prune(self.store.plan_prune(self._retention, run=self.run))
-        except CkptkitError as error:  # it is saved: that old ones stay is no reason to end the training
+        except CkptkitError as error:  # it is saved: old ones that stay are no reason to end the training
             _LOG.warning("%s: old checkpoints stay: %s", self.run, error)
             return
         for failure in pruned.failures:
@@ -131,11 +131,11 @@ class Keeper:
     def newest(self, ref: str | None = None) -> Chosen | None:
         """Return the newest checkpoint that verifies, or None if the run has none at all: a fresh start.
 
-        A run that was resumed as another one is followed there. That, and why newer ones were skipped, is logged as
+        A run that was resumed as another one is followed there. This, and why newer ones were skipped, is logged as
         warnings.
 
         Args:
-            ref: another one to go on from: ``RUN@STEP`` or ``RUN@best``; it must exist.
+            ref: another one to resume from: ``RUN@STEP`` or ``RUN@best``; it must exist.
 
         Raises:
             NothingResumableError: the run has checkpoints, but none that verifies.
@@ -166,7 +166,7 @@ class Keeper:
     def restore(
         self, into: Mapping[str, Any], ref: str | None = None, *, factories: Mapping[str, Any] | None = None
     ) -> Restored | None:
-        """Put the newest checkpoint that verifies into live objects; None and the errors as for ``newest``.
+        """Put the newest checkpoint that verifies into live objects; returns None and raises as ``newest`` does.
 
         Raises:
             BackendError: the state does not fit; nothing was changed.

@@ -1,4 +1,4 @@
-"""Keras: a callback that saves weights, optimizer, callbacks and the position in the data, and goes on from them."""
+"""Keras: a callback that saves weights, optimizer, callbacks and the position in the data, and resumes from them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,23 +32,23 @@ def CheckpointCallback(  # reads as the callback class that it returns
     """Return a ``keras.callbacks.Callback`` that keeps the checkpoints of one run, and trains through it.
 
     ``hook.fit(model, ...)`` is ``model.fit(...)`` that first puts the newest checkpoint that verifies into the model
-    and the other callbacks. Complete are: arrays, from one end of an epoch to the next; and a
-    ``ckptkit_tfdata.PersistentIterator``, at any batch. Other data is trained on all the same, and the checkpoint's
-    grade says what cannot be put back.
+    and the other callbacks. Checkpoints are complete with arrays, at the end of an epoch, and with a
+    ``ckptkit_tfdata.PersistentIterator``, at any batch. Other data can be trained on too, and the checkpoint's grade
+    says what cannot be put back.
 
     Args:
         store: the store, or its path.
         run: name of the run.
-        every_steps: save each time this many batches were trained; only with a ``PersistentIterator``.
-        every_epochs: save at the end of every so many epochs; 1 if neither is given.
+        every_steps: save whenever this many batches have been trained; only with a ``PersistentIterator``.
+        every_epochs: save whenever this many epochs have ended; 1 if neither is given.
         keep_last_n: keep this many of the newest that verify; None keeps all.
         keep_best_n: keep this many of the best by ``best_metric`` besides.
-        best_metric: a name of the epoch's logs, for example ``val_loss``.
+        best_metric: a name in the epoch's logs, for example ``val_loss``.
         best_mode: whether the best is the ``min`` or the ``max``.
         sigterm: whether SIGTERM saves first, after the batch that it falls into.
         resume: argument list for ``ckptkit resume-cmd`` and for rehearsals: this script and its arguments.
-        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
-            begin while there are such.
+        replace_newer: move checkpoints beyond the step that training continues from to the trash; otherwise training
+            does not begin while there are any.
         prove: when the run proves itself: after its ``first`` save, after each M-th, or ``never``. What the next steps
             did is noted, and a resume is rehearsed in the background; see ``CheckpointStore.observe``.
 
@@ -109,7 +109,7 @@ def _build_class() -> type:  # a class in a function: Keras may not be imported 
             ref: str | None = None,
             **fit: Any,
         ) -> Any:
-            """Train as ``model.fit`` does, from the newest checkpoint that verifies, until ``epochs`` are complete.
+            """Train like ``model.fit``, from the newest checkpoint that verifies, until ``epochs`` are complete.
 
             Args:
                 model: compiled as in the training that is resumed.
@@ -117,11 +117,11 @@ def _build_class() -> type:  # a class in a function: Keras may not be imported 
                 args: more arguments of ``model.fit``.
                 epochs: of the whole training.
                 callbacks: other callbacks. What they hold is saved and put back; what cannot be lowers the grade.
-                ref: ``RUN@STEP`` or ``RUN@best`` to go on from another one than the newest.
+                ref: ``RUN@STEP`` or ``RUN@best``, to resume from one other than the newest.
                 fit: more arguments of ``model.fit``.
 
             Returns:
-                The ``History`` of the epochs that were trained now; an empty one if there was nothing left to train.
+                The ``History`` of the epochs trained by this call; an empty one if there was nothing left to train.
 
             Raises:
                 UsageError: the arguments do not fit together.

@@ -1,4 +1,4 @@
-"""The other callbacks of a Keras training: what they hold is saved with the model, and put back after they began."""
+"""The other callbacks of a Keras training: what they hold is saved with the model, and put back once they began."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _KERAS = ("params", "_model", "model")
 
 
 class Others:
-    """The callbacks beside the hook.
+    """The callbacks besides the hook.
 
     Args:
         callbacks: as given to ``fit``: one, or a list, nested or not.
@@ -35,15 +35,15 @@ class Others:
 
     @property
     def named(self) -> dict[str, Any]:
-        """The callbacks that may decide something, by the names of their classes; and what ``look_into`` found."""
+        """The callbacks that may decide something, by class name, and what ``look_into`` found."""
         deciding = [c for c in self.all if not (_is_of_keras(c) and type(c).__name__ in _OBSERVERS)]
         return {**_by_name(deciding), **self._layers}
 
     def look_into(self, model: Any) -> None:
-        """Treat the model and its layers as callbacks, where they are of classes of the user's own and run eagerly.
+        """Treat the model and its layers like callbacks if they are of the user's own classes and run eagerly.
 
-        Only then their attributes are looked at in each step. A traced step goes on with those of its first batch,
-        which a new process finds as the script makes them.
+        Only then are their attributes read in each step. A traced step keeps those of its first batch, which a new
+        process finds as the script makes them.
         """
         layers = [model, *keras_state.layers_of(model)] if model.run_eagerly else []
         self._layers = _by_name([layer for layer in layers if not _is_of_keras(layer)])
@@ -53,7 +53,7 @@ class Others:
         return any(_is_of_keras(c) and type(c).__name__ in names for c in self.all)
 
     def began(self, elsewhere: Sequence[Any]) -> list[str]:
-        """Look at the callbacks before the first step; return what cannot be captured of them."""
+        """Look at the callbacks before the first step; return what of them cannot be captured."""
         capture, _ = self.capture(elsewhere)
         self._given = capture.seen
         return capture.reasons
@@ -62,13 +62,13 @@ class Others:
         """Return what the callbacks hold: the capture, with arrays and generators, and the JSON form by callback.
 
         Args:
-            elsewhere: objects whose state is saved otherwise.
+            elsewhere: objects whose state is saved in other ways.
         """
         capture = self._capturing(elsewhere)
         return capture, {name: capture.attributes(_attributes(c), name) for name, c in self.named.items()}
 
     def digests(self, elsewhere: Sequence[Any]) -> dict[str, str]:
-        """Return digests of what Keras's own callbacks decide with; others may hold times, which never are the same."""
+        """Return digests of what Keras's own callbacks decide with; others may hold times, which are never the same."""
         found = {}
         for name, callback in self.named.items():
             if _is_of_keras(callback):
@@ -86,7 +86,7 @@ class Others:
         """Put back what they held.
 
         Raises:
-            DamagedError: it is not in the form in which it is saved.
+            DamagedError: it is not in the form in which it was saved.
         """
         try:
             return self._put_back(saved, arrays)
@@ -106,7 +106,7 @@ class Others:
     def put_back_of_old(self, saved: Mapping[str, Any]) -> None:
         """Put back what was saved before 1.1: numbers and texts of two callbacks."""
         for callback in self.all:
-            # Keras turns min_delta around where it begins to compare, which it does again after a resume.
+            # Keras flips the sign of min_delta when it begins to compare, and does so again after a resume.
             values = {k: v for k, v in saved.get(type(callback).__name__, {}).items() if k != "min_delta"}
             vars(callback).update(values)
 

@@ -1,4 +1,4 @@
-"""Of the data that Keras's ``fit`` is given: why its order after a resume is not known, where that is so."""
+"""Why the order of the data given to Keras's ``fit`` is not known after a resume, if it is not."""
 
 import importlib
 import math
@@ -8,7 +8,7 @@ _ARRAYS = {("numpy", "ndarray"), ("tensorflow", "Tensor"), ("torch", "Tensor")}
 
 
 def about(data: Any, *, shuffle: Any, steps: int | None, batch_size: int | None) -> str | None:
-    """Return why the order of the data after a resume is not known, or None where it is.
+    """Return why the order of the data after a resume is not known, or None if it is.
 
     Args:
         data: the argument ``x`` of ``fit``.
@@ -35,6 +35,6 @@ def _is_array(data: Any) -> bool:
 
 
 def _unseeded() -> bool:
-    # There is no public way to ask; should this one vanish, the grade falls.
+    # There is no public way to ask; if this one vanishes, the grade falls.
     seeds = importlib.import_module("keras.src.utils.rng_utils")
     return getattr(seeds, "get_random_seed", lambda: None)() is None

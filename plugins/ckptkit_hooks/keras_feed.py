@@ -1,4 +1,4 @@
-"""Batches of a persistent iterator for ``model.fit``, which asks as it likes: none is lost, none comes twice."""
+"""Batches of a persistent iterator for ``model.fit``, which asks as it likes: none is lost, none is given twice."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ class Feed:
     """Gives ``fit`` a ``tf.data.Dataset`` over a persistent iterator.
 
     ``fit`` may look at a first batch and begin again. What it took and did not train on is therefore kept, and given
-    again to the next that asks.
+    again to whatever asks next.
 
     Args:
         batches: a ``ckptkit_tfdata.PersistentIterator``.
@@ -30,11 +30,11 @@ class Feed:
 
     @property
     def ahead(self) -> int:
-        """How many batches were taken that nobody has trained on yet: the iterator's position is clean at 0."""
+        """How many batches were taken but not trained on yet; at 0 the iterator's position is clean."""
         return len(self._waiting)
 
     def forget(self) -> None:
-        """Drop what was only looked at: the iterator was put to another position."""
+        """Drop what was only looked at: the iterator was moved to another position."""
         self._waiting.clear()
 
     @property
@@ -43,7 +43,7 @@ class Feed:
         return self.batches.dataset_factory().element_spec
 
     def dataset(self) -> Any:
-        """Return the dataset; it looks no batch ahead."""
+        """Return the dataset; it does not read ahead."""
         import tensorflow as tf
 
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=self.spec)

@@ -1,4 +1,4 @@
-"""What Python objects of a training hold beside the model: values out to JSON and arrays, by name what cannot be."""
+"""What Python objects of a training hold besides the model: values as JSON and arrays, and the names of all others."""
 
 import base64
 import math
@@ -14,7 +14,7 @@ from ckptkit.errors import BackendError
 from ckptkit_hooks import keras_parts
 
 AS_IT_IS = {"is": "as-it-is"}
-"""Stands for what is no state, or was captured elsewhere: whatever is there at the restore stays there."""
+"""Stands for what is not state, or is captured elsewhere: whatever is there at the restore stays there."""
 
 _MAX_DEPTH = 8  # the file is read back with at most 32 levels, and a value of some kinds takes two of them
 _FEW = 32  # numbers in a list; more of them are kept as an array
@@ -23,20 +23,20 @@ _SETTINGS = ("float", "complex", "bytes", "path", "enum", "list", "tuple", "set"
 
 
 class Capture:
-    """Values of objects on their way out.
+    """Values of objects on their way into a checkpoint.
 
     Args:
-        elsewhere: objects whose state is captured by others: the model, its optimizer and all that is theirs.
-        given: ``seen`` of a capture before the first step. What is still the same is no state of the training but what
-            the script gives: it is kept to be compared, and the script may change it. Of large arrays (data for an
-            evaluation, say) only the digest is kept.
+        elsewhere: objects whose state is captured elsewhere: the model, its optimizer and everything of theirs.
+        given: ``seen`` of a capture before the first step. What is still the same is not state of the training but
+            comes from the script: it is kept for comparison, and the script may change it. For large arrays (data for
+            an evaluation, say) only the digest is kept.
 
     Attributes:
         arrays: what is kept as arrays, by name.
         seen: settings by place, and digests of large arrays.
-        generators: the live random generators that were met, by place; whoever saves keeps their state.
+        generators: the live random generators found, by place; the caller saves their state.
         kinds: the JSON forms of those.
-        reasons: one line for each value that cannot be kept, naming its place.
+        reasons: one line for each value that cannot be kept, with its place.
     """
 
     def __init__(self, elsewhere: Iterable[Any] = (), given: Mapping[str, Any] | None = None) -> None:
@@ -51,7 +51,7 @@ class Capture:
         self._streams: set[int] = set()
 
     def attributes(self, values: Mapping[str, Any], place: str) -> dict[str, Any]:
-        """Return the JSON form of attributes; those that are no state are left out."""
+        """Return the JSON form of attributes, without those that are not state."""
         return self._parts(values, place, 0)
 
     def _parts(self, values: Mapping[str, Any], place: str, depth: int) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Capture:
             return {"is": "dict", "items": items}
         if not isinstance(value, (list, tuple, set, frozenset, deque)):
             return None
-        # A set has no order of its own; what is in it is put back by value, so that has to be plain.
+        # A set has no order; its members are put back by value, so they have to be plain.
         kind = next(k for k in (list, tuple, set, frozenset, deque) if isinstance(value, k)).__name__
         items = [self.value(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
         if kind in ("set", "frozenset") and any(isinstance(v, dict) and "value" not in v for v in items):
@@ -182,7 +182,7 @@ def _is_long_list_of_numbers(value: Any) -> bool:
 
 
 def _is_setting(found: Any) -> bool:
-    """Return whether the JSON form of a value holds nothing but plain values: no array, generator, object."""
+    """Return whether the JSON form of a value holds only plain values: no array, generator or object."""
     if isinstance(found, list):
         return all(map(_is_setting, found))
     if not isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""One ``fit`` that begins in the middle of an epoch: batches that were trained before are passed over in silence."""
+"""One ``fit`` that begins in the middle of an epoch: batches that were trained before are passed over silently."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ def callback_list(callbacks: list[Any], model: Any, *, begun: int, epochs: int, 
         model: the model that is trained.
         begun: batches of the first epoch that were trained before.
         epochs: of the whole training.
-        steps: of an epoch; None if Keras has to count.
+        steps: of an epoch; None if Keras has to count them.
         verbose: as for ``fit``.
     """
     made = _class()(
@@ -27,17 +27,17 @@ def callback_list(callbacks: list[Any], model: Any, *, begun: int, epochs: int, 
 
 
 def pass_over(model: Any, batches: int) -> Callable[[], None]:
-    """Let the model do nothing in its next training steps, until this many batches have gone by.
+    """Let the model do nothing in its next training steps until this many batches have gone by.
 
     The loop of ``fit`` over an epoch always begins at batch 0 (Keras 3.15), and a second ``fit`` for the rest would end
     the training in between: callbacks reset themselves, averaged weights replace the weights. So the loop runs as
-    always, and the steps that were done are not done again.
+    always, and the steps already done are not done again.
 
     Returns:
         A function that makes the model train again, if it does not yet.
 
     Raises:
-        BackendError: the batches are no whole number of the model's ``steps_per_execution``.
+        BackendError: the batches are not a multiple of the model's ``steps_per_execution``.
     """
     together = model.steps_per_execution
     if batches % together:
@@ -71,7 +71,7 @@ def _build_class() -> type:  # a class in a function: Keras may not be imported 
     from keras.callbacks import CallbackList
 
     class LateCallbackList(CallbackList):  # type: ignore[misc]  # Keras is optional: its classes are Any for mypy
-        """Calls nobody for batches that were trained before."""
+        """Calls no callback for batches that were trained before."""
 
         begun = 0
 

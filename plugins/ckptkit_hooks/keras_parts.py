@@ -1,4 +1,4 @@
-"""What an object is made of, seen from outside: attributes, slots, closures, variables; and what is no state at all."""
+"""What an object is made of, seen from outside: attributes, slots, closures, variables; and what is not state."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ _FIXED = (FunctionType, BuiltinFunctionType, ModuleType, type)
 
 
 def variables_of(value: Any) -> list[Any] | None:
-    """Return the variables of a layer, a metric, an optimizer, a seed generator, or None for another object."""
+    """Return the variables of a layer, metric, optimizer or seed generator, or None for any other object."""
     import keras
 
     if isinstance(value, keras.Variable) or is_named(value, "tensorflow", "ResourceVariable"):
@@ -77,7 +77,7 @@ def _is_filled(cell: Any) -> bool:
 
 
 def is_no_state(value: Any) -> bool:
-    """Return whether a value is code, or a description that nothing changes: it is there again in the next process."""
+    """Return whether a value is code, or a description that nothing changes: the next process has it again."""
     if isinstance(value, FunctionType):
         return not _parts_of_function(value) and value.__name__ not in OPS
     if isinstance(value, BuiltinFunctionType):
@@ -91,7 +91,7 @@ def is_no_state(value: Any) -> bool:
 
 
 def _is_output(value: Any) -> bool:
-    """Return whether a value is a file that is only written to: nothing is decided by it."""
+    """Return whether a value is a file that is only written to, and so decides nothing."""
     return isinstance(value, io.IOBase) and not value.closed and value.writable() and not value.readable()
 
 
@@ -101,7 +101,7 @@ def _is_definition(value: Any) -> bool:
 
 
 def is_named(value: Any, module: str, name: str) -> bool:
-    """Return whether a value is of a library's class of that name; nothing is imported for the answer."""
+    """Return whether a value is an instance of a library's class of that name, without importing anything."""
     return any(c.__module__.partition(".")[0] == module and name in c.__qualname__ for c in type(value).__mro__)
 
 

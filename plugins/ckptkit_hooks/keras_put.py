@@ -1,4 +1,4 @@
-"""What objects of a training held, put back into those that the script has built again; nothing new is made of code."""
+"""What objects of a training held, put back into those that the script has built again; no code is put back."""
 
 import base64
 import random
@@ -23,7 +23,7 @@ class PutBack:
 
     Attributes:
         generators: the live generators whose state is still to be put back, by place.
-        told: one line for each value that was not put back: the script builds something else now.
+        told: one line for each value that was not put back because the script now builds something else.
     """
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class PutBack:
                 vars(live)[name] = new
 
     def value(self, saved: Any, there: Any, place: str) -> Any:
-        """Return the value; where there is an object of its kind, that one, with the value in it."""
+        """Return the value; if there already is an object of its kind, return that one with the value in it."""
         if isinstance(saved, list):
             saved = {"is": "list", "items": saved}
         if not isinstance(saved, dict):
@@ -211,7 +211,7 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def new_generator(saved: Mapping[str, Any]) -> Any:
-    """Return a generator of the kind that was saved, for one that the script has not made yet, or not any more."""
+    """Return a generator of the saved kind, for one that the script has not made yet, or no longer makes."""
     if saved["kind"] == "python-random":
         return random.Random()
     if saved["kind"] == "torch-generator":

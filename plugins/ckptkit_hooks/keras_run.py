@@ -1,4 +1,4 @@
-"""One Keras training with its checkpoints: where it begins, when it saves, what a checkpoint of it holds."""
+"""One Keras training with its checkpoints: where it begins, when it saves, what its checkpoints hold."""
 
 import contextlib
 import json
@@ -29,14 +29,14 @@ _LOG = logging.getLogger("ckptkit_hooks")
 
 
 class Training:
-    """What the callback does, without Keras at its side.
+    """What the callback does, without depending on Keras.
 
     Args:
         keeper: the checkpoints of the run.
-        stop: tells that SIGTERM came.
-        every_steps: save each time this many batches were trained.
-        every_epochs: save at the end of every so many epochs.
-        observer: with which the run proves itself.
+        stop: says whether SIGTERM came.
+        every_steps: save whenever this many batches have been trained.
+        every_epochs: save whenever this many epochs have ended.
+        observer: the observer with which the run proves itself.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Training:
             return model.fit(data, *args, **fit)
 
     def _take(self, x: Any, args: Sequence[Any], fit: Mapping[str, Any]) -> int | None:
-        """Look at the data; return the steps of an epoch, if they were given."""
+        """Look at the data; return the steps of an epoch, if given."""
         self._feed = Feed(x) if type(x).__name__ == "PersistentIterator" else None
         steps: int | None = fit.get("steps_per_epoch")
         if self._feed is not None and steps is None:
@@ -98,7 +98,7 @@ class Training:
         return steps
 
     def _choose(self, model: Any, ref: str | None, batch: Any) -> int:
-        """Find the checkpoint to go on from, and return the epoch in which training goes on."""
+        """Find the checkpoint to resume from, and return the epoch in which training continues."""
         chosen = self._keeper.newest(ref)
         if chosen is None:
             return 0
@@ -116,12 +116,12 @@ class Training:
         return epoch
 
     def begin(self, model: Any) -> None:
-        """Put everything back after the other callbacks began, which reset themselves and may change the model."""
+        """Put everything back once the other callbacks began: they reset themselves and may change the model."""
         self._model = model
         if self._others is not None:
             if self._from is None and self._others.has("BackupAndRestore") and getattr(model, "_initial_epoch", None):
                 raise UsageError(
-                    "BackupAndRestore has put back a model of which this run has no checkpoint",
+                    "BackupAndRestore has put back a model that this run has no checkpoint of",
                     hint="remove its backup, or leave it out: this hook does the same",
                 )
             self._keeper.prepare(self._steps)
@@ -155,7 +155,7 @@ class Training:
         return told
 
     def begin_epoch(self, epoch: int) -> None:
-        """Go on in the middle of an epoch, where it was left: other callbacks have begun it for a second time."""
+        """Continue an epoch where it was left: other callbacks have begun it for a second time."""
         self._epoch, self._batches = epoch, self._begun
         if self._begun and self._from is not None:
             chosen, progress = self._from
@@ -177,7 +177,7 @@ class Training:
             self._feed.trained(count)
         self._observer.note(self._steps, self._observed)
         due = self._every_steps is not None and self._steps // self._every_steps > before // self._every_steps
-        last = 0 < steps <= self._batches  # beyond it, where several steps at once do not divide an epoch
+        last = 0 < steps <= self._batches  # beyond it, if several steps at once do not divide an epoch
         if (due or self._stop.requested) and not last:
             self._save(self._epoch, self._batches, logs)
 
@@ -245,7 +245,7 @@ def _can_begin_late(feed: Feed | None) -> bool:
 
 
 def _batch_of(x: Any, args: Sequence[Any], fit: Mapping[str, Any], feed: Feed | None) -> Any:
-    """Return what describes a batch, of which only shapes and dtypes are looked at."""
+    """Return what describes a batch; only its shapes and dtypes are looked at."""
     if feed is not None:
         return feed.spec
     if hasattr(x, "element_spec"):

@@ -1,4 +1,4 @@
-"""All variables of a Keras model: out to Keras's own ``.weights.h5`` and back in, whole, compared, or not at all."""
+"""All variables of a Keras model, written to Keras's own ``.weights.h5`` and put back: all of them, or none."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ _METRIC = "metric-"
 
 
 def build(model: Any, batch: Any) -> None:
-    """Create the variables of layers, optimizer and metrics, which Keras else does while it traces the first batch.
+    """Create the variables of layers, optimizer and metrics, as Keras otherwise does while it traces the first batch.
 
     Args:
         model: compiled.
@@ -56,14 +56,14 @@ def all_variables(model: Any) -> list[Any]:
 def write(model: Any, folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     """Write the weights file; put what it lacks into the arrays; return what is needed to read both.
 
-    ``.weights.h5`` holds weights and optimizer, but not the random state of Dropout and its like, nor variables that
-    layers keep in other ways (Keras 3.15).
+    ``.weights.h5`` holds weights and optimizer, but neither the random state of Dropout and similar layers nor
+    variables that layers keep in other ways (Keras 3.15).
     """
     path = folder / WEIGHTS
     model.save_weights(path)
     variables = _variables(model)
     seeds = [i for i, v in enumerate(variables) if v.name == _SEED]
-    # Which variables a layer of another kind left out cannot be told from the file: then all are kept beside it.
+    # The file does not say which variables a layer of another kind left out: then all are kept beside it.
     beside = seeds if _count(path) == len(variables) - len(seeds) else range(len(variables))
     arrays |= {f"variable-{i}": _array(variables[i]) for i in beside}
     for ambient in _ambient():
@@ -77,11 +77,11 @@ def read(model: Any, folder: Path, state: Mapping[str, Any], arrays: Mapping[str
     Args:
         model: built and compiled.
         folder: of the files.
-        state: what ``write`` returned; of older versions too.
-        arrays: those that ``write`` filled.
+        state: what ``write`` returned, in older versions too.
+        arrays: the arrays that ``write`` filled.
 
     Raises:
-        BackendError: the model is another one; it is as it was before.
+        BackendError: it is another model, which is left as it was.
     """
     before = [_array(v).copy() for v in _variables(model)]
     try:
@@ -117,12 +117,12 @@ def _beside(model: Any, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> 
 
 
 def keep_metrics(model: Any, arrays: dict[str, Any]) -> None:
-    """Put the metrics' variables into the arrays: what they have counted in this epoch."""
+    """Put the metrics' variables, with what they have counted in this epoch, into the arrays."""
     arrays |= {f"{_METRIC}{i}": _array(v) for i, v in enumerate(model.metrics_variables)}
 
 
 def put_metrics(model: Any, arrays: Mapping[str, Any]) -> str | None:
-    """Put back what ``keep_metrics`` kept; return why it does not fit, or None: the logs depend on it, no weight."""
+    """Put back what ``keep_metrics`` kept; return why it does not fit, or None. Logs depend on it, weights do not."""
     variables = model.metrics_variables
     values = [arrays[name] for name in sorted(_metrics_in(arrays), key=lambda name: int(name.removeprefix(_METRIC)))]
     if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
@@ -163,7 +163,7 @@ def _variables(model: Any) -> list[Any]:
 
 
 def _ambient(*, make: bool = False) -> list[Any]:
-    """Return the state of the generator that ``keras.random`` draws from without a seed; none if it never did."""
+    """Return the state of the generator that ``keras.random`` draws from without a seed, if it ever did."""
     try:
         state = importlib.import_module("keras.src.backend.common.global_state")
         generator = state.get_global_attribute("global_seed_generator")

@@ -1,4 +1,4 @@
-"""What TensorFlow's trace of a training step shows of state that no layer tells: raw variables and random ops."""
+"""State that no layer reports but TensorFlow's trace of a training step shows: raw variables and random ops."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +13,9 @@ class Trace:
         self._seen: dict[int, tuple[Any, list[str]]] = {}
 
     def unkept(self, model: Any) -> list[str]:
-        """Return one line for each piece of state that the traced step uses and that is in no variable of the model.
+        """Return one line for each piece of state that the traced step uses but that is in no variable of the model.
 
-        Empty where nothing was traced: with other backends, and with ``run_eagerly``.
+        Empty if nothing was traced: with other backends, and with ``run_eagerly``.
         """
         lines: set[str] = set()
         for step in _traced(model):
@@ -26,7 +26,7 @@ class Trace:
 
 
 def _traced(model: Any) -> Iterator[Any]:
-    # There is no public way from a model to its trace; should this one vanish, rehearsals still see what differs.
+    # There is no public way from a model to its trace; if this one vanishes, rehearsals still see what differs.
     for cell in getattr(getattr(model, "train_function", None), "__closure__", None) or ():
         steps = getattr(cell.cell_contents, "_list_all_concrete_functions", None)
         if steps is not None:

@@ -1,4 +1,4 @@
-"""Lightning: a callback that keeps Lightning's own ``.ckpt`` files, with what they lack for an exact resume inside."""
+"""Lightning: a callback that keeps Lightning's own ``.ckpt`` files and adds what they lack for an exact resume."""
 
 import json
 import sys
@@ -41,25 +41,25 @@ def CheckpointCallback(  # reads as the callback class that it returns
 ) -> Any:
     """Return a Lightning ``Callback`` that keeps the checkpoints of one run.
 
-    It saves what ``trainer.save_checkpoint`` writes: module, optimizers, schedulers, loops, callbacks, datamodule. Into
-    it goes what Lightning leaves out: the random generators, as they are now and as they were when the epoch's
-    iterator was made; attributes of module, datamodule, callbacks, datasets and samplers that training changed; which
-    parameters train. A run that resumes in the middle of an epoch makes that iterator again, takes the batches that
-    were used already, and goes on. What cannot be put back is named, and the grade is ``partial``.
+    It saves what ``trainer.save_checkpoint`` writes: module, optimizers, schedulers, loops, callbacks, datamodule. What
+    Lightning leaves out is added: the random generators, as they are now and as they were when the epoch's iterator was
+    made; attributes of module, datamodule, callbacks, datasets and samplers that training changed; which parameters
+    train. A run that resumes in the middle of an epoch makes that iterator again, takes the batches that were already
+    used, and continues. What cannot be put back is named, and the grade is ``partial``.
 
     Args:
         store: the store, or its path.
         run: name of the run.
-        every_steps: save each time ``trainer.global_step`` passes a multiple of it, after that optimizer step.
-        every_epochs: save at the end of every so many training epochs; 1 if neither is given.
+        every_steps: save whenever ``trainer.global_step`` passes a multiple of it, after that optimizer step.
+        every_epochs: save whenever this many training epochs have ended; 1 if neither is given.
         keep_last_n: keep this many of the newest that verify; None keeps all.
         keep_best_n: keep this many of the best by ``best_metric`` besides.
         best_metric: a metric that the module logs.
         best_mode: whether the best is the ``min`` or the ``max``.
         sigterm: whether SIGTERM saves first, after the optimizer step that it falls into.
         resume: argument list for ``ckptkit resume-cmd``.
-        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
-            begin while there are such.
+        replace_newer: move checkpoints beyond the step that training continues from to the trash; otherwise training
+            does not begin while there are any.
         prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next steps did
             is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``. In the
             rehearsal nothing is logged, and other callbacks write their checkpoints in a scratch folder.
@@ -144,10 +144,10 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             return "ckptkit"
 
         def latest(self, ref: str | None = None) -> str | None:
-            """Return the ``.ckpt`` of the newest checkpoint that verifies, None if there is no checkpoint at all.
+            """Return the ``.ckpt`` of the newest checkpoint that verifies, or None if there is no checkpoint at all.
 
             Args:
-                ref: ``RUN@STEP`` or ``RUN@best`` for another one than the newest.
+                ref: ``RUN@STEP`` or ``RUN@best``, for one other than the newest.
 
             Raises:
                 NothingResumableError: there are checkpoints, but none that verifies.
@@ -189,7 +189,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             self._resumed = state_dict
 
         def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-            """Put the generators where they were, and note the attributes of all that is set up by now."""
+            """Put the generators back where they were, and note the attributes of everything set up by now."""
             if self._resumed is not None:
                 middle = self._resumed["batches"] > 0
                 GlobalRng().restore(json.loads(self._resumed["epoch_rng" if middle else "rng"]))
@@ -197,7 +197,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             self._watch_loaders(trainer.fit_loop)
 
         def _watch_loaders(self, loop: Any) -> None:
-            """Be told when the loaders have been built: no hook is called between that and their first iterator."""
+            """Get notified when the loaders are built: no hook is called between that and their first iterator."""
             assert self._fit is not None
             fit, ready = self._fit, loop._load_combined_loader_states
 
@@ -214,7 +214,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             loop._load_combined_loader_states = built
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-            """In the middle of an epoch, take the batches that were used already; then put the generators back."""
+            """In the middle of an epoch, take the batches that were already used; then put the generators back."""
             self._step = trainer.global_step
             self._keeper.prepare(self._step)
             self._stop.watch()
@@ -249,7 +249,7 @@ def _build_class(package: str) -> type:  # noqa: C901  # a class in a function: 
             fetcher.fetched -= self._batches  # Lightning adds them itself
 
         def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-            """Note the generators before the iterator of the epoch is made; that of the first one exists already."""
+            """Note the generators before the epoch's iterator is made; that of the first epoch already exists."""
             self._batches = 0
             self._fetch_began = None
             if not self._iterator_made and self._fit is not None:

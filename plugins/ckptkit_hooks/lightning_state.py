@@ -1,4 +1,4 @@
-"""What Lightning's checkpoint lacks beside generators: attributes of modules, callbacks and data; averaging weights."""
+"""What Lightning's checkpoint lacks besides generators: attributes of modules, callbacks and data; averaged weights."""
 
 import json
 import logging
@@ -41,11 +41,11 @@ class FitState:
         return {"module": self._module, "datamodule": self._trainer.datamodule, **named}
 
     def _lightnings(self, owner: Any) -> frozenset[str]:
-        """Return the names that Lightning itself gives to each module: they are its own matter."""
+        """Return the names that Lightning itself gives to each module, which are its own business."""
         return frozenset().union(*(names for base, names in self._own.items() if isinstance(owner, base)))
 
     def data_ready(self, resumed: str | None, *, middle: bool) -> None:
-        """The loaders have been built, and their iterators have not: put back the state that the epoch begins with.
+        """The loaders have been built, but not their iterators: put back the state that the epoch begins with.
 
         Raises:
             DamagedError: the state is not what ``to_json`` wrote.
@@ -108,7 +108,7 @@ class FitState:
         """Return what an observer compares after a step.
 
         Args:
-            batches: batches of this epoch that were given.
+            batches: batches of this epoch given so far.
         """
         trainer = self._trainer
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
@@ -127,13 +127,13 @@ class FitState:
         return list(dict.fromkeys(found))
 
     def end(self) -> None:
-        """Leave the loaders as they were."""
+        """Put the loaders back as they were."""
         for watch in self._watches:
             watch.leave()
 
 
 def _fresh(*items: Any) -> Iterator[Any]:
-    """Yield a bare object of the first class of Lightning's own among the bases of each."""
+    """Yield, for each, a bare object of the first of its base classes that is Lightning's own."""
     for item in items:
         bases = (cls for cls in type(item).__mro__ if cls.__module__.partition(".")[0] in _LIGHTNINGS)
         base = next((cls for cls in bases if cls.__name__ in ("LightningModule", "LightningDataModule")), None)
@@ -149,7 +149,7 @@ def _set_epoch(loader: Any, epoch: int) -> None:
 
 
 def _is_mute(callback: Any) -> bool:
-    """Return whether a callback is the user's own and does not say its state to Lightning."""
+    """Return whether a callback is the user's own and does not give its state to Lightning."""
     kind: Any = type(callback)
     base: Any = next((cls for cls in kind.__mro__ if cls.__name__ == "Callback"), kind)
     foreign = kind.__module__.partition(".")[0] in (*_LIGHTNINGS, "ckptkit_hooks")
@@ -185,7 +185,7 @@ def _parts(loaders: Any) -> dict[str, Any]:
 
 @contextmanager
 def _rates_kept(trainer: Any) -> Iterator[None]:
-    """Run a block and put back what the optimizers' groups say: to build a scheduler takes its first step."""
+    """Run a block and put back the options of the optimizers' groups: building a scheduler takes its first step."""
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
     before = [{name: value for name, value in group.items() if name != "params"} for group in groups]
     yield

@@ -1,9 +1,9 @@
-"""Watches how a trainer iterates its torch DataLoader, so that the middle of an epoch can be taken up again exactly.
+"""Watches how a trainer iterates its torch DataLoader, so that an epoch can be resumed exactly in the middle.
 
-A trainer keeps no state of its data but a count of batches. What fetching them draws and changes is noted here: at the
-start of the epoch, and before the batch that was fetched last, which the trainer may have fetched ahead. To go on, the
-epoch is begun again from its start, its batches are fetched and dropped, and the last of them is fetched as it was.
-Nothing is drawn and nothing is changed by watching.
+Of its data, a trainer keeps only a count of batches. What fetching them draws and changes is noted here: at the start
+of the epoch, and before the batch that was fetched last, which the trainer may have fetched ahead. To resume, the epoch
+is begun again from its start, its batches are fetched and dropped, and the last of them is fetched as it was. Watching
+draws nothing and changes nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from ckptkit.errors import DamagedError
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The state from which a fetch begins: of the global generators, and inside the loader's parts."""
+    """The state that a fetch begins from: the global generators', and that inside the loader's parts."""
 
     drawn: Mapping[str, Any]
     parts: Inner
@@ -41,7 +41,7 @@ class Place:
     """Where a loader is.
 
     Attributes:
-        fetched: batches fetched in this epoch, those fetched ahead too.
+        fetched: batches fetched in this epoch, including those fetched ahead.
         seeded: whether the epoch's iterator drew a seed for workers; persistent workers keep theirs.
         start: when the iterator of the epoch was made; None before that.
         last: before the last fetch.
@@ -114,7 +114,7 @@ class LoaderWatch:
 
     @property
     def fetched(self) -> int:
-        """Batches fetched in this epoch, those fetched ahead too."""
+        """Batches fetched in this epoch, including those fetched ahead."""
         return self._fetched
 
     def said_now(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class LoaderWatch:
         return [f"{draws}; a resume starts new ones"]
 
     def begin_at(self, place: Place) -> None:
-        """Put the parts where they were, and make the next iterator as it was made then."""
+        """Put the parts back where they were, and make the next iterator as it was made then."""
         self.parts.put(place.now.parts)
         self.make_next(seeded=place.seeded)
 
@@ -146,7 +146,7 @@ class LoaderWatch:
         """Yield the rest of an epoch.
 
         Args:
-            loader: what is iterated: the watched loader, or what stands around it.
+            loader: what is iterated: the watched loader, or its wrapper.
             place: where the epoch was.
             batches: how many batches had been given.
         """
@@ -161,7 +161,7 @@ class LoaderWatch:
         yield from iterator
 
     def stop_noting_after(self) -> None:
-        """Put the global generators where the last fetch left them, and note that no more."""
+        """Put the global generators where the last fetch left them, and stop noting that."""
         if self.after is not None:
             generators.put_globals(self.after)
         self.after = None
@@ -170,7 +170,7 @@ class LoaderWatch:
         return Moment(generators.globals_state(), self.parts.taken())
 
     def _made(self) -> Any:
-        """Make an iterator, in the loader's place."""
+        """Make an iterator, in place of the loader."""
         return _Watched(self, self._begun(lambda: self._make(self.loader), made=True))
 
     def _begun(self, begin: Any, *, made: bool) -> Any:
@@ -206,12 +206,12 @@ class LoaderWatch:
 
 
 def collator_of(loader: Any) -> Any:
-    """Return a loader's collator, also where it is watched."""
+    """Return a loader's collator, even if it is watched."""
     return loader.collate_fn.inner if isinstance(loader.collate_fn, _Noting) else loader.collate_fn
 
 
 class _Watched:
-    """An iterator of a DataLoader, told to the watch."""
+    """An iterator of a DataLoader that reports to the watch."""
 
     def __init__(self, watch: LoaderWatch, inner: Any) -> None:
         self._watch, self._inner = watch, inner
@@ -250,7 +250,7 @@ class _Noting:
     def _seen(self) -> Any:
         """Return a mark of this worker's state; None in the main process, where training draws too.
 
-        The first batch is not seen: it may make what items need. What draws in it only, draws nothing later.
+        The first batch is not compared: it may create what items need. What draws only there draws nothing later.
         """
         from ckptkit_torchdata.walk import look
         from torch.utils.data import get_worker_info

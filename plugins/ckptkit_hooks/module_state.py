@@ -1,4 +1,4 @@
-"""What a torch module holds beside its ``state_dict``: attributes that training changes, and which parameters train."""
+"""What a torch module holds besides its ``state_dict``: attributes that training changes, which parameters train."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ class ModuleState:
 
     Args:
         roots: returns the objects by name.
-        leave: names of attributes of each object that are saved elsewhere, or are nobody's state.
+        leave: names of each object's attributes that are saved elsewhere, or are not state.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class ModuleState:
         return {"attributes": to_json(Inner(taken.generators, {}, taken.attributes)), "trains": changed}
 
     def reasons(self) -> list[str]:
-        """Return one line for each piece that changed, or may have, and that ``said`` does not hold."""
+        """Return one line for each piece that changed, or may have changed, and that ``said`` does not hold."""
         taken = self._parts.taken()
         late = [f"{place}: was made in training; a new process has nothing there" for place in self._parts.late(taken)]
         return [*self._parts.reasons(), *late]
 
     def put(self, value: Any) -> list[str]:
-        """Put back what ``said`` returned; returns the places that are not there to take it. Raises DamagedError."""
+        """Put back what ``said`` returned; returns the places that do not exist to take it. Raises DamagedError."""
         if not isinstance(value, dict) or value.keys() != {"attributes", "trains"}:
             raise DamagedError("is not the state of modules")
         inner, trains = from_json(value["attributes"], "attributes"), value["trains"]

@@ -1,4 +1,4 @@
-"""Stable-Baselines3: a callback that saves exactly resumable checkpoints at clean boundaries, and goes on from them."""
+"""Stable-Baselines3: a callback that saves exactly resumable checkpoints at clean boundaries, and resumes from them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,15 +39,15 @@ def CheckpointCallback(  # reads as the callback class that it returns
 ) -> Any:
     """Return an SB3 callback that keeps the checkpoints of one run.
 
-    A save that falls due is made at the next boundary where nothing is in flight: after the step, or at the end of the
-    rollout; see ``ckptkit_sb3.CheckpointBoundary``. So is the one after a SIGTERM; then the process ends with exit code
-    143.
+    A save that is due is made at the next boundary where nothing is in flight: after the step, or at the end of the
+    rollout; see ``ckptkit_sb3.CheckpointBoundary``. The same goes for the save after a SIGTERM; then the process ends
+    with exit code 143.
 
     Args:
         store: the store, or its path.
         run: name of the run.
-        every_steps: save each time ``num_timesteps`` passes a multiple of it.
-        every_episodes: save each time the number of finished episodes passes a multiple of it.
+        every_steps: save whenever ``num_timesteps`` passes a multiple of it.
+        every_episodes: save whenever the number of finished episodes passes a multiple of it.
         keep_last_n: keep this many of the newest that verify; None keeps all.
         keep_best_n: keep this many of the best besides.
         best_metric: by which metric; ``ep_rew_mean`` or one of ``metrics``.
@@ -56,19 +56,19 @@ def CheckpointCallback(  # reads as the callback class that it returns
         barrier: for environments whose state cannot be captured; see ``ckptkit_sb3.CheckpointBoundary``.
         sigterm: whether SIGTERM saves first.
         resume: argument list for ``ckptkit resume-cmd``.
-        factories: ``{"env": ...}`` builds one more environment, for a self-test in another process; only needed where
-            the environment can neither be pickled nor be built anew from its ``spec``.
-        replace_newer: move checkpoints beyond the step that training goes on from to the trash; else training does not
-            begin while there are such.
+        factories: ``{"env": ...}`` builds one more environment, for a self-test in another process; only needed if the
+            environment can neither be pickled nor be rebuilt from its ``spec``.
+        replace_newer: move checkpoints beyond the step that training continues from to the trash; otherwise training
+            does not begin while there are any.
         prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next updates did
             is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``.
 
     Returns:
         A ``CallbackList`` with two methods:
         ``resume_or_start(model, total_timesteps, *, ref=None, callback=None, **learn)`` puts the newest checkpoint
-        that verifies into the model, which was built as in the training that is resumed (with none, it starts
-        afresh), and trains until ``num_timesteps`` reaches ``total_timesteps``; it returns the model.
-        ``save()`` asks for a save at the next boundary.
+        that verifies into the model, which was built as in the training being resumed (without one, it starts afresh),
+        and trains until ``num_timesteps`` reaches ``total_timesteps``; it returns the model. ``save()`` asks for a save
+        at the next boundary.
 
     Raises:
         UsageError: an interval or a count below 1.
@@ -144,15 +144,15 @@ def _build_class() -> type:
 
             Args:
                 model: built as in the training that is resumed.
-                total_timesteps: of the whole training, not of what is left of it.
-                ref: ``RUN@STEP`` or ``RUN@best`` to go on from another one than the newest.
+                total_timesteps: of the whole training, not of the rest.
+                ref: ``RUN@STEP`` or ``RUN@best``, to resume from one other than the newest.
                 callback: other callbacks.
                 learn: more arguments of ``learn``.
 
             Raises:
                 NothingResumableError: there are checkpoints, but none that verifies.
-                BackendError: the state does not fit the model, which is unchanged; or the model is an algorithm that
-                    cannot be saved while it trains.
+                BackendError: the state does not fit the model, which is unchanged; or the algorithm cannot be saved
+                    while it trains.
             """
             cycle_of(model)
             callbacks = [self, *(callback if isinstance(callback, list) else [callback] if callback else [])]

@@ -1,4 +1,4 @@
-"""The flat files of an episode checkpoint of a Stable-Baselines3 run: their names, which there are, how they load.
+"""The flat files of an episode checkpoint of a Stable-Baselines3 run: their names, which exist, how they load.
 
 ``ep000050.zip`` is an ordinary SB3 zip. Beside it lie ``ep000050_metadata.json``, what the zip does not hold
 (``ep000050_state.json`` and npz files), and ``ep000050.manifest.json``, which makes them a checkpoint.
@@ -23,7 +23,7 @@ from ckptkit.errors import CkptkitError, InconsistentSetError
 from ckptkit.store import CheckpointStore
 
 MODEL = "model.zip"
-"""Name of the zip in a folder of the SB3 backend; the other files keep their names, after the stem."""
+"""Name of the zip in a folder of the SB3 backend; the other files keep their names after the stem."""
 METADATA = "metadata.json"
 _STATE = "state.json"
 _STEM = re.compile(r"^ep(\d{6,12})$")
@@ -36,13 +36,13 @@ def stem_of(episode: int) -> str:
 
 
 def episode_in(path: Path) -> int | None:
-    """Return the episode in the name of a zip, or None when the name is another."""
+    """Return the episode in the name of a zip, or None for any other name."""
     found = _STEM.match(path.stem)
     return int(found[1]) if found else None
 
 
 def flat_name(stem: str, name: str) -> str:
-    """Return what a file of the backend is called beside others' (``state.json``: ``ep000050_state.json``)."""
+    """Return what a file of the backend is called in a flat layout (``state.json``: ``ep000050_state.json``)."""
     return f"{stem}.zip" if name == MODEL else f"{stem}_{name}"
 
 
@@ -57,10 +57,10 @@ def backend_files(zip_file: Path) -> dict[str, Path]:
 
 
 def list_checkpoints(store: CheckpointStore, run: str) -> list[Path]:
-    """Return the zips of a run's checkpoints, by episode; none when it has not saved any yet.
+    """Return the zips of a run's checkpoints, by episode; empty if it has not saved any yet.
 
-    A zip with metadata that another trainer wrote, without a manifest, is listed too, and told as a warning: nobody
-    knows whether it is whole. What a save that was killed left behind is not listed.
+    A zip with metadata that another trainer wrote, without a manifest, is listed too, with a warning: nobody knows
+    whether it is whole. What a killed save left behind is not listed.
     """
     folder = store.storage.run_folder(run)
     if not folder.is_dir():
@@ -85,7 +85,7 @@ def _is_plain(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A checkpoint that may be loaded: its files are what was saved, as far as anybody can know.
+    """A checkpoint that may be loaded: as far as can be known, its files are what was saved.
 
     Attributes:
         path: its zip.
@@ -94,7 +94,7 @@ class Found:
         config: of that run, as saved.
         extra: ``extra_state`` of the metadata.
         parent: ``(run, episode)`` as a later checkpoint names it; None for files that no manifest vouches for.
-        exact: whether all that the zip does not hold lies beside it.
+        exact: whether everything that the zip does not hold is beside it.
     """
 
     path: Path
@@ -111,13 +111,13 @@ def find_checkpoint(path: str | Path, *, episode: int | None = None) -> Found:
 
     Args:
         path: its zip.
-        episode: count episodes on from here, whatever the metadata says; metadata that was changed after the save is
-            then not read, but what the manifest says.
+        episode: count episodes from here, whatever the metadata says; if the metadata was changed after the save, the
+            manifest is read in its place.
 
     Raises:
         FileNotFoundError: Checkpoint not found.
         RuntimeError: Failed to load model from checkpoint; the notes say why.
-        InconsistentSetError: the metadata is of another episode than the file's name.
+        InconsistentSetError: the metadata is of an episode other than the one in the file's name.
     """
     path = Path(path).absolute()
     if not path.is_file():
@@ -143,7 +143,7 @@ def find_checkpoint(path: str | Path, *, episode: int | None = None) -> Found:
 
 
 def load_agent(found: Found, model: Any) -> Any:
-    """Put a checkpoint into a model that was built alike; return the ``Resumed``, whose ``learn`` goes on.
+    """Put a checkpoint into a model that was built alike; return the ``Resumed``, whose ``learn`` continues.
 
     Nothing is unpickled.
 
@@ -189,7 +189,7 @@ def _verified(path: Path, *, changed_metadata: bool) -> tuple[dict[str, Any] | N
 
     Args:
         path: the zip.
-        changed_metadata: whether metadata that is not what was saved may be replaced by what the manifest says.
+        changed_metadata: whether metadata that is not what was saved may be replaced by the manifest's.
     """
     folder = path.parent
     report = CheckpointStore(folder.parent).verify(f"{folder.name}@{episode_in(path)}")

@@ -1,7 +1,7 @@
 """Episode checkpoints of a Stable-Baselines3 run as flat files, ``ep000050.zip`` beside its metadata, with lineage.
 
-For trainers whose users know that layout: every file is complete and on the disk before the manifest beside them makes
-it a checkpoint, the last N that verify are kept, a run that goes on from another names it, and the first checkpoint is
+For trainers whose users know that layout: all files are complete and on disk before the manifest beside them makes them
+a checkpoint, the last N that verify are kept, a run that continues another names it, and the first checkpoint is
 rehearsed in the background.
 """
 
@@ -28,7 +28,7 @@ from ckptkit_hooks.sb3_episode_files import METADATA, MODEL, Found, flat_name, s
 from ckptkit_hooks.sb3_proof import notes_for
 
 Listener = Callable[[Literal["saved", "pruned"], int, Path], object]
-"""Told after a commit and after a removal: which of the two, the episode, the zip."""
+"""Called after a commit and after a removal, with which of the two it was, the episode and the zip."""
 _ITEM = "agent"
 _LOG = logging.getLogger(__name__)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -45,12 +45,12 @@ class EpisodeCheckpoints:
     Args:
         store: the store.
         run: name of the run, for example ``ppo_agent/run123``.
-        config: JSON values that a later run may take over; in the metadata and in the manifest.
+        config: JSON values that a later run may take over; kept in the metadata and in the manifest.
         keep_last_n: how many of the newest that verify are kept.
         trash_hours: how long a removed one can be taken back.
-        resume: argument list that goes on from a checkpoint, with fields such as ``{path}`` (its zip).
-        began_from: the checkpoint that the run goes on from; its first own checkpoint names it as its parent.
-        listener: told of each save and removal; what it raises is logged.
+        resume: argument list that resumes from a checkpoint, with fields such as ``{path}`` (its zip).
+        began_from: the checkpoint that the run continues; the run's first own checkpoint names it as its parent.
+        listener: called after each save and removal; what it raises is logged.
         prove: after which save the run proves itself; see ``CheckpointStore.observe``.
 
     Example:
@@ -89,7 +89,7 @@ class EpisodeCheckpoints:
         self._passed = 0 if began_from is None else began_from.episode
 
     def callback(self, *, every_episodes: int | None) -> Any:
-        """Return the SB3 callback that saves at the next clean boundary after so many episodes; None: never."""
+        """Return the SB3 callback that saves at the next clean boundary after this many episodes; None: never."""
         return CheckpointBoundary(self.save, every_episodes=every_episodes, note=self.note)
 
     def save(self, model: Any) -> None:
@@ -120,7 +120,7 @@ class EpisodeCheckpoints:
         self._prune()
 
     def note(self, model: Any) -> None:
-        """Note a clean boundary behind an update, for the proof of the run; ``callback`` does so by itself."""
+        """Note a clean boundary after an update, for the run's proof; ``callback`` does so by itself."""
         episode = episodes_of(model) or 0
         if episode > self._passed:  # notes are counted as checkpoints are; a boundary in the same episode has no number
             self._passed = episode
@@ -150,13 +150,13 @@ class EpisodeCheckpoints:
         return self._store.storage.run_folder(parent).resolve() == found.path.parent.resolve()
 
     def _is_safe(self, episode: int) -> bool:
-        """Return whether the episode was saved; a damaged checkpoint of it, which a fallback left, makes room."""
+        """Return whether the episode was saved; a damaged checkpoint of it, left by a fallback, makes room."""
         if not any(at.step == episode for at in self._store.storage.scan(self._run)):
             return False
         return any(found.good for found in self._store.verify(f"{self._run}@{episode}").checkpoints)
 
     def _publish(self, model: Any, saved: SavedItem, staged: Path, path: Path, episode: int) -> None:
-        """Put the files in place, the zip last, and commit: until then nobody lists them."""
+        """Put the files in place, the zip last, and commit; until then nothing lists them."""
         extra: dict[str, Any] = {"num_timesteps": saved.counters["num_timesteps"], "grade": saved.captured.grade}
         if self._began_from is not None:
             extra["resumed_from"] = str(self._began_from.path)

@@ -1,6 +1,6 @@
 """How an SB3 run proves itself: which of its steps are noted, and what a rehearsal of it must not write for real.
 
-A resume that went wrong shows in an update, or after it: so what is noted are the boundaries behind updates.
+A resume that went wrong shows in an update or after it, so the boundaries after updates are noted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from ckptkit.store import CheckpointStore
 from ckptkit.store.observing import Observer, Prove
 
 _STEPS = 512
-"""Environment steps that the notes should span, if one update does not take more: then two updates."""
+"""Environment steps that the notes should span, unless one update takes more: then they span two updates."""
 _MOST, _LEAST = 8, 2
 _WRITERS = {"EvalCallback": ("best_model_save_path", "log_path"), "CheckpointCallback": ("save_path",)}
 """Where SB3's own callbacks write."""
 
 
 class Proving:
-    """Notes the boundaries behind updates with an observer of the run, made when the algorithm is known.
+    """Notes the boundaries after updates with an observer of the run, made once the algorithm is known.
 
     Args:
         store: the store.
@@ -28,7 +28,7 @@ class Proving:
         resume: the command that resumes it.
 
     Raises:
-        UsageError: ``prove`` is none of its values.
+        UsageError: ``prove`` is not one of its values.
     """
 
     def __init__(self, store: CheckpointStore, run: str, prove: Prove, resume: Sequence[str] | None) -> None:
@@ -39,11 +39,11 @@ class Proving:
         self._observer: Observer = self._made(_LEAST)
 
     def begin(self, model: Any) -> None:
-        """Begin with a training: from here on it is known how far apart its updates are."""
+        """Begin with a training: from here on the distance between its updates is known."""
         self._observer = self._made(notes_for(model))
 
     def note(self, step: int, items: Mapping[str, Any]) -> None:
-        """Note a boundary behind an update."""
+        """Note a boundary after an update."""
         self._observer.note(step, items)
 
     def end(self) -> None:
@@ -55,7 +55,7 @@ class Proving:
 
 
 def notes_for(model: Any) -> int:
-    """Return how many boundaries to note after a save: enough to reach over two updates, and not too far."""
+    """Return how many boundaries to note after a save: enough to span two updates, but not too many."""
     rollout = getattr(model, "rollout_buffer", None)
     if rollout is None:
         return _MOST if getattr(model, "replay_buffer", None) is not None else _LEAST
@@ -64,9 +64,9 @@ def notes_for(model: Any) -> int:
 
 
 def keep_apart(model: Any, callbacks: Sequence[Any]) -> None:
-    """In a rehearsal, lead what the algorithm and SB3's own callbacks write into its scratch folder.
+    """In a rehearsal, redirect what the algorithm and SB3's own callbacks write to its scratch folder.
 
-    The live run still writes there: its best model must not be replaced by the one of a rehearsal.
+    The live run still writes to the original place: its best model must not be replaced by a rehearsal's.
     """
     scratch = ckptkit.rehearsing()
     if scratch is None:
@@ -94,7 +94,7 @@ def _paths_of(callback: Any) -> list[str]:
 
 
 def keep_monitors_apart() -> None:
-    """In a rehearsal, let SB3's Monitor write its file into the scratch folder: it empties the file that it opens."""
+    """In a rehearsal, make SB3's Monitor write into the scratch folder: it empties the file that it opens."""
     scratch = ckptkit.rehearsing()
     if scratch is None:
         return

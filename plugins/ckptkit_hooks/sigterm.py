@@ -20,12 +20,12 @@ _Handler = Callable[[int, FrameType | None], Any] | int
 class StopRequest:
     """Watches for SIGTERM while a training loop runs.
 
-    The first SIGTERM only raises the flag. A second one, a second or more later, ends the process at once. When the
-    loop is gone without having said so (it raised an error), the handler that was there before gets the signal.
+    The first SIGTERM only raises the flag. A second one, a second or more later, ends the process at once. If the loop
+    has ended without saying so (it raised an error), the previous handler gets the signal.
 
     Args:
-        loops: qualified names of the methods that are the training loop (``Trainer.train``); one of them is on the
-            stack while it runs.
+        loops: qualified names of the methods that are the training loop (``Trainer.train``); while it runs, one of them
+            is on the stack.
         enabled: False watches for nothing.
     """
 
@@ -42,7 +42,10 @@ class StopRequest:
         return self._asked_at is not None
 
     def watch(self) -> None:
-        """Begin. Without effect outside the main thread, where Python has no signals, or if SIGTERM is ignored."""
+        """Begin watching.
+
+        Has no effect outside the main thread, where Python has no signals, or if SIGTERM is ignored.
+        """
         self._asked_at = None
         if self._watching or not self._enabled or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
             return
@@ -53,7 +56,7 @@ class StopRequest:
         self._watching = True
 
     def unwatch(self) -> None:
-        """Put the previous handler back; the flag stays. Without effect when not watching."""
+        """Put the previous handler back; the flag stays. Has no effect when not watching."""
         if self._watching and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before())
             self._watching = False
@@ -62,7 +65,7 @@ class StopRequest:
         return signal.SIG_DFL if self._previous is None else self._previous
 
     def exit(self, saved: str) -> NoReturn:
-        """End the process as a SIGTERM would, now that all is saved.
+        """End the process as a SIGTERM would, now that everything is saved.
 
         Raises:
             SystemExit: always, with code 143, so that ``finally`` blocks still run.

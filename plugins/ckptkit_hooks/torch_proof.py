@@ -1,4 +1,4 @@
-"""How a run of Trainer or Lightning proves itself: what is noted of a step, and what a rehearsal leaves alone."""
+"""How a run of Trainer or Lightning proves itself: what is noted after a step, and what a rehearsal leaves alone."""
 
 import hashlib
 import json
@@ -66,21 +66,21 @@ def _text(value: Any) -> str:
 
 
 def silence() -> None:
-    """In a rehearsal, tell services that follow trainings nothing of it."""
+    """In a rehearsal, report nothing to experiment trackers."""
     if ckptkit.rehearsing() is not None:
         os.environ.update(_SILENCED)
         os.environ.pop("TENSORBOARD_LOGGING_DIR", None)
 
 
 def keep_trainer_apart(args: Any) -> None:
-    """In a rehearsal, let a Hugging Face Trainer write and rotate its folders in the scratch folder."""
+    """In a rehearsal, make a Hugging Face Trainer write and rotate its folders in the scratch folder."""
     scratch = ckptkit.rehearsing()
     if scratch is not None:
         args.output_dir, args.push_to_hub = str(scratch / "trainer"), False
 
 
 def keep_lightning_apart(trainer: Any) -> None:
-    """In a rehearsal, let Lightning log nothing, and write checkpoints of its own in the scratch folder."""
+    """In a rehearsal, make Lightning log nothing, and write its own checkpoints into the scratch folder."""
     scratch = ckptkit.rehearsing()
     if scratch is None:
         return
