@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError
 from ckptkit_numpy import document, live, live_trees, probe, summary, trainers
+from ckptkit_numpy.containers import Shapes
 from ckptkit_numpy.document import FILE_NAME, Content
 from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
 from ckptkit_numpy.opening import opened
-from ckptkit_numpy.trees import leaves, place
+from ckptkit_numpy.trees import first_difference, leaves, place
 
 _MOST_PROBLEMS = 100
 
@@ -25,11 +26,12 @@ class NumpyRngBackend:
     A ``GlobalRng`` is saved by it too, as an ambient item. The file holds NumPy's own ``.state`` dictionaries, with
     the spawn counter beside them; integers beyond 2**53 - 1 are decimal text.
 
-    What ``load`` does with a target: states go in place, into a target of the same structure and generator types. The
-    spawn counter of a target that was built from the same seed is advanced in its own SeedSequence; otherwise its
-    SeedSequence is replaced (NumPy 2; refused on NumPy 1). Without a target new generators are returned (tuples as
-    lists, dataclasses and named tuples as dicts), or for the global ones an ``RngSnapshot``, and nothing in the process
-    changes.
+    What ``load`` does with a target: states go in place. What a container has more, less or otherwise becomes what was
+    saved, since training may have changed it, and is told in ``context.notes``; a generator that is the item itself
+    must be of the saved type, and a tuple or dataclass that is, of the saved length or fields. The spawn counter of a
+    target that was built from the same seed is advanced in its own SeedSequence; otherwise its SeedSequence is replaced
+    (NumPy 2; refused on NumPy 1). Without a target new generators are returned (tuples as lists, dataclasses and named
+    tuples as dicts), or for the global ones an ``RngSnapshot``, and nothing in the process changes.
     """
 
     name: ClassVar[str] = "numpy-rng"
@@ -54,6 +56,7 @@ class NumpyRngBackend:
         if found is not None:
             raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator again")
         (directory / FILE_NAME).write_bytes(data)
+        shapes = _shapes_of(item)
         odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
         lost = [f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd]
         return SavedItem(
@@ -61,7 +64,10 @@ class NumpyRngBackend:
                 "kind": _kind(is_global),
                 "generators": summary.generators_in(captured),
                 "versions": summary.library_versions(),
+                **({"containers": shapes.rows_as_json()} if shapes is not None else {}),
+                **({"built": item.built} if isinstance(item, GlobalRng) and item.said() != item.built else {}),
             },
+            hazards=list(shapes.hazards()) if shapes is not None else [],
             captured=Captured("partial" if lost else "complete", lost),
             probe={**probe.predict(tree), "digests": probe.state_digests(captured)} if context.probe else None,
             ambient=is_global,
@@ -72,11 +78,13 @@ class NumpyRngBackend:
 
         Raises:
             DamagedError: a field of the file is not valid; nothing was given to NumPy.
-            BackendError: structure or generator types differ, or a library is missing; the target is unchanged.
+            BackendError: what no container holds differs, or a library is missing; the target is unchanged.
         """
         content = document.validated(directory, context.files)
+        shapes = Shapes.read(context.metadata.get("containers"))
         if target is None:
             new = live_trees.build_tree(content.tree)
+            new = new if shapes is None else shapes.ordered(new)
             if content.is_global:
                 return RngSnapshot(new, is_global=True)
             return new if content.foreign else new["generators"]
@@ -86,9 +94,13 @@ class NumpyRngBackend:
                 hint="load global generators into a GlobalRng(), and named ones into the same dict, list or generator",
             )
         if isinstance(target, GlobalRng):
-            target.put(content.tree)
+            built = context.metadata.get("built")
+            notes = target.put(content.tree, shapes, built if isinstance(built, Mapping) else None)
+        elif content.foreign:
+            notes = live_trees.put_tree(*_matched(content, target))
         else:
-            live_trees.put_tree(*_matched(content, target))
+            notes = live_trees.put_tree(content.tree, {"generators": target}, shapes)
+        context.notes.extend(notes)
         return target
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
@@ -157,15 +169,26 @@ class NumpyRngBackend:
         return summary.estimated_bytes(live_tree_of(item))
 
 
+def _shapes_of(item: Any) -> Shapes | None:
+    """Return the containers of an item; a snapshot has only copies in plain ones, which say nothing."""
+    if isinstance(item, RngSnapshot):
+        return None
+    return Shapes.of({"generators": item.generators if isinstance(item, GlobalRng) else item})
+
+
 def _kind(is_global: bool) -> str:
     return "global" if is_global else "generators"
 
 
-def _matched(content: Content, target: Any) -> tuple[Any, Any]:
-    """Return the saved tree and the live tree to compare; a foreign file with one state also fits a lone generator."""
-    if not content.foreign:
-        return content.tree, {"generators": opened(target)}
+def _matched(content: Content, target: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a foreign tree and its target; a file with one state also fits a lone generator.
+
+    Raises:
+        BackendError: they differ: another program wrote the file, so nothing says that training changed the target.
+    """
     found = list(leaves(content.tree).values())
-    if len(found) == 1 and live.kind_of(target) is not None:
-        return found[0], target
-    return content.tree, opened(target)
+    tree = found[0] if len(found) == 1 and live.kind_of(target) is not None else content.tree
+    difference = first_difference(tree, live_trees.capture_tree(opened(target)))
+    if difference is not None:
+        raise BackendError(difference, hint="build the same generators as at the save, or load without a target")
+    return {"generators": tree}, {"generators": target}

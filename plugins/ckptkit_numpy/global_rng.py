@@ -1,5 +1,6 @@
 """The random generators of the whole process, as one item: Python's, NumPy's global one, torch's, and named ones."""
 
+import logging
 import random
 import sys
 from collections.abc import Mapping
@@ -8,8 +9,12 @@ from typing import Any, ClassVar, Self
 
 from ckptkit.errors import BackendError, BackendUnavailableError, DamagedError
 from ckptkit_numpy import document, live, live_trees
+from ckptkit_numpy.containers import Shapes
 from ckptkit_numpy.document import Document, new_document
-from ckptkit_numpy.opening import opened
+from ckptkit_numpy.fitting import said_of
+from ckptkit_numpy.opening import opened, slotted
+
+_LOG = logging.getLogger("ckptkit_numpy")
 
 
 class GlobalRng:
@@ -27,6 +32,10 @@ class GlobalRng:
         cuda: False leaves the generators of CUDA devices alone, at save and at restore. True makes torch start CUDA
             where there is a device.
         named: the same as ``generators``, as keywords: ``GlobalRng(aug=rng)``.
+
+    Attributes:
+        generators: the named ones, in a dict of its own.
+        built: what the program gave under each name, in words: training may change ``generators``.
     """
 
     ambient: ClassVar[bool] = True
@@ -35,6 +44,7 @@ class GlobalRng:
     def __init__(self, generators: Mapping[str, Any] | None = None, /, *, cuda: bool = True, **named: Any) -> None:
         self.generators: dict[str, Any] = {**(generators or {}), **named}
         self.cuda = cuda
+        self.built = self.said()
         self._entered: list[Document] = []
 
     def live_tree(self) -> dict[str, Any]:
@@ -45,6 +55,10 @@ class GlobalRng:
         if sys.modules.get("torch") is not None:
             tree["torch"] = _torch(self.cuda)
         return tree
+
+    def said(self) -> dict[str, str]:
+        """Return what stands under each name now, in words."""
+        return {name: said_of(slotted(item, self.generators, name)) for name, item in self.generators.items()}
 
     def capture(self) -> Document:
         """Return the state of all generators as plain JSON values; nothing is drawn from them.
@@ -59,22 +73,34 @@ class GlobalRng:
 
         Raises:
             DamagedError: the state is not valid; the message names the field.
-            BackendError: a generator is missing here, or is of another type.
+            BackendError: a generator is missing here, or cannot be what was saved. What is otherwise in a container
+                here becomes what was saved, and is logged.
         """
         if not document.is_global(state):
             raise DamagedError("this is not the state of the global generators of a process")
         found = next(document.faults(state), None)
         if found is not None:
             raise DamagedError(found)
-        self.put(document.decoded_tree(state))
+        self._put_and_log(document.decoded_tree(state))
 
-    def put(self, saved: Mapping[str, Any]) -> None:
+    def put(
+        self, saved: Mapping[str, Any], shapes: Shapes | None = None, built: Mapping[str, str] | None = None
+    ) -> list[str]:
         """Put a judged JSON tree back, importing the libraries it needs; parts that it does not have stay as they are.
 
+        Args:
+            saved: the tree.
+            shapes: the types of the containers among the named generators, where they are known.
+            built: what the names were before training changed them, where it did: names and kinds that are so here
+                become what was saved. Otherwise they must be what was saved; only what is in containers may differ.
+
+        Returns:
+            One line for each place that is not as it was here.
+
         Raises:
-            BackendError: a generator is missing here, or is of another type.
+            BackendError: a generator is missing here, or cannot be what was saved.
         """
-        target: dict[str, Any] = {"python": _python(), "generators": opened(self.generators)}
+        target: dict[str, Any] = {"python": _python(), "generators": self.generators}
         wanted = dict(saved)
         if "numpy" in saved:
             target["numpy"] = _imported("numpy", _numpy)
@@ -89,7 +115,7 @@ class GlobalRng:
                     hint="resume on as many devices, or leave them out with GlobalRng(cuda=False)",
                 )
             target["torch"] = {**here, "cuda": here["cuda"][:count]}
-        live_trees.put_tree(wanted, target)
+        return live_trees.put_tree(wanted, target, shapes, fixed=built is None or dict(built) != self.said())
 
     def __enter__(self) -> Self:
         self._entered.append(self.capture())
@@ -98,7 +124,11 @@ class GlobalRng:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.put(document.tree_of(self._entered.pop()))
+        self._put_and_log(document.tree_of(self._entered.pop()))
+
+    def _put_and_log(self, saved: Mapping[str, Any]) -> None:
+        for note in self.put(saved):
+            _LOG.warning("%s", note)
 
 
 class RngSnapshot:

@@ -18,6 +18,8 @@ from ckptkit_numpy.opening import Slot, is_jax_key
 
 _SPAWN_IN_PLACE = 100_000  # at most; NumPy makes a child for each, 0.7 s for these
 _SPAWN_CHUNK = 1000
+RESEATED = ("generator", "random-state")
+"""Kinds that can be given another bit generator in place."""
 _ENTROPY_BITS = 13_000  # about the 4000 decimal digits that the rules read
 
 
@@ -117,6 +119,15 @@ def put(item: Any, leaf: Mapping[str, Any]) -> None:
         bits = _bits(item)
         _put_sequence(bits, leaf.get("seed_seq"))
         bits.state = _numpy_state(leaf)
+
+
+def reseat(item: Any, new: Any, leaf: Mapping[str, Any]) -> None:
+    """Make a Generator or a RandomState draw from the bit generator of a new one, as whoever holds it will see.
+
+    ``numpy.random.set_bit_generator`` does the same to the global one.
+    """
+    type(item).__init__(item, bits_of(new))
+    put(item, leaf)
 
 
 def duplicate(item: Any) -> Any:

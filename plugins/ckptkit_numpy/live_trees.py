@@ -6,8 +6,10 @@ from typing import Any
 from ckptkit.errors import BackendError
 from ckptkit.formats.generator_states import leaf_kind
 from ckptkit_numpy import live
+from ckptkit_numpy.containers import Shapes
+from ckptkit_numpy.fitting import Fitting
 from ckptkit_numpy.opening import MAX_DEPTH, opened
-from ckptkit_numpy.trees import Path, at, first_difference, leaves, mapped, nodes, place
+from ckptkit_numpy.trees import Path, mapped, nodes, place
 
 
 def _is_live(item: object) -> bool:
@@ -40,15 +42,18 @@ def live_leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
     """
     for path, node in nodes(tree, lambda item: _is_live(item) or not isinstance(item, (dict, list))):
         if len(path) > MAX_DEPTH:
-            raise BackendError(f"{place(path)}: is nested more than {MAX_DEPTH} levels deep")
+            text = f"{place(path)}: is nested more than {MAX_DEPTH} levels deep"
+            raise BackendError(text, hint="keep the generators in fewer containers within each other")
         if isinstance(node, dict):
             odd = next((key for key in node if not isinstance(key, str) or key.startswith("$")), None)
             if odd is not None:
-                raise BackendError(f'{place(path)}: {odd!r} cannot be a name, only text that does not start with "$"')
+                text = f'{place(path)}: {odd!r} cannot be a name, only text that does not start with "$"'
+                raise BackendError(text, hint="give it a name that is such text: str(key)")
         elif not isinstance(node, list):
             if not _is_live(node):
                 name = f"{type(node).__module__}.{type(node).__qualname__}"
-                raise BackendError(f"{place(path)}: a {name} is not a known generator")
+                hint = "take it out of the item, or use a generator of NumPy, random or torch, or a JAX key"
+                raise BackendError(f"{place(path)}: a {name} is not a known generator", hint=hint)
             yield path, node
 
 
@@ -109,24 +114,41 @@ def build_tree(saved: Any) -> Any:
     return mapped(saved, build)
 
 
-def put_tree(saved: Any, target: Any) -> None:
-    """Put a judged JSON tree into live generators of the same structure, in place, or change none of them.
+def put_tree(
+    saved: Mapping[str, Any], target: Mapping[str, Any], shapes: Shapes | None = None, *, fixed: bool = False
+) -> list[str]:
+    """Put a judged JSON tree into live generators in place, or change none of them.
+
+    What the containers of the target have more, less or otherwise becomes what was saved: training changed it.
+
+    Args:
+        saved: the tree, by part: ``generators`` and the global ones.
+        target: by the same parts, generators in their own containers.
+        shapes: the types of the saved containers, where they are known.
+        fixed: the container of ``generators`` itself is as the program built it: names and kinds are compared.
+
+    Returns:
+        One line for each place that is not as the target had it.
 
     Raises:
-        BackendError: structure or generators differ, or a state cannot be put back; the message names the place.
+        BackendError: a place would have to be something else and cannot be; the message names it.
     """
-    difference = first_difference(saved, capture_tree(target))
-    if difference is not None:
-        raise BackendError(difference, hint="build the same generators as at the save, or load without a target")
-    build_tree(saved)  # what fails, fails on new objects, before the target is touched
-    pairs = [(path, at(target, path), leaf) for path, leaf in leaves(saved).items()]
-    for path, item, leaf in pairs:
+    capture_tree({part: opened(tree) for part, tree in target.items()})  # says what is not a generator at all
+    fitting = Fitting(build_tree(saved), shapes)  # what fails, fails on new objects, before the target is touched
+    for part in sorted(saved):
+        if fixed and part == "generators":
+            fitting.fit_each(saved[part], target[part], (part,))
+        else:
+            fitting.fit(saved[part], target[part], (part,))
+    for path, item, leaf in fitting.kept:
         why = live.refusal(item, leaf)
         if why is not None:
             raise BackendError(f"{place(path)}: {why}", hint="build it with the same seed, or load without a target")
+    fitting.apply()
     # A sequence before the generators that spawn from it: these then find it as it shall be, and leave it alone.
-    for _, item, leaf in sorted(pairs, key=lambda pair: leaf_kind(pair[2]) != "seed-sequence"):
+    for _, item, leaf in sorted(fitting.kept, key=lambda kept: leaf_kind(kept[2]) != "seed-sequence"):
         live.put(item, leaf)
+    return fitting.notes
 
 
 def _replaced(tree: Any, change: Callable[[Path, Any], Any], path: Path = ()) -> Any:

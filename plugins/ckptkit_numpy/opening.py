@@ -46,21 +46,33 @@ def opened(tree: Any, owner: Any = None, name: Any = None, depth: int = 0) -> An
         name: under which key, index or field.
         depth: how deep it is; too deep, it is not opened.
     """
-    if is_jax_key(tree) or (isinstance(tree, _PLAIN) and is_dataclass(owner)):
-        return Slot(owner, name, tree)
-    if depth > MAX_DEPTH:
+    tree = slotted(tree, owner, name)
+    found = parts(tree)
+    if found is None or depth > MAX_DEPTH:
         return tree
+    held = None if isinstance(tree, tuple) else tree
+    if isinstance(found, dict):
+        return {key: opened(item, held, key, depth + 1) for key, item in found.items()}
+    return [opened(item, held, index, depth + 1) for index, item in enumerate(found)]
+
+
+def slotted(item: Any, owner: Any, name: Any) -> Any:
+    """Return a slot for what cannot change in place, a JAX key or a plain value in a dataclass; others as they are."""
+    return Slot(owner, name, item) if is_jax_key(item) or (isinstance(item, _PLAIN) and is_dataclass(owner)) else item
+
+
+def parts(tree: Any) -> dict[Any, Any] | list[Any] | None:
+    """Return what a container holds, by key or field, or in a row; None for what is not a container."""
     if isinstance(tree, dict):
-        return {key: opened(item, tree, key, depth + 1) for key, item in tree.items()}
+        return tree
     names = getattr(type(tree), "_fields", None)
     if isinstance(tree, tuple) and names is not None:
-        return {key: opened(item, depth=depth + 1) for key, item in zip(names, tree, strict=True)}
+        return dict(zip(names, tree, strict=True))
     if isinstance(tree, (list, tuple)):
-        held = tree if isinstance(tree, list) else None
-        return [opened(item, held, index, depth + 1) for index, item in enumerate(tree)]
+        return list(tree)
     if is_dataclass(tree) and not isinstance(tree, type):
-        return {f.name: opened(getattr(tree, f.name), tree, f.name, depth + 1) for f in fields(tree)}
-    return tree
+        return {f.name: getattr(tree, f.name) for f in fields(tree)}
+    return None
 
 
 def is_jax_key(item: object) -> bool:

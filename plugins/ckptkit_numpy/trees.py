@@ -80,20 +80,20 @@ def title(leaf: Mapping[str, Any]) -> str:
     }[kind]
 
 
-def outline(tree: Any) -> dict[Path, str]:
+def outline(tree: Any, path: Path = ()) -> dict[Path, str]:
     """Return what stands at each path of a tree, so that two trees can be compared before one is put into the other."""
 
     def word(node: Any) -> str:
         if is_leaf(node):
             return title(node)
-        return f"a list of {len(node)}" if isinstance(node, list) else "a dict"
+        return f"a list of {len(node)}" if isinstance(node, list) else "nothing" if node is None else "a dict"
 
-    return {path: word(node) for path, node in nodes(tree)}
+    return {found: word(node) for found, node in nodes(tree, path=path)}
 
 
-def first_difference(saved: Any, target: Any) -> str | None:
-    """Return where two JSON trees differ in structure or in a generator's type, in words, or None."""
-    ours, theirs = outline(saved), outline(target)
+def first_difference(saved: Any, target: Any, path: Path = ()) -> str | None:
+    """Return where two JSON trees, both from one path on, differ in structure or in a generator's type, or None."""
+    ours, theirs = outline(saved, path), outline(target, path)
     for path in sorted({*ours, *theirs}, key=lambda p: [str(part) for part in p]):
         has, wants = ours.get(path, "nothing"), theirs.get(path, "nothing")
         if has != wants:

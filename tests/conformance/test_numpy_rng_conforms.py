@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import changed_generators
 import numpy as np
 import pytest
 from ckptkit_numpy import GlobalRng, NumpyRngBackend
@@ -110,10 +111,31 @@ class TestNamedGenerators(GeneratorLaws):
     ablations = BackendTests.ablations
 
     def make_misfit(self) -> Any:
-        return self.make_item() | {"noise": np.random.Generator(np.random.MT19937(1))}
+        return tuple(self.make_item().values())  # a tuple cannot become a dict
 
     def advance(self, item: Any) -> object:
-        return [item["noise"].normal(), item["workers"][0].integers(1000), item["workers"][1].gauss(0.0, 1.0)]
+        noise, workers = item.values() if isinstance(item, dict) else item
+        return [noise.normal(), workers[0].integers(1000), workers[1].gauss(0.0, 1.0)]
+
+
+class TestChangedContainers(BackendTests):
+    """What training makes of a container of generators is put back into what a new process builds."""
+
+    backend = NumpyRngBackend
+    steps = 4
+    flips = 0
+
+    def make_item(self) -> Any:
+        return changed_generators.in_dict()
+
+    def make_misfit(self) -> Any:
+        return changed_generators.in_list()
+
+    def changed_items(self) -> Mapping[str, changed_generators.Story]:
+        return changed_generators.STORIES
+
+    def advance(self, item: Any) -> object:
+        return list(changed_generators.draw(item))
 
 
 class TestGlobalGenerators(GeneratorLaws):
@@ -123,10 +145,29 @@ class TestGlobalGenerators(GeneratorLaws):
 
     @pytest.fixture(autouse=True)
     def _give_the_process_its_generators_back(self) -> Any:
-        before = random.getstate(), np.random.get_state()
+        before = random.getstate(), np.random.get_bit_generator()
+        np.random.set_bit_generator(np.random.MT19937(1))
         yield
         random.setstate(before[0])
-        np.random.set_state(before[1])
+        np.random.set_bit_generator(before[1])
+
+    def changed_items(self) -> Mapping[str, changed_generators.Story]:
+        def build(**named: Any) -> Callable[[], GlobalRng]:
+            def built() -> GlobalRng:
+                np.random.set_bit_generator(np.random.MT19937(1))
+                self.make_item()
+                return GlobalRng(a=np.random.default_rng(1), **named)
+
+            return built
+
+        rng = np.random.default_rng
+        return {
+            "the global bit generator": (build(), lambda item: np.random.set_bit_generator(np.random.SFC64(5))),
+            "a name added": (build(), lambda item: item.generators.update(b=rng(5))),
+            "a name removed": (build(b=rng(2)), lambda item: item.generators.pop("b")),
+            "a name of another kind": (build(), lambda item: item.generators.update(a=random.Random(5))),
+            "a list under a name grown": (build(b=[rng(2)]), lambda item: item.generators["b"].append(rng(5))),
+        }
 
     def make_item(self) -> Any:
         random.seed(7)
@@ -142,4 +183,5 @@ class TestGlobalGenerators(GeneratorLaws):
     ablations = BackendTests.ablations
 
     def advance(self, item: Any) -> object:
-        return [random.gauss(0.0, 1.0), np.random.normal(), np.random.randint(1000)]
+        named = list(changed_generators.draw(item.generators))
+        return [random.gauss(0.0, 1.0), np.random.normal(), np.random.randint(1000), *named]

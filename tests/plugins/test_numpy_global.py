@@ -178,15 +178,61 @@ def test_more_cuda_devices_than_here_are_refused_unless_left_out(tmp_path):
     assert draws() == expected
 
 
-def test_a_global_generator_on_another_bit_generator_is_refused(tmp_path):
-    context = save(GlobalRng(), tmp_path)
+def test_the_global_generator_gets_the_bit_generator_that_it_had(tmp_path):
     bits = np.random.get_bit_generator()
     try:
         np.random.set_bit_generator(np.random.PCG64(1))
-        with pytest.raises(BackendError, match=r"numpy: .* RandomState\(MT19937\), .* RandomState\(PCG64\)"):
-            BACKEND.load(tmp_path, target=GlobalRng(), context=context)
+        draw = np.random.normal
+        draw()
+        context = save(GlobalRng(), tmp_path)
+        expected = draw(size=3).tolist()
+        np.random.set_bit_generator(np.random.MT19937(2))
+        BACKEND.load(tmp_path, target=GlobalRng(), context=context)
+        assert draw(size=3).tolist() == expected
+        [note] = context.notes
+        assert note == "numpy: is RandomState(PCG64) in place, where the program builds RandomState(MT19937)"
     finally:
         np.random.set_bit_generator(bits)
+
+
+def named(first: bool, second: bool) -> GlobalRng:
+    return GlobalRng(
+        **({"a": np.random.default_rng(1)} if first else {}), **({"b": [random.Random(2)]} if second else {})
+    )
+
+
+def test_names_that_training_added_are_added(tmp_path):
+    live = named(True, False)
+    live.generators["b"] = [random.Random(5)]
+    context = save(live, tmp_path)
+    target = named(True, False)
+    BACKEND.load(tmp_path, target=target, context=context)
+    assert target.generators["b"][0].random() == live.generators["b"][0].random()
+    assert context.notes == ["generators.b[0]: random.Random was added, the program builds nothing there"]
+
+
+def test_names_that_the_program_gives_otherwise_are_refused_also_where_training_added_some(tmp_path):
+    live = named(True, False)
+    live.generators["b"] = [random.Random(5)]
+    context = save(live, tmp_path)
+    with pytest.raises(BackendError, match=r"generators\.a: the checkpoint has Generator\(PCG64\), the target has no"):
+        BACKEND.load(tmp_path, target=named(False, False), context=context)
+
+
+def test_a_list_among_the_named_ones_that_grew_is_put_back_into_the_list_of_the_program(tmp_path):
+    live, workers = named(True, True), [random.Random(3)]
+    live.generators["b"].append(random.Random(7))
+    target = GlobalRng(a=np.random.default_rng(1), b=workers)
+    BACKEND.load(tmp_path, target=target, context=save(live, tmp_path))
+    assert [one.random() for one in workers] == [one.random() for one in live.generators["b"]]
+
+
+def test_a_block_that_adds_a_generator_leaves_none_behind(caplog):
+    workers = [random.Random(3)]
+    with GlobalRng(b=workers):
+        workers.append(random.Random(4))
+    assert len(workers) == 1
+    assert "generators.b[1]: random.Random was removed" in caplog.text
 
 
 def run(code: str, *argv: str) -> str:

@@ -64,15 +64,17 @@ def test_the_proof_of_keys_is_replayed(tmp_path: Path) -> None:
     assert backend.prove(tmp_path, context=context).verdict == "differs"
 
 
-def test_a_key_of_another_algorithm_is_refused_and_the_target_unchanged(tmp_path: Path) -> None:
+def test_a_key_of_another_algorithm_takes_the_place_of_the_old_one_and_is_told(tmp_path: Path) -> None:
     backend, target = NumpyRngBackend(), {"a": jax.random.PRNGKey(5), "b": jax.random.key(5)}
-    backend.save(
-        {"a": jax.random.PRNGKey(1), "b": jax.random.key(1, impl="rbg")}, tmp_path, context=SaveContext(step=1)
-    )
-    before = dict(target)
-    with pytest.raises(BackendError, match=r"b: the checkpoint has a JAX key \(rbg\), the target has .*threefry2x32"):
-        backend.load(tmp_path, target=target, context=LoadContext(["rng.json"], format_version=2))
-    assert all(target[name] is before[name] for name in target)
+    saved = {"a": jax.random.PRNGKey(1), "b": jax.random.key(1, impl="rbg"), "c": jax.random.key(3)}
+    said = backend.save(saved, tmp_path, context=SaveContext(step=1))
+    context = LoadContext(["rng.json"], metadata=said.metadata, format_version=2)
+    backend.load(tmp_path, target=target, context=context)
+    assert backend.digests(target) == backend.digests(saved)
+    assert [note.partition(",")[0].partition(";")[0] for note in context.notes] == [
+        "generators.b: a JAX key (rbg) took the place of a JAX key",
+        "generators.c: a JAX key (threefry2x32) was added",
+    ]
 
 
 @pytest.mark.parametrize("item", ["alone", "in a tuple"])

@@ -128,12 +128,6 @@ def test_one_generator_under_two_names_comes_back_as_one(tmp_path):
     _, context = save({"params": shared, "data": [shared]}, tmp_path)
     new = BACKEND.load(tmp_path, target=None, context=context)
     assert new["params"] is new["data"][0]
-    with pytest.raises(BackendError, match=r"generators.params: the checkpoint has the same object as"):
-        BACKEND.load(
-            tmp_path,
-            target={"params": np.random.default_rng(1), "data": [np.random.default_rng(1)]},
-            context=context,
-        )
 
 
 def test_two_generators_on_one_bit_generator_are_refused(tmp_path):
@@ -278,9 +272,9 @@ def rng(seed=0):
         (rng(), np.random.Generator(np.random.Philox(1)), r"has Generator\(PCG64\), the target has Generator\(Philox"),
         (rng(), np.random.PCG64(1), r"generators: the checkpoint has Generator\(PCG64\), the target has PCG64"),
         (np.random.RandomState(1), rng(), r"has RandomState\(MT19937\), the target has Generator\(PCG64\)"),
-        ({"a": rng()}, {"b": rng()}, r"generators.a: the checkpoint has Generator\(PCG64\), the target has nothing"),
-        ({"a": rng()}, {"a": rng(), "b": rng()}, r"generators.b: the checkpoint has nothing, the target has Gen"),
-        ({"a": [rng()]}, {"a": [rng(), rng()]}, r"generators.a: the checkpoint has a list of 1, the target has a li"),
+        ((rng(),), (rng(), rng()), r"generators: the checkpoint has a list of 1, the target has a list of 2"),
+        ((rng(),), ([rng()],), r"generators\[0\]: the checkpoint has Generator\(PCG64\), the target has a list of 1"),
+        (rng(), {"a": rng()}, r"generators: the checkpoint has Generator\(PCG64\), the target has a dict"),
         ({"a": rng()}, {"a": object()}, r"generators.a: a builtins.object is not a known generator"),
         ({"a": rng()}, [rng()], r"generators: the checkpoint has a dict, the target has a list of 1"),
     ],
@@ -293,12 +287,13 @@ def test_a_target_of_another_shape_is_refused_and_unchanged(tmp_path, saved, tar
     assert before is None or snapshot(target).capture() == before
 
 
-def test_all_is_refused_before_the_first_generator_of_a_dict_is_changed(tmp_path):
-    _, context = save({"a": rng(1), "b": rng(2)}, tmp_path)
-    target = {"a": rng(3), "b": np.random.Generator(np.random.SFC64(4))}
-    with pytest.raises(BackendError, match=r"generators\.b"):
+def test_all_is_refused_before_the_first_generator_is_changed(tmp_path):
+    _, context = save(({"a": rng(1), "c": rng(1)}, rng(2)), tmp_path)
+    target = ({"a": rng(3), "b": rng(1)}, np.random.Generator(np.random.SFC64(4)))
+    with pytest.raises(BackendError, match=r"generators\[1\]"):
         BACKEND.load(tmp_path, target=target, context=context)
-    assert target["a"].random() == rng(3).random()
+    assert list(target[0]) == ["a", "b"]
+    assert target[0]["a"].random() == rng(3).random()
 
 
 def test_what_can_be_saved():
