@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ckptkit_sb3 import CheckpointBoundary, cycle_of
+from ckptkit_sb3 import CheckpointBoundary
 
 from ckptkit.store import CheckpointStore
 from ckptkit.store.observing import Prove
 from ckptkit_hooks import sb3_proof
 from ckptkit_hooks.keeper import Keeper, Mode
-from ckptkit_hooks.sb3_proof import Proving
+from ckptkit_hooks.sb3_proof import ITEM, Proving
 from ckptkit_hooks.sigterm import StopRequest
 
 sb3_proof.keep_monitors_apart()  # when this is imported: environments are built after that, and Monitors open files
-_ITEM = "agent"
+_LOOPS = {"ARS.learn", *(f"{kind}Algorithm.learn" for kind in ("Base", "OnPolicy", "OffPolicy"))}
 REWARD = "ep_rew_mean"
 """The metric of every checkpoint: mean reward of the last episodes (SB3's ``ep_info_buffer``, 100 of them)."""
 
@@ -86,8 +86,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
     stop = StopRequest(_LOOPS, enabled=sigterm)
 
     def save(model: Any) -> None:
-        measured = {**_reward(model), **(metrics(model) if metrics is not None else {})}
-        name = keeper.save(model.num_timesteps, {_ITEM: model}, metrics=measured, factories={_ITEM: factories or {}})
+        measured = {**mean_reward(model), **(metrics(model) if metrics is not None else {})}
+        name = keeper.save(model.num_timesteps, {ITEM: model}, metrics=measured, factories={ITEM: factories or {}})
         if stop.requested:
             stop.exit(name)
 
@@ -98,88 +98,16 @@ def CheckpointCallback(  # reads as the callback class that it returns
         every_episodes=every_episodes,
         barrier=barrier,
         factories=factories,
-        note=lambda model: proof.note(model.num_timesteps, {_ITEM: model}),
+        note=lambda model: proof.note(model.num_timesteps, {ITEM: model}),
     )
-    return _callback_class()(keeper, stop, boundary, proof)
+    from ckptkit_hooks import sb3_callback  # only now is SB3 needed
+
+    return sb3_callback.CheckpointCallback(keeper, stop, boundary, proof)
 
 
-def _reward(model: Any) -> dict[str, float]:
+def mean_reward(model: Any) -> dict[str, float]:
+    """Return the metric of an algorithm; none where no episode has ended."""
     episodes = getattr(model, "ep_info_buffer", None)
     if not episodes:
         return {}
     return {REWARD: sum(float(episode["r"]) for episode in episodes) / len(episodes)}
-
-
-_LOOPS = {"ARS.learn", *(f"{kind}Algorithm.learn" for kind in ("Base", "OnPolicy", "OffPolicy"))}
-_CLASSES: list[Any] = []
-
-
-def _callback_class() -> Any:
-    if not _CLASSES:
-        _CLASSES.append(_build_class())
-    return _CLASSES[0]
-
-
-def _build_class() -> type:
-    from stable_baselines3.common.callbacks import CallbackList
-
-    class CheckpointCallback(CallbackList):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
-        """Saves through the boundary; turns a SIGTERM into a request for a save."""
-
-        def __init__(self, keeper: Keeper, stop: StopRequest, boundary: Any, proof: Proving) -> None:
-            super().__init__([boundary])
-            self._proof = proof
-            self._keeper = keeper
-            self._stop = stop
-            self._boundary = boundary
-
-        def save(self) -> None:
-            """Ask for a save at the next clean boundary."""
-            self._boundary.request()
-
-        def resume_or_start(
-            self, model: Any, total_timesteps: int, *, ref: str | None = None, callback: Any = None, **learn: Any
-        ) -> Any:
-            """Put the newest checkpoint that verifies into the model, train until ``total_timesteps``, return it.
-
-            Args:
-                model: built as in the training that is resumed.
-                total_timesteps: of the whole training, not of the rest.
-                ref: ``RUN@STEP`` or ``RUN@best``, to resume from one other than the newest.
-                callback: other callbacks.
-                learn: more arguments of ``learn``.
-
-            Raises:
-                NothingResumableError: there are checkpoints, but none that verifies.
-                BackendError: the state does not fit the model, which is unchanged; or the algorithm cannot be saved
-                    while it trains.
-            """
-            cycle_of(model)
-            callbacks = [self, *(callback if isinstance(callback, list) else [callback] if callback else [])]
-            sb3_proof.keep_apart(model, callbacks)
-            restored = self._keeper.restore({_ITEM: model}, ref)
-            if restored is None:
-                return model.learn(total_timesteps, callback=callbacks, **learn)
-            return restored.items[_ITEM].learn(total_timesteps, callback=callbacks, **learn)
-
-        def _on_training_start(self) -> None:
-            self._keeper.prepare(self.model.num_timesteps)
-            self._proof.begin(self.model)
-            self._stop.watch()
-            super()._on_training_start()
-
-        def _on_step(self) -> bool:
-            self._ask()
-            return bool(super()._on_step())
-
-        def _ask(self) -> None:
-            if self._stop.requested:
-                self._boundary.request()
-
-        def _on_training_end(self) -> None:
-            self._ask()
-            super()._on_training_end()
-            self._stop.unwatch()
-            self._proof.end()
-
-    return CheckpointCallback

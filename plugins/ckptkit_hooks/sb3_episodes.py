@@ -23,7 +23,7 @@ from ckptkit.errors import DiskFullError, LockedError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.store import CheckpointStore, Details
 from ckptkit.store.observing import Observer, Prove
-from ckptkit_hooks.sb3 import REWARD
+from ckptkit_hooks.sb3 import mean_reward
 from ckptkit_hooks.sb3_episode_files import METADATA, MODEL, Found, flat_name, stem_of
 from ckptkit_hooks.sb3_proof import notes_for
 
@@ -171,7 +171,7 @@ class EpisodeCheckpoints:
         beside = [METADATA, *sorted({p.name for p in staged.iterdir()} - {MODEL, METADATA})]
         places = {name: path.with_name(flat_name(path.stem, name)) for name in [*beside, MODEL]}
         details = Details(
-            metrics=_reward(model),
+            metrics=mean_reward(model),
             config=self._config,
             resume=self._resume,
             cwd=str(Path.cwd()),
@@ -209,11 +209,6 @@ class EpisodeCheckpoints:
                 self._listener(kind, episode, path)
         except Exception:  # the checkpoint is safe, whatever happens to the record of it
             _LOG.exception("a listener failed at %s %s", kind, path.name)
-
-
-def _reward(model: Any) -> dict[str, float]:
-    rewards = [float(episode["r"]) for episode in model.ep_info_buffer or ()]
-    return {REWARD: sum(rewards) / len(rewards)} if rewards else {}
 
 
 def _flush(path: Path) -> None:

@@ -11,6 +11,8 @@ import ckptkit
 from ckptkit.store import CheckpointStore
 from ckptkit.store.observing import Observer, Prove
 
+ITEM = "agent"
+"""Name of the algorithm among the items of a checkpoint."""
 _STEPS = 512
 """Environment steps that the notes should span, unless one update takes more: then they span two updates."""
 _MOST, _LEAST = 8, 2

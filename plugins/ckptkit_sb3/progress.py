@@ -14,17 +14,29 @@ _IN_TRAINING = ("learn", "collect_rollouts", "train", "_do_one_update")
 _HINT = "save from ckptkit_sb3.CheckpointBoundary, before learn(), or after it"
 
 
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What a boundary callback is doing now: a save that was asked for, or a note of the state.
+
+    Attributes:
+        requested_at: ``num_timesteps`` at which the save was asked for; None for a note.
+        kind: at which kind of boundary it is taken.
+        barrier: seed with which the environments were reset for it.
+    """
+
+    requested_at: int | None = None
+    kind: Kind = "rollout"
+    barrier: int | None = None
+
+
 @dataclass(slots=True)
 class Progress:
     """What is known of a live algorithm beside its own attributes.
 
     Attributes:
         episodes: finished episodes over all environments (SB3's on-policy algorithms do not count them).
-        requested_at: ``num_timesteps`` at which the save now being taken was asked for.
-        kind: at which kind of boundary it is taken.
         cut_short: the last rollout was stopped by a callback, between taking a step and storing it.
-        barrier: seed with which the environments were reset for the save now being taken.
-        at_boundary: a boundary callback is saving now (perhaps in another thread, whose stack would not show it).
+        saving: what a boundary callback is doing now, if one is.
         callbacks: the boundary callbacks of the ``learn`` that is running.
         partial: ``(rows, num_timesteps)`` where the algorithm stands between two steps of a rollout, and the rows of
             its rollout buffer count: while it is saved there, and from a load of such a save on.
@@ -34,11 +46,8 @@ class Progress:
     """
 
     episodes: int | None = None
-    requested_at: int | None = None
-    kind: Kind = "rollout"
     cut_short: bool = False
-    barrier: int | None = None
-    at_boundary: bool = False
+    saving: Saving | None = None
     callbacks: list[Any] = field(default_factory=list)
     partial: tuple[int, int] | None = None
     rest: Any = None
@@ -83,13 +92,15 @@ class Position:
 
 
 def position_of(model: Any) -> Position:
-    """Find out from the call stack where in its training an algorithm is.
+    """Find out where in its training an algorithm is.
 
     Raises:
         BackendError: inside a rollout or an update, where state is in flight.
     """
-    if in_rollout(model):
+    if in_rollout(model) or progress_of(model).saving is not None:
         return Position(inside_learn=True)
+    # A save that no callback of ours asked for (``store.save`` in somebody's own ``_on_step``): SB3 tells its callbacks
+    # where it is, but not the algorithm, which is all that is known here. So the call stack must say it.
     names = set()
     frame: FrameType | None = sys._getframe()
     while frame is not None:
@@ -99,7 +110,7 @@ def position_of(model: Any) -> Position:
         frame = frame.f_back
     if {"train", "_do_one_update"} & names or ("collect_rollouts" in names and "on_rollout_start" not in names):
         raise BackendError("the agent cannot be saved in the middle of a rollout or an update", hint=_HINT)
-    inside = "learn" in names or progress_of(model).at_boundary
+    inside = "learn" in names
     if "collect_rollouts" in names and getattr(model, "use_sde", False):
         return Position(inside, "saved after the exploration noise of the rollout was drawn")
     if not inside and (progress_of(model).cut_short or _cut_short(model)):

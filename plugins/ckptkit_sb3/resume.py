@@ -13,9 +13,10 @@ from typing import Any
 
 from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_sb3 import boundary, callbacks, capture, layout, process_rng, replay, rollout, settings, structure
+from ckptkit_sb3 import callbacks, capture, layout, process_rng, replay, rollout, settings, structure
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.built_env import built_env
+from ckptkit_sb3.cycle import tells_episodes
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import Parameters
 from ckptkit_sb3.progress import progress_of
@@ -42,29 +43,31 @@ class Resumed:
         differences: constructor arguments that differ from the saved ones: ``{name: (saved, now)}``.
         told: one line for each value that could not be put back, or about which program and checkpoint disagree.
         inside_learn: the state was saved while ``learn`` was running.
-        inside_rollout: it was saved between two steps of a rollout; the next ``learn`` finishes it first.
+        rest: rows of the rollout that was going on, if one was; the next ``learn`` finishes it first.
     """
 
     model: Any
     differences: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     inside_learn: bool = False
     told: list[str] = field(default_factory=list)
-    _sections: Mapping[str, Any] | None = None
-    _arrays: Mapping[str, Any] = field(default_factory=dict)
-    _rest: rollout.Rest | None = None
-    _callback: Any = None
-    _kept: dict[tuple[int, str], Any] | None = None
+    rest: rollout.Rest | None = field(default=None, repr=False)
+    _sections: Mapping[str, Any] | None = field(default=None, repr=False)
+    _arrays: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _callback: Any = field(default=None, repr=False)
+    _kept: dict[tuple[int, str], Any] | None = field(default=None, repr=False)
 
     @property
     def inside_rollout(self) -> bool:
         """Whether it was saved between two steps of a rollout; the next ``learn`` finishes it first."""
-        return self._rest is not None
+        return self.rest is not None
 
     @property
     def callback(self) -> Any:
         """The SB3 callback for the first ``learn``; it does its work once."""
         if self._callback is None:
-            self._callback = _callback(self)
+            from ckptkit_sb3.resume_callback import ResumeCallback  # a resume without learn() needs no callback
+
+            self._callback = ResumeCallback(self)
         return self._callback
 
     def learn(self, total_timesteps: int, callback: Any = None, **more: Any) -> Any:
@@ -79,7 +82,7 @@ class Resumed:
         left = total_timesteps - self.model.num_timesteps
         if left <= 0 and not self.inside_rollout:
             return self.model
-        if boundary.cycle_of(self.model) == "collect_rollouts":
+        if tells_episodes(self.model):
             return self.model.learn(left, callback=[*others, self.callback], reset_num_timesteps=False, **more)
         # ARS measures its progress against the argument alone; the callback puts back the counters that learn resets.
         return self.model.learn(total_timesteps, callback=[*others, self.callback], **more)
@@ -159,7 +162,7 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
             f"{k}: this program sets {now!r}, {then!r} was saved; this program's is used"
             for k, (then, now) in given.items()
         ]
-    resumed = Resumed(model, differences, state["inside_learn"], [], state["sections"], arrays, rest)
+    resumed = Resumed(model, differences, state["inside_learn"], [], rest, state["sections"], arrays)
     resumed._say(told)
     return resumed
 
@@ -272,48 +275,3 @@ def _differences(model: Any, state: Mapping[str, Any]) -> dict[str, tuple[Any, A
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 90 else f"{text[:60]} ... {text[-26:]}"
-
-
-def _callback(resumed: Resumed) -> Any:
-    from stable_baselines3.common.callbacks import BaseCallback
-
-    class ResumeCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: its classes are Any for mypy
-        """Puts the state back after ``learn`` has set itself up; once."""
-
-        done = False
-
-        def _on_training_start(self) -> None:
-            if self.done or not resumed.inside_learn:
-                self.done = True
-                return
-            if self.model is not resumed.model:
-                raise BackendError("this callback belongs to another agent", hint="call learn on resumed.model")
-            buffer = getattr(self.model, "replay_buffer", None)
-            reset = self.model.num_timesteps == 0
-            if reset and getattr(buffer, "optimize_memory_usage", False):
-                raise BackendError(
-                    "learn() has cut the last trajectory of the replay buffer",
-                    hint="call learn(..., reset_num_timesteps=False)",
-                )
-            boundary.begin(self.model, self.locals)  # before anything is put back: what the program gave
-            resumed.put_back(started=True)
-            resumed.put_callbacks(self.locals["callback"])
-            resumed.put_generators()
-            if resumed._rest is not None:
-                boundary.install(self.model)
-                rollout.finish(self.model, progress_of(self.model), resumed._rest, self._at_first_step)
-            self.done = True
-
-        def _at_first_step(self) -> None:
-            resumed.put_callbacks(self.locals["callback"])  # a rollout has just been begun twice
-            resumed.put_generators()
-
-        def _on_training_end(self) -> None:
-            boundary.uninstall(self.model)
-            if not progress_of(self.model).callbacks:  # else a boundary callback may still save
-                progress_of(self.model).watched = None
-
-        def _on_step(self) -> bool:
-            return True
-
-    return ResumeCallback()

@@ -6,12 +6,10 @@ rollout; at its first step, by the same hook, the rows are put back, and the gen
 """
 
 import copy
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
@@ -40,22 +38,20 @@ def obstacle(model: Any) -> str | None:
     return None
 
 
-def at_head_of_step(model: Any) -> bool:
-    """Return whether the policy is being called by ``collect_rollouts`` itself, at the head of a step.
+def at_head_of_step(model: Any, before: int) -> bool:
+    """Return whether the policy, which is being called, is called at the head of a step.
 
-    With noise that is drawn anew every ``sde_sample_freq`` steps only those steps count: a resumed rollout counts its
-    steps from there.
+    It is where the row of the step before has just been stored: until then others may call it (a callback, the
+    environment), and after the last row of a rollout, too. With noise that is drawn anew every ``sde_sample_freq``
+    steps only those steps count: a resumed rollout counts its steps from there.
+
+    Args:
+        model: the algorithm.
+        before: rows of its rollout buffer when it last told its callbacks of a step, which was not stored yet.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "collect_rollouts":
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("torch.", "ckptkit_sb3.")):
-            return False
-        frame = frame.f_back
-    if frame is None or frame.f_locals["self"] is not model:
-        return False
-    every, done = getattr(model, "use_sde", False) and model.sde_sample_freq, model.rollout_buffer.pos
-    return bool(done > 0 and (every <= 0 or done % every == 0))
+    buffer = model.rollout_buffer
+    every, done = getattr(model, "use_sde", False) and model.sde_sample_freq, buffer.pos
+    return bool(before < done < buffer.buffer_size and (every <= 0 or done % every == 0))
 
 
 def save(model: Any, directory: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.encoding import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
-from ckptkit_sb3.progress import Position, episodes_of, in_rollout, position_of, progress_of
+from ckptkit_sb3.progress import Position, Saving, episodes_of, in_rollout, position_of, progress_of
 
 _REPLAY = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environments back"
 
@@ -28,7 +28,8 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     started = time.perf_counter()
     replaced = _write_zip(model, directory / layout.MODEL)
     zipped = time.perf_counter()
-    taken = capture.take(model, context.factories.get("env"), barrier=progress_of(model).barrier)
+    saving = progress_of(model).saving or Saving()
+    taken = capture.take(model, context.factories.get("env"), barrier=saving.barrier)
     buffer = getattr(model, "replay_buffer", None)
     rows, left_out = None, list(taken.left_out)
     if buffer is not None:
@@ -49,7 +50,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         "captured": {"grade": captured.grade, "reasons": list(captured.reasons)},
         "inside_learn": position.inside_learn,
         "not_in_zip": replaced,
-        "barrier": progress_of(model).barrier,
+        "barrier": saving.barrier,
         "replay": rows,
         "rollout": halfway,
         "arrays": sorted(taken.arrays),
@@ -72,7 +73,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         captured=captured,
         hazards=[*_hazards(model, replaced), *_untested(taken.sections["environments"])],
         probe=recorded,
-        boundary=_boundary(model),
+        boundary=_boundary(model, saving),
     )
 
 
@@ -131,11 +132,10 @@ def _milliseconds(seconds: float) -> str:
     return f"{min(seconds * 1000, 999999.9):08.1f}"
 
 
-def _boundary(model: Any) -> dict[str, Any] | None:
-    progress = progress_of(model)
-    if progress.requested_at is None:  # nobody waited for a boundary
+def _boundary(model: Any, saving: Saving) -> dict[str, Any] | None:
+    if saving.requested_at is None:  # nobody waited for a boundary
         return None
-    return {"kind": progress.kind, "requested_at": progress.requested_at, "saved_at": int(model.num_timesteps)}
+    return {"kind": saving.kind, "requested_at": saving.requested_at, "saved_at": int(model.num_timesteps)}
 
 
 def _captured(sections: Mapping[str, Any], position: Position, left_out: list[str]) -> Captured:

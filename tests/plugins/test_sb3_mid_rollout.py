@@ -10,6 +10,7 @@ from sb3_agents import AGENTS, BACKEND, Saves, check, envs, load, load_context, 
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import obs_as_tensor
 
 from ckptkit import CheckpointStore
 from ckptkit.backend import Proof
@@ -18,6 +19,17 @@ from ckptkit.errors import BackendError, UsageError
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 TOTAL = 130  # with rollouts of 32 steps the last one ends at 160
+
+
+class AsksThePolicy(BaseCallback):
+    """Calls the policy where a step is not stored yet, and at the end of a rollout: it draws numbers each time."""
+
+    def _on_step(self) -> bool:
+        self.model.policy(obs_as_tensor(self.model._last_obs, self.model.device))
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._on_step()
 
 
 class OwnLoop(PPO):
@@ -64,6 +76,29 @@ def test_saving_inside_rollouts_does_not_change_the_run(tmp_path: Path) -> None:
     never = AGENTS["ppo"](1)
     never.learn(TOTAL)
     assert run(AGENTS["ppo"], tmp_path, every_steps=9)[1] == dict(BACKEND.digests(never))
+
+
+def test_a_callback_that_calls_the_policy_is_not_taken_for_the_head_of_a_step(tmp_path: Path) -> None:
+    saves, agent = Saves(tmp_path), AGENTS["ppo"](1)
+    agent.learn(TOTAL, callback=[CheckpointBoundary(saves, every_steps=31), AsksThePolicy()])
+    assert places(saves)[:4] == [("rollout", 32, 32), ("step", 62, 62), ("step", 94, 94), ("step", 124, 124)]
+    for number in (0, 1, 3):
+        resumed = load(*saves.made[number], AGENTS["ppo"](5))
+        resumed.learn(TOTAL, callback=AsksThePolicy())
+        assert BACKEND.digests(resumed.model) == BACKEND.digests(agent)
+
+
+def test_a_save_that_an_interrupted_training_waited_for_is_not_made_by_the_next_one(tmp_path: Path) -> None:
+    agent, left_over = AGENTS["ppo"](1), Saves(tmp_path / "left over")
+
+    class Interrupt(BaseCallback):
+        def _on_step(self) -> bool:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(TOTAL, callback=[CheckpointBoundary(left_over, every_steps=1), Interrupt()])
+    agent.learn(TOTAL, callback=CheckpointBoundary(Saves(tmp_path / "own"), every_steps=40))
+    assert left_over.made == []
 
 
 def test_noise_drawn_every_few_steps_puts_a_save_off_to_the_next_draw(tmp_path: Path) -> None:
