@@ -13,6 +13,7 @@ from ckptkit.backend import Backend, SupportsIngest
 from ckptkit.errors import BackendError, BackendUnavailableError, CkptkitError, UnknownBackendError
 
 GROUP = "ckptkit.backends"
+_LOOKED_INTO = 256 << 20
 # The built-ins' remedies: what to install when the framework is missing, and which modules tell that it is.
 _BUILT_IN = {
     "numpy-rng": ("numpy", ("numpy",)),
@@ -190,7 +191,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
     if not found:
         kinds = [kind for info in backends().values() if (kind := getattr(info.backend, "looks_for", ""))]
         raise UnknownBackendError(
-            f"{path}: no installed backend recognises it{failed}; looked for {'; '.join(kinds)}",
+            f"{path}: no installed backend recognises it{failed}{_damage(path)}; looked for {'; '.join(kinds)}",
             hint=f"{name}:files=PATH keeps files of any kind, byte for byte; {name}:BACKEND=PATH says why one does not",
         )
     if len(found) > 1:
@@ -199,3 +200,13 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
             f"{path}: more than one backend recognises it ({names})", hint=f"choose one: {name}:{found[0][0].name}=PATH"
         )
     return found[0]
+
+
+def _damage(path: Path) -> str:
+    """Return what is wrong with a file that nobody recognises: one that was cut short may show no kind any more."""
+    from ckptkit.formats.kinds import look_into_file  # all readers, and nearly nobody needs them here
+
+    if not path.is_file() or path.stat().st_size > _LOOKED_INTO:
+        return ""
+    problems = [p for p in look_into_file(path, file=path.name) if p.severity != "warning"]
+    return f"; it looks damaged ({problems[0].message})" if problems else ""

@@ -60,6 +60,9 @@ def check_stacked_zips(source: Source, look: Look) -> Iterator[Problem]:
     if record is None or last is None:
         return
     behind = source.length - record - _END.size
+    if behind and source.start(4) == _FIRST and last.start and _is_cut(source, last, record + _END.size):
+        yield source.problem("zip-damaged", "is cut short: it begins as a zip whose directory is not there")
+        return
     if behind or not last.start:
         what = f"{behind} bytes behind it" if behind else "other bytes in front of its members"
         yield source.problem("zip-hidden-data", f"has a zip in it, with {what}")
@@ -70,13 +73,25 @@ def check_stacked_zips(source: Source, look: Look) -> Iterator[Problem]:
         return
     front = zips[0].start
     if front and source.start(4) == _FIRST:
-        yield source.problem("zip-hidden-data", f"has {front} bytes in front of its zips that belong to none of them")
+        yield source.problem(
+            "zip-hidden-data",
+            f"has {front} bytes in front of its zips that belong to none of them: hidden, or of a zip cut short",
+        )
     elif front:
         yield not_looked_into(source, f"{front} bytes in front of a zip")
     ends = [*(one.start for one in zips[1:]), source.length]
     for number, (one, end) in enumerate(zip(zips, ends, strict=True)):
         part = window(source.stream, one.start, end - one.start)
         yield from look(source.inner(f"part {number}", part, end - one.start, stored=end - one.start))
+
+
+def _is_cut(source: Source, last: _Zip, end: int) -> bool:
+    """Return whether the last whole zip lies in one that begins with the file, or is followed by the start of one."""
+    first = last
+    while first.start and (before := _zip_at(source, first.start - _END.size)) is not None:
+        first = before
+    rest = _read(source, end, min(4, source.length - end))
+    return first.start > 0 or rest in (_FIRST[: len(rest)], _DIRECTORY[: len(rest)])
 
 
 def _all(source: Source) -> list[_Zip]:

@@ -159,6 +159,9 @@ def _end_record(stream: BinaryIO, length: int) -> tuple[int, int, int]:
         extra = len(tail) - place - _END.size
         if place < 0 or extra <= 0:
             raise ZipLayoutError("is not a zip file, or is truncated")
+        _, _, _, _, _, size, start, _ = _END.unpack_from(tail, place)
+        if start + size < length - len(tail) + place - _LOCATOR64.size - _END64.size:
+            raise ZipLayoutError("is cut short: its directory is not there, only that of a zip in it")
         raise ZipLayoutError(f"has {extra} bytes after the end of the zip", "zip-hidden-data")
     if _SHORT in (here, count) or _LONG in (size, start) or _has_locator(stream, end):
         end, disk, first_disk, here, count, size, start = _end_record64(stream, end)

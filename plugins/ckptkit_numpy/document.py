@@ -35,6 +35,12 @@ def is_own(document: Any) -> bool:
     return isinstance(document, Mapping) and document.get("format") == FORMAT
 
 
+def begins_as_one(data: bytes) -> bool:
+    """Return whether a file that is no JSON (any more) begins as ours, or as a state dumped from NumPy."""
+    start = b"".join(data[:200].split())
+    return start.startswith(b'{"bit_generator":"') or f'"format":"{FORMAT}"'.encode() in start
+
+
 def is_global(document: Any) -> bool:
     """Return whether a document holds the global generators of a process."""
     return is_own(document) and document.get("kind") == "global"

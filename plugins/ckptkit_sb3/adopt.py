@@ -16,6 +16,8 @@ from ckptkit_sb3 import layout, trainers
 _VERSION = "_stable_baselines3_version"
 _KINDS = ("replay_buffer", "vecnormalize")
 """What ``CheckpointCallback`` writes after the zip, where it was asked to."""
+_START = b"data"
+"""Name of the first member that ``model.save`` writes, 30 bytes into the file."""
 _STEPS_NAME = re.compile(r"^(?P<prefix>.*)_(?P<steps>\d+)_steps$")
 
 
@@ -28,14 +30,7 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     if (path / layout.STATE).is_file() and (path / layout.MODEL).is_file():
         own = (layout.MODEL, layout.STATE, layout.ARRAYS, layout.REPLAY, layout.ROLLOUT)
         return {name: path / name for name in own if (path / name).is_file()}
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return None
-    if _VERSION not in names and not {"data", "policy.pth"} <= names:
+    if not path.is_file() or not (_is_agent(path) or _is_cut_agent(path)):
         return None
     files = {path.name: path}
     beside = [f"{path.stem}{layout.METADATA}", *map(layout.Flat(path.parent, path.name).named, layout.BESIDE)]
@@ -48,12 +43,44 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
     return files
 
 
+def _is_agent(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return _VERSION in names or {"data", "policy.pth"} <= names
+
+
+def _is_cut_agent(path: Path) -> bool:
+    """Return whether a zip without its directory begins as ``model.save`` begins one, or is named as by its callback.
+
+    The directory is at the end, so that is what a file loses first; the check will say so. ``zipfile`` may find that of
+    a ``.pth`` in it instead.
+    """
+    if path.suffix != ".zip":
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.header_offset == 0 for member in archive.infolist()):
+                return False
+    except (OSError, ValueError, zipfile.BadZipFile):
+        pass
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(_START) + 30)
+    except OSError:
+        return False
+    begins = start.startswith(b"PK\x03\x04") and start[30:] == _START
+    return begins or (not start.strip(b"\0") and _STEPS_NAME.match(path.stem) is not None)
+
+
 def describe(directory: Path, context: CheckContext) -> SavedItem:
     """Return what the zip says of itself.
 
     Raises:
-        BackendError: it cannot be read, or the metadata beside it belongs to another episode.
-        DamagedError: the callback that writes it is not done.
+        BackendError: the metadata beside it belongs to another episode.
+        DamagedError: it cannot be read, or the callback that writes it is not done.
         InconsistentSetError: it is of other steps than its name says.
     """
     name = layout.zip_name(directory, context)
@@ -63,11 +90,14 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     if state is not None:
         own = _describe_own(state, name)
         return own if place is directory else _with_noted(own, directory, name)
+    if not _is_agent(path):
+        what = "is cut short: it begins as a zip, whose directory is not there" if path.stat().st_size else "is empty"
+        raise DamagedError(f"{name}: {what}", hint="write it again with model.save")
     try:
         data = layout.all_data(path)
         there = trainers.names(path, data, context.files or [name])
     except (DamagedError, OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise BackendError(
+        raise DamagedError(
             f"{name}: not a readable SB3 zip ({error})", hint="write it again with model.save"
         ) from error
     counters = {"num_timesteps": data["num_timesteps"]} if layout.is_count(data.get("num_timesteps")) else {}

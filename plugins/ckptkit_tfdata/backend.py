@@ -21,7 +21,7 @@ from ckptkit_tfdata import checkpoint, trainers
 from ckptkit_tfdata import hazards as dangers
 from ckptkit_tfdata.comparison import refuse_changed
 from ckptkit_tfdata.iterator import PersistentIterator
-from ckptkit_tfdata.layout import counter_of, layout_of, prefix_among, prefix_of
+from ckptkit_tfdata.layout import counter_of, is_shard_of, layout_of, prefix_among, prefix_of
 from ckptkit_tfdata.lazy_import import tensorflow
 from ckptkit_tfdata.probe import UnprovableError, predict, replay
 from ckptkit_tfdata.state_file import FILE_NAME, FORMAT_VERSION, StateFile
@@ -148,8 +148,10 @@ class TfDataBackend:
         try:
             prefix = prefix_of(path)
             bundle = None if prefix is None else Bundle.open(prefix)
-        except (OSError, BundleError):
+        except OSError:
             return None
+        except BundleError as error:
+            return _damaged(path, error)
         if prefix is None or bundle is None or not (layout_of(bundle).iterators or layout_of(bundle).graph):
             return None
         if path.is_dir():
@@ -204,6 +206,18 @@ class TfDataBackend:
         if saved != now:
             return Proof("unproven", f"numeric environment differs (TensorFlow {saved} -> {now}): {difference}")
         return Proof("differs", difference)
+
+
+def _damaged(path: Path, error: BundleError) -> Mapping[str, Path] | None:
+    """Return the files of a bundle whose index is cut or overwritten, where the files beside it show that it is one."""
+    prefix = prefix_of(path)
+    if prefix is None or error.problem.code != "bundle-index-damaged":
+        return None
+    index = prefix.with_name(f"{prefix.name}.index")
+    shards = sorted(file for file in prefix.parent.iterdir() if is_shard_of(prefix, file))
+    if not shards:
+        return None
+    return given_folder.look(path).files if path.is_dir() else {file.name: file for file in (index, *shards)}
 
 
 def _own(item: object) -> PersistentIterator:

@@ -78,3 +78,9 @@ def prefix_among(directory: Path, files: Sequence[str]) -> Path | None:
         return prefix_of(directory)
     found = {match[1] for name in files if (match := _PART.fullmatch(name))}
     return directory / found.pop() if len(found) == 1 else None
+
+
+def is_shard_of(prefix: Path, file: Path) -> bool:
+    """Return whether a file has the name of one of the data files of a bundle."""
+    match = _PART.fullmatch(file.name)
+    return match is not None and match[1] == prefix.name and match[2] != "index"

@@ -106,7 +106,7 @@ def test_other_files_are_not_recognised(name: str, tmp_path: Path) -> None:
 def test_a_truncated_zip_is_not_described(episode: Path) -> None:
     path = episode / "ep000050.zip"
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(BackendError, match=r"ep000050\.zip"):
+    with pytest.raises(DamagedError, match=r"ep000050\.zip: is cut short"):
         BACKEND.describe(episode, context=CheckContext(["ep000050.zip"]))
     assert list(BACKEND.check(episode, context=CheckContext(["ep000050.zip"])))
 
