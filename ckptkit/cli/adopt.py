@@ -1,4 +1,4 @@
-"""`ckptkit adopt`: give a manifest to checkpoints that a trainer wrote into a run's folder, where they lie."""
+"""`ckptkit adopt`: give a manifest to checkpoints that a trainer wrote into a run's folder, in place."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +12,13 @@ from ckptkit.errors import CkptkitError
 
 def adopt(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="Only this run; all of the store if left out.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Only this run; the whole store if left out.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that goes on; fields such as {path}.")
+        str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that resumes; fields such as {path}.")
     ] = None,
     store: StoreOption = None,
 ) -> int:
-    """Give a manifest to checkpoints without one, where they lie. Exit 3: not to all of them; 4: there is none."""
+    """Give a manifest to checkpoints without one, in place. Exit 3: not to all of them; 4: there are none."""
     from ckptkit.resume import parse_template
     from ckptkit.store import Details, adopting
 

@@ -1,12 +1,12 @@
 """Commands that other distributions add to `ckptkit`, through the entry-point group ``ckptkit.commands``.
 
-An entry point names a function with typer annotations, or a ``typer.Typer`` (a command that has commands of its own)::
+An entry point names a function with typer annotations, or a ``typer.Typer`` (a command with subcommands)::
 
     [project.entry-points."ckptkit.commands"]
     check-data = "ckptkit_data.command:check_data"
 
-The function returns its exit code. Looking for entry points costs more than most commands do, so nobody looks before
-the name that was typed is not one of the built-in commands, or before ``--help`` has to list them all.
+The function returns its exit code. Looking for entry points costs more than most commands do, so it is done only if the
+typed name is not a built-in command, or if ``--help`` has to list them all.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,7 +88,7 @@ def _stand_in(name: str, reason: str) -> Any:
     def broken() -> None:
         raise BackendError(f"command {name!r} cannot be loaded: {text}", hint=_REPAIR)
 
-    # Whatever was typed after the name, --help included, the answer is why it cannot be loaded.
+    # Whatever was typed after the name, even --help, the answer is why it cannot be loaded.
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
     return _of_function(
         name, broken, help=f"(cannot be loaded: {text})", context_settings=anything, add_help_option=False

@@ -27,9 +27,9 @@ def list_checkpoints(
 ) -> int:
     """List checkpoints, by run and step. Listed does not mean whole: `verify` tells. Exit 4: no such run.
 
-    Exit 1: the pins and tags of a run are damaged. All is listed, and they are told.
+    Exit 1: the pins and tags of a run are damaged; everything is listed, and they are reported.
     """
-    # Right from its room: the whole store would take longer to import than the listing takes.
+    # Straight from its module: importing the whole store would take longer than the listing.
     from ckptkit.storage import open_storage
     from ckptkit.store.listing import listing
 

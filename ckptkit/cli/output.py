@@ -23,7 +23,7 @@ def line(text: str = "") -> None:
 
 
 def echo(text: str, *, quiet: bool = False) -> None:
-    """Print one line for a person, on stderr; what looks like a secret is masked."""
+    """Print one line for people, on stderr; what looks like a secret is masked."""
     if not quiet:
         sys.stdout.flush()  # so that the two streams come in the order in which they were written
         with contextlib.suppress(OSError):  # a log that cannot be written changes no result
@@ -53,7 +53,7 @@ def failure(message: str, hint: str, code: int) -> int:
 
 
 def open_missing() -> None:
-    """Open what was closed before the start (`>&-`): else the next file to be opened would take its place."""
+    """Open what was closed before the start (`>&-`): otherwise the next file opened would take its place."""
     for name in ("stdin", "stdout", "stderr"):  # in this order each gets its own number, 0 to 2
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 - it stays
@@ -66,7 +66,7 @@ def closed() -> int:
 
 
 def settle() -> None:
-    """Let go of what a full device did not take: at its exit Python would try once more, and end with code 120."""
+    """Drop what a full device did not take: at exit Python would try once more, and end with code 120."""
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()
@@ -90,7 +90,7 @@ def count(number: int, noun: str) -> str:
 
 
 def size(count: int) -> str:
-    """Return bytes for a person, in powers of ten."""
+    """Return bytes for people, in powers of ten."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
@@ -136,8 +136,8 @@ def rows(
 def dump(value: Any, indent: int | None = None) -> str:
     """Return JSON text for other programs: NaN and infinity as strings, so that every parser reads it.
 
-    It is ASCII: what a terminal's encoding cannot write would be escaped as JSON does not know it, and a hostile name
-    must not steer a terminal.
+    It is ASCII: what a terminal's encoding cannot write would be escaped in a way that JSON does not know, and a
+    hostile name must not control a terminal.
     """
     return json.dumps(_finite(value), indent=indent, allow_nan=False, default=str)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def bytes_progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function to be told of every block of bytes read."""
+    """Yield a function to call with the size of every block of bytes read."""
     bar = _Bar(label, total, shown=not quiet and sys.stderr.isatty())
     try:
         yield bar.advance

@@ -26,7 +26,7 @@ def prune(
     keep_every: Annotated[str | None, typer.Option(metavar="STEPS", help="One every so many steps.")] = None,
     keep_best: Annotated[str | None, typer.Option(metavar="N", help="The best N by --metric.")] = None,
     metric: Annotated[str | None, typer.Option(help="For --keep-best.")] = None,
-    mode: Annotated[Literal["min", "max"] | None, typer.Option(help="For --keep-best: what is better.")] = None,
+    mode: Annotated[Literal["min", "max"] | None, typer.Option(help="For --keep-best: which is better.")] = None,
     keep_within: Annotated[str | None, typer.Option(metavar="DURATION", help="All of the last 7d, 12h, ...")] = None,
     keep_hourly: _Count = None,
     keep_daily: _Count = None,
@@ -90,7 +90,7 @@ def prune(
 def _policies(
     session: "Session", store: "CheckpointStore", run: str | None, words: dict[str, Any]
 ) -> "RetentionPolicy | dict[str, RetentionPolicy]":
-    """Return the policy of the command line, or else those that ckptkit.yaml gives the runs."""
+    """Return the policy of the command line, or else those that ckptkit.yaml gives for the runs."""
     from ckptkit.errors import UsageError
     from ckptkit.retention import policy_from_words
 

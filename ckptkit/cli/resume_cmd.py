@@ -1,4 +1,4 @@
-"""`ckptkit resume-cmd`: print the command that goes on from the newest checkpoint that verifies."""
+"""`ckptkit resume-cmd`: print the command that resumes from the newest checkpoint that verifies."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ def resume_cmd(
     level: LevelOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Print the command that resumes a run; the checkpoint is verified first, older ones are fallen back to.
+    """Print the command that resumes a run; the checkpoint is verified first, with a fallback to older ones.
 
     A run that was resumed as another one is followed to the newest good checkpoint there.
 
@@ -79,7 +79,7 @@ def resume_cmd(
 
 
 def _default(session: "Session", run: str) -> "Resume | None":
-    """Return how ckptkit.yaml says that the run is resumed, for a checkpoint that does not say it."""
+    """Return ckptkit.yaml's command for resuming the run, for a checkpoint that has none."""
     from ckptkit.manifest.models import Resume
     from ckptkit.resume import parse_template
 

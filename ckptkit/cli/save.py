@@ -30,7 +30,7 @@ def save(
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag, for retention.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="JSON or YAML file with the run's settings.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that goes on; fields such as {path}.")
+        str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that resumes; fields such as {path}.")
     ] = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="Name of an environment variable that the training needs.")

@@ -1,4 +1,4 @@
-"""What all commands share: which store, which configuration, how much is told."""
+"""What all commands share: which store, which configuration, how much is printed."""
 
 import os
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ ExactRunOption = Annotated[
     bool, typer.Option("--exact-run", help="RUN means the run itself, even where another run continues it.")
 ]
 ModeOption = Annotated[
-    Literal["min", "max"] | None, typer.Option("--mode", help="For @best: what is better.", show_default=False)
+    Literal["min", "max"] | None, typer.Option("--mode", help="For @best: which is better.", show_default=False)
 ]
 
 
@@ -63,7 +63,7 @@ class Session:
         return given or self.config().for_run(run).level or "format"
 
     def ranking(self, ref: str, metric: str | None, mode: Literal["min", "max"] | None) -> "Ranking":
-        """Return how ``RUN@best`` ranks: by the options, else as the run's retention in ckptkit.yaml does."""
+        """Return how ``RUN@best`` ranks: by the options, else like the run's retention in ckptkit.yaml."""
         from ckptkit.store import Ranking
 
         policy = self.config().for_run(ref.partition("@")[0]).retention

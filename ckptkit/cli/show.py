@@ -17,7 +17,7 @@ def show(
     format_: FormatOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show what a checkpoint's manifest says, and what was shown of it. Its content is judged by `verify` only."""
+    """Show what a checkpoint's manifest says, and what was shown about it. Only `verify` judges its content."""
     from ckptkit.errors import ManifestError
     from ckptkit.storage import shown
     from ckptkit.verification.presence import read_manifest

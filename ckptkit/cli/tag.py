@@ -1,4 +1,4 @@
-"""`ckptkit tag`: give a checkpoint a word that retention and listings know."""
+"""`ckptkit tag`: give a checkpoint a tag that retention and listings know."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a person must hear of a checkpoint before going on from it: what it lacks, and what may make a resume differ."""
+"""What people must know about a checkpoint before resuming it: what it lacks, and what may make a resume differ."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def tell(manifest: "Manifest", warnings: "Sequence[Problem]" = (), *, quiet: bool) -> None:
-    """Say on stderr, one line each, every piece that is not captured, every hazard, and every warning."""
+    """Report on stderr, one line each, every piece that is not captured, every hazard and every warning."""
     for line in dict.fromkeys(_lines(manifest, warnings)):
         output.echo(output.safe(line), quiet=quiet)
 

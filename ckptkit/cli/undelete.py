@@ -13,7 +13,7 @@ def undelete(
     ref: Annotated[str, typer.Argument(help="RUN@STEP, or RUN for what was removed last.")],
     store: StoreOption = None,
 ) -> None:
-    """Take a removed checkpoint back; what prune removed stays in the trash for the grace time."""
+    """Take back a removed checkpoint; what prune removed stays in the trash for the grace time."""
     session = session_of(context)
     at = session.open(store).undelete(ref)
     output.echo(f"{at.ref} is back", quiet=session.quiet)

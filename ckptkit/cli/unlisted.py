@@ -1,4 +1,4 @@
-"""What a person must hear of checkpoints that a trainer wrote without a manifest: they are not listed; what helps."""
+"""What people must know about checkpoints that a trainer wrote without a manifest: they are not listed; what helps."""
 
 import shlex
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def tell(storage: "LocalStorage", run: str | None, *, quiet: bool) -> None:
-    """Say on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
+    """Report on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
     if quiet:
         return
     try:
         found = _found(storage, run)
-    except (CkptkitError, OSError):  # what cannot be read, or went meanwhile, is no reason for a listing to fail
+    except (CkptkitError, OSError):  # what cannot be read, or vanished meanwhile, is no reason for a listing to fail
         return
     for one in found:
         names = [path.name for path in one.paths]

@@ -24,7 +24,7 @@ COMMAND = "ckptkit.command"
 
 
 class CommandAfterDashes(typer.core.TyperCommand):
-    """A command that keeps what stands after ``--`` apart from its own arguments."""
+    """A command that keeps what follows ``--`` apart from its own arguments."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Split the words at ``--`` first."""
@@ -38,7 +38,7 @@ class CommandAfterDashes(typer.core.TyperCommand):
 def verify(
     context: typer.Context,
     references: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF]...", help="All of the store if left out.")
+        list[str] | None, typer.Argument(metavar="[REF]...", help="The whole store if left out.")
     ] = None,
     level: LevelOption = None,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest step of each run.")] = False,
@@ -69,8 +69,8 @@ def verify(
     """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.
 
     With --level resume --steps N [-- COMMAND], the resume command (that of the manifest, or COMMAND) runs in a scratch
-    copy of the store for N steps and is held against what the run itself noted. If it noted nothing, the command runs
-    twice, and the two are compared with each other.
+    copy of the store for N steps and is compared with what the run itself noted. If it noted nothing, the command runs
+    twice, and the two runs are compared with each other.
     """
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
@@ -115,7 +115,7 @@ def verify(
 
 
 def _is_whole(run: str, references: Sequence[str] | None) -> bool:
-    """Return whether the run as such was asked for, with its pins and tags, not just a checkpoint of it."""
+    """Return whether the whole run was asked for, with its pins and tags, not just one of its checkpoints."""
     return not references or run in references
 
 

@@ -1,4 +1,4 @@
-"""Finds ``ckptkit.yaml`` upward from a folder; that there is none is found out without loading YAML or pydantic."""
+"""Finds ``ckptkit.yaml`` upward from a folder; if there is none, YAML and pydantic are not even loaded."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ MAX_BYTES = 1 << 20
 def find_config(start: Path) -> Path | None:
     """Return the nearest ``ckptkit.yaml`` in the folder or above it, or None.
 
-    The search ends at the home folder if it comes by it, else at the root of the file system.
+    The search ends at the home folder if it gets there, else at the root of the file system.
     """
     try:
         folder = Path(os.path.abspath(start))
@@ -31,10 +31,10 @@ def find_config(start: Path) -> Path | None:
 
 
 def load_config(start: Path) -> Config:
-    """Return the configuration that holds in a folder; the empty one if there is no file.
+    """Return the configuration that applies in a folder; an empty one if there is no file.
 
     Raises:
-        UsageError: the file cannot be read or holds something that it may not (the message names file, line and key).
+        UsageError: the file cannot be read, or holds something it must not (the message names file, line and key).
         RefusedError: another user put it into a folder that anyone can write to, above ours.
     """
     path = find_config(start)

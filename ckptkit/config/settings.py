@@ -19,7 +19,7 @@ class RunConfig:
         resume: template of the resume command, a line or an argument list (``resume.parse_template`` reads both).
         resume_where: file, line and key of the template, for messages about it.
         retention: what ``prune`` keeps.
-        level: how deep ``verify`` looks.
+        level: how thoroughly ``verify`` checks.
     """
 
     resume: str | tuple[str, ...] | None = None
@@ -30,13 +30,13 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration; without arguments the empty one.
+    """A whole configuration; without arguments, an empty one.
 
     Attributes:
         path: the file, or None if there was none.
         store: URL or absolute path.
         digest: algorithm for new checkpoints.
-        default: what holds for every run.
+        default: what applies to every run.
         runs: pattern -> settings, in the order of the file. ``*`` matches any text, ``/`` included.
     """
 
@@ -47,7 +47,7 @@ class Config:
     runs: Sequence[tuple[str, RunConfig]] = ()
 
     def for_run(self, run: str) -> RunConfig:
-        """Return the settings of a run: of each key the last pattern in the file that matches and sets it.
+        """Return the settings of a run: each key from the last pattern in the file that matches and sets it.
 
         A ``retention`` replaces the one before it as a whole; rules of two policies are never mixed.
         """

@@ -1,10 +1,10 @@
-"""Limits and words of the format that reading light and reading strictly share."""
+"""Limits and words of the format, shared by light and strict reading."""
 
 MAX_BYTES = 64 << 20
-"""Longest manifest that is read."""
+"""Size of the longest manifest that is read, in bytes."""
 
 GRADES = ("complete", "complete-with-barrier", "until", "weights-only", "partial")
-"""From best to worst; a checkpoint's grade is the least of its items."""
+"""From best to worst; a checkpoint's grade is the worst of its items."""
 
 OLD_GRADES = {
     "exact": "complete",

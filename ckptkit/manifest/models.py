@@ -50,7 +50,7 @@ class FileEntry(Part):
 
 
 class CapturedEntry(Part):
-    """How much of the item's state is in its files; one reason for each piece that is not."""
+    """How much of the item's state is in its files, with one reason for each piece that is missing."""
 
     grade: Literal["complete", "complete-with-barrier", "until", "weights-only", "partial"]
     reasons: list[Text] = []
@@ -80,7 +80,7 @@ class Parent(Part):
 
 
 class Boundary(Part):
-    """Where in the training loop the state was taken; the counts are in the unit that the trainer asked in."""
+    """Where in the training loop the state was taken; the counts are in the unit of the trainer's request."""
 
     kind: Literal["step", "rollout", "episode", "epoch", "accumulation"]
     requested_at: Count
@@ -88,7 +88,7 @@ class Boundary(Part):
 
 
 class Resume(Part):
-    """How to go on: a template of the argument list, never a shell string; names of environment variables only."""
+    """How to resume: a template of the argument list, never a shell string; only names of environment variables."""
 
     argv: Annotated[list[Text], Field(min_length=1, max_length=4096)]
     cwd: Text | None = None
@@ -134,7 +134,7 @@ class Manifest(Part):
 
     @property
     def began_from(self) -> Parent | None:
-        """The checkpoint of another run that this run went on from; before ``origin`` was written the parent told."""
+        """The checkpoint of another run that this run began from; before ``origin`` existed, the parent said so."""
         if self.origin is None and self.parent is not None and self.parent.run != self.run:
             return self.parent
         return self.origin
@@ -146,5 +146,5 @@ class Manifest(Part):
 
     @property
     def grade(self) -> str:
-        """The least grade of the items."""
+        """The worst grade of the items."""
         return max((i.captured.grade for i in self.items.values()), key=GRADES.index)

@@ -11,7 +11,7 @@ SIDECAR_SUFFIX = ".manifest.json"
 OBSERVED_NAME = "observed.json"
 SHOWN_NAME = "shown.json"
 UNLISTED = (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)
-"""Files of ckptkit's own in a checkpoint's folder: no item may have these names, and no manifest lists them."""
+"""ckptkit's own files in a checkpoint's folder: no item may have these names, and no manifest lists them."""
 STATE_FOLDER = ".ckptkit"
 MAX_STEP = 10**12
 MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
@@ -78,7 +78,7 @@ def check_step(step: int) -> int:
 
 
 def check_item_name(name: str) -> str:
-    """Return the item name; raises UsageError unless it is a plain word that is no file of ckptkit's own."""
+    """Return the item name; raises UsageError unless it is a plain word that is not one of ckptkit's own files."""
     if not _ITEM.fullmatch(name) or name.lower() in UNLISTED or (reason := unsafe_reason(name)):
         reason = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
         raise UsageError(f"item name {name[:80]!r} {reason}", hint="for example policy, data, rng, agent")
@@ -86,7 +86,7 @@ def check_item_name(name: str) -> str:
 
 
 def check_item_names(items: Iterable[str]) -> None:
-    """Raise UsageError where two item names are the same on a file system that folds case."""
+    """Raise UsageError if two item names are the same on a file system that folds case."""
     seen: dict[str, str] = {}
     for name in items:
         other = seen.setdefault(name.lower(), name)
@@ -119,7 +119,7 @@ def check_paths(paths: Iterable[str]) -> None:
 
 
 def check_given(path: str, item: str, files: Sequence[str]) -> None:
-    """Check where an adopted path is said to lie: an item's folder, a file in it, or the prefix of one.
+    """Check the place given for an adopted path: an item's folder, a file in it, or the prefix of one.
 
     Raises:
         UnsafeContentError: the path is unsafe.
@@ -134,7 +134,7 @@ def check_given(path: str, item: str, files: Sequence[str]) -> None:
 
 
 def is_flat(path: str) -> bool:
-    """Return whether a sidecar manifest may list the file: right beside it, and nothing of ckptkit's own."""
+    """Return whether a sidecar manifest may list the file: right beside it, and not one of ckptkit's own."""
     return "/" not in path and path not in (STATE_FOLDER, MANIFEST_NAME) and not path.endswith(SIDECAR_SUFFIX)
 
 

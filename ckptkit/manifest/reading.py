@@ -36,7 +36,7 @@ def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
 def parse(data: bytes) -> Manifest:
     """Parse and validate the bytes of a manifest file, its own digest included.
 
-    What an older writer let through is masked in what is returned: the file itself stays as it is.
+    Secrets that an older writer let through are masked in what is returned; the file itself stays as it is.
 
     Raises:
         NewerFormatError: written by a newer major version.
@@ -62,7 +62,7 @@ def parse(data: bytes) -> Manifest:
 
 
 def holds_secrets(data: bytes) -> bool:
-    """Return whether a manifest file that parses holds what is masked where it is read: an older writer let it in."""
+    """Return whether a manifest file that parses holds something that reading masks: an older writer let it in."""
     fields = strict_json.loads(data, max_bytes=MAX_BYTES)
     return bool(redact_fields(fields) != fields)
 

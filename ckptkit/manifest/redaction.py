@@ -1,8 +1,8 @@
-"""The one redaction: no secret enters a manifest, and none that an older one holds is shown.
+"""The one redaction: no secret enters a manifest, and none in an older one is shown.
 
-What is a secret is told by shape: a value under a secret-looking name (``TOKEN=...``, ``--api-key ...``, a key of the
-settings), userinfo and secret parameters of URLs, authorization headers, and the tokens of well-known services. A word
-that merely is one (``hunter2``) cannot be told from any other word.
+Secrets are recognised by shape: a value under a secret-looking name (``TOKEN=...``, ``--api-key ...``, a key of the
+settings), userinfo and secret parameters of URLs, authorization headers, and the tokens of well-known services. A plain
+word that happens to be a secret (``hunter2``) cannot be told from any other word.
 """
 
 import re
@@ -53,7 +53,7 @@ def _is_secret(name: str) -> bool:
 
 
 def redact_text(text: str) -> str:
-    """Return the text with everything in it masked that has the shape of a secret."""
+    """Return the text with everything masked that has the shape of a secret."""
     if not _SUSPECT.search(text):
         return text
     text = _USERINFO.sub(rf"\g<scheme>{MASK}@", text)
@@ -77,7 +77,7 @@ def _masked_pair(match: re.Match[str]) -> str:
 
 
 def require_open(what: str, words: Iterable[str]) -> None:
-    """Raise UsageError where a name that is stored as it is has the shape of a secret; the message does not hold it."""
+    """Raise UsageError if a name that is stored as is has the shape of a secret, without repeating it."""
     if any(redact_text(word) != word for word in words):
         raise UsageError(
             f"{what} looks like a secret (it is not repeated here); nothing was stored",
@@ -86,7 +86,7 @@ def require_open(what: str, words: Iterable[str]) -> None:
 
 
 def require_variables(names: Iterable[str]) -> None:
-    """Raise UsageError for what is not the name of an environment variable; the message does not hold a value."""
+    """Raise UsageError for what is not the name of an environment variable, without repeating a value."""
     for given in names:
         name, equals, _ = given.partition("=")
         require_open("the name of a variable", [name])
@@ -121,7 +121,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def _plain(value: str) -> bool:
-    """A number, a yes or no, a template field, or what is masked already is no secret."""
+    """A number, a yes or no, a template field, or what is already masked is not a secret."""
     return bool(re.fullmatch(r"[0-9.eE+-]*|true|false|none|null|\{[\w.!]+\}|\*{3}", value, re.IGNORECASE))
 
 
@@ -138,15 +138,15 @@ def redact_value(value: Any, key: str = "") -> Any:
 
 
 def is_variable(name: str) -> bool:
-    """Return whether an environment variable can have this name: what has a value behind it is none."""
+    """Return whether an environment variable can have this name; a name followed by a value cannot be one."""
     return bool(_VARIABLE.fullmatch(name))
 
 
 def redact_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a manifest with every free text in them masked; whatever has another form is left as it is.
+    """Return the fields of a manifest with every free text masked; whatever has another form is left as it is.
 
-    Writers and readers both come through here: what was written before must not be shown either, and the run stays
-    resumable, as of a variable with a value the name stays.
+    Writers and readers both come through here: what was written before must not be shown either. The run stays
+    resumable, since the name of a variable with a value stays.
     """
     masked = dict(fields)
     _change(masked, "config", dict, redact_value)

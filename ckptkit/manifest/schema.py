@@ -8,7 +8,7 @@ SCHEMA_ID = "urn:ckptkit:manifest:1.0"
 
 
 def json_schema() -> str:
-    """Return the schema as text; docs/reference/manifest.schema.json is this, and a test holds it current."""
+    """Return the schema as text; docs/reference/manifest.schema.json is this text, and a test keeps it up to date."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
     return json.dumps(schema | Manifest.model_json_schema(), indent=2, sort_keys=True) + "\n"
 

@@ -1,4 +1,4 @@
-"""The few fields of a manifest that `list` shows, read about ten times faster than the whole.
+"""The few fields of a manifest that `list` shows, read about ten times faster than the whole manifest.
 
 A summary is for showing only: no decision to resume, keep or delete is ever taken from it. That is why it may be read
 without pydantic, whose models cost more to build than a hundred summaries to read.
@@ -29,8 +29,8 @@ class Summary:
         counters: whole counts by name.
         items: backend by item name.
         size: bytes of all payload files.
-        grade: the least grade of the items.
-        digest: the manifest's own, as it says.
+        grade: the worst grade of the items.
+        digest: the manifest's own digest, as written in it.
     """
 
     run: str
@@ -46,7 +46,7 @@ class Summary:
 
 
 def summarise(data: bytes) -> Summary:
-    """Return the summary of manifest bytes; raises ManifestError if they are not even that."""
+    """Return the summary of manifest bytes; raises ManifestError if there is none to be had."""
     if not data.strip():
         raise ManifestError("is empty")
     try:
@@ -79,7 +79,7 @@ def _size(value: Any) -> int:
 
 
 def _numbers(values: Any) -> dict[str, Any]:
-    """Only what is a number, plain or tagged: a stranger's manifest may nest anything there."""
+    """Only numbers, plain or tagged: a stranger's manifest may nest anything there."""
     return {
         redact_text(str(name)): value
         for name, value in dict(values).items()

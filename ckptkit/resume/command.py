@@ -10,11 +10,11 @@ class Command:
 
     Attributes:
         argv: the expanded argument list.
-        cwd: folder to run in; ``shell`` and ``argv0`` print the command alone.
+        cwd: folder to run in; ``shell`` and ``argv0`` print only the command.
         env: names of environment variables that the run had; values are never kept.
         run: name of the run, for the name of a job.
         refresh: a command that prints ``argv`` anew, NUL-separated (``ckptkit resume-cmd RUN --format argv0``): a job
-            that is started again must resume from the newest checkpoint of that day, not from this one.
+            that is started again must resume from what is the newest checkpoint by then, not from this one.
     """
 
     argv: Sequence[str]
@@ -25,5 +25,5 @@ class Command:
 
 
 def redacted_arguments(argv: Sequence[str]) -> list[int]:
-    """Return the positions of arguments that hold ``***``: a secret was removed there, they cannot run as they are."""
+    """Return the positions of arguments that hold ``***``: a secret was removed, so they cannot run as they are."""
     return [i for i, argument in enumerate(argv) if "***" in argument]

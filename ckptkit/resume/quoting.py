@@ -1,4 +1,4 @@
-"""Arguments quoted so that sh, bash, dash and zsh read back exactly the same ones, without running anything in them."""
+"""Quote arguments so that sh, bash, dash and zsh read back exactly the same ones, without running anything in them."""
 
 import re
 from collections.abc import Sequence

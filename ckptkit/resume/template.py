@@ -44,7 +44,7 @@ def parse_template(text: str | Sequence[str], *, where: str = "the resume templa
         where: what to call it in messages.
 
     Raises:
-        UsageError: empty, quotes that do not close, a shell operator, NUL, a brace or a field that means nothing.
+        UsageError: empty, unclosed quotes, a shell operator, NUL, or a brace or field without meaning.
     """
     arguments = _split(text, where) if isinstance(text, str) else list(text)
     if not arguments or not arguments[0].strip():

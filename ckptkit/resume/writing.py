@@ -1,4 +1,4 @@
-"""A resume command written for whoever runs it: a shell, a program (JSON, NUL-separated), Slurm or Kubernetes."""
+"""A resume command written for whatever runs it: a shell, a program (JSON, NUL-separated), Slurm or Kubernetes."""
 
 import base64
 import re
@@ -66,7 +66,7 @@ def _as_json(command: Command) -> str:
 
 
 def _json_text(text: str) -> Any:
-    """Return the text, or its bytes in base64 where a file name of this system is not UTF-8."""
+    """Return the text, or its bytes in base64 if it is a file name that is not UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""A checkpoint as retention sees it: where it stands in its run, and what speaks for keeping it."""
+"""A checkpoint as retention sees it: its place in the run, and what speaks for keeping it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Candidate:
         tags: names given by people.
         pinned: kept whatever the policy says.
         good: it verifies; one that does not never fills a slot.
-        judged: whether this installation can tell if it verifies; what it cannot judge it neither counts nor removes.
+        judged: whether this installation can tell if it verifies; what cannot be judged is neither counted nor removed.
         parents: (run, step) of the checkpoints it was resumed from.
     """
 

@@ -33,8 +33,8 @@ class PrunePlan:
 
     Attributes:
         entries: sorted by (run, step, sequence).
-        refused: runs of which nothing verifies, so that nothing of them is removed.
-        notes: one line each: what a person should know although nothing is wrong with the plan.
+        refused: runs in which nothing verifies, so that nothing is removed from them.
+        notes: one line each: what people should know although nothing is wrong with the plan.
     """
 
     entries: tuple[Entry, ...]
@@ -84,7 +84,8 @@ def plan(
     interrupted a hundred times would keep a hundred.) A plan is stable: planning again after removing removes nothing.
 
     Args:
-        checkpoints: all checkpoints of the store, of all runs, as other runs may have been resumed from the pruned one.
+        checkpoints: all checkpoints of all runs in the store, since other runs may have been resumed from the pruned
+            one.
         policy: one policy for every run; or run -> policy, and runs that are not named are left alone.
         now: the present, with a time zone.
 
@@ -93,7 +94,7 @@ def plan(
 
     Raises:
         RefusedError: a tag or the metric occurs in no checkpoint of any run; or none of the runs to prune has a
-            checkpoint that verifies (when only some have none, these are left whole and named in ``refused``).
+            checkpoint that verifies (if that is true of only some, these are left whole and named in ``refused``).
         UsageError: ``now`` has no time zone, or a run is named that has no checkpoint.
     """
     if now.utcoffset() is None:
@@ -120,7 +121,7 @@ def plan(
 
 
 def _spare_bad_runs(rulings: Mapping[str, list[Ruling]]) -> tuple[str, ...]:
-    """Keep the runs whole of which nothing verifies, and return their names."""
+    """Keep whole the runs in which nothing verifies, and return their names."""
     refused = []
     for run, found in rulings.items():
         if not any(v.candidate.good for v in found) and not all(v.reasons for v in found):

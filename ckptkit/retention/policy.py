@@ -18,20 +18,21 @@ _RULES = (*_COUNTS, "keep_within", "keep_tags", "max_size")
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """What to keep of each run. A checkpoint stays when any rule keeps it; None switches a rule off.
+    """What to keep of each run. A checkpoint stays if any rule keeps it; None switches a rule off.
 
     Attributes:
         keep_last: the newest N that verify; ``"all"`` keeps everything, damaged ones as well.
         keep_every: the first that verifies at or after every multiple of this many steps (step 0 included).
-        keep_best: the best N by ``metric``; NaN, infinite and missing values never rank, of equals the newer wins.
-        metric: name of the metric; when it is given, the best one is always kept.
-        mode: whether the best is the ``min`` or the ``max``; there is no default, as a guess would delete the best.
+        keep_best: the best N by ``metric``; NaN, infinite and missing values never rank; among equals the newer wins.
+        metric: name of the metric; if given, the best one is always kept.
+        mode: whether the best is the ``min`` or the ``max``; there is no default, because a wrong guess would delete
+            the best.
         keep_within: everything committed less than this long ago, damaged ones as well.
         keep_hourly: the newest of each of the last N hours (UTC) that hold a checkpoint that verifies; so
             ``keep_daily``, ``keep_weekly`` (ISO weeks), ``keep_monthly`` and ``keep_yearly``.
         keep_tags: everything with one of these tags, damaged ones as well; ``max_size`` does not touch them.
-        max_size: bytes per run. The only rule that takes away: damaged ones first, then the oldest, until the rest
-            fits; what is protected stays even if it does not fit. As the only rule it starts from everything.
+        max_size: bytes per run. The only rule that removes: damaged ones first, then the oldest, until the rest fits;
+            what is protected stays even if it does not fit. If it is the only rule, it starts from everything.
 
     Raises:
         UsageError: no rule, zero, a negative or an absurd number, ``keep_best`` without a metric or mode.

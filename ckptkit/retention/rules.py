@@ -27,7 +27,7 @@ _PERIOD_KEY: dict[Period, Callable[[datetime], object]] = {
 
 @dataclass(slots=True)
 class Ruling:
-    """What is known of one checkpoint so far: no reason means that nothing keeps it."""
+    """What is known about one checkpoint so far: no reason means that nothing keeps it."""
 
     candidate: Candidate
     reasons: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Ruling:
 
 
 def judge(candidates: Sequence[Candidate], policy: RetentionPolicy, now: datetime) -> list[Ruling]:
-    """Return a ruling for each checkpoint of one run, oldest first, by all rules that look at this run alone."""
+    """Return a ruling for each checkpoint of one run, oldest first, by all rules that look only at this run."""
     rulings = [Ruling(c) for c in sorted(candidates, key=lambda c: c.order)]
     good = [v for v in rulings if v.candidate.good]
     _by_count(good, policy)

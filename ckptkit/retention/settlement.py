@@ -10,7 +10,7 @@ from ckptkit.retention.rules import Ruling
 
 
 class Settlement:
-    """Settles rulings of single runs with each other. Rulings are told apart by identity."""
+    """Settles the rulings of single runs with each other. Rulings are distinguished by identity."""
 
     def __init__(
         self,

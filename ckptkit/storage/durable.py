@@ -1,4 +1,4 @@
-"""Make bytes survive a power cut: write, fsync files, fsync folders, rename; and say plainly when that failed.
+"""Make bytes survive a power cut: write, fsync files, fsync folders, rename; and say plainly if that failed.
 
 A failed fsync is final: the kernel marks the pages clean afterwards, so a second fsync would lie
 (https://wiki.postgresql.org/wiki/Fsync_Errors). Nothing here is ever retried on the same file.
@@ -37,7 +37,7 @@ def storage_errors(what: str) -> Iterator[None]:
 
 
 def require_descriptors() -> None:
-    """Raise StoreError unless some more files can be opened: without, whole files would look unreadable."""
+    """Raise StoreError unless some more files can be opened: otherwise intact files would look unreadable."""
     opened: list[int] = []
     try:
         opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
@@ -71,7 +71,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file atomically: other processes see the old or the new content, also after a power cut."""
+    """Replace a file atomically: other processes see the old or the new content, even after a power cut."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     temporary.unlink(missing_ok=True)
     try:

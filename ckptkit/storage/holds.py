@@ -1,6 +1,6 @@
 """The hold of a run that is being written: one process at a time, let go by its death and by nothing less.
 
-A POSIX record lock is the process's own: forked workers do not inherit it, so that those that outlive a killed training
+A POSIX record lock belongs to its process: forked workers do not inherit it, so those that outlive a killed training
 cannot keep the run. The price: it is gone as soon as the process closes *any* descriptor of the file. So this module
 opens the file once, and remembers.
 """
@@ -29,7 +29,7 @@ _held: dict[tuple[int, int], int] = {}  # (device, inode) -> descriptor
 
 
 def hold(state_folder: Path, run: str) -> None:
-    """Hold a run until this process ends, or lets it go; holding it again is nothing.
+    """Hold a run until this process ends, or lets it go; holding it again has no effect.
 
     Where the file system has no locks (some NFS, Lustre) nothing is held, and that is allowed.
 
@@ -66,7 +66,7 @@ def hold(state_folder: Path, run: str) -> None:
 
 
 def release(state_folder: Path) -> None:
-    """Let a run go that this process holds; without effect where it does not."""
+    """Let go of a run that this process holds; has no effect if it does not."""
     with _guard:
         descriptor = _held.pop(_key(state_folder / NAME) or (-1, -1), None)
         if descriptor is not None:
@@ -93,7 +93,7 @@ def _try(descriptor: int) -> bool:
 
 
 def _forget_removed() -> None:
-    """Close what is held of runs whose folder was removed: nobody can meet us there any more."""
+    """Close the holds on runs whose folder was removed: nobody can meet us there any more."""
     for key, descriptor in list(_held.items()):
         if os.fstat(descriptor).st_nlink == 0:
             os.close(_held.pop(key))

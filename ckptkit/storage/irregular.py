@@ -1,4 +1,4 @@
-"""What a person names must be a file, or a folder where that makes sense: no pipe, socket or device."""
+"""What people name must be a file, or a folder where that makes sense; not a pipe, socket or device."""
 
 import stat
 from pathlib import Path
@@ -15,7 +15,7 @@ _KINDS = {
 
 
 def require_file(path: Path, *, or_folder: bool = False, item: str | None = None) -> None:
-    """Raise UsageError where something else lies at a path; nothing, or a link to nothing, is left to the caller."""
+    """Raise UsageError if something else is at a path; nothing, or a link to nothing, is left to the caller."""
     if not path.exists() or path.is_file() or (or_folder and path.is_dir()):
         return
     kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something else")

@@ -61,7 +61,7 @@ class LocalStorage:
         return self.root if check_run(run) == "." else self.root / run
 
     def state_folder(self, run: str) -> Path:
-        """Return the folder of everything in a run that is not a checkpoint."""
+        """Return the folder of everything else that belongs to a run."""
         return self.run_folder(run) / STATE_FOLDER
 
     def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Location]:
@@ -69,7 +69,7 @@ class LocalStorage:
 
         Args:
             run: only this one.
-            skip_unreadable: of the whole store, leave out folders that may not be read instead of raising StoreError.
+            skip_unreadable: for the whole store, leave out folders that may not be read instead of raising StoreError.
         """
         self.require()
         if run is None:
@@ -103,7 +103,7 @@ class LocalStorage:
                 yield from self._walk(folder / name, inner, depth + 1, skip_unreadable)
 
     def _here(self, folder: Path, run: str) -> tuple[list[Location], list[str]]:
-        """Return the checkpoints right in a folder, and the names of its folders that are none."""
+        """Return the checkpoints right in a folder, and the names of its folders that are not checkpoints."""
         found: list[Location] = []
         deeper: list[str] = []
         try:

@@ -43,7 +43,7 @@ class Location:
 
     @property
     def identity(self) -> tuple[int, int, int] | None:
-        """What tells it from another one that was put in its place; None once it is gone."""
+        """What distinguishes it from another one put in its place; None once it is gone."""
         for path in (self.manifest,) if self.sidecar else (self.manifest, self.folder):
             try:
                 status = path.lstat()
@@ -66,5 +66,5 @@ class Location:
 
     @property
     def shown(self) -> Path:
-        """The file of what was shown of it since it was saved; it may be missing."""
+        """The file of what was shown about it since it was saved; it may be missing."""
         return self.folder / (f"{self.name}.shown.json" if self.sidecar else SHOWN_NAME)

@@ -34,8 +34,8 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 def saving(state_folder: Path) -> Iterator[None]:
     """Tell prunes that a save is under way; never waits, not even for a prune.
 
-    While a prune waits for its turn, saves that begin do not join those that it waits for: else steady savers, of whom
-    one is always at it, would never let it through.
+    While a prune waits for its turn, saves that begin do not join those that it waits for: otherwise steady savers, one
+    of which is always busy, would never let it through.
     """
     with _opened(state_folder) as descriptor:
         with _opened(state_folder, _TURN) as turn:
@@ -76,7 +76,7 @@ def _take(descriptor: int, state_folder: Path, wait: float, wait_for_saves: floa
 
 @contextmanager
 def marking(state_folder: Path, *, wait: float = 5.0) -> Iterator[None]:
-    """Hold the run's pins and tags; a save that is under way does not keep anybody from marking."""
+    """Hold the run's pins and tags; a save that is under way does not prevent marking."""
     with _held(state_folder, "refs.lock", wait, "pinning, tagging or pruning"):
         yield
 

@@ -1,4 +1,4 @@
-"""Find out before a training begins whether its checkpoints can be saved: by doing what a save does, in small."""
+"""Find out before a training begins whether its checkpoints can be saved, by doing a small version of a save."""
 
 import os
 import shutil

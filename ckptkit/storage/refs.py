@@ -32,7 +32,7 @@ def read(state_folder: Path) -> Refs:
     """Return the run's pins and tags.
 
     Raises:
-        DamagedError: the file is not what was written; nothing may be removed then, as nobody knows what was pinned.
+        DamagedError: the file is not what was written; nothing may be removed then, since nobody knows what was pinned.
         StoreError: it cannot be read.
     """
     path = state_folder / NAME

@@ -21,7 +21,7 @@ _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV}
 
 
 def commit(staged: Path, old: Location, state_folder: Path) -> None:
-    """Make the sealed folder a checkpoint at the place of another one, which goes to the trash.
+    """Make the sealed folder a checkpoint in place of another one, which goes to the trash.
 
     Raises:
         StoreError: it could not be done; the old one is where it was.
@@ -44,7 +44,7 @@ def commit(staged: Path, old: Location, state_folder: Path) -> None:
 
 @contextmanager
 def giving_room(*entries: Path, state_folder: Path) -> Iterator[None]:
-    """Take what was moved to the trash back, when the block fails to put something in its place."""
+    """Take back what was moved to the trash if the block fails to put something in its place."""
     try:
         yield
     except BaseException:
@@ -54,7 +54,7 @@ def giving_room(*entries: Path, state_folder: Path) -> Iterator[None]:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places in one step; False where the system or the file system cannot. Raises OSError."""
+    """Swap two paths in one step; False if the system or the file system cannot. Raises OSError."""
     import ctypes
 
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

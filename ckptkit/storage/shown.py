@@ -1,4 +1,4 @@
-"""``shown.json``: what was shown of a checkpoint since it was saved, beside its manifest; nothing here is a claim.
+"""``shown.json``: what was shown about a checkpoint since it was saved, beside its manifest; nothing here is a claim.
 
 The file is rewritten as more is shown. It names the manifest it belongs to by digest and carries its own; one that is
 damaged, or belongs to another checkpoint, shows nothing.
@@ -31,7 +31,7 @@ class Shown:
     """One thing that was shown.
 
     Attributes:
-        how: in which way.
+        how: in what way.
         steps: how many steps were compared; 0 where none were.
         differs: where the first difference is (``step 12: optimizer of item 'policy'``), or None: the same throughout.
         at: when, UTC, ISO 8601.
@@ -46,13 +46,13 @@ class Shown:
 
     @property
     def words(self) -> str:
-        """For a person: ``rehearsed 8``, ``read-back``, ``differs (rehearsed 8)``."""
+        """For people: ``rehearsed 8``, ``read-back``, ``differs (rehearsed 8)``."""
         text = f"{self.how} {self.steps}" if self.how in ("rehearsed", "observed") else self.how
         return text if self.differs is None else f"differs ({text})"
 
     @property
     def resume(self) -> str:
-        """What it says of a resume, for a person: ``exact (rehearsed 8 steps)``; exact is said of nothing else."""
+        """What it says about a resume, for people: ``exact (rehearsed 8 steps)``; nothing else is called exact."""
         steps = f"{self.how} {self.steps} steps" if self.how in ("rehearsed", "observed") else self.how
         if self.differs is not None:
             return f"differs ({steps}): {self.differs}"
@@ -60,12 +60,12 @@ class Shown:
 
     @property
     def exact(self) -> bool:
-        """Whether the run itself was shown to go on as it would have."""
+        """Whether the run itself was shown to continue as it would have."""
         return self.differs is None and self.how in ("rehearsed", "observed") and self.steps > 0
 
 
 def read(at: Location, manifest_digest: str) -> Sequence[Shown]:
-    """Return what was shown of the checkpoint, the latest of each way; nothing where the file cannot be believed."""
+    """Return what was shown about the checkpoint, the latest of each kind; nothing if the file cannot be trusted."""
     try:
         value = json.loads(at.shown.read_bytes())
         content = {k: v for k, v in value.items() if k != "digest"}
@@ -79,7 +79,7 @@ def read(at: Location, manifest_digest: str) -> Sequence[Shown]:
 
 
 def fields(one: Shown) -> dict[str, Any]:
-    """Return it as JSON fields, with what they amount to."""
+    """Return it as JSON fields, with a summary."""
     return {**asdict(one), "words": one.words, "exact": one.exact}
 
 
@@ -92,7 +92,7 @@ def note(at: Location, manifest_digest: str, new: Shown) -> bool:
     """Add what was just shown, in place of what was shown in the same way before.
 
     Returns:
-        Whether it could be written: a store that is read-only is no error.
+        Whether it could be written: a read-only store is not an error.
     """
     moment = new.at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     kept = [one for one in read(at, manifest_digest) if one.how != new.how]

@@ -62,13 +62,13 @@ def commit_folder(staging: Path, final: Path) -> None:
             raise
         try:
             fsync_path(final.parent)
-        except OSError:  # a power cut might undo it: what is not sure to be there is not to be listed
+        except OSError:  # a power cut might undo it: what may not be there must not be listed
             os.rename(final, staging)
             raise
 
 
 def commit_sidecar(manifest: Path, data: bytes) -> None:
-    """Write a manifest beside files that lie in place already: they are flushed by the caller, then this is the commit.
+    """Write a manifest beside files that are already in place: the caller has flushed them, and this is the commit.
 
     Raises:
         ConflictError: the manifest exists.

@@ -39,7 +39,7 @@ def remove(at: Location, state_folder: Path, files: Sequence[str] = (), *, aside
         at: the checkpoint.
         state_folder: the run's ``.ckptkit``.
         files: payload files of a sidecar checkpoint, relative to its folder.
-        aside: where its folder lies when it is not at its place any more.
+        aside: where its folder is if it is no longer in its place.
     """
     with storage_errors(f"{at.ref}: cannot be removed"):
         stamp = datetime.now(UTC).strftime(_STAMP)
@@ -129,7 +129,7 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
 
 
 def put_back(entry: Path, run_folder: Path) -> None:
-    """Take back what was just moved to an entry of the trash, as nothing came to its place; raises as ``restore``."""
+    """Take back what was just moved to the trash, since nothing took its place; raises as ``restore`` does."""
     for trashed in listing(entry.parent.parent):
         if trashed.entry == entry:
             restore(trashed, run_folder)

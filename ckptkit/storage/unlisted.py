@@ -18,11 +18,12 @@ _PART = re.compile(r"-\d+-of-\d+$")
 
 
 def unlisted(storage: LocalStorage, run: str | None = None) -> Iterator[tuple[str, Path]]:
-    """Yield run and path of files and folders that end in a number, as checkpoints do, and that no manifest is beside.
+    """Yield run and path of files and folders that end in a number, as checkpoints do, and have no manifest.
 
     Args:
         storage: the store.
-        run: only this one; of the whole store, the folders in folders that are no checkpoints are looked into as well.
+        run: only this one; for the whole store, the folders in folders that are not checkpoints are looked into as
+            well.
     """
     folder = storage.root if run is None else storage.run_folder(run)
     if folder.is_dir():

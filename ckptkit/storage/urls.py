@@ -1,4 +1,4 @@
-"""From what a person writes after ``--store`` to a storage."""
+"""From what people write after ``--store`` to a storage."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is in an item's files: the walker looks into every one of them, then the backend says what it knows besides."""
+"""What is in an item's files: the walker looks into every one of them, then the backend adds what it knows."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ _FROM_MILD_TO_BAD = get_args(Severity)
 
 
 _OF_LOADING = ("pickle-", "torch-script", "yaml-", "npy-object-dtype")
-"""Beginnings of the codes that say what loading a file would run, or that it cannot be followed."""
+"""Prefixes of the codes that say what loading a file would run, or that it cannot be followed."""
 
 
 def problems(
@@ -19,13 +19,13 @@ def problems(
 ) -> list[Problem]:
     """Return what the walker finds in an item's files, which files it lacks, and what its backend finds.
 
-    A backend need not know of pickles, nor look into every file: that is done here, whoever wrote it.
+    A backend need not know about pickles, nor look into every file: that is done here for all of them.
 
     Args:
         of_backend: asks the backend.
         folder: the item's folder.
         files: the item's files relative to it.
-        trusted: those for which whoever saved them answers: what loading them runs is told, and fails nothing.
+        trusted: those that whoever saved them answers for: what loading them runs is reported, and fails nothing.
 
     Raises:
         Exception: whatever ``of_backend`` raises.
@@ -36,7 +36,7 @@ def problems(
 
 
 def _on_trust(found: Sequence[Problem], trusted: Collection[str]) -> list[Problem]:
-    """Return the problems with all that loading a trusted file would run told as one warning."""
+    """Return the problems, with everything that loading a trusted file would run as a single warning."""
     waived = {name: [p for p in found if p.file == name and _is_of_loading(p)] for name in trusted}
     told = [_trusted(name, problems) for name, problems in waived.items()]
     gone = [problem for problems in waived.values() for problem in problems]
@@ -44,7 +44,7 @@ def _on_trust(found: Sequence[Problem], trusted: Collection[str]) -> list[Proble
 
 
 def _is_of_loading(problem: Problem) -> bool:
-    # Who trusts what a file runs does not say by that that all of it is there.
+    # Trusting what a file runs does not mean that the file is whole.
     return problem.code.startswith(_OF_LOADING) and problem.code not in ("pickle-damaged", "pickle-trailing-data")
 
 
@@ -58,7 +58,7 @@ def _trusted(file: str, waived: Sequence[Problem]) -> Problem:
 
 
 def _merged(found: Sequence[Problem]) -> list[Problem]:
-    """Return the problems without repetitions; of two that differ in severity only, the worse one."""
+    """Return the problems without repetitions; of two that differ only in severity, the worse one."""
     merged: dict[tuple[str, str | None, str], Problem] = {}
     for problem in found:
         key = problem.code, problem.file, problem.message

@@ -17,12 +17,12 @@ from ckptkit.verification import content, observation, presence, proving
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
 _DOUBTS = ("pickle-unrecognised", "yaml-unrecognised", "not-looked-into", "file-trusted")
-"""Codes of what nobody can tell to be safe: warnings, unless the verification is strict."""
+"""Codes of what cannot be known to be safe: warnings, unless the verification is strict."""
 
-_TRIES = 5  # for one that is replaced again and again while it is read
+_TRIES = 5  # for a checkpoint that is replaced again and again while it is read
 
 Factories = Mapping[str, Mapping[str, str]]
-"""By item, by role: ``module:function`` of what builds a definition, for the level ``resume``."""
+"""By item, by role: the ``module:function`` that builds a definition, for the level ``resume``."""
 
 
 class Verifier:
@@ -56,7 +56,7 @@ class Verifier:
         """Return what is wrong with one checkpoint; never raises for damage.
 
         Raises:
-            StoreError: hardly another file can be opened: nothing can be said of any.
+            StoreError: the limit of open files is nearly reached, so nothing can be said about any file.
         """
         durable.require_descriptors()
         report = CheckpointReport(at, self.level, None, gone=True)
@@ -145,7 +145,7 @@ def _strictly(problem: Problem) -> Problem:
 
 
 def _verdict(name: str, proof: Proof) -> Problem | None:
-    """A resume that differs fails; one that differs in another numeric environment is told, no failure by itself."""
+    """A resume that differs fails; in another numeric environment a difference is reported, but is not a failure."""
     if proof.verdict == "differs":
         return Problem("resume-differs", proof.reason or "does not resume as it was saved", item=name)
     if proof.verdict == "environment-differs":
@@ -154,7 +154,7 @@ def _verdict(name: str, proof: Proof) -> Problem | None:
 
 
 def _note(at: Location, manifest: Manifest, proofs: Mapping[str, Proof]) -> None:
-    """Keep what a replay showed of the whole checkpoint; one that showed nothing of an item shows nothing of it."""
+    """Keep what a replay showed about the whole checkpoint; if it showed nothing about one item, it shows nothing."""
     differs = [f"item {name!r}: {proof.reason}" for name, proof in proofs.items() if proof.verdict == "differs"]
     if differs:
         shown.note(at, manifest.digest, shown.Shown("replayed", differs=differs[0]))
@@ -172,13 +172,13 @@ def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[st
 
 
 def _not_judged(name: str, reason: str) -> Problem:
-    """What this installation cannot look into is no damage: the files are known to be those that were saved."""
+    """What this installation cannot look into is not damage: the files are known to be those that were saved."""
     said = f"not judged: {reason}; size and digest of each file are as they were saved"
     return Problem("backend-missing", said, item=name, severity="unjudged")
 
 
 def _what_to_do(backend: str, packages: Mapping[str, str]) -> str:
-    """Return what to do with which package, for a backend that is broken here, or is not here."""
+    """Return what to do with which package, for a backend that is broken or missing here."""
     if backend in registry.backends():
         return f"repair or uninstall {registry.backends()[backend].distribution}"
     missing = [f"{name} {version}" for name, version in packages.items() if not environment.is_known(name)]

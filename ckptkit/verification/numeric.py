@@ -1,4 +1,4 @@
-"""The numeric environment, then and now: where it differs, results may differ in the last bit with nothing broken."""
+"""The numeric environment, then and now: where it differs, results may differ in the last bit without a fault."""
 
 from typing import Any
 

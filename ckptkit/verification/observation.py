@@ -1,7 +1,7 @@
 """What a live run did in the steps after a checkpoint, sealed beside its manifest: the third kind of proof.
 
-The file is written once, by the run itself, when it has gone far enough; a run that dies before leaves none, and then
-nothing is proven by it. It names the manifest it belongs to by digest and carries its own.
+The file is written once, by the run itself, when it has gone far enough; a run that dies before that leaves none, and
+proves nothing. It names the manifest it belongs to by digest and carries its own.
 """
 
 import os
@@ -31,7 +31,7 @@ class Observation:
     steps: Mapping[int, Digests]
 
     def difference(self, other: "Observation") -> str | None:
-        """Return where the first difference is in the steps that both have, or None."""
+        """Return where the first difference is among the steps that both have, or None."""
         for step in self.common(other):
             if found := first_difference(self.steps[step], other.steps[step]):
                 return f"step {step}: {found}"
@@ -43,12 +43,12 @@ class Observation:
 
 
 def far(steps: Sequence[int], start: int) -> int:
-    """Return how many steps after a checkpoint were compared: notes of steps may lie further apart than one."""
+    """Return how many steps after a checkpoint were compared: noted steps may be more than one apart."""
     return max(steps) - start if steps else 0
 
 
 def first_difference(one: Digests, other: Digests) -> str | None:
-    """Return which part of a step differs, that first which acts on the others, or None.
+    """Return which part of a step differs, the one that acts on the others first, or None.
 
     Only items that both have are compared. In one step data, draws and environments act on gradients, these on the
     optimizer, and that on the model: all of them may differ after it, but the first is where to look.
@@ -85,7 +85,7 @@ _ACTS_ON_THE_NEXT = (
 
 
 def _rank(part: str) -> int:
-    # What backends call their parts is theirs: a name that says nothing stands between the causes and the effects.
+    # Backends name their own parts: a name that is not known here goes between the causes and the effects.
     named = (rank for rank, words in enumerate(_ACTS_ON_THE_NEXT) if words and re.search(words, part.lower()))
     return next(named, _ACTS_ON_THE_NEXT.index(""))
 
@@ -118,7 +118,7 @@ def seal(at: Location, manifest: Manifest, observation: Observation) -> None:
         "steps": {str(step): items for step, items in observation.steps.items()},
     }
     content["digest"] = digest_bytes(strict_json.dumps(content), algorithm_of(manifest.digest))
-    # Outside the checkpoint until it is whole: a file of ours that is half written would count as damage.
+    # Outside the checkpoint until it is whole: a half-written file of ours would count as damage.
     temporary = at.state_folder / f"observed-{uuid.uuid4().hex}"
     with durable.storage_errors(str(at.observed)):
         durable.make_folders(at.state_folder)

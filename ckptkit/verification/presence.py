@@ -1,4 +1,4 @@
-"""Level ``presence``: the manifest is whole and lawful, its files are there and no others, the set is consistent."""
+"""Level ``presence``: the manifest is whole and valid, its files and no others are there, the set is consistent."""
 
 import os
 import stat
@@ -32,7 +32,7 @@ def read_manifest(at: Location) -> tuple[Manifest | None, Problem | None]:
 
 
 def secret_problems(at: Location) -> Iterator[Problem]:
-    """Yield a warning for a manifest that holds what looks like a secret, which no writer of today lets in."""
+    """Yield a warning for a manifest that holds what looks like a secret, which current writers do not let in."""
     try:
         found = holds_secrets(LocalStorage.read_manifest(at))
     except CkptkitError:  # gone, or changed, since it was read
@@ -43,7 +43,7 @@ def secret_problems(at: Location) -> Iterator[Problem]:
 
 
 def set_problems(manifest: Manifest) -> Iterator[Problem]:
-    """Yield where the items do not agree with the checkpoint, or with each other, on the step or on a counter."""
+    """Yield a problem where items disagree with the checkpoint, or with each other, on the step or a counter."""
     told: dict[str, tuple[str, int]] = {name: ("the checkpoint", value) for name, value in manifest.counters.items()}
     for name, item in manifest.items.items():
         if item.step is not None and item.step != manifest.step:
@@ -77,7 +77,7 @@ def file_problems(at: Location, manifest: Manifest) -> Iterator[Problem]:
 
 
 def lies_flat(item: ItemEntry) -> bool:
-    """Return whether all files of an item lie right beside the manifest, as a trainer draws them."""
+    """Return whether all files of an item lie right beside the manifest, as some trainers lay them out."""
     return all(is_flat(entry.path) and entry.path not in UNLISTED for entry in item.files)
 
 
@@ -100,7 +100,7 @@ def _file_problem(folder: Path, entry: FileEntry, item: str) -> Problem | None:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Yield all files below a folder; without recursion, as a stranger's folder may be nested without end."""
+    """Yield all files below a folder; without recursion, since a stranger's folder may be nested without end."""
     waiting = [""]
     while waiting:
         prefix = waiting.pop()

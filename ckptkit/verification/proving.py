@@ -1,7 +1,7 @@
 """Level ``resume``: load one item in a fresh, limited process and replay the proof that was recorded at save.
 
-Loading can crash or hang on hostile state, so nothing of it happens in the process of the caller. The process gets an
-allowlist of environment variables (no tokens), no core dumps, and limits of time and memory.
+Loading can crash or hang on hostile state, so none of it happens in the caller's process. The proving process gets an
+allowlist of environment variables (no tokens), no core dumps, and limits on time and memory.
 """
 
 import importlib

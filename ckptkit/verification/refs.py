@@ -9,7 +9,7 @@ from ckptkit.verification.report import RefsReport
 
 
 def damaged(places: Iterable[Location]) -> list[RefsReport]:
-    """Return one report for each run among the places whose pins and tags cannot be read or believed."""
+    """Return one report for each run among these places whose pins and tags cannot be read or trusted."""
     found = []
     for run, state in sorted({at.run: at.state_folder for at in places}.items()):
         path = state / refs.NAME

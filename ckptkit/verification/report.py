@@ -13,9 +13,9 @@ from ckptkit.storage import Location
 
 Level = Literal["presence", "digest", "format", "resume"]
 REHEARSED = "(run)"
-"""Name under which the verdict on a rehearsal of the whole run stands among the items' proofs."""
+"""Name of the verdict on a rehearsal of the whole run among the items' proofs."""
 AS_THE_RUN = "steps as the run itself did them"
-"""What a rehearsal compared that was held against the run that saved; only this shows that a resume is exact."""
+"""What a rehearsal says it compared with the run that saved; only this shows that a resume is exact."""
 AS_EACH_OTHER = "steps of two resumes with each other (what the run itself did next was not noted)"
 LEVELS: tuple[Level, ...] = ("presence", "digest", "format", "resume")
 
@@ -32,7 +32,7 @@ class CheckpointReport:
         files_checked: payload files looked at on this level.
         bytes_read: payload bytes read for digests.
         proofs: results of the ``resume`` level, by item.
-        gone: it was removed before all of it was looked at; nothing is said of it.
+        gone: it was removed before all of it was looked at; nothing is said about it.
     """
 
     at: Location
@@ -57,9 +57,9 @@ class CheckpointReport:
 
     @property
     def unproven(self) -> Sequence[str]:
-        """Items of which the level ``resume`` could neither prove nor disprove that they resume.
+        """Items that the level ``resume`` could neither prove nor disprove to resume.
 
-        A rehearsal that went as the run itself has proven every item with it.
+        A rehearsal that matched the run has proven every item too.
         """
         rehearsed = self.proofs.get(REHEARSED)
         if rehearsed is not None and rehearsed.verdict == "same" and rehearsed.of == AS_THE_RUN:
@@ -68,7 +68,7 @@ class CheckpointReport:
 
     @property
     def reason(self) -> str:
-        """One line for a person: the first problem that fails it, or else why it could not be judged."""
+        """One line for people: the first problem that fails it, or else why it could not be judged."""
         if self.gone:
             return "was removed meanwhile"
         failing = [p for p in self.problems if p.severity not in ("warning", "unjudged")]
@@ -97,7 +97,7 @@ class RefsReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Results of many checkpoints, and of the pins and tags of runs where these are damaged.
+    """Results of many checkpoints, and of pins and tags of runs if they are damaged.
 
     ``gone`` names what was removed while it was looked at.
     """
