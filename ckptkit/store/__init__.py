@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ckptkit.store.committed import Committed as Committed
     from ckptkit.store.details import DetailFields as DetailFields
     from ckptkit.store.details import Details as Details
+    from ckptkit.store.files import Files as Files
     from ckptkit.store.listing import Listed as Listed
     from ckptkit.store.pruning import Pruned as Pruned
     from ckptkit.store.pruning import PruneSurvey as PruneSurvey
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ckptkit.store.reference import Ref as Ref
     from ckptkit.store.restoring import Restored as Restored
     from ckptkit.store.resuming import ResumeCommand as ResumeCommand
-    from ckptkit.store.writing import Files as Files
 
     Pruning = PruneSurvey
 
@@ -34,7 +34,7 @@ _HOMES = {
     "ResumeCommand": "resuming",
     "StoreReader": "reader",
     "Details": "details",
-    "Files": "writing",
+    "Files": "files",
 }
 _RENAMED = {"Pruning": "PruneSurvey"}
 

@@ -41,6 +41,7 @@ from ckptkit.problem import Problem
 from ckptkit.storage.durable import storage_errors
 from ckptkit.storage.irregular import require_file
 from ckptkit.store import wrote
+from ckptkit.store.files import Files
 from ckptkit.store.trust import Trust
 from ckptkit.verification import content
 from ckptkit.verification.presence import set_problems
@@ -62,19 +63,6 @@ class FileFields(TypedDict):
     size: int
     digest: str
     trusted: NotRequired[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Files that a trainer already wrote, to be adopted as an item: a file, a folder or a prefix.
-
-    Attributes:
-        path: where they are.
-        backend: the backend they are for; detected by content when None.
-    """
-
-    path: Path
-    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
