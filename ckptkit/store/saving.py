@@ -39,6 +39,7 @@ from ckptkit.problem import Problem
 from ckptkit.storage import LocalStorage, Location, durable, locks, refs, replacing, staging, trash
 from ckptkit.store import flattening, outside, writing
 from ckptkit.store.details import Details, require_open_run
+from ckptkit.store.files import Files
 from ckptkit.store.trust import Trust
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
@@ -98,7 +99,7 @@ def save(
     state = storage.state_folder(run)
     _require_free(storage, run, step, replace)
     for item in items.values():
-        if isinstance(item, (Path, writing.Files)):
+        if isinstance(item, (Path, Files)):
             outside.require_source(storage.root, item if isinstance(item, Path) else item.path)
     sources = writing.resolve(items, factories or {})
     estimate = max(
