@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ckptkit.retention import Retain, RetentionPolicy
     from ckptkit.schedule import Schedule
     from ckptkit.scratch import rehearsing
-    from ckptkit.store import CheckpointStore, Committed, Details, Files, Ranking, Restored, StoreReader
+    from ckptkit.store import CheckpointStore, Committed, Details, Files, Ranking, Ref, Restored, StoreReader
 
 _HOMES = {
     "Retain": "retention",
@@ -45,6 +45,7 @@ _HOMES = {
     "Details": "store",
     "Files": "store",
     "Ranking": "store",
+    "Ref": "store",
     "Restored": "store",
     "StoreReader": "store",
 }
@@ -68,6 +69,7 @@ __all__ = [
     "PartlyDoneError",
     "ProtectedError",
     "Ranking",
+    "Ref",
     "RefusedError",
     "Restored",
     "Retain",

@@ -20,8 +20,7 @@ from episodes import ENVIRONMENT, pipeline, record
 from stable_baselines3 import PPO
 from torch import nn
 
-from ckptkit import CheckpointStore
-from ckptkit.errors import CkptkitError
+from ckptkit import CheckpointStore, CkptkitError
 
 AGENT_EVERY = 20  # steps between two rollouts of the agent
 

@@ -10,7 +10,7 @@ from gmm_v2.config import load_config
 from gmm_v2.data.loaders import StateMismatchError
 from gmm_v2.experiment.experiment_manager import ExperimentManager
 
-from ckptkit.errors import CkptkitError
+from ckptkit import CkptkitError
 
 HERE = Path(__file__).resolve()
 LATEST = -1

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ckptkit_data.writing import Recording, write_dataset
 
-from ckptkit.errors import CkptkitError, UsageError
+from ckptkit import CkptkitError, UsageError
 
 TASKS = {"Pendulum-v1": "swing the pendulum up and hold it", "CartPole-v1": "balance the pole"}
 

@@ -65,6 +65,17 @@ def test_saving_files_imports_no_framework(four_kinds_store: Path, tmp_path: Pat
 
 BUDGETS = {
     "import ckptkit": [*HEAVY, "fsspec", "yaml", "rich", "typer", "pydantic", "blake3", "asyncio"],
+    "from ckptkit import CkptkitError, Files, Ref, Retain, RetentionPolicy, Schedule, StoreReader, rehearsing": [
+        *HEAVY,
+        "fsspec",
+        "yaml",
+        "rich",
+        "typer",
+        "pydantic",
+        "blake3",
+        "asyncio",
+    ],
+    "from ckptkit import *": [*HEAVY, "fsspec", "yaml", "rich", "typer"],
     "import ckptkit.cli.main": [*HEAVY, "fsspec", "yaml", "rich.table", "rich.progress", "pydantic", "blake3"],
     "from ckptkit import CheckpointStore": [*HEAVY, "fsspec", "yaml", "rich", "typer"],
     "import ckptkit_numpy, ckptkit_safetensors, ckptkit_tfdata, ckptkit_sb3": [*HEAVY, "fsspec", "typer", "rich"],

@@ -14,7 +14,7 @@ from openpi_cot.training import checkpoints as _checkpoints
 from openpi_cot.training import config as _config
 from openpi_cot.training.policy import TrainState
 
-from ckptkit.errors import CkptkitError
+from ckptkit import CkptkitError
 
 NEWEST = -1
 

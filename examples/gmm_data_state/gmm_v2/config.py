@@ -7,7 +7,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ckptkit.errors import UsageError
+from ckptkit import UsageError
 
 
 class _Model(BaseModel):

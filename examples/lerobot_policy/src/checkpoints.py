@@ -15,10 +15,10 @@ from ckptkit_safetensors import Policy, SafetensorsBackend
 from config import CHANGEABLE, differences
 from safetensors.torch import load_file, save_file
 
-from ckptkit import CheckpointStore
-from ckptkit.backend import CheckContext, LoadContext
-from ckptkit.errors import (
+from ckptkit import (
+    CheckpointStore,
     CkptkitError,
+    Committed,
     ConflictError,
     DamagedError,
     InconsistentSetError,
@@ -27,8 +27,8 @@ from ckptkit.errors import (
     UnsafeContentError,
     UsageError,
 )
+from ckptkit.backend import CheckContext, LoadContext
 from ckptkit.formats import strict_json
-from ckptkit.store import Committed
 
 MODEL, OPTIMIZER = "policy.safetensors", "optimizer_state.pth"
 PROCESSORS = {"preprocessor": "preprocessor_config.json", "postprocessor": "postprocessor_config.json"}

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ckptkit.errors import UsageError
+from ckptkit import UsageError
 
 FREE = ("steps", "save_every", "log_every", "eval_episodes")
 """Fields that change when training ends and what it tells, not what it computes: they may change on resume."""

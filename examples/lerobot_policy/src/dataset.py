@@ -20,7 +20,7 @@ from ckptkit_data.findings import Findings
 from ckptkit_data.layout import inside, read_info
 from torch.utils.data import DataLoader, Dataset
 
-from ckptkit.errors import DamagedError, NotFoundError, UsageError
+from ckptkit import DamagedError, NotFoundError, UsageError
 
 STATE, ACTION = "observation.state", "action"
 _MAKER = Path(__file__).resolve().parents[1] / "make_dataset.py"

@@ -9,7 +9,7 @@ from config import PolicyConfig
 from dataset import ACTION, STATE
 from torch import Tensor, nn
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 
 
 class DiffusionPolicy(nn.Module):

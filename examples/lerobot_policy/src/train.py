@@ -24,7 +24,7 @@ from config import load_config
 from dataset import read_frames, resolve
 from training import Training
 
-from ckptkit.errors import CkptkitError, UsageError
+from ckptkit import CkptkitError, UsageError
 
 HERE = Path(__file__).resolve()
 CONFIG = HERE.parents[1] / "config.yaml"

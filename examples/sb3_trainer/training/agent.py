@@ -9,7 +9,7 @@ import stable_baselines3
 from ckptkit_sb3 import Sb3Backend
 from stable_baselines3.common.env_util import make_vec_env
 
-from ckptkit.errors import UsageError
+from ckptkit import UsageError
 from training.config import TrainingConfig
 
 

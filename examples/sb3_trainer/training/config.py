@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ckptkit.errors import RefusedError, UsageError
+from ckptkit import RefusedError, UsageError
 
 MODES = {"quick": 8_000, "full": 1_000_000}
 """Timesteps of each mode, where ``total_timesteps`` does not say otherwise."""

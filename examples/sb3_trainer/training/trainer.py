@@ -11,8 +11,7 @@ from typing import Any
 if __name__ == "__main__":  # started as a file: `training` is the folder that it lies in
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ckptkit import CheckpointStore
-from ckptkit.errors import CkptkitError, UsageError
+from ckptkit import CheckpointStore, CkptkitError, UsageError
 from training.config import TrainingConfig, combined, read_yaml
 from training.run import Event, Listener, TrainingRun, tell
 

@@ -9,7 +9,7 @@ from openpi_cot.dataloader.cot_data_loader import Batch, Sharding, create_data_l
 from openpi_cot.training.config import TrainConfig
 from test_dataloader_checkpoint_simple import LINE, Failed, equal, main, require, simple, take
 
-from ckptkit.errors import RefusedError
+from ckptkit import RefusedError
 
 CYCLES = 3
 HOSTS = 2

@@ -12,7 +12,7 @@ import numpy as np
 from openpi_cot.dataloader.cot_data_loader import Batch, CoTRLDSDataLoader, create_data_loader
 from openpi_cot.training.config import TrainConfig, get_config
 
-from ckptkit.errors import CkptkitError
+from ckptkit import CkptkitError
 
 LINE = "=" * 80
 BATCHES = 5

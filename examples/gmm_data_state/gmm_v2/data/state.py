@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 from gmm_v2.config import differences, fields_of
 
 

@@ -3,8 +3,7 @@
 import logging
 from pathlib import Path
 
-from ckptkit import CheckpointStore
-from ckptkit.errors import NotFoundError, NothingResumableError
+from ckptkit import CheckpointStore, NotFoundError, NothingResumableError
 
 _log = logging.getLogger(__name__)
 

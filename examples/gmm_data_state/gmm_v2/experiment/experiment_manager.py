@@ -7,8 +7,7 @@ from typing import Any
 
 from ckptkit_numpy.state_file import replace_whole
 
-from ckptkit.errors import DamagedError, UsageError
-from ckptkit.store import Files, Ref
+from ckptkit import DamagedError, Files, Ref, UsageError
 from gmm_v2.config import ExperimentConfig
 from gmm_v2.data.loaders import GMMDataLoader
 from gmm_v2.experiment.checkpoints import get_latest_checkpoint, ref_of, run_of, store_of

@@ -10,7 +10,7 @@ import sys
 
 from ckptkit_data import DatasetLeakageTester
 
-from ckptkit.errors import CkptkitError
+from ckptkit import CkptkitError
 
 __all__ = ["DatasetLeakageTester"]
 

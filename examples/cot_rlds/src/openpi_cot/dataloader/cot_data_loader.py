@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from ckptkit_tfdata import PersistentIterator
 
-from ckptkit.errors import BackendError
+from ckptkit import BackendError
 from openpi_cot.dataloader.cot_rlds_dataset import _SingleCoTDataset
 from openpi_cot.dataloader.episode_index import read_index
 from openpi_cot.dataloader.loader_state import load_loader, save_loader

@@ -8,7 +8,7 @@ from ckptkit_tfdata import PersistentIterator
 from ckptkit_tfdata.indexed import IndexedRecords, shuffled_indices, without_read_ahead
 from ckptkit_tfdata.tfrecord import record_offsets
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 from openpi_cot.dataloader.episode_index import EpisodeIndex, Spread
 from openpi_cot.training.config import DataConfig
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from ckptkit.errors import NotFoundError
+from ckptkit import NotFoundError
 
 NAME = "acrobot_cot"
 VERSION = "1.0.0"

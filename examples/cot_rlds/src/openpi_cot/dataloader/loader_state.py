@@ -13,9 +13,7 @@ from typing import Any
 
 from ckptkit_tfdata import PersistentIterator
 
-from ckptkit import CheckpointStore
-from ckptkit.errors import CkptkitError, NotFoundError
-from ckptkit.retention import RetentionPolicy
+from ckptkit import CheckpointStore, CkptkitError, NotFoundError, Retain
 from ckptkit.storage import Location
 from ckptkit.store.adopting import step_in
 
@@ -32,7 +30,7 @@ def save_loader(directory: str, rank: int, iterator: PersistentIterator, definit
     saved = store.save(run, step, {_ITEM: iterator}, config=definition)
     try:
         # What is removed goes to the trash, and out of it at the next save.
-        store.prune(store.plan_prune(RetentionPolicy(keep_last=_KEEP), run=run, grace=timedelta(0)))
+        store.prune(store.plan_prune(Retain(last=_KEEP), run=run, grace=timedelta(0)))
     except CkptkitError as error:
         _LOG.warning("saved, but older states were not removed: %s", error)
     return saved.at.manifest

@@ -9,9 +9,7 @@ from typing import Any
 from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy
 
-from ckptkit import CheckpointStore
-from ckptkit.errors import NotFoundError, RefusedError
-from ckptkit.retention import RetentionPolicy
+from ckptkit import CheckpointStore, NotFoundError, RefusedError, Retain
 from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader
 from openpi_cot.training.config import TrainConfig
 from openpi_cot.training.policy import TrainState
@@ -111,7 +109,7 @@ def save_state(
         config=_config(manager.config, data_loader),
         resume=manager.resume or None,
     )
-    policy = RetentionPolicy(keep_last=manager.config.keep_last)
+    policy = Retain(last=manager.config.keep_last)
     manager.store.prune(manager.store.plan_prune(policy, run=manager.run, grace=timedelta(minutes=10)))
     return manager
 

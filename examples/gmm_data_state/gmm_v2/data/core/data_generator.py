@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from ckptkit_numpy.state_file import unpack_array
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 from gmm_v2.data.core.parameter_generator import Mixtures, ParameterGenerator
 from gmm_v2.data.state import StateMismatchError
 from gmm_v2.data.utils.random_utils import RandomState

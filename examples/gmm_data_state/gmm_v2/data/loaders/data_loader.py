@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 from gmm_v2.config import MixtureConfig
 from gmm_v2.data.core.data_generator import Batch
 from gmm_v2.data.loaders import factory

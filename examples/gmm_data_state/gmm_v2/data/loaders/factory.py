@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from ckptkit_numpy.state_file import NumpyEncoder, read_state, write_state
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 from gmm_v2.config import MixtureConfig
 from gmm_v2.data.core import DataGenerator, ParameterGenerator
 from gmm_v2.data.state import LoaderState

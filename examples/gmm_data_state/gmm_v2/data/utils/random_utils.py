@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ckptkit_numpy.state_file import generator_from
 
-from ckptkit.errors import DamagedError
+from ckptkit import DamagedError
 from gmm_v2.data.state import StateMismatchError
 
 
