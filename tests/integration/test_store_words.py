@@ -187,8 +187,8 @@ def test_pins_are_verified_with_a_run_and_not_with_one_of_its_checkpoints(tmp_pa
     store = saved(tmp_path, 1)
     store.pin("r@1")
     (tmp_path / "r/.ckptkit/refs.json").write_text("{")
-    assert [m.run for m in store.verify("r").marks] == ["r"] == [m.run for m in store.verify().marks]
-    assert store.verify("r@1").marks == []
+    assert [m.run for m in store.verify("r").refs] == ["r"] == [m.run for m in store.verify().refs]
+    assert store.verify("r@1").refs == []
 
 
 def test_a_reader_reads_what_a_store_wrote_and_cannot_change_it(tmp_path: Path) -> None:
