@@ -123,7 +123,7 @@ class _Unpacked(_Part):
         self._waiting = b""
         self._ended = False
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io gives no other buffer
         if self._done > self._place:
             self._restart()
         if self._place >= self._length:
@@ -166,7 +166,7 @@ class _Window(_Part):
         super().__init__(length)
         self._stream, self._start = stream, start
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io gives no other buffer
         self._stream.seek(self._start + self._place)
         data = self._stream.read(max(0, min(len(buffer), self._length - self._place)))
         buffer[: len(data)] = data

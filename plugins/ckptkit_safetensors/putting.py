@@ -189,7 +189,7 @@ class Putter:
         import enum
 
         name, member = said["enum"]
-        return self._class(name, current, place, enum.Enum)[member]  # type: ignore[index]
+        return self._class(name, current, place, enum.Enum)[member]  # type: ignore[index]  # it is a class of enums, which a name picks from
 
     def _tensor(self, said: Any, current: Any, place: str) -> Any:
         saved = self.tensors[said["tensor"]]

@@ -305,7 +305,8 @@ def _globals(place: str, functions: list[types.FunctionType], known: set[Any]) -
 
     Objects are not looked into from here: a script's globals lead to everything that it has.
     """
-    waiting, tables = list(functions), {}  # type: ignore[var-annotated]
+    waiting = list(functions)
+    tables: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
     while waiting:
         function = waiting.pop()
         if ("code", id(function.__code__)) in known or str(function.__module__).partition(".")[0] in _FOREIGN:
