@@ -1,4 +1,4 @@
-"""Archives: what is in them is looked into with the same eyes as a bare file."""
+"""Archives: their contents are looked into just like a bare file."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ MAX_DEPTH = 4
 _SPOOLED = 16 << 20
 _PACKED_ARCHIVE = 256 << 20
 _ODD = frozenset(("zip-hidden-data", "zip-unsupported", "zip-encrypted"))
-"""What other readers than those of a framework take: a comment, a member that only they can unpack."""
+"""What readers other than a framework's accept: a comment, a member that only they can unpack."""
 _MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 
 _SB3_DATA = "data"  # a zip with such a member is loaded by Stable-Baselines3, and every .pth in it by torch
@@ -31,7 +31,7 @@ class Look(Protocol):
 
 
 def cut_short(source: Source, what: str) -> Problem:
-    """Return that a file that is promised to be whole is not."""
+    """Return the problem of a file that should be whole but is not."""
     return source.problem("archive-cut-short", f"{what} that ends before its end: cut short")
 
 
@@ -84,7 +84,7 @@ def not_looked_into(source: Source, what: str) -> Problem:
 
 
 def _unpacked_first(source: Source, look: Look, kind: str | None) -> Iterator[Problem]:
-    """Look into an archive that is packed: it is read here and there, which takes a copy of it."""
+    """Look into a packed archive: it is read at random places, which takes a copy of it."""
     if source.length > max(_PACKED_ARCHIVE, source.stored):
         yield not_looked_into(source, f"an archive of {source.length} bytes that is packed into another")
         return

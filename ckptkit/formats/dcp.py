@@ -16,7 +16,7 @@ _MAX_BYTES = 256 << 20
 
 
 def extents(path: Path) -> Mapping[str, int] | None:
-    """Return by file how many bytes of it are used, or None where that cannot be read.
+    """Return how many bytes of each file are used, or None if that cannot be read.
 
     Args:
         path: a ``.metadata`` file; it is read without running it.

@@ -1,4 +1,4 @@
-"""Files of 0 bytes: damaged where their name promises content, a mark where such marks are usual, else a doubt."""
+"""Files of 0 bytes: damage if the name promises content, a marker where such markers are usual, else a doubt."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ _CONTENT = {
     ".nemo", ".orbax", ".pb", ".pdparams", ".png", ".pt2", ".ptl", ".sst", ".tar", ".tflite", ".tfrecord",
     ".tfrecords", ".tgz", ".wav", ".weights", ".xz", ".zst", "checkpoint", "latest",
 }  # fmt: skip
-"""Endings, and whole names, of files that are never empty; those of kinds that are checked are not repeated."""
+"""Suffixes, and whole names, of files that are never empty; those of kinds that are checked are not repeated."""
 _MARKS = {
     ".cfg", ".complete", ".csv", ".done", ".err", ".gitattributes", ".gitignore", ".gitkeep", ".ini", ".jsonl",
     ".keep", ".lock", ".log", ".md", ".ok", ".out", ".py", ".toml", ".tsv", ".txt", ".typed", ".yaml", ".yml",
 }  # fmt: skip
-"""Endings, and whole names, of text and of marks, which mean something by being there."""
+"""Suffixes, and whole names, of text and of markers, which mean something by being there."""
 _DATABASE_FILE = re.compile(r"[0-9a-f]{32}")
 """What TensorStore names the files of an OCDBT database."""
 _WHOLE_MARKS = ("_SUCCESS", "LOCK", "CURRENT")

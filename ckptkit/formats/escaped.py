@@ -1,4 +1,4 @@
-"""How a name out of a hostile file is escaped: one line, printable, not too long."""
+"""How a name from a hostile file is escaped: one line, printable, not too long."""
 
 
 def escaped(name: str, limit: int = 120) -> str:

@@ -25,7 +25,7 @@ TORCH_CUDA_BYTES = 16
 
 
 def as_integer(value: Any) -> int | None:
-    """Return the integer that a JSON value stands for (an int, or its decimal text), or None; a bool is none."""
+    """Return the integer that a JSON value stands for (an int, or its decimal text), or None; a bool does not count."""
     if type(value) is int:
         return value
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
@@ -59,12 +59,12 @@ def between(low: int, high: int, what: str = "") -> Rule:
 
 
 def word(bits: int) -> Rule:
-    """Rule: an unsigned integer of so many bits."""
+    """Rule: an unsigned integer of this many bits."""
     return between(0, (1 << bits) - 1, f"a {bits}-bit word")
 
 
 def words(length: int, bits: int, *, zero: bool = True) -> Rule:
-    """Rule: a list of exactly so many words; ``zero=False`` refuses the list of nothing but zeros."""
+    """Rule: a list of exactly this many words; ``zero=False`` refuses a list of only zeros."""
     one = word(bits)
 
     def rule(value: Any, where: str) -> Iterator[str]:
@@ -280,7 +280,7 @@ _BARE: dict[str, Rule] = {
     "jax-key": _jax_key,
     "plain-value": _PLAIN_VALUE,
 }
-"""The kinds that are no NumPy generator."""
+"""The kinds that are not NumPy generators."""
 
 _WRAPPERS: dict[str, dict[str, Rule]] = {
     "generator": {"seed_seq": _seed_seq},
@@ -300,7 +300,7 @@ def leaf_faults(leaf: Mapping[str, Any], where: str, *, foreign: bool = False) -
     """Yield what is wrong with the state of one generator.
 
     Args:
-        leaf: the JSON object; see ``is_leaf``. A ``same-as`` leaf is judged by the tree it stands in.
+        leaf: the JSON object; see ``is_leaf``. A ``same-as`` leaf is judged by the tree it is in.
         where: its place, as it should appear in the message (``generators.aug``).
         foreign: the object was not written by this backend, so it has neither ``kind`` nor a seed sequence.
     """

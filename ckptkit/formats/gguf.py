@@ -28,7 +28,7 @@ _BLOCKS = {
     23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
     34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
-"""By type: how many values a block has, and how many bytes."""
+"""By type: how many values and how many bytes a block has."""
 
 
 class _GgufError(ValueError):
@@ -41,7 +41,7 @@ def shows_gguf(source: Source) -> bool:
 
 
 def check_gguf(source: Source) -> Iterator[Problem]:
-    """Yield what tells that a GGUF file is not whole."""
+    """Yield what shows that a GGUF file is not whole."""
     source.stream.seek(0)
     reader = _Reader(source.stream, source.length)
     try:
@@ -90,7 +90,7 @@ class _Reader:
 
 
 def _check(reader: _Reader) -> None:
-    """Follow the header behind its version to the end, and see that the data of every tensor are there."""
+    """Follow the header from its version to the end, and check that the data of every tensor are there."""
     tensors, settings = reader.number("<Q"), reader.number("<Q")
     if tensors > _MAX_TENSORS or settings > _MAX_SETTINGS:
         raise _GgufError(f"claims {tensors} tensors and {settings} settings")

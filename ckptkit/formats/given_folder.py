@@ -1,8 +1,8 @@
-"""What lies in a folder that a person gave to be kept: every file of it, hidden ones and those in subfolders too.
+"""What is in a folder that the user wants to keep: every file, hidden ones and those in subfolders too.
 
 A link counts as the file that it leads to, where that lies in the folder itself or in the cache of the Hugging Face hub
 that the folder is a snapshot of (all of a snapshot is links into the cache's ``blobs``). A link that leads elsewhere is
-refused: whoever wrote the folder would choose which file of this machine is copied.
+refused: otherwise whoever wrote the folder could choose which file of this machine is copied.
 """
 
 import os
@@ -24,7 +24,7 @@ class GivenFolder:
 
     Attributes:
         files: name relative to the folder -> the file itself, never a link; sorted by name.
-        odd: name -> why it is no file that can be kept.
+        odd: name -> why it is not a file that can be kept.
     """
 
     files: Mapping[str, Path]
@@ -71,14 +71,14 @@ def look(folder: Path) -> GivenFolder:
 
 
 def require_inside(name: str, path: Path, folder: Path) -> None:
-    """Raise UnsafeContentError or DamagedError where a link in a folder leads out of it, or nowhere."""
+    """Raise UnsafeContentError or DamagedError if a link in a folder leads out of it, or nowhere."""
     root = folder.resolve()
     if path.is_symlink():
         _target(folder, name, path, [root, *_blobs(root)])
 
 
 def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield everything below a folder but folders with something in them; without recursion, as they may be many."""
+    """Yield everything below a folder except non-empty folders; without recursion, since there may be many."""
     waiting: list[os.DirEntry[str] | Path] = [root]
     while waiting:
         folder = waiting.pop()
@@ -101,7 +101,7 @@ def _why_odd(entry: os.DirEntry[str], mode: int) -> str:
 
 
 def _blobs(root: Path) -> list[Path]:
-    """Return where the files of a Hugging Face snapshot lie: for ``models--x/snapshots/REV`` in ``models--x/blobs``."""
+    """Return where the files of a Hugging Face snapshot are: for ``models--x/snapshots/REV`` in ``models--x/blobs``."""
     return [
         part.parent / _BLOBS for part in root.parents if part.name == _SNAPSHOTS and (part.parent / _BLOBS).is_dir()
     ]

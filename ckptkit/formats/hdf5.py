@@ -1,6 +1,6 @@
 """HDF5 files (Keras weights, robot data), checked without the library: was the file closed, and is all of it there?
 
-HDF5 has no checksums of its content. What tells a half-written file is its superblock: the address of the end, and a
+HDF5 has no checksums of its content. A half-written file is recognised by its superblock: the address of the end, and a
 flag that the writer sets when it opens the file and clears when it closes it.
 
 Source: HDF5 File Format Specification 3.0, section II.A (superblock).
@@ -23,7 +23,7 @@ _OPEN_FOR_WRITING = 1
 
 @dataclass(frozen=True, slots=True)
 class _Superblock:
-    """What is read of it: flags, and two addresses from the beginning of the file."""
+    """What is read from it: flags, and two addresses counted from the beginning of the file."""
 
     flags: int
     end: int
@@ -36,7 +36,7 @@ def shows_hdf5(source: Source) -> bool:
 
 
 def check_hdf5(source: Source) -> Iterator[Problem]:
-    """Yield what tells that an HDF5 file is not whole."""
+    """Yield what shows that an HDF5 file is not whole."""
     if message := _fault(source.stream, source.length):
         yield source.problem("hdf5-damaged", message)
 

@@ -1,4 +1,4 @@
-"""Pickles of joblib: the bytes of each array lie in the middle, right behind the object that describes it.
+"""Pickles of joblib: the bytes of each array are in the middle, right after the object that describes it.
 
 ``joblib.load`` reads them there; for any other loader they are opcodes. Both are followed.
 
@@ -23,7 +23,7 @@ _ITEMSIZE, _FLAGS = 5, 7  # in the state of a dtype
 
 
 class ArrayUnknownError(PickleError):
-    """How long an array is cannot be told, so what follows it cannot be followed."""
+    """The length of an array is unknown, so what comes after it cannot be followed."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class JoblibMachine(Machine):
     """Follows a pickle as ``joblib.load`` would: it passes over arrays, and follows pickles of objects in them."""
 
     def push_tuple(self, items: list[object]) -> None:
-        """Push a tuple if it says what a dtype or a shape is, else the placeholder."""
+        """Push a tuple if it describes a dtype or a shape, else the placeholder."""
         top = self._stack[-1] if self._stack else None
         if top in (_DTYPE, "shape") or isinstance(top, _Dtype):
             self.push(tuple(items))
@@ -60,7 +60,7 @@ class JoblibMachine(Machine):
             super().push_tuple(items)
 
     def call(self, function: object, arguments: object) -> object:
-        """Note the call, and return what is known of the result."""
+        """Note the call, and return what is known about the result."""
         made = super().call(function, arguments)
         if function == WRAPPER:
             return _Wrapper()
@@ -84,7 +84,7 @@ class JoblibMachine(Machine):
             top.of.fields.update((key, value) for key, value in pairs if isinstance(key, str))
 
     def build(self, state: object) -> None:
-        """Set the state of the object on top, and pass over the array if it was one's description."""
+        """Set the state of the object on top, and pass over the array if the object described one."""
         super().build(state)
         top = self.top()
         if isinstance(top, _Dtype) and isinstance(state, tuple) and len(state) > _ITEMSIZE:
@@ -104,7 +104,7 @@ class JoblibMachine(Machine):
             return
         known = isinstance(shape, tuple) and all(isinstance(size, int) and size >= 0 for size in shape)
         if not known or not isinstance(dtype, _Dtype) or dtype.item_bytes is None:
-            raise ArrayUnknownError("has an array of joblib whose length cannot be told")
+            raise ArrayUnknownError("has a joblib array of unknown length")
         assert isinstance(shape, tuple)
         if wrapper.fields.get(_ALIGNMENT) is not None:
             self.stream.skip(self.stream.number("<B"))

@@ -1,4 +1,4 @@
-"""JSON files of a trainer: strict, but for the NaN and Infinity that trainers log and Python reads."""
+"""JSON files of a trainer: strict, except for the NaN and Infinity that trainers log and Python reads."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from ckptkit.problem import Problem, Severity
 
 
 def check_json(source: Source) -> Iterator[Problem]:
-    """Yield ``bad-json``: a warning where Python would read it all the same."""
+    """Yield ``bad-json``: a warning if Python would read it anyway."""
     if source.length > strict_json.MAX_BYTES:
         return  # nothing of ours: data
     data = source.start(source.length)
@@ -24,7 +24,7 @@ def check_json(source: Source) -> Iterator[Problem]:
 
 
 def _is_lines(data: bytes) -> bool:
-    """Return whether it is one value of JSON on each of several lines, as data sets and logs are often kept."""
+    """Return whether it is several lines with one JSON value each, as datasets and logs are often kept."""
     lines = [line for line in data.splitlines() if line.strip()]
     return len(lines) > 1 and all(map(_python_reads, lines))
 

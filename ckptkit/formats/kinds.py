@@ -50,9 +50,10 @@ class Kind:
 
     Attributes:
         name: word for it.
-        shows: whether the content is of this kind, judged by little of it: a half-written file should still show it.
-        check: what is wrong with it; each problem that it finds counts, also in a member of an archive.
-        suffixes: endings of names that promise the kind. They count for a file whose content shows no kind at all:
+        shows: whether the content is of this kind, judged by a small part of it: a half-written file should still show
+            it.
+        check: what is wrong with it; each problem that it finds counts, even in a member of an archive.
+        suffixes: suffixes that promise the kind. They count for a file whose content shows no kind at all:
             empty, cut or overwritten.
         pickles: whether its check follows the content as pickles from the first byte on.
     """
@@ -79,7 +80,7 @@ def _never(_: Source) -> bool:
 
 
 def _is_empty(source: Source) -> bool:
-    """Return whether a file has no content, and no name of which another kind says so."""
+    """Return whether a file has no content, unless another kind reports that by its name."""
     promised = any(source.name.endswith(k.suffixes) for k in KINDS)
     return source.length == 0 and source.path is not None and not promised
 
@@ -113,14 +114,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("pickle", _never, loose_pickles.check_promised, (".pkl", ".pickle", ".joblib"), pickles=True),
     Kind("empty", _is_empty, emptiness.check_empty),
 )
-"""The table, in the order in which problems are told."""
+"""The table, in the order in which problems are reported."""
 
 _seen: ContextVar[dict[tuple[Kind, Path, str], list[Problem]] | None] = ContextVar("seen", default=None)
 
 
 @contextmanager
 def each_file_once() -> Iterator[None]:
-    """Within the block a file that is asked for again, by a backend and by the core, is not read again."""
+    """Within the block a file that is asked for twice, by a backend and by the core, is read only once."""
     token = _seen.set({})
     try:
         yield
@@ -134,7 +135,7 @@ def look_into_file(path: Path, *, file: str, kind: str | None = None) -> list[Pr
     Args:
         path: the file.
         file: name for the problems.
-        kind: word of the kind that the caller knows it to be: that it is not of that kind is a problem.
+        kind: name of the kind that the caller knows it to be: it is a problem if it is not of that kind.
     """
     try:
         with source_of(path, file=file) as source:
@@ -158,7 +159,7 @@ def look_into(source: Source, kind: str | None = None) -> Iterator[Problem]:
         kind = next((k.name for k in KINDS if source.name.endswith(k.suffixes)), None)
     if kind is not None and all(k.name != kind for k in found):
         found.append(next(k for k in KINDS if k.name == kind))
-    # What is cut shows its kind and is not of it: both checks may say the same.
+    # A cut file shows its kind without being of it: both checks may say the same.
     yield from dict.fromkeys(problem for each in found for problem in _checked(each, source))
     if not any(each.pickles for each in found):
         yield from _checked(_ANYTHING, source)
@@ -180,7 +181,7 @@ def _judged(kind: Kind, source: Source) -> list[Problem]:
     except CkptkitError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
-        # Bytes that no reader thought of: what could not be read was not judged, so it is not good.
+        # Bytes that no reader expected: what could not be read was not judged, so it is not good.
         return [Problem("file-unreadable", f"cannot be read as {kind.name}: {type(error).__name__}", source.file)]
 
 

@@ -1,8 +1,8 @@
-"""What ``pickle.load`` and ``joblib.load`` would run of bytes that need not be a pickle at all.
+"""What ``pickle.load`` and ``joblib.load`` would run from bytes that need not be a pickle at all.
 
-No first byte tells: pickles of protocol 0 and those without a PROTO opcode begin like text. So whatever a file is, it
-is followed as the unpickler would follow it, pickle after pickle. What runs before the unpickler stops counts, whether
-the rest is damaged or not; bytes of which nothing would run are data.
+The first byte does not decide: pickles of protocol 0 and those without a PROTO opcode begin like text. So whatever a
+file is, it is followed as the unpickler would follow it, pickle after pickle. What runs before the unpickler stops
+counts, whether the rest is damaged or not; bytes from which nothing would run are data.
 """
 
 import pickle
@@ -23,9 +23,9 @@ class _Followed:
     """What one loader would do with the bytes.
 
     Attributes:
-        marked: what the whole pickles would do that say that they are pickles.
+        marked: what those whole pickles would do that begin by saying that they are pickles.
         unmarked: what the other whole ones would do.
-        broken: what would run of one that does not come to its end.
+        broken: what would run from one that does not come to its end.
         broken_is_marked: whether that one says that it is a pickle.
         whole: how many came to their end.
         place: where the last whole one ends.
@@ -42,18 +42,18 @@ class _Followed:
 
     @property
     def names_arrays(self) -> bool:
-        """Whether any of them speaks of arrays that joblib would read."""
+        """Whether any of them refers to arrays that joblib would read."""
         return any(WRAPPER in found.globals for found in (self.marked, self.unmarked, self.broken))
 
 
 def check_anything(source: Source) -> Iterator[Problem]:
-    """Yield what loading the bytes as pickles would run; that they are none is no problem."""
+    """Yield what loading the bytes as pickles would run; not being pickles is no problem."""
     for followed in reversed(list(_every_loader(source))):  # joblib reads further
         yield from _judged(source, followed)
 
 
 def check_promised(source: Source) -> Iterator[Problem]:
-    """Yield the same of what its name says is a pickle: that it is not whole is a problem, too."""
+    """Yield the same for a file that its name says is a pickle: not being whole is a problem, too."""
     told = list(_every_loader(source))
     for followed in reversed(told):
         yield from _judged(source, followed)
@@ -77,7 +77,7 @@ def _every_loader(source: Source) -> Iterator[_Followed]:
 
 
 def _follow_all(source: Source, machine: type[Machine]) -> _Followed:
-    """Follow one pickle behind the other, as far as they go."""
+    """Follow one pickle after the other, as far as they go."""
     followed = _Followed()
     while True:
         source.stream.seek(followed.place)
@@ -104,10 +104,10 @@ def _is_mark(start: bytes) -> bool:
 
 
 def _judged(source: Source, followed: _Followed) -> Iterator[Problem]:
-    """Yield what is to be said of the names.
+    """Yield what there is to say about the names.
 
-    Of a whole pickle every name counts. Bytes that do not come to an end may be anything, and text can begin with the
-    name of a module by chance: there it counts what is called, and what runs as soon as it is imported.
+    In a whole pickle every name counts. Bytes that do not come to an end may be anything, and text can begin with the
+    name of a module by chance: in those, only what is called, or runs as soon as it is imported, counts.
     """
     yield from judge(followed.marked, file=source.file, where=source.where)
     if followed.error is None:

@@ -1,9 +1,9 @@
-"""At which step each file of an item believes to be: pieces of different moments are refused, or told.
+"""The step that each file of an item believes it is at: pieces of different moments are refused, or reported.
 
 Only quantities that count the same thing are compared: *steps* of the trainer, with each other; *updates* that
 optimizer and scheduler have made, with each other and, where the trainer makes one at each step, with its steps. A
-schedule by the epoch, gradient accumulation, a counter of saves and an optimizer that skips steps (fp16) are no
-disagreement.
+schedule by the epoch, gradient accumulation, a counter of saves and an optimizer that skips steps (fp16) do not count
+as disagreement.
 
 Source: transformers/trainer.py, lerobot/utils/train_utils.py, accelerate/scheduler.py, lightning
 (``dump_checkpoint``), torch/optim (``state[...]["step"]``, ``LRScheduler.last_epoch``).
@@ -38,8 +38,8 @@ class Moments:
     """What the files of an item say.
 
     Attributes:
-        step: the step that all of them give; None where none gives one.
-        doubts: one line each: what does not fit, and may have a good reason.
+        step: the step that all of them give; None if none gives one.
+        doubts: one line each: what does not fit, but may have a good reason.
     """
 
     step: int | None
@@ -49,13 +49,13 @@ class Moments:
 def moments(
     directory: Path, files: Sequence[str], source: Path | None, own: Mapping[str, int] | None = None
 ) -> Moments:
-    """Return at which step an item's files are.
+    """Return the step that an item's files are at.
 
     Args:
         directory: the item's folder.
         files: names relative to it.
         source: where they were adopted from: its name may give a step.
-        own: more places that give the step, with the step.
+        own: further places that give the step, with that step.
 
     Raises:
         InconsistentSetError: they are of different moments.
@@ -95,10 +95,10 @@ def _agreed(steps: Mapping[str, int]) -> int | None:
 
 
 def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]:
-    """Return doubts about what does not fit the Trainer's step; a Trainer that went on without an optimizer may do so.
+    """Return doubts about what does not fit the Trainer's step, as after a Trainer continued without an optimizer.
 
     Raises:
-        InconsistentSetError: one of optimizer and scheduler lags behind, and the other does not.
+        InconsistentSetError: either optimizer or scheduler lags behind, and the other does not.
     """
     updates = {
         name: _optimizer(torch_table(directory / name)) for name in files if name in ("optimizer.pt", "optimizer.bin")
@@ -122,7 +122,7 @@ def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]
 
 
 def _lerobot(directory: Path, files: Sequence[str], step: int) -> None:
-    """Raise InconsistentSetError where optimizer or scheduler is not at LeRobot's step: it resumes all or nothing."""
+    """Raise InconsistentSetError if optimizer or scheduler is not at LeRobot's step: it resumes all or nothing."""
     names = [name for name in files if fnmatchcase(name, "training_state/*optimizer_state.safetensors")]
     updates = {name: _most(_numbers(directory / name)) for name in names}
     if _LEROBOT_SCHEDULER in files:
@@ -141,7 +141,7 @@ def _of_different_moments(counts: Mapping[str, int], step: int) -> InconsistentS
 
 
 def _accelerate(directory: Path, files: Sequence[str]) -> list[str]:
-    """Return a doubt where a scheduler has seen more steps than its optimizer and the processes explain."""
+    """Return a doubt if a scheduler has seen more steps than its optimizer and the processes explain."""
     if not {"optimizer.bin", "scheduler.bin"} <= set(files):
         return []
     made, planned = (
@@ -169,7 +169,7 @@ def _optimizer(state: Mapping[Any, Any]) -> int | None:
 
 
 def _scheduler(state: Mapping[Any, Any]) -> int | None:
-    """Return how often a scheduler was stepped; one that waits for a plateau counts evaluations."""
+    """Return how often a scheduler has stepped; one that waits for a plateau counts evaluations."""
     count = state.get("last_epoch")
     return count if type(count) is int and "num_bad_epochs" not in state else None
 

@@ -1,6 +1,6 @@
-"""Every file that an index, a pointer or a header of an item names must be in the item too.
+"""Every file that an index, pointer or header in an item names must be in the item too.
 
-Only what a name in such a file says of files beside it is looked at; the content of each file is the walker's business.
+Only the names of other files are looked at here; the content of each file is the walker's business.
 
 Source: transformers and diffusers (``*.index.json``, ``model_index.json``), sentence-transformers (``modules.json``),
 Keras (``model.weights.json``, ``BackupAndRestore``), tensorflow/python/checkpoint (``checkpoint``), DeepSpeed
@@ -30,7 +30,7 @@ _MOST = 20
 
 
 class _Item:
-    """The files of an item by name, with the folders that they lie in."""
+    """The files of an item by name, with the folders that they are in."""
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class _Item:
         return self._folder / name
 
     def json(self, name: str) -> Any:
-        """Return what a JSON file holds, None for one that cannot be read: the walker says that."""
+        """Return what a JSON file holds, or None if it cannot be read, which the walker reports."""
         try:
             return strict_json.load(self.path(name))
         except (DamagedError, OSError):
@@ -56,7 +56,7 @@ class _Item:
 
 
 def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
-    """Return a problem for each file or folder that a file of the item names and that is not in the item.
+    """Return a problem for each file or folder that a file of the item names but that is not in the item.
 
     Args:
         folder: the item's folder.
@@ -108,7 +108,7 @@ def _too_short(item: _Item, name: str, extents: Mapping[str, int] | None) -> Ite
 
 
 def _is_of_another_form(item: _Item, name: str) -> bool:
-    """Return whether a model lies beside its index in another format: snapshots of a hub hold the indexes of all."""
+    """Return whether a model is there in another format: snapshots of a hub hold the indexes of all formats."""
     folder = PurePosixPath(name).parent
     return name.endswith(_SHARDS) and any(
         PurePosixPath(other).parent == folder and other.endswith(_MODELS) for other in item.files
@@ -139,7 +139,7 @@ def _diffusers(item: _Item, name: str) -> Iterator[str]:
 def _sentence_transformers(item: _Item, name: str) -> Iterator[str]:
     content = item.json(name)
     for part in content if isinstance(content, list) else ():
-        # Some modules have no files at all: which ones, only their class knows.
+        # Some modules have no files at all; only their class knows which.
         if isinstance(part, dict) and isinstance(part.get("path"), str) and str(part.get("type")).endswith("Pooling"):
             yield f"{part['path']}/"
 
@@ -221,10 +221,10 @@ _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
     (r"manifest\.ocdbt", _ocdbt),
     (r"[0-9a-f]{32}", _ocdbt_data),
 )
-"""By name of the file (as a pattern): what reads from it the names of others, relative to its own folder."""
+"""By file name (as a pattern): what reads the names of other files from it, relative to its own folder."""
 
 _EXTENTS: Mapping[str, Callable[[Path], Mapping[str, int] | None]] = {
     _DCP: dcp.extents,
     ".onnx": onnx.external_extents,
 }
-"""By ending: what reads how many bytes of which files are used, None where that cannot be read."""
+"""By suffix: what reads how many bytes of which files are used, or None if that cannot be read."""

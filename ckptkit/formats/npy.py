@@ -20,7 +20,7 @@ from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
 
 MAX_HEADER = 10_000
-"""NumPy itself reads no longer header without being told to."""
+"""NumPy itself does not read longer headers unless told to."""
 MAX_DIMENSIONS = 64
 _PREFIX = 12
 _MAX_DEPTH = 32
@@ -48,7 +48,7 @@ def shows_npy(source: Source) -> bool:
 def check_npy(source: Source) -> list[Problem]:
     """Check one array file: ``npy-damaged``; nothing if sound.
 
-    An array of objects is a pickle behind a header: ``npy-object-dtype`` (a warning), and what the pickle would run.
+    An array of objects is a pickle after a header: ``npy-object-dtype`` (a warning), and what the pickle would run.
     """
     try:
         _check_array(source.start(_PREFIX + MAX_HEADER), source.length)
@@ -77,7 +77,7 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
     """Check a zip of array files: the zip (``zip-*``), and the header of every member (``npy-*``).
 
     Yields:
-        The problems; ``npz-unknown-member`` names what is no array. None if all is sound.
+        The problems; ``npz-unknown-member`` names what is not an array. Nothing if all is sound.
     """
     stream, length = source.stream, source.length
     damage = check_zip_stream(stream, length, file=source.file, where=source.where, ratio_from=_RATIO_FROM)

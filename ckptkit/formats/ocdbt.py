@@ -1,6 +1,6 @@
 """OCDBT (TensorStore's database, in which Orbax keeps arrays), checked without the library: lengths and checksums.
 
-A file of it is a manifest, or nodes one after the other, with values behind them that only the database knows.
+Each of its files is a manifest, or nodes one after the other, followed by values that only the database knows.
 
 Source: tensorstore/kvstore/ocdbt/format (``codec_util.cc``: magic, length, content, CRC-32C).
 """

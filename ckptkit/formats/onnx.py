@@ -1,6 +1,6 @@
 """ONNX models, checked without a library: the protocol buffer to its end, and the files that hold its large tensors.
 
-A protocol buffer has no signature: only the name ``.onnx`` tells that it is one.
+A protocol buffer has no signature: only the suffix ``.onnx`` shows what it is.
 
 Source: onnx/onnx.proto (``ModelProto``, ``GraphProto``, ``TensorProto``).
 """
@@ -22,7 +22,7 @@ _MOST_TEXT = 4096
 
 
 def check_onnx(source: Source) -> Iterator[Problem]:
-    """Yield what tells that an ONNX file is not whole."""
+    """Yield what shows that an ONNX file is not whole."""
     try:
         there = {field.number for field in stream_fields(source.stream, 0, source.length)}
     except WireError as error:
@@ -34,7 +34,7 @@ def check_onnx(source: Source) -> Iterator[Problem]:
 
 
 def external_extents(path: Path) -> dict[str, int]:
-    """Return by file beside a model how many bytes of it its large tensors use; nothing for a damaged model."""
+    """Return how many bytes of each file beside a model its large tensors use; empty for a damaged model."""
     found: dict[str, int] = {}
     try:
         with opened(path) as (stream, length):
@@ -54,7 +54,7 @@ def _inside(stream: BinaryIO, offset: int, size: int, number: int) -> list[Field
 
 
 def _told(stream: BinaryIO, tensor: Field) -> dict[str, str]:
-    """Return what a tensor says of its data elsewhere: location, offset, length."""
+    """Return what a tensor says about its external data: location, offset, length."""
     pairs = {}
     for pair in _inside(stream, tensor.offset, tensor.size, _EXTERNAL):
         words = [_text(stream, field) for n in (1, 2) for field in _inside(stream, pair.offset, pair.size, n)]

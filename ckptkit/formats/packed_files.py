@@ -1,6 +1,6 @@
 """Files that are packed as a whole, and archives that are not looked into.
 
-``joblib.load`` and ``pandas.read_pickle`` unpack what they are given without a word, so what is in a packed file is
+``joblib.load`` and ``pandas.read_pickle`` unpack whatever they are given without asking, so what is in a packed file is
 followed as it is unpacked. Nothing is kept: memory is bounded, and so is what is unpacked.
 """
 
@@ -39,7 +39,7 @@ _PROMISES: dict[bytes, tuple[str, ...]] = {
     b"]\x00\x00": (".lzma", *_PICKLES),
     b"x": (".z", *_PICKLES),
 }
-"""By magic: the endings of names with which a file that begins so is to be whole."""
+"""By magic number: the suffixes with which a file that begins with it must be whole."""
 _PIECE = 1 << 16
 _OLD_JOBLIB = b"ZF0x"
 _OLD_JOBLIB_HEADER = 21
@@ -60,7 +60,7 @@ def shows_unread(source: Source) -> bool:
 
 
 def check_unread(source: Source) -> Iterator[Problem]:
-    """Yield that it is not looked into."""
+    """Yield the warning that it is not looked into."""
     start = source.start(8)
     yield archives.not_looked_into(source, next(what for magic, what in _UNREAD.items() if start.startswith(magic)))
 
@@ -90,7 +90,7 @@ def shows_promised(source: Source) -> bool:
 
 
 def check_promised(source: Source) -> Iterator[Problem]:
-    """Yield that the file ends before what is packed in it does; nothing is looked at but that."""
+    """Yield a problem if the file ends before what is packed in it does; nothing else is looked at."""
     magic = _promised(source)
     if magic is not None and _is_cut(source, magic):
         yield archives.cut_short(source, "a packed file")
@@ -102,7 +102,7 @@ def _promised(source: Source) -> bytes | None:
 
 
 def _is_cut(source: Source, magic: bytes) -> bool:
-    """Return whether the last of the streams, one behind the other, does not end; what is unpacked is bounded."""
+    """Return whether the last of several consecutive streams does not end; what is unpacked is bounded."""
     source.stream.seek(0)
     stream, waiting, left = _MAGIC[magic](), b"", _most(source)
     while left > 0:
@@ -138,5 +138,5 @@ def _unpacked(source: Source) -> Source | None:
     if new is None:
         return None
     packed = window(source.stream, skip, source.length - skip)
-    # How long it is, only unpacking all of it would tell.
+    # Only unpacking all of it would tell how long it is.
     return source.inner("unpacked", unpacked(packed, new, _most(source)), _UNKNOWN, stored=source.stored)

@@ -1,4 +1,4 @@
-"""Parquet files (datasets), checked without a library: both ends, the footer, and where it says that the columns lie.
+"""Parquet files (datasets), checked without a library: both ends, the footer, and the places it gives for columns.
 
 Source: apache/parquet-format, README.md ("File format") and parquet.thrift (``FileMetaData``).
 """
@@ -27,7 +27,7 @@ def shows_parquet(source: Source) -> bool:
 
 
 def check_parquet(source: Source) -> Iterator[Problem]:
-    """Yield what tells that a Parquet file is not whole; the pages of its columns are not looked into."""
+    """Yield what shows that a Parquet file is not whole; the pages of its columns are not looked into."""
     if message := _fault(source.stream, source.length):
         yield source.problem("parquet-damaged", message)
 
@@ -62,7 +62,7 @@ def _fault(stream: BinaryIO, length: int) -> str | None:
 
 
 def _misplaced(footer: dict[int, Any], end: int) -> Iterator[str]:
-    """Yield what does not lie between the beginning and the footer, and where rows are missing."""
+    """Yield what is not between the beginning and the footer, and where rows are missing."""
     groups = footer[_ROW_GROUPS]
     rows = sum(group[_ROWS] for group in groups)
     if rows != footer[_ROW_COUNT]:

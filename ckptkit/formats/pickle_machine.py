@@ -14,12 +14,12 @@ from ckptkit.formats.pickle_memo import Memo
 from ckptkit.formats.pickle_stream import PickleError, PickleStream
 
 MAX_NAME = 1_000
-"""Longer text is no module, name, storage key or device, and is not kept."""
+"""Longer text is not a module, name, storage key or device, and is not kept."""
 _WIDE_TUPLE = 64  # torch allows 64 dimensions; nothing wider is looked into
 
 
 class Inert:
-    """Placeholder for every value that nobody looks at."""
+    """Placeholder for every value that is not looked at."""
 
     __slots__ = ()
 
@@ -231,13 +231,13 @@ class Machine:
         self.push(tuple(items))
 
     def pop(self) -> object:
-        """Take the last value from the stack; raises PickleError when there is none."""
+        """Take the last value from the stack; raises PickleError if there is none."""
         if not self._stack:
             raise PickleError("pops an empty stack")
         return self._stack.pop()
 
     def top(self) -> object:
-        """Return the last value; raises PickleError when there is none."""
+        """Return the last value; raises PickleError if there is none."""
         if not self._stack:
             raise PickleError("reads an empty stack")
         return self._stack[-1]

@@ -1,8 +1,8 @@
-"""The memo of the inert machine: it knows every entry, and keeps the few whose value somebody may look at."""
+"""The memo of the inert machine: it knows every entry, and keeps the few whose value may be looked at."""
 
 
 class Memo:
-    """A memo whose entries of plain data cost nothing: nearly all are, and there may be one for every second byte.
+    """A memo in which plain data costs nothing: nearly all entries are, and there may be one for every second byte.
 
     Args:
         plain: the value that is not kept, only known to be there.

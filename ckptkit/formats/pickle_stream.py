@@ -8,7 +8,7 @@ _DIGITS = 40
 
 
 class PickleError(ValueError):
-    """The bytes are no pickle that could be loaded."""
+    """The bytes are not a pickle that could be loaded."""
 
 
 class PickleTooComplexError(PickleError):
@@ -16,7 +16,7 @@ class PickleTooComplexError(PickleError):
 
 
 class PickleStream:
-    """Reads arguments of opcodes; what nobody looks at is skipped, not read.
+    """Reads arguments of opcodes; what is not looked at is skipped, not read.
 
     Args:
         stream: seekable; reading starts at its position.

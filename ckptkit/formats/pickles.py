@@ -64,7 +64,7 @@ def follow_pickle(
     call: CallHook | None = None,
     stored: int | None = None,
 ) -> list[Problem]:
-    """Follow the one pickle that starts at the stream's position, and leave the stream behind its end.
+    """Follow the one pickle that starts at the stream's position, and leave the stream after its end.
 
     Args:
         stream: seekable bytes.
@@ -116,7 +116,7 @@ def judge(found: Found, *, file: str, where: str = "") -> Iterable[Problem]:
 
 
 def gathered(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems with the unrecognised names of all pickles in a file told as one."""
+    """Return the problems, with the unrecognised names of all pickles in a file merged into one."""
     told: list[Problem] = []
     first: dict[tuple[str | None, str | None, str], int] = {}
     for problem in problems:

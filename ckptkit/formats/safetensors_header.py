@@ -70,7 +70,7 @@ def read_header(path: Path) -> Header:
 
 
 def shows_safetensors(source: Source) -> bool:
-    """Return whether the bytes begin as such a file does: a length, and as many bytes that begin a JSON object."""
+    """Return whether the bytes begin like such a file: a length, then that many bytes, which begin a JSON object."""
     start = source.start(9)
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LIBRARY_MAX_HEADER
 

@@ -1,4 +1,4 @@
-"""Zips that do not begin where the file does: behind each other in a ``.distcp``, or behind anything else.
+"""Zips that do not begin where the file does: one after the other in a ``.distcp``, or after anything else.
 
 ``torch.distributed.checkpoint`` stacks what it saves, one zip of ``torch.save`` behind the other. And Python's
 ``zipfile``, with which Stable-Baselines3 loads, looks for the end record only: it reads a zip at the end of any file.
@@ -45,7 +45,7 @@ class _Zip:
 
 
 def shows_stacked_zips(source: Source) -> bool:
-    """Return whether a zip lies in the file that is not all of it."""
+    """Return whether the file contains a zip that is only part of it."""
     if source.stored < source.length:
         return False  # packed into an archive: no loader looks for the end of it
     record = _last_record(source)
@@ -125,7 +125,7 @@ def _last_record(source: Source) -> int | None:
 
 
 def _zip_at(source: Source, record: int) -> _Zip | None:
-    """Return the zip whose end record lies here; None if there is none."""
+    """Return the zip whose end record is here; None if there is none."""
     if record < 0:
         return None
     signature, size, says = _END.unpack(_read(source, record, _END.size))

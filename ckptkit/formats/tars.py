@@ -74,7 +74,7 @@ def _promises(source: Source) -> bool:
 
 
 def _is_cut(source: Source) -> bool:
-    """Return whether the file ends in a member, or behind one without the zeros that end an archive."""
+    """Return whether the file ends in a member, or after one without the zeros that end an archive."""
     behind = 0
     for member in _members(source):
         if member.behind > source.length:
@@ -97,7 +97,7 @@ def _members(source: Source) -> Iterator[_Member]:
 
 
 def _header(block: bytes, place: int) -> _Member | None:
-    """Return the member that a header describes; None if its checksum says that it is none."""
+    """Return the member that a header describes; None if its checksum says that it is not a header."""
     if len(block) < _BLOCK:
         return None
     wanted = sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")

@@ -90,7 +90,7 @@ class Bundle:
                 yield Problem("bundle-unreadable", f"cannot be read ({error.strerror})", path.name)
 
     def integer(self, key: str) -> int | None:
-        """Return a scalar int32 or int64 of the bundle, or None if there is none of that name.
+        """Return a scalar int32 or int64 of the bundle, or None if there is none with that name.
 
         Raises:
             BundleError: its bytes are missing or damaged.

@@ -131,7 +131,7 @@ def shows_legacy(source: Source) -> bool:
 
 
 def check_legacy(source: Source) -> Iterator[Problem]:
-    """Yield what is wrong with a file of the old form, all five pickles and the storages behind them."""
+    """Yield what is wrong with a file of the old form: all five pickles and the storages after them."""
     message = "is in torch's old format of stacked pickles; save it again with a newer torch"
     yield source.problem("torch-legacy-format", message, "warning")
     storages = Storages()

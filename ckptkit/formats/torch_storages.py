@@ -30,7 +30,7 @@ _DTYPE_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A storage as a persistent id tells it: ``count`` items of ``item_bytes`` (None: of unknown length)."""
+    """A storage as a persistent id describes it: ``count`` items of ``item_bytes`` (None: of unknown length)."""
 
     key: str
     count: int
@@ -101,7 +101,7 @@ class Storages:
                 yield "torch-storage-size", f"{name}: has {size} bytes where {wanted} are needed"
 
     def legacy_bytes(self) -> int | None:
-        """Return how many bytes the storages take behind the pickles of the old format: 8 and the content, each.
+        """Return how many bytes the storages take after the pickles of the old format: 8 plus the content, each.
 
         None if one is of a type of unknown length.
         """

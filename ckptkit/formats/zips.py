@@ -25,7 +25,7 @@ from ckptkit.problem import Problem, Severity
 
 MAX_RATIO = 200
 RATIO_FROM = 1 << 20
-"""Members of fewer bytes may have any ratio: a few zeros compress 1000:1 and harm nobody."""
+"""Members of fewer bytes may have any ratio: a few zeros compress 1000:1 and do no harm."""
 _TOTAL_RATIO_FROM = 256 << 20
 _BLOCK = 1 << 20
 _STORED, _DEFLATED = 0, 8
@@ -307,7 +307,7 @@ def _check_member(
 
 
 def _content(stream: BinaryIO, entry: Entry, start: int) -> Iterator[bytes]:
-    """Yield the content in blocks; stops with an error as soon as it is more than the directory promises."""
+    """Yield the content in blocks; stops with an error as soon as it exceeds what the directory promises."""
     stream.seek(start)
     left = entry.compressed
     unpack = _Inflate(entry.size) if entry.method == _DEFLATED else None
