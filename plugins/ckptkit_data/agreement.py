@@ -1,4 +1,4 @@
-"""Checks that the metadata say of the data what the data are: counts, lengths, files, positions."""
+"""Checks that the metadata match the data: counts, lengths, files, positions."""
 
 from collections import Counter
 
@@ -17,7 +17,7 @@ def agreement(info: Info, listed: list[Episode], frames: Frames, segments: Segme
         listed: the episodes of the metadata.
         frames: the data.
         segments: the episodes of the data.
-        unread: data files that could not be read: what they should hold is not missed a second time.
+        unread: data files that could not be read: what they should hold is not reported as missing, too.
     """
     found = Findings()
     _totals(info, listed, frames, unread, found)

@@ -1,7 +1,7 @@
 """Observations that two episodes share though the actions differ, and the other way round.
 
 They say less than whole frames: a robot is reset to one pose, a grid world has few states, actions may come from a
-small set. So what chance or rest explains is left out.
+small set. So whatever chance or rest explains is left out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from ckptkit_data.sharing import MOST_RUNS, Run, covered, different, identical, 
 
 # Of the shorter episode: fewer values that are not in a row may be chance. Actions are often rounded, so more so.
 SHARES: Mapping[str, float] = {"observations": 0.1, "actions": 0.2}
-RARE = 3  # what more episodes than this hold is a common value: a pose of rest, a button, a bound
+RARE = 3  # a value in more episodes than this is common: a resting pose, a button, a bound
 _FAR_MORE = 10
 _SURE = 20  # bits: a run is longer than chance explains in a million datasets
 
@@ -29,14 +29,14 @@ def alone(
     *,
     videos: bool,
 ) -> Iterator[Run]:
-    """Yield what two episodes share in one half of their frames, in a row first, without what is known already.
+    """Yield what two episodes share in one half of their frames, runs first, without what is already known.
 
     Args:
         of: which half.
         keys: its hashes, uint64 of shape (frames,).
         segments: the episodes.
         places: of the keys.
-        least: how many different values are a contamination.
+        least: how many different values count as contamination.
         known: what the two halves together share.
         videos: a part of the observations is in videos, which are not read.
     """
@@ -59,7 +59,7 @@ def alone(
 
 
 def _scattered(segments: Segments, places: Places, least: int, share: float) -> Iterator[Run]:
-    """Yield pairs that share half of the shorter episode, or ``share`` of it and far more than two do on average."""
+    """Yield pairs that share half of the shorter episode, or ``share`` of it and far more than pairs do on average."""
     import numpy as np
 
     pairs = pairs_of(places.rare(RARE))
@@ -75,7 +75,7 @@ def _scattered(segments: Segments, places: Places, least: int, share: float) -> 
 def _beyond_chance(keys: Any, rows: list[Run]) -> Iterator[Run]:
     """Yield the runs that are too long for chance: two players of a game press the same few buttons in a row.
 
-    Each change of the value is worth the bits of how rare the new value is.
+    Each change of the value counts as many bits as the new value is rare.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which columns of the data files are looked at, and whether they are of the type and shape that the metadata say."""
+"""Which columns of the data files are looked at, and whether they have the type and shape that the metadata say."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ class Wanted:
 
 
 def wanted_columns(info: Info) -> Wanted:
-    """Return the columns to read of a dataset."""
+    """Return the columns of a dataset to read."""
     stored = sorted(n for n, feature in info.features.items() if feature.get("dtype") != "video")
     return Wanted(
         observations=[n for n in stored if n.startswith("observation")],

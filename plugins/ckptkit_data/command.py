@@ -1,4 +1,4 @@
-"""`ckptkit check-data`: gate a dataset like `ckptkit verify` gates checkpoints."""
+"""`ckptkit check-data`: gate a dataset as `ckptkit verify` gates checkpoints."""
 
 import sys
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ def check_data(
     ] = None,
     min_run: Annotated[
         int,
-        typer.Option("--min-run", metavar="N", help="Two episodes that share so many different frames are a finding."),
+        typer.Option("--min-run", metavar="N", help="This many different frames in two episodes are a finding."),
     ] = 5,
     allow_shared_frames: Annotated[
-        int, typer.Option("--allow-shared-frames", metavar="N", help="So many different frames may be in two splits.")
+        int, typer.Option("--allow-shared-frames", metavar="N", help="This many different frames may be in two splits.")
     ] = 0,
     max_duplicates: Annotated[
         float | None,
-        typer.Option("--max-duplicates", metavar="SHARE", help="Fail when more frames are in two episodes."),
+        typer.Option("--max-duplicates", metavar="SHARE", help="Fail above this share of repeated frames."),
     ] = None,
     format_: Annotated[
         Literal["table", "tsv", "json", "ndjson", "junit"] | None,
@@ -59,7 +59,7 @@ def check_data(
 
 
 def write(report: Report, format_: str) -> None:
-    """Print the report on stdout: for programs a row per finding, for a person a row per check, findings below."""
+    """Print the report on stdout: for programs a row per finding, for people one per check with findings below."""
     if format_ == "junit":
         sys.stdout.write(junit_report.render(report))
     elif format_ == "table":

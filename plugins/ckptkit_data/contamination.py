@@ -1,4 +1,4 @@
-"""Checks of content: duplicate observations and actions, and frames that one episode took over from another."""
+"""Checks of content: duplicate observations and actions, and frames that one episode took from another."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ NOTABLE = 0.1  # a share of repeated frames that is worth a warning
 def duplicates(places: Mapping[str, Places], limit: float | None) -> tuple[Findings, dict[str, float]]:
     """Measure which shares of observations, actions and whole frames are repeated.
 
-    Single equal frames are no error by themselves: robots stand still, grid worlds have few states, actions may be
+    Single equal frames are not an error in themselves: robots stand still, grid worlds have few states, actions may be
     discrete. More than one frame in ten found in more than one episode is a warning.
 
     Args:
         places: of ``observations``, ``actions`` and ``frames``, those that there are.
-        limit: share of frames found in more than one episode from which on it is an error; None for never.
+        limit: the share of frames found in more than one episode from which it is an error; None for never.
 
     Returns:
         Findings and shares, as fractions of 1.
@@ -48,10 +48,10 @@ def contamination(
         frames: all frames.
         segments: their episodes.
         places: of ``observations``, ``actions`` and ``frames``, those that there are.
-        least: how many different frames are a contamination.
+        least: how many different frames count as contamination.
 
     Returns:
-        The findings, and the same as runs.
+        The findings, and the runs behind them.
     """
     found, runs = Findings(), list[Run]()
     if frames.observation is None:
@@ -100,7 +100,7 @@ def _whole_frames(frames: Frames, segments: Segments, places: Places, least: int
 
 
 def _without(places: Places, runs: list[Run], count: int) -> Places:
-    """Return the places without those that a run has told already; what it was copied from stays."""
+    """Return the places without those that a run has already reported; what it was copied from stays."""
     import numpy as np
 
     told: Any = np.zeros(count, bool)

@@ -32,7 +32,7 @@ class Episode:
         length: frames.
         file: relative path of the data file that holds it.
         start: v3: first global index of its frames.
-        stop: v3: global index behind its last frame.
+        stop: v3: global index just after its last frame.
         source: the metadata file that says so.
     """
 

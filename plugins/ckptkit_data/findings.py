@@ -57,11 +57,11 @@ class TestResult:
     """One check's result.
 
     Attributes:
-        name: stable word, the key in the results.
-        title: the same for a person.
+        name: stable name, the key in the results.
+        title: the same for people.
         findings: what it found; warnings do not fail it.
-        measures: numbers beside the findings (shares are fractions of 1).
-        skipped: why it could not look at all, or None.
+        measures: numbers besides the findings (shares are fractions of 1).
+        skipped: why it could not check anything, or None.
     """
 
     __test__ = False  # not a test of pytest's
@@ -74,7 +74,7 @@ class TestResult:
 
     @property
     def passed(self) -> bool:
-        """Whether it looked, and found nothing but warnings."""
+        """Whether it checked, and found nothing but warnings."""
         return self.skipped is None and not fails(self.findings)
 
     @property
@@ -112,7 +112,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 nothing found, 1 findings, 4 nothing was there to check, 5 a path that leaves the dataset."""
+        """0 nothing found, 1 findings, 4 there was nothing to check, 5 a path that leaves the dataset."""
         found = self.findings
         if any(f.severity == "unsafe" for f in found):
             return 5

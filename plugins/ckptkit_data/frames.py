@@ -26,14 +26,14 @@ class Frames:
         files: relative paths of the files that were read.
         file: number of the file of each frame, int32.
         row: row within its file, int64.
-        episode_index: int64, as the data say.
+        episode_index: int64, as in the data.
         frame_index: int64.
         index: int64.
         timestamp: float64, seconds.
         observation: uint64 hash of all observation columns, or None when there are none in the parquet files.
         action: uint64 hash of all action columns, or None.
         sketch: float64 of shape (frames, 4): projections of observations and actions for the near search, or None.
-        not_finite: column -> positions of the frames where it is NaN or infinite, int64, for those that are somewhere.
+        not_finite: column -> positions of the frames where it is NaN or infinite, int64, for columns that have any.
         videos: a part of the observations is in videos, which are not read.
     """
 
@@ -61,7 +61,7 @@ class Frames:
         return len(self.episode_index)
 
     def place(self, position: int) -> str:
-        """Return ``file:row`` of a frame, for a person."""
+        """Return ``file:row`` of a frame, for people."""
         return f"{self.files[self.file[position]]} row {self.row[position]}"
 
 
@@ -93,7 +93,7 @@ def read_frames(
     near: bool = False,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> Frames:
-    """Read the files in order; those that cannot be read whole are findings, and none of their frames is kept.
+    """Read the files in order; those that cannot be read whole are findings, and none of their frames are kept.
 
     Args:
         root: the dataset.
@@ -101,7 +101,7 @@ def read_frames(
         files: relative paths.
         found: takes what is wrong with the files.
         near: also keep the sketches.
-        on_bytes: told of bytes read.
+        on_bytes: called with the number of bytes read.
     """
     import pyarrow as pa
 
@@ -170,7 +170,7 @@ def _file(
     if not path.is_file():
         raise DamagedError("is not a regular file")
     size = path.stat().st_size
-    # Page checksums are optional in parquet; where a writer left them, a flipped bit is found.
+    # Page checksums are optional in parquet; if the writer left them, a flipped bit is found.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True) as source:
         wanted.check(source.schema_arrow)
         rows = source.metadata.num_rows

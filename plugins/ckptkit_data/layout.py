@@ -31,7 +31,7 @@ class Info:
         fps: frames per second.
         total_episodes: number of episodes.
         total_frames: number of frames.
-        total_tasks: number of tasks, or None when it is not said.
+        total_tasks: number of tasks, or None if it is not given.
         chunks_size: v2: episodes per chunk folder.
         data_path: template of the data files.
         splits: name of a split -> ``"start:stop"`` in episodes, stop excluded.

@@ -1,4 +1,4 @@
-"""Finds episodes that are nearly copies: runs of frames that differ by no more than a tolerance in every number.
+"""Finds episodes that are near copies: runs of frames that differ by no more than a tolerance in every number.
 
 Frames whose sketches (four projections) fall into the same cell of a coarse grid are candidates; three shifted grids
 make sure that hardly any pair is missed. A candidate names a diagonal (two episodes and the offset between them), which
@@ -20,7 +20,7 @@ from ckptkit_data.sharing import Run
 MOST_DIAGONALS = 20_000
 _COARSE = 16  # a cell is 16 tolerances wide: two near frames are cut apart at most once in 16 per projection
 _NEIGHBOURS = 3
-_MOTION = 100  # a run must move by so many tolerances: what comes to rest at one place is near everywhere
+_MOTION = 100  # a run must move by this many tolerances: what comes to rest at one place is near everywhere
 
 
 def near_runs(

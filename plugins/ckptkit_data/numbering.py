@@ -1,4 +1,4 @@
-"""Checks of numbers: those that name frames (indices and timestamps), and whether all values are finite."""
+"""Checks of numbers: those that identify frames (indices and timestamps), and whether all values are finite."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def unique_episodes(frames: Frames, segments: Segments, listed: list[Episode]) -
 
 
 def continuous_frames(frames: Frames, segments: Segments) -> Findings:
-    """Find episodes whose ``frame_index`` is not 0, 1, 2, ... ; the finding names the first frame that is off."""
+    """Find episodes whose ``frame_index`` is not 0, 1, 2, ... ; the finding names the first frame that is wrong."""
     import numpy as np
 
     found = Findings()
@@ -71,7 +71,7 @@ def global_indices(frames: Frames, segments: Segments, *, whole: bool) -> Findin
     Args:
         frames: all frames.
         segments: their episodes.
-        whole: every data file was read, so that a hole between episodes is one.
+        whole: every data file was read, so that a hole between episodes is real.
     """
     import numpy as np
 

@@ -7,7 +7,7 @@ from typing import Any
 from ckptkit_data.segments import Segments
 
 MOST_LINKS = 4_000_000
-NEAREST = 16  # of the episodes that hold a value, each is compared with so many before it
+NEAREST = 16  # of the episodes that hold a value, each is compared with this many before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Places:
         value: number of the value.
         segment: an episode that holds it.
         position: its first frame there.
-        repeated: share of all frames whose value was there before, in whatever episode.
+        repeated: share of all frames whose value occurred before, in any episode.
         spread: share of all frames whose value is in more than one episode.
     """
 
@@ -95,8 +95,8 @@ def places_of(keys: Any, segments: Segments) -> Places:
 def pairs_of(places: Places) -> Pairs:
     """Return all pairs of episodes that have a value in common.
 
-    Where more than 16 episodes hold a value, each is paired with the 15 before it only: what many episodes have says
-    little of any two. Neighbours are always paired, so that of a value in two splits some pair crosses them.
+    Where more than 16 episodes hold a value, each is paired only with the 15 before it: what many episodes have says
+    little about any two. Neighbours are always paired, so that for a value in two splits some pair crosses them.
     """
     import numpy as np
 

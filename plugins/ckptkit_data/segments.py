@@ -13,7 +13,7 @@ class Segments:
 
     Attributes:
         start: position of the first frame.
-        stop: position behind the last frame.
+        stop: position just after the last frame.
         episode: the ``episode_index`` that its frames carry.
         of: for each frame the number of its segment, int64 of shape (frames,).
     """
@@ -34,7 +34,7 @@ class Segments:
 def segments_of(frames: Frames) -> Segments:
     """Cut the frames into episodes: at a new file, a new ``episode_index``, or where frames are counted from 0 again.
 
-    A single wrong 0 among the ``frame_index`` is no new episode: the next frame would have to be 1.
+    A single wrong 0 in ``frame_index`` does not begin an episode: the next frame would have to be 1.
     """
     import numpy as np
 

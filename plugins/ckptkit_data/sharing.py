@@ -25,7 +25,7 @@ class Run:
         other_segment: number of the segment that holds ``other``.
         start: position of the first frame.
         other: position of the frame equal to it.
-        length: frames; where they are scattered, how many different ones, and ``start`` is the first of them.
+        length: frames; if they are scattered, how many different ones, and ``start`` is the first of them.
         whole: the run is all of both segments.
         scattered: the frames are not in a row, or in another order.
         of: what is shared, as a plural.
@@ -108,7 +108,7 @@ def _links(keys: Any, segments: Segments, least: int) -> tuple[Any, Any]:
 
 
 def _stretches(linked: Any, target: Any, segments: Segments) -> tuple[Any, Any]:
-    """Return where links that advance together start, and how many they are."""
+    """Return where links that advance together start, and how many there are."""
     import numpy as np
 
     if not len(linked):

@@ -1,4 +1,4 @@
-"""Checks of the splits in `meta/info.json`: every episode in one split only, and no frame in two."""
+"""Checks of the splits in `meta/info.json`: every episode in only one split, and no frame in two."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from ckptkit_data.sharing import MOST_RUNS, Run
 
 
 def ranges(splits: Mapping[str, Any], episodes: int, found: Findings) -> dict[str, range]:
-    """Return the episodes of each split; text that is no range, or episodes that are not there, are findings."""
+    """Return the episodes of each split; text that is not a range, or episodes that do not exist, are findings."""
     result = {}
     for name, text in splits.items():
         match = re.fullmatch(r"(\d{1,15}):(\d{1,15})", text) if isinstance(text, str) else None

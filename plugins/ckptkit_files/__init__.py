@@ -1,4 +1,4 @@
-"""Guest of ckptkit: files of any kind, kept byte for byte; the last resort, where no backend knows their format."""
+"""Guest of ckptkit: files of any kind, kept byte for byte; the last resort if no backend knows their format."""
 
 from ckptkit_files.backend import FilesBackend
 from ckptkit_files.written import Written

@@ -1,4 +1,4 @@
-"""The ``files`` backend: copies files, and looks into those whose format is known whoever wrote them."""
+"""The ``files`` backend: copies files, and looks into those of a known format, whoever wrote them."""
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _UNKNOWN = Captured("partial", ["files of any kind: what they hold, and how exac
 
 
 class FilesBackend:
-    """Keeps files byte for byte. Never detected: a person writes ``NAME:files=PATH``, a program saves a ``Written``."""
+    """Keeps files byte for byte. Never detected: people write ``NAME:files=PATH``, programs save a ``Written``."""
 
     name: ClassVar[str] = "files"
     format_version: ClassVar[int] = 1
@@ -43,7 +43,7 @@ class FilesBackend:
         return SavedItem(metadata, item.step, item.counters, item.captured, item.hazards)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Path:
-        """Return the item's folder, after its files were checked: only who wrote them can put them into an object.
+        """Return the item's folder once its files are checked: only whoever wrote them can put them into an object.
 
         Raises:
             BackendError: a target was given.
@@ -77,7 +77,7 @@ class FilesBackend:
         return given_folder.look(path).files or None
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
-        """Return the number of files, their step, and of one file of a known trainer which of its pieces are in it.
+        """Return the number of files, their step and, for a single file of a known trainer, which pieces it holds.
 
         Raises:
             InconsistentSetError: the name and the files are of different moments.

@@ -1,4 +1,4 @@
-"""Checks an item's files by what they are: the walker of the core knows every kind, whoever wrote it."""
+"""Checks an item's files by what they are: the core's walker knows every kind, whoever wrote it."""
 
 import stat
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from ckptkit.problem import Problem
 
 
 def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
-    """Yield the problems of an item's files; of an unknown format only that the file is there and is a file.
+    """Yield the problems of an item's files; for an unknown format, only whether the file is there and is a file.
 
     Args:
         directory: the item's folder.

@@ -1,4 +1,4 @@
-"""What trainers need to go on from one file of their own, where it can be looked into: the table of ``files``.
+"""What trainers need to continue from a single file of theirs, if it can be looked into: the table of ``files``.
 
 Source: dump_checkpoint of lightning/pytorch/trainer/connectors/checkpoint_connector.py, keras/src/saving/saving_lib.py.
 """
@@ -73,7 +73,7 @@ TRAINERS = (LIGHTNING, KERAS, TORCH)
 
 
 def look(directory: Path, files: Sequence[str]) -> tuple[Trainer, list[str]] | None:
-    """Return who wrote the one file of an item and what is in it, or None where that cannot be told."""
+    """Return who wrote an item's only file and what is in it, or None if that is not known."""
     if len(files) != 1:
         return None
     path = directory / files[0]
@@ -97,7 +97,7 @@ def _inside(path: Path) -> list[str]:
 
 
 def _in_keras(path: Path) -> list[str]:
-    """Return the members of a ``.keras`` file, and ``optimizer`` where it was compiled and its variables are there."""
+    """Return the members of a ``.keras`` file, and ``optimizer`` if it was compiled and its variables are there."""
     with zipfile.ZipFile(path) as archive:
         there = archive.namelist()
         saved = "model.weights.h5" in there

@@ -1,4 +1,4 @@
-"""What a program hands to the backend: files that it wrote itself, and what only it can know of them."""
+"""What a program hands to the backend: files that it wrote itself, and what only it can know about them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from ckptkit.backend import Captured
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Files that the caller wrote, whole and closed, with what it knows of how training goes on from them.
+    """Files that the caller wrote, whole and closed, with what it knows about continuing from them.
 
     Attributes:
         files: name in the item -> where the file is now; it is copied.
-        captured: the caller's own grade. It answers for it: nothing here can check that.
-        step: the step at which the files believe to be.
+        captured: the caller's own grade, which it answers for: nothing here can check it.
+        step: the step that the files are at.
         counters: other counts that they hold.
         metadata: JSON values for people and for the caller's own restore.
         hazards: one line each: what may make a resume differ.
-        digests: digests of what training goes on from, by part, for an observer to compare.
+        digests: digests of what training continues from, by part, for an observer to compare.
     """
 
     files: Mapping[str, Path]

@@ -1,4 +1,4 @@
-"""The best checkpoint that a Trainer's state names: a resumed run of older transformers crashes where it is gone.
+"""The best checkpoint that a Trainer's state names: a resumed run of older transformers crashes if it is gone.
 
 Source: transformers/trainer.py, ``_load_best_model`` at the end of ``train`` (huggingface/transformers#48315).
 """

@@ -1,4 +1,4 @@
-"""What the program built, held against what training made of it: a new process builds the first, and needs the second.
+"""What the program built, compared with what training made of it: a new process builds one and needs the other.
 
 A ``Policy`` looks at its parts when it is made. At a save, each difference is either written down, so that a load can
 make it in what a new process builds (`remodel`), or it is named as a missing piece; a module that no load can make is

@@ -1,4 +1,4 @@
-"""What modules hold beside their `state_dict`: modes, frozen parameters, plain attributes, non-persistent buffers.
+"""What modules hold besides their `state_dict`: modes, frozen parameters, plain attributes, non-persistent buffers.
 
 torch saves none of it: a submodule in ``eval()``, an unfrozen layer, an annealed ``dropout.p``, a ``torch.Generator``
 or a hidden state would start over. It goes into ``module_state.json``, its tensors into ``module_state.safetensors``.
@@ -27,7 +27,7 @@ _LARGE = 32 << 20
 
 @dataclass(slots=True, eq=False)
 class ModuleState:
-    """What the modules of an item hold beside their parameters and buffers.
+    """What the modules of an item hold besides their parameters and buffers.
 
     Attributes:
         record: JSON, by part (``model``, ``ema``, ``optimizer``), and what training made of what the program built.

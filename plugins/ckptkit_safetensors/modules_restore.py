@@ -1,4 +1,4 @@
-"""Puts back what modules hold beside their `state_dict`, and looks whether it arrived."""
+"""Puts back what modules hold besides their `state_dict`, and checks that it arrived."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Which values of attributes are no state: what training does not change, or what belongs to somebody else.
+"""Which values of attributes are not state: what training does not change, or what belongs to something else.
 
 The question for each is: could it change while training, and would a resume then differ? Functions, classes, modules
 of Python, weak references, locks and loggers could not. A device or an absolute path says where something is; the

@@ -1,4 +1,4 @@
-"""Which trainer wrote a folder, and what it needs to go on: the table of the ``safetensors`` backend.
+"""Which trainer wrote a folder, and what it needs to continue: the table of the ``safetensors`` backend.
 
 Source: transformers/trainer.py (``_load_from_checkpoint``, ``_load_optimizer_and_scheduler``, ``_load_rng_state``),
 accelerate/checkpointing.py (``load_accelerator_state``), lerobot/utils/train_utils.py (``load_training_state``).

@@ -1,4 +1,4 @@
-"""Guest of ckptkit: Stable-Baselines3 agents whose training goes on exactly. Importing it imports no framework."""
+"""Guest of ckptkit: Stable-Baselines3 agents that continue training exactly. Importing it imports no framework."""
 
 from ckptkit_sb3.backend import Sb3Backend
 from ckptkit_sb3.boundary import CheckpointBoundary

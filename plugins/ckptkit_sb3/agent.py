@@ -1,4 +1,4 @@
-"""Who an agent is: what must be equal for a state to fit it, and the arguments that it was built with."""
+"""What an agent is: what must be equal for a state to fit it, and the arguments that it was built with."""
 
 import functools
 import inspect

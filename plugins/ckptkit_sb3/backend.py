@@ -11,7 +11,7 @@ from ckptkit_sb3.encoding import is_kind
 
 
 class Sb3Backend:
-    """Saves any algorithm that follows Stable-Baselines3's base classes, such that training goes on exactly.
+    """Saves any algorithm that follows Stable-Baselines3's base classes, so that training continues exactly.
 
     Save at a clean boundary (``CheckpointBoundary``, or before or after ``learn``); ``load`` returns a ``Resumed``.
     """

@@ -27,8 +27,8 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     Args:
         save: called with the algorithm when its state is clean, for example
             ``lambda model: store.save("ppo/run1", model.num_timesteps, {"agent": model})``.
-        every_steps: ask for a save each time ``num_timesteps`` passes a multiple of it.
-        every_episodes: ask for a save each time the number of finished episodes passes a multiple of it.
+        every_steps: ask for a save whenever ``num_timesteps`` passes a multiple of it.
+        every_episodes: ask for a save whenever the number of finished episodes passes a multiple of it.
         barrier: for environments whose state cannot be captured: reset all of them before each save, with a seed
             derived from this one and ``num_timesteps``. The run then differs from one without checkpoints, but a
             resumed run equals an uninterrupted one.

@@ -117,7 +117,7 @@ class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: 
         self.disarm()
 
     def note_if_updated(self) -> None:
-        """Tell of a boundary that lies behind an update of this ``learn``; the state must be clean."""
+        """Report a boundary after an update of this ``learn``; the state must be clean."""
         here = (self.model.num_timesteps, getattr(self.model, "_n_updates", None))
         before, self._seen = self._seen, here
         moved = before is not None and here[0] > before[0] and (here[1] is None or here[1] != before[1])

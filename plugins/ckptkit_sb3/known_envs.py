@@ -1,4 +1,4 @@
-"""Environments whose state lives in a C library that can tell it: MuJoCo's data, the Arcade Learning Environment."""
+"""Environments whose state is in a C library that can report it: MuJoCo's data, the Arcade Learning Environment."""
 
 import importlib
 import math
@@ -16,7 +16,7 @@ HIDDEN = {
 
 
 def take_mujoco(env: Any) -> dict[str, Any] | None:
-    """Return the integration state and every array of ``MjData``, or None when it is no MuJoCo environment.
+    """Return the integration state and every array of ``MjData``, or None if it is not a MuJoCo environment.
 
     The integration state alone is not enough: Ant and Humanoid observe contact forces, which are derived and stay in
     ``MjData`` until the next step.
@@ -45,7 +45,7 @@ def put_mujoco(env: Any, value: dict[str, Any]) -> None:
 
 
 def take_ale(env: Any) -> dict[str, Any] | None:
-    """Return the state of an ALE environment, or None when it is none or cannot be read.
+    """Return the state of an ALE environment, or None if it is not one or cannot be read.
 
     That is the emulator's serialized state with its random generator, and one thing that it cannot be asked: the action
     it did last, which it does again where its actions are sticky (a quarter of the frames by default). That one is

@@ -146,7 +146,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def episode_mismatch(directory: Place, name: str) -> str | None:
-    """Return what is wrong when the metadata beside ``ep000050.zip`` speaks of another episode."""
+    """Return what is wrong if the metadata beside ``ep000050.zip`` belongs to another episode."""
     stem = Path(name).stem
     named, noted = _EPISODE_NAME.search(stem), noted_beside(directory, f"{stem}{METADATA}").get("episode")
     if named is None or not is_count(noted) or int(named[1]) == noted:

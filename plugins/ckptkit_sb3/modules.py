@@ -1,4 +1,4 @@
-"""What modules keep beside parameters and persistent buffers: generators, own attributes, other buffers, modes."""
+"""What modules keep besides parameters and persistent buffers: generators, own attributes, other buffers, modes."""
 
 import contextlib
 from collections.abc import Iterator, Mapping

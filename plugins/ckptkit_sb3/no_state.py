@@ -1,4 +1,4 @@
-"""Which attributes are no state: by the class that made them so, or by the kind of their value, never by name alone.
+"""Which attributes are not state: by the class that made them, or by the kind of their value, never by name alone.
 
 ``actions`` of a ``DummyVecEnv`` is overwritten by each step before anything reads it; ``actions`` of somebody else's
 wrapper may be all that the wrapper is there for.
@@ -59,7 +59,7 @@ _KINDS = frozenset({
 
 
 def names_of(value: object) -> frozenset[str]:
-    """Return the names of an object's attributes that are no state, of all classes that it descends from."""
+    """Return the names of an object's attributes that are not state, from all classes that it descends from."""
     cls: Any = type(value)  # mypy does not take a class for hashable
     return _names_of(cls)
 

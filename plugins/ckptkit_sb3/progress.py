@@ -1,4 +1,4 @@
-"""What is known of a live algorithm beside its own attributes, and where in its training a save of it stands."""
+"""What is known about a live algorithm besides its own attributes, and where in its training a save is taken."""
 
 import sys
 import weakref
@@ -31,7 +31,7 @@ class Saving:
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of a live algorithm beside its own attributes.
+    """What is known about a live algorithm besides its own attributes.
 
     Attributes:
         episodes: finished episodes over all environments (SB3's on-policy algorithms do not count them).
@@ -64,7 +64,7 @@ def progress_of(model: Any) -> Progress:
 
 
 def episodes_of(model: Any) -> int | None:
-    """Return the number of finished episodes, or None where nobody counted them."""
+    """Return the number of finished episodes, or None if they were not counted."""
     counted = progress_of(model).episodes
     if counted is not None:
         return counted

@@ -1,4 +1,4 @@
-"""Loading: parameters, replay rows and everything beside the zip back into a live algorithm, in the right order.
+"""Loading: put parameters, replay rows and everything beside the zip back into a live algorithm, in the right order.
 
 Two ways to the live algorithm. Into one that the caller built (``target`` or ``factories["model"]``) nothing is
 unpickled at all: parameters come through ``torch.load(weights_only=True)``, the rest from JSON and npz. Without one,
@@ -28,7 +28,7 @@ _TRUSTED_HOMES = ("stable_baselines3", "sb3_contrib")
 
 @dataclass(slots=True)
 class Resumed:
-    """A loaded agent. Everything is back in place already; go on with ``learn``, which takes the whole total.
+    """A loaded agent. Everything is already back in place; continue with ``learn``, which takes the whole total.
 
     SB3's own ``learn`` resets the action noise (and, unless ``reset_num_timesteps=False``, counters and environment)
     before it starts, so ``callback`` puts back once more what it touched, from ``on_training_start``; a rollout that
@@ -41,7 +41,7 @@ class Resumed:
     Attributes:
         model: the algorithm.
         differences: constructor arguments that differ from the saved ones: ``{name: (saved, now)}``.
-        told: one line for each value that could not be put back, or about which program and checkpoint disagree.
+        told: one line for each value that could not be put back, or that program and checkpoint disagree about.
         inside_learn: the state was saved while ``learn`` was running.
         rest: rows of the rollout that was going on, if one was; the next ``learn`` finishes it first.
     """

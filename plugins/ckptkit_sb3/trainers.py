@@ -1,4 +1,4 @@
-"""What Stable-Baselines3 needs to go on from a zip of its own: the table of the ``sb3`` backend.
+"""What Stable-Baselines3 needs to continue from its own zip: the table of the ``sb3`` backend.
 
 Source: stable_baselines3/common/base_class.py (``save``, ``load``, ``_excluded_save_params``), callbacks.py
 (``CheckpointCallback``), off_policy_algorithm.py (``save_replay_buffer``).
@@ -64,7 +64,7 @@ def names(path: Path, data: Mapping[str, Any], files: Sequence[str]) -> list[str
 
 
 def hazards(data: Mapping[str, Any], files: Sequence[str]) -> list[str]:
-    """Return what may make a resume differ although it is there, or cannot be known to be missing."""
+    """Return what is there but may make a resume differ, or cannot be known to be missing."""
     found = []
     if data.get("seed") is not None:
         found.append("SB3's own load() re-seeds with the seed of the run")

@@ -1,4 +1,4 @@
-"""Saving: the zip as SB3 writes it, then what the zip does not hold, with how exactly training can go on from it."""
+"""Saving: the zip as SB3 writes it, then what the zip does not hold, and how exactly training can continue from it."""
 
 import time
 from collections.abc import Mapping

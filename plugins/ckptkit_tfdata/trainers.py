@@ -1,4 +1,4 @@
-"""What a training in TensorFlow needs to go on from a bundle: the table of the ``tf-data`` backend.
+"""What a TensorFlow training needs to continue from a bundle: the table of the ``tf-data`` backend.
 
 Source: the keys that ``tf.train.Checkpoint`` gives (tensorflow/python/checkpoint), Keras 3 and older optimizers.
 """

@@ -15,7 +15,7 @@ _STATE = {"epoch", "generator"}  # they change as training goes on, or are compa
 
 
 def fields_of(loader: Any, *, version: str | None = None) -> Fields:
-    """Return what two loaders must have in common so that one can go on where the other was."""
+    """Return what two loaders must have in common so that one can continue where the other was."""
     fields: Fields = {
         "loader": type(loader).__qualname__,
         "kind": "iterable" if is_iterable(loader) else "map",
@@ -68,7 +68,7 @@ def is_iterable(loader: Any) -> bool:
 
 
 def length_of(sized: Any) -> int | None:
-    """Return ``len`` of a dataset or loader, or None where it has none."""
+    """Return ``len`` of a dataset or loader, or None if it has none."""
     try:
         return len(sized)
     except (TypeError, NotImplementedError):

@@ -83,7 +83,7 @@ def of_object(value: Any) -> tuple[Any, ...]:
 
 
 def moves(value: Any) -> str | None:
-    """Return what an object is that moves on as it is used and whose position cannot be put back, or None."""
+    """Describe an object that moves on as it is used and whose position cannot be put back, or return None."""
     kind = type(value)
     if isinstance(value, io.IOBase):
         return "an open file"

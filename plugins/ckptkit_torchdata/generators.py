@@ -72,7 +72,7 @@ def kind_of(item: object) -> str | None:
 
 
 def unknown(item: Any) -> str | None:
-    """Return what a live generator is whose state cannot be saved, or None."""
+    """Describe a live generator whose state cannot be saved, or return None."""
     kind = kind_of(item)
     if kind == "torch":
         return None if item.device.type == "cpu" else f"torch generator on {item.device.type}"

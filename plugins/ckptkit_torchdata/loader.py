@@ -36,7 +36,7 @@ class Place:
 
 
 class ResumableLoader:
-    """Iterates a ``torch.utils.data.DataLoader`` and knows how to come back to where it is.
+    """Iterates a ``torch.utils.data.DataLoader`` and can return to where it is.
 
     It is its own iterator over the rest of the current epoch: a second ``for`` loop goes on where the first was left,
     and after the end of an epoch the next loop begins the next one. Count with ``epoch`` and ``batches_seen``::
@@ -126,7 +126,7 @@ class ResumableLoader:
 
     @property
     def pending(self) -> bool:
-        """Whether a load is to be finished by the next ``next``."""
+        """Whether the next ``next`` has to finish a load."""
         return self._pending is not None
 
     @property
@@ -185,7 +185,7 @@ class ResumableLoader:
         return next((reason for state in states if (reason := self.parts.refusal(state)) is not None), None)
 
     def go_to(self, place: Place) -> None:
-        """Make the next ``next`` go on from a place; raises BackendError, and changes nothing, where it does not fit.
+        """Make the next ``next`` continue from a place; raises BackendError, and changes nothing, if it does not fit.
 
         Generators and attributes are put back at once, so that the loop may change them before that ``next``.
         """
@@ -207,7 +207,7 @@ class ResumableLoader:
             self._take_up(self._pending)
 
     def twin(self) -> "ResumableLoader":
-        """Return a second loader from the factory, at the same place. Raises UsageError where there is no factory."""
+        """Return a second loader from the factory, at the same place. Raises UsageError if there is no factory."""
         if self.loader_factory is None:
             raise UsageError("there is no function that builds a second loader")
         return ResumableLoader(
