@@ -10,7 +10,7 @@ from typing import Any
 @contextmanager
 def bytes_progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with the size of every block of bytes read."""
-    bar = _Bar(label, total, shown=not quiet and sys.stderr.isatty())
+    bar = _Bar(label, total, visible=not quiet and sys.stderr.isatty())
     try:
         yield bar.advance
     finally:
@@ -18,15 +18,15 @@ def bytes_progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Ca
 
 
 class _Bar:
-    def __init__(self, label: str, total: int | None, *, shown: bool) -> None:
-        self._label, self._total, self._shown = label, total, shown
+    def __init__(self, label: str, total: int | None, *, visible: bool) -> None:
+        self._label, self._total, self._visible = label, total, visible
         self._started, self._done = time.monotonic(), 0
         self._progress: Any = None
         self._task: Any = None
 
     def advance(self, count: int) -> None:
         self._done += count
-        if self._shown and self._progress is None and time.monotonic() - self._started > 1:
+        if self._visible and self._progress is None and time.monotonic() - self._started > 1:
             self._start()
         if self._progress is not None:
             self._progress.update(self._task, completed=self._done)

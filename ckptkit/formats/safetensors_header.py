@@ -126,37 +126,37 @@ def _metadata(value: Any) -> dict[str, str]:
         raise HeaderError("has a __metadata__ that is not an object")
     for key, text in value.items():
         if not key.isprintable():
-            raise HeaderError(f"has the unprintable metadata key {_shown(key)}")
+            raise HeaderError(f"has the unprintable metadata key {_quoted(key)}")
         if not isinstance(text, str):
-            raise HeaderError(f"has metadata {_shown(key)} that is not text")
+            raise HeaderError(f"has metadata {_quoted(key)} that is not text")
     return value
 
 
 def check_name(name: str) -> None:
     """Raise HeaderError unless the text may name a tensor: printable, not empty, not a path out of a folder."""
     if not name or not name.isprintable():
-        raise HeaderError(f"has the unprintable or empty tensor name {_shown(name)}")
+        raise HeaderError(f"has the unprintable or empty tensor name {_quoted(name)}")
     if name == "__metadata__" or name.startswith("/") or ".." in name.split("/"):
-        raise HeaderError(f"has the tensor name {_shown(name)}, which is reserved or a path")
+        raise HeaderError(f"has the tensor name {_quoted(name)}, which is reserved or a path")
 
 
 def _tensor(name: str, info: Any) -> TensorInfo:
     check_name(name)
-    shown = _shown(name)
+    quoted = _quoted(name)
     if not isinstance(info, dict) or info.keys() != {"dtype", "shape", "data_offsets"}:
-        raise HeaderError(f"describes {shown} by fields other than dtype, shape and data_offsets")
+        raise HeaderError(f"describes {quoted} by fields other than dtype, shape and data_offsets")
     dtype, shape, offsets = info["dtype"], info["shape"], info["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
-        raise HeaderError(f"gives {shown} the unknown dtype {_shown(dtype)}")
+        raise HeaderError(f"gives {quoted} the unknown dtype {_quoted(dtype)}")
     if not _counts(shape) or len(shape) > MAX_RANK:
-        raise HeaderError(f"gives {shown} a shape that is not a list of at most {MAX_RANK} counts")
+        raise HeaderError(f"gives {quoted} a shape that is not a list of at most {MAX_RANK} counts")
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise HeaderError(f"gives {shown} data_offsets that are not [begin, end]")
+        raise HeaderError(f"gives {quoted} data_offsets that are not [begin, end]")
     if prod(max(side, 1) for side in shape) * BITS[dtype] > _MAX_BYTES:
-        raise HeaderError(f"gives {shown} a shape that overflows")
+        raise HeaderError(f"gives {quoted} a shape that overflows")
     bits = prod(shape) * BITS[dtype]
     if bits != (offsets[1] - offsets[0]) * 8:
-        raise HeaderError(f"gives {shown} {offsets[1] - offsets[0]} bytes, but its shape and dtype need {bits / 8:g}")
+        raise HeaderError(f"gives {quoted} {offsets[1] - offsets[0]} bytes, but its shape and dtype need {bits / 8:g}")
     return TensorInfo(dtype, tuple(shape), offsets[0], offsets[1])
 
 
@@ -165,7 +165,7 @@ def _check_layout(tensors: dict[str, TensorInfo], available: int) -> None:
     for name, info in sorted(tensors.items(), key=lambda pair: (pair[1].begin, pair[1].end)):
         if info.begin != position:
             kind = "a hole before" if info.begin > position else "an overlap at"
-            raise HeaderError(f"has {kind} tensor {_shown(name)} (byte {info.begin} instead of {position})")
+            raise HeaderError(f"has {kind} tensor {_quoted(name)} (byte {info.begin} instead of {position})")
         position = info.end
     if position != available:
         what = "cut short" if position > available else "with bytes that belong to no tensor"
@@ -176,7 +176,7 @@ def _counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int for n in value)
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     """Return the value as printable ASCII, shortened: nothing from a hostile file reaches a terminal raw."""
     text = ascii(value)
     return text if len(text) <= 80 else f"{text[:76]}..."
@@ -187,7 +187,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         names = [key for key, _ in pairs]
         double = next(key for key in result if names.count(key) > 1)
-        raise HeaderError(f"has the key {_shown(double)} twice in one object")
+        raise HeaderError(f"has the key {_quoted(double)} twice in one object")
     return result
 
 
@@ -198,4 +198,4 @@ def _integer(digits: str) -> int:
 
 
 def _no_number(digits: str) -> NoReturn:
-    raise HeaderError(f"holds the number {_shown(digits)} in its header, which is not a 64-bit count")
+    raise HeaderError(f"holds the number {_quoted(digits)} in its header, which is not a 64-bit count")

@@ -48,16 +48,16 @@ def check_run(run: str) -> str:
     """Return the run name; raises RunNameError unless it is safe. ``.`` is the store folder itself."""
     if run == ".":
         return run
-    shown = run[:80]
+    cut = run[:80]
     if reason := unsafe_reason(run):
-        raise RunNameError(f"run name {shown!r} {reason}")
+        raise RunNameError(f"run name {cut!r} {reason}")
     if run.count("/") >= MAX_RUN_PARTS:
-        raise RunNameError(f"run name {shown!r} has more than {MAX_RUN_PARTS} parts")
+        raise RunNameError(f"run name {cut!r} has more than {MAX_RUN_PARTS} parts")
     for part in run.split("/"):
         if part[0] in ".-" or STEP_FOLDER.fullmatch(part) or part.endswith(SIDECAR_SUFFIX) or part == MANIFEST_NAME:
-            raise RunNameError(f"run name {shown!r} has the part {part!r}, which ckptkit needs for itself")
+            raise RunNameError(f"run name {cut!r} has the part {part!r}, which ckptkit needs for itself")
     if "@" in run:
-        raise RunNameError(f"run name {shown!r} holds '@', which parts run and step")
+        raise RunNameError(f"run name {cut!r} holds '@', which parts run and step")
     return run
 
 

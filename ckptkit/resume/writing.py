@@ -51,8 +51,8 @@ def _refuse_unprintable(text: str, format: str) -> None:
     except UnicodeEncodeError:
         reason = "is not UTF-8"
     if reason is not None:
-        shown = text.encode("unicode_escape", "backslashreplace").decode("ascii")[:80]
-        raise UsageError(f"an argument {reason}: {shown}", hint=f"{format} cannot carry it; use --format json")
+        escaped = text.encode("unicode_escape", "backslashreplace").decode("ascii")[:80]
+        raise UsageError(f"an argument {reason}: {escaped}", hint=f"{format} cannot carry it; use --format json")
 
 
 def _as_json(command: Command) -> str:

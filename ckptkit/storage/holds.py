@@ -23,7 +23,7 @@ from ckptkit.storage.locks import BUSY, UNSUPPORTED
 
 NAME = "writer.lock"
 _MAX_BYTES = 1 << 16
-_SHOWN = 240  # characters of the other process in a message
+_MOST = 240  # characters of the other process in a message
 _guard = threading.Lock()
 _held: dict[tuple[int, int], int] = {}  # (device, inode) -> descriptor
 
@@ -137,7 +137,7 @@ def _locked(run: str, note: dict[str, Any]) -> LockedError:
         who, stop = f"process {pid} on {host} since {started}", f"stop it (kill {pid})"
         words = note.get("command")
         command = " ".join(map(str, words)) if isinstance(words, list) else ""
-        who = escaped(f"{who}: {command}" if command else who, _SHOWN)
+        who = escaped(f"{who}: {command}" if command else who, _MOST)
     return LockedError(
         f"{run}: is being written by {who}",
         hint=f"let it end, {stop}, or give this training another run name; nothing was changed",

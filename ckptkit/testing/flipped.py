@@ -14,16 +14,16 @@ def _judge(hooks: Any, saved: Any) -> dict[str, str]:
 
     try:
         if fails(hooks.problems(saved)):
-            return {"verdict": "found"}
+            return {"result": "found"}
     except AssertionError as error:
-        return {"verdict": "raised", "detail": str(error)}
+        return {"result": "raised", "detail": str(error)}
     try:
         hooks.resume(saved, hooks.make_target())
     except CkptkitError as error:
-        return {"verdict": "refused", "detail": f"{type(error).__name__}: {error}"}
+        return {"result": "refused", "detail": f"{type(error).__name__}: {error}"}
     except BaseException as error:  # a panic of Rust is no Exception
-        return {"verdict": "raised", "detail": f"load() raised {type(error).__name__}: {error}"}
-    return {"verdict": "loaded"}
+        return {"result": "raised", "detail": f"load() raised {type(error).__name__}: {error}"}
+    return {"result": "loaded"}
 
 
 def main(question: Path, answer: Path) -> None:

@@ -23,14 +23,14 @@ class Outcome:
     Attributes:
         file: the file it is in.
         bit: which bit of the file.
-        verdict: ``found`` by check; ``refused`` or ``loaded`` by load; ``raised``: an error that is not ckptkit's;
+        result: ``found`` by check; ``refused`` or ``loaded`` by load; ``raised``: an error that is not ckptkit's;
             ``ended``: the process died, or did not end in time.
         detail: what was raised.
     """
 
     file: str
     bit: int
-    verdict: str
+    result: str
     detail: str = ""
 
 

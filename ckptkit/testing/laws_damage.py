@@ -47,13 +47,13 @@ class DamageLaws(BackendHooks):
             pytest.skip("flips is 0: tried by another test class of the backend")
         saved = self.save_midway(tmp_path / "item")
         found = outcomes(self, saved, tmp_path)
-        bad = [one for one in found if one.verdict in ("raised", "ended")]
+        bad = [one for one in found if one.result in ("raised", "ended")]
         assert not bad, (
             f"bit {bad[0].bit} of {bad[0].file} flipped: check() finds nothing, and {bad[0].detail} "
             f"({len(bad)} of {len(found)} bits)"
         )
-        refused = [one for one in found if one.verdict == "refused" and one.detail.startswith(_AS_DAMAGED)]
-        looked = any(one.verdict == "found" for one in found)
+        refused = [one for one in found if one.result == "refused" and one.detail.startswith(_AS_DAMAGED)]
+        looked = any(one.result == "found" for one in found)
         assert looked or not refused, (
             f"check() finds none of {len(found)} flipped bits, load() refuses {len(refused)} of them: look deeper"
         )

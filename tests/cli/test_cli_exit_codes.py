@@ -118,6 +118,13 @@ class TestUsage2:
         bomb.write_text("a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi")))  # noqa: B905
         refused(ckptkit("save", "r", "--step", "1", f"rng={rng_file}", "--config", bomb, store=tmp_path), 2, "alias")
 
+    @pytest.mark.parametrize("path", ["/dev/zero", "FIFO"])
+    def test_what_is_no_file_neither_hangs_nor_passes(self, path: str, tmp_path: Path) -> None:
+        if path == "FIFO":
+            path = str(tmp_path / "fifo")
+            os.mkfifo(path)
+        refused(ckptkit("save", "r", "--step", "1", f"x={path}", store=tmp_path / "s"), 2, path)
+
     def test_without_a_command_help_is_shown(self, tmp_path: Path) -> None:
         done = ckptkit(cwd=tmp_path)
         assert done.returncode == 2
@@ -256,13 +263,6 @@ class TestBackend7:
         done = ckptkit("save", "r", "--step", "1", f"x:sb3={tmp_path / 'notes.txt'}", store=tmp_path / "s")
         refused(done, 7, "notes.txt", "does not recognise it (it looks for a .zip of SB3's model.save)")
         assert "x:files=PATH" in done.stderr
-
-    @pytest.mark.parametrize("path", ["/dev/zero", "FIFO"])
-    def test_what_is_no_file_neither_hangs_nor_passes(self, path: str, tmp_path: Path) -> None:
-        if path == "FIFO":
-            path = str(tmp_path / "fifo")
-            os.mkfifo(path)
-        refused(ckptkit("save", "r", "--step", "1", f"x={path}", store=tmp_path / "s"), 7, path)
 
 
 class TestStore10:

@@ -11,25 +11,25 @@ _MOST = 10  # GitHub shows ten annotations of a kind per step and drops the rest
 
 def github(report: Report) -> str:
     """Return workflow commands: at most ten errors and ten warnings, then one line that counts them all."""
-    shown = {"error": 0, "warning": 0, "notice": 1}  # the last line is one
+    counted = {"error": 0, "warning": 0, "notice": 1}  # the last line is one
     result = []
     for m in report.refs[:_MOST]:
-        shown["error"] += 1
+        counted["error"] += 1
         text = _data(f"{m.run}: {m.problem.message} [{m.problem.code}]")
         result.append(f"::error file={_property(relative(m.path))},title=ckptkit::{text}")
     for c in report.checkpoints:
         for p in c.problems:
             kind = "warning" if p.severity in ("warning", "unjudged") else "error"
-            shown[kind] += 1
-            if shown[kind] <= _MOST:
+            counted[kind] += 1
+            if counted[kind] <= _MOST:
                 where, text = _property(path_of(c, p)), _data(f"{c.at.ref}: {p.message} [{p.code}]")
                 result.append(f"::{kind} file={where},title=ckptkit::{text}")
-        for item, code, text in list(lines.told(c))[: max(0, _MOST - shown["notice"])]:
-            shown["notice"] += 1
+        for item, code, text in list(lines.told(c))[: max(0, _MOST - counted["notice"])]:
+            counted["notice"] += 1
             where, text = _property(path_of(c, Problem(code, text))), _data(f"{c.at.ref}: {item}: {text} [{code}]")
             result.append(f"::notice file={where},title=ckptkit::{text}")
     covered = lines.coverage(report)
-    counts = ((covered["checkpoints"], "checkpoint"), (covered["files"], "file"), (shown["error"], "error"))
+    counts = ((covered["checkpoints"], "checkpoint"), (covered["files"], "file"), (counted["error"], "error"))
     count = ", ".join(output.count(number, noun) for number, noun in counts)
     kind = "error" if report.exit_code else "notice"
     result.append(f"::{kind} title=ckptkit verify::{_data(count if report.checkpoints else 'nothing to check')}")

@@ -127,13 +127,13 @@ def remarks(report: Report) -> Iterator[str]:
     covered = coverage(report)
     bad = [c for c in report.checkpoints if not (c.good or c.not_judged)]
     left = [c for c in report.checkpoints if c.not_judged]
-    verdict = f"{len(bad)} not good" if bad else "nothing is damaged" if left else "all good"
-    verdict += f", pins and tags of {output.count(len(report.refs), 'run')} damaged" if report.refs else ""
-    verdict += f", {len(left)} not judged" if left else ""
+    conclusion = f"{len(bad)} not good" if bad else "nothing is damaged" if left else "all good"
+    conclusion += f", pins and tags of {output.count(len(report.refs), 'run')} damaged" if report.refs else ""
+    conclusion += f", {len(left)} not judged" if left else ""
     unproven = sum(bool(c.unproven) for c in report.checkpoints)
-    verdict += f", {unproven} not proven to resume" if unproven else ""
+    conclusion += f", {unproven} not proven to resume" if unproven else ""
     yield (
-        f"verified {output.count(covered['checkpoints'], 'checkpoint')} on level {report.level}: {verdict} "
+        f"verified {output.count(covered['checkpoints'], 'checkpoint')} on level {report.level}: {conclusion} "
         f"({output.count(covered['files'], 'file')}, {output.size(covered['bytes'])} read)"
     )
     if report.gone:
