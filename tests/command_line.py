@@ -22,7 +22,7 @@ def ckptkit(
     program: list[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Return the finished process; a variable of ``env`` that is None is taken away."""
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("CKPTKIT")}
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("CKPTKIT") or k == "CKPTKIT_CACHE"}
     for name, value in (env or {}).items():
         variables.pop(name, None)
         if value is not None:
@@ -51,7 +51,9 @@ def inside(
 
     before = [] if store is None else ["--store", str(store)]
     command = ["ckptkit", *before, *map(str, arguments)]
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("CKPTKIT")} | dict(env or {})
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("CKPTKIT") or k == "CKPTKIT_CACHE"} | dict(
+        env or {}
+    )
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     handler = signal.getsignal(signal.SIGTERM)
     code: object = 0

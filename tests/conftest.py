@@ -1,9 +1,11 @@
 """What many tests share: a store with checkpoints of all four kinds, written once per session by the real libraries."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import four_kinds
@@ -11,6 +13,10 @@ import pytest
 
 # A test that wants a rehearsal in the background says so: many runs of these tests have a resume command.
 os.environ["CKPTKIT_BACKGROUND"] = "never"
+# No test reads or writes the ledger of whoever runs it.
+if "CKPTKIT_CACHE" not in os.environ:
+    os.environ["CKPTKIT_CACHE"] = tempfile.mkdtemp(prefix="ckptkit-cache-")
+    atexit.register(shutil.rmtree, os.environ["CKPTKIT_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

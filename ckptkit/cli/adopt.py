@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output, telling
-from ckptkit.cli.session import StoreOption, session_of
+from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
 from ckptkit.errors import CkptkitError
 
 
@@ -17,6 +17,7 @@ def adopt(
         str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that resumes; fields such as {path}.")
     ] = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> int:
     """Give a manifest to checkpoints without one, in place. Exit 3: not to all of them; 4: there are none."""
     from ckptkit.resume import parse_template

@@ -1,12 +1,14 @@
 """`ckptkit list`: what is there, read fast; content is judged by `verify` only."""
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ckptkit.cli import output, unlisted
-from ckptkit.cli.session import FormatOption, StoreOption, session_of
+from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 
 if TYPE_CHECKING:
     from ckptkit.store import Listed
@@ -24,30 +26,36 @@ def list_checkpoints(
     ] = "step",
     format_: FormatOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> int:
-    """List checkpoints, by run and step. Listed does not mean whole: `verify` tells. Exit 4: no such run.
+    """List checkpoints, by run and step, and when each was verified; listing reads no content. Exit 4: no such run.
 
     Exit 1: the pins and tags of a run are damaged; everything is listed, and they are reported.
     """
     # Straight from its module: importing the whole store would take longer than the listing.
-    from ckptkit.storage import open_storage
-    from ckptkit.store.listing import listing
+    from ckptkit.catalog.ledger import Ledger
+    from ckptkit.storage import open_storage, stamps
+    from ckptkit.store import listing
 
     session = session_of(context)
     storage = open_storage(session.url(store))
-    everything = list(listing(storage, run))
-    damaged = dict.fromkeys(one.refs_problem for one in everything if one.refs_problem is not None)
-    found = [one for one in everything if tag is None or tag in one.tags]
+    ledger = Ledger.of(stamps.identity(storage.root), cache=session.cache)
+    places = list(listing.places(storage, run))
+    damaged = dict.fromkeys(place.refs_problem for place in places if place.refs_problem is not None)
+    tagged = [place for place in places if tag is None or tag in place.tags]
+    if sort == "step" and limit is not None:
+        tagged = listing.last(tagged, limit)  # of the others nothing is read
+    found = list(listing.listed(tagged, ledger))
     if sort == "created":
         found.sort(key=lambda one: one.summary.created_at if one.summary else "")
     elif sort == "size":
         found.sort(key=lambda one: one.summary.size if one.summary else 0)
-    if limit is not None:
+    if sort != "step" and limit is not None:
         found = found[-limit:]
     if not found:
         output.echo(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=session.quiet)
     format_chosen = output.chosen(format_)
-    spare = ("ITEMS", "CREATED") if any(map(_odd, found)) else ("STATE", "ITEMS", "CREATED")
+    spare = ("ITEMS", "CREATED") if any(map(_odd, found)) else ("ITEMS", "CREATED", "STATE")
     output.rows(
         format_chosen,
         "checkpoints",
@@ -76,13 +84,14 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
             "run": one.at.run,
             "step": one.at.step,
             "state": _state(one),
+            **_content(one),
             "problem": one.problem,
             "pinned": one.pinned if one.refs_problem is None else None,
             "tags": list(one.tags),
             "path": str(one.at.manifest if one.at.sidecar else one.at.folder),
         }
         step = "?" if one.at.step is None else one.at.step
-        cells: list[object] = [one.at.run, step, fields["state"], "", "", "", "", "", ",".join(refs)]
+        cells: list[object] = [one.at.run, step, _words(one, exact=exact), "", "", "", "", "", ",".join(refs)]
         if summary is not None:
             metrics = {name: _number(value) for name, value in summary.metrics.items()}
             fields |= {
@@ -111,8 +120,38 @@ def _state(one: "Listed") -> str:
     return "unreadable" if one.summary is not None or one.at.manifest.exists() else "incomplete"
 
 
+def _content(one: "Listed") -> dict[str, Any]:
+    """Return what the last verification found, and when and how far it looked, if no file was changed since."""
+    known = one.known
+    if known is None or (known.good and known.level == "presence"):
+        return {"content": "unverified", "verified_at": None, "verified_level": None}
+    content = "verified" if known.good else "damaged"
+    return {"content": content, "verified_at": _moment(known.when), "verified_level": known.level}
+
+
+def _words(one: "Listed", *, exact: bool) -> str:
+    """Return the state for a person: ``verified 2h ago``; with the moment itself where the output is exact."""
+    if one.problem is not None:
+        return _state(one)
+    said = _content(one)
+    if said["content"] != "verified" or one.known is None:
+        return str(said["content"])
+    return f"verified {said['verified_at'] if exact else _ago(time.time() - one.known.when)}"
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit} ago"
+    return f"{max(0, int(seconds))}s ago"
+
+
+def _moment(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _odd(one: "Listed") -> bool:
-    return one.problem is not None
+    return one.problem is not None or (one.known is not None and not one.known.good)
 
 
 def _short(value: Any) -> str:

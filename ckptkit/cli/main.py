@@ -25,7 +25,7 @@ from ckptkit.cli import (
     verify,
 )
 from ckptkit.cli.commands import OpenGroup, installed
-from ckptkit.cli.session import Session, StoreOption
+from ckptkit.cli.session import NoCacheOption, Session, StoreOption
 from ckptkit.errors import CkptkitError
 
 app = typer.Typer(
@@ -50,10 +50,11 @@ def _main(
     context: typer.Context,
     store: StoreOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    no_cache: NoCacheOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress bar on stderr.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    context.obj = Session(store=store, quiet=quiet)
+    context.obj = Session(store=store, quiet=quiet, cache=not no_cache)
 
 
 app.command("save")(save.save)

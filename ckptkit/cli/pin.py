@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session_of
+from ckptkit.cli.session import MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
 
 RefArgument = Annotated[str, typer.Argument(help="RUN@STEP; RUN means its newest step.")]
 
@@ -16,6 +16,7 @@ def pin(
     metric: MetricOption = None,
     mode: ModeOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Keep a checkpoint whatever retention says."""
     session = session_of(context)
@@ -29,6 +30,7 @@ def unpin(
     metric: MetricOption = None,
     mode: ModeOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Let retention decide about a checkpoint again."""
     session = session_of(context)

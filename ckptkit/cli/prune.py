@@ -7,7 +7,7 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import FormatOption, StoreOption, session_of
+from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True)] = False,
     format_: FormatOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> int:
     """Plan what a retention policy removes, with a reason for each; only --apply removes, into the trash."""
     from ckptkit.errors import UsageError
@@ -73,7 +74,7 @@ def prune(
     opened = session.open(store)
     policies = _policies(session, opened, run, {name: word for name, word in words.items() if word is not None})
     with bytes_progress("verify", None, quiet=session.quiet) as advance:
-        verifier = Verifier(level, on_bytes=advance)
+        verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
         planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
     extra = {
         "plan": planned.plan.digest,
@@ -134,9 +135,9 @@ def _finish(
         output.echo(output.safe(text), quiet=quiet)
     for run in plan.refused:
         output.echo(f"{output.safe(run)}: nothing in it verifies, so nothing is removed", quiet=quiet)
-    left = [report for report in planned.reports if report.not_judged]
-    for report in left:
-        output.echo(f"kept {report.at.ref}: {output.safe(report.reason)}", quiet=quiet)
+    left = [one for one in planned.checkpoints if one.not_judged]
+    for one in left:
+        output.echo(f"kept {one.at.ref}: {output.safe(one.reason)}", quiet=quiet)
     garbage = f", and {len(planned.garbage)} old leftovers" if planned.garbage else ""
     if not apply:
         output.echo(

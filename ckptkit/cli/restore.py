@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session_of
+from ckptkit.cli.session import (
+    ExactRunOption,
+    LevelOption,
+    MetricOption,
+    ModeOption,
+    NoCacheOption,
+    StoreOption,
+    session_of,
+)
 
 
 def restore(
@@ -18,6 +26,7 @@ def restore(
     exact_run: ExactRunOption = False,
     level: LevelOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one.
 

@@ -9,7 +9,15 @@ import typer
 
 from ckptkit.cli import output, telling
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import ExactRunOption, LevelOption, MetricOption, ModeOption, StoreOption, session_of
+from ckptkit.cli.session import (
+    ExactRunOption,
+    LevelOption,
+    MetricOption,
+    ModeOption,
+    NoCacheOption,
+    StoreOption,
+    session_of,
+)
 from ckptkit.resume.quoting import quote_word
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ def resume_cmd(
     exact_run: ExactRunOption = False,
     level: LevelOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Print the command that resumes a run; the checkpoint is verified first, with a fallback to older ones.
 
@@ -51,7 +60,7 @@ def resume_cmd(
     session = session_of(context)
     opened = session.open(store)
     with bytes_progress(f"verify {ref}", None, quiet=session.quiet) as advance:
-        verifier = Verifier(session.level(Ref.parse(ref).run, level), on_bytes=advance)
+        verifier = Verifier(session.level(Ref.parse(ref).run, level), on_bytes=advance, ledger=opened.ledger)
         ranking = session.ranking(ref, metric, mode)
         chosen = opened.choose(ref, verifier=verifier, ranking=ranking, exact_run=exact_run)
     output.followed(chosen, ref, quiet=session.quiet)

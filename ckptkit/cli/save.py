@@ -7,7 +7,7 @@ import typer
 
 from ckptkit.cli import output, pairs, telling
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import StoreOption, session_of
+from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
 from ckptkit.errors import NotFoundError, PartlyDoneError, UsageError
 from ckptkit.manifest.redaction import require_open
 
@@ -45,6 +45,7 @@ def save(
         typer.Option("--trust", metavar="FILE", help="A file of an item that you wrote yourself; may be repeated."),
     ] = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> int:
     """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
     from ckptkit.store import template_doubts

@@ -23,6 +23,12 @@ StoreOption = Annotated[
         "--store", metavar="PATH", help="The store; else CKPTKIT_STORE, else ckptkit.yaml, else ./checkpoints."
     ),
 ]
+NoCacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache", help="Know nothing from before, and keep nothing of what is found, about what verifies."
+    ),
+]
 FormatOption = Annotated[
     Literal["table", "tsv", "json", "ndjson"] | None,
     typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
@@ -48,6 +54,7 @@ class Session:
 
     store: str | None = None
     quiet: bool = False
+    cache: bool = True
     _config: "Config | None" = None
 
     def config(self) -> "Config":
@@ -84,11 +91,14 @@ class Session:
         """Return that store, opened."""
         from ckptkit.store import CheckpointStore
 
-        return CheckpointStore(self.url(store), digest=self.config().digest or DEFAULT_ALGORITHM)
+        algorithm = self.config().digest or DEFAULT_ALGORITHM
+        return CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
 
 
 def session_of(context: typer.Context) -> Session:
     """Return the session of a command."""
     found = context.obj
     assert isinstance(found, Session)  # set by the callback of the program
+    if context.params.get("no_cache"):  # as well after the command as before it
+        found.cache = False
     return found

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, StoreOption, session_of
+from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
 
 
 def show(
@@ -16,6 +16,7 @@ def show(
     mode: ModeOption = None,
     format_: FormatOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Show what a checkpoint's manifest says, and what was shown about it. Only `verify` judges its content."""
     from ckptkit.errors import ManifestError

@@ -6,7 +6,7 @@ import typer
 
 from ckptkit.cli import output
 from ckptkit.cli.pin import RefArgument
-from ckptkit.cli.session import MetricOption, ModeOption, StoreOption, session_of
+from ckptkit.cli.session import MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
 
 
 def tag(
@@ -17,6 +17,7 @@ def tag(
     metric: MetricOption = None,
     mode: ModeOption = None,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Give a checkpoint a tag, or take it away."""
     session = session_of(context)

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import StoreOption, session_of
+from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
 
 
 def undelete(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(help="RUN@STEP, or RUN for what was removed last.")],
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> None:
     """Take back a removed checkpoint; what prune removed stays in the trash for the grace time."""
     session = session_of(context)

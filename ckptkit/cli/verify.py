@@ -10,7 +10,7 @@ import typer.core
 
 from ckptkit.cli import output
 from ckptkit.cli.progress import bytes_progress
-from ckptkit.cli.session import LevelOption, StoreOption, session_of
+from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session_of
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,8 +63,13 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where loading would import a name that is not on the allowlist.")
     ] = False,
+    trust_unchanged: Annotated[
+        bool,
+        typer.Option("--trust-unchanged", help="Read none again that verified and of which no file was touched since."),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also list each name that a problem only counts.")] = False,
     store: StoreOption = None,
+    no_cache: NoCacheOption = False,
 ) -> int:
     """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.
 
@@ -88,8 +93,20 @@ def verify(
     if steps is not None and any(one != "resume" for one in levels):
         raise UsageError("--steps belongs to --level resume")
     with bytes_progress("verify", None, quiet=session.quiet) as advance:
-        verifiers = {one: Verifier(one, on_bytes=advance, factories=factories, strict=strict) for one in set(levels)}
-        reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
+        ledger = opened.ledger
+        verifiers = {
+            one: Verifier(
+                one,
+                on_bytes=advance,
+                factories=factories,
+                strict=strict,
+                ledger=ledger,
+                trust_unchanged=trust_unchanged,
+            )
+            for one in set(levels)
+        }
+        with ledger.together():
+            reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
         lowest = min(levels, key=LEVELS.index, default=level or "format")
         report = Report.of(lowest, reports, refs.damaged(at for at in places if _is_whole(at.run, references)))
     if steps is not None:
@@ -161,6 +178,8 @@ def _echo_remarks(report: "Report", *, quiet: bool) -> None:
         return
     for text in lines.remarks(report):
         output.echo(text, quiet=quiet)
+    if trusted := sum(one.known_since is not None for one in report.checkpoints):
+        output.echo(f"{trusted} of them not read again: unchanged since they were verified", quiet=quiet)
 
 
 def _places(

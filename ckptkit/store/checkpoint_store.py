@@ -20,7 +20,7 @@ from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
 from ckptkit.store.writing import Factories
-from ckptkit.verification import Level, Verifier
+from ckptkit.verification import Level, Verifier, trust
 
 
 class CheckpointStore(StoreReader):
@@ -29,6 +29,8 @@ class CheckpointStore(StoreReader):
     Args:
         url: a path or ``file://`` URL; created by the first save.
         digest: ``blake3`` (default) or ``sha256``.
+        cache: know what was verified before, and keep what is found, in the user's cache folder; see
+            docs/explanation/why-content-decides.md.
 
     Example:
         >>> store = CheckpointStore("checkpoints")
@@ -38,10 +40,10 @@ class CheckpointStore(StoreReader):
         5000
     """
 
-    def __init__(self, url: str | Path = "checkpoints", *, digest: str = DEFAULT_ALGORITHM) -> None:
+    def __init__(self, url: str | Path = "checkpoints", *, digest: str = DEFAULT_ALGORITHM, cache: bool = True) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
-        super().__init__(url)
+        super().__init__(url, cache=cache)
         self._digest = digest
         self._resumed: dict[str, tuple[str, int]] = {}
         self._anchors = anchors.of(self.storage.root)
@@ -110,7 +112,7 @@ class CheckpointStore(StoreReader):
             trust=trust,
             on_bytes=on_bytes,
         )
-        self._anchors.saved(saved.at, saved.manifest)
+        self._note(saved)
         committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
         if saved.undone is not None:
             saved.undone.committed = committed
@@ -148,8 +150,12 @@ class CheckpointStore(StoreReader):
             raise UsageError(f"adopt_in_place: {next(iter(words))} is given beside details", hint="give one of the two")
         said = details or self._details(run, words)
         done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
-        self._anchors.saved(done.at, done.manifest)
+        self._note(done)
         return Committed(done.at, done.manifest, warnings=done.warnings)
+
+    def _note(self, saved: saving.Saved) -> None:
+        self._anchors.saved(saved.at, saved.manifest)
+        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested)
 
     def _details(self, run: str, said: DetailFields) -> Details:
         details = Details.of(said)
@@ -164,17 +170,22 @@ class CheckpointStore(StoreReader):
 
     @overload
     def restore(
-        self, ref: str, into: Mapping[str, Any], *, missing_ok: Literal[False] = ..., **how: Unpack[RestoreFields]
+        self,
+        ref: str | choosing.Chosen,
+        into: Mapping[str, Any],
+        *,
+        missing_ok: Literal[False] = ...,
+        **how: Unpack[RestoreFields],
     ) -> Restored: ...
 
     @overload
     def restore(
-        self, ref: str, into: Mapping[str, Any], *, missing_ok: bool, **how: Unpack[RestoreFields]
+        self, ref: str | choosing.Chosen, into: Mapping[str, Any], *, missing_ok: bool, **how: Unpack[RestoreFields]
     ) -> Restored | None: ...
 
     def restore(
         self,
-        ref: str,
+        ref: str | choosing.Chosen,
         into: Mapping[str, Any],
         *,
         factories: Factories | None = None,
@@ -187,7 +198,7 @@ class CheckpointStore(StoreReader):
         """Put the newest checkpoint that verifies back into live objects.
 
         Args:
-            ref: as of ``choose``.
+            ref: as of ``choose``, or what it returned, which is verified already.
             into: live objects by item name; None builds a new object where the backend can.
             factories: by item, by role (``dataset``, ``env``, ``model``), what builds a definition.
             level: how far to verify before anything is loaded.
@@ -201,12 +212,16 @@ class CheckpointStore(StoreReader):
             NothingResumableError, DamagedError: nothing, or not the one that was named, verifies.
             BackendError: the state does not fit its target; targets named later are unchanged.
         """
-        parsed = Ref.parse(ref)
-        if missing_ok and not choosing.exists(self.storage, parsed):
-            return None
-        chosen = choosing.choose(self.storage, parsed, Verifier(level), ranking, exact_run=exact_run)
+        if isinstance(ref, choosing.Chosen):
+            chosen, asked = ref, ref.at.run
+        else:
+            parsed = Ref.parse(ref)
+            if missing_ok and not choosing.exists(self.storage, parsed):
+                return None
+            verifier, asked = Verifier(level, ledger=self.ledger), parsed.run
+            chosen = choosing.choose(self.storage, parsed, verifier, ranking, exact_run=exact_run)
         restored = restoring.restore(chosen, into, factories or {}, check=readback)
-        for run in {parsed.run, restored.run}:  # two where the run was followed: either may be what is trained now
+        for run in {asked, restored.run}:  # two where the run was followed: either may be what is trained now
             self._resumed[run] = (restored.run, restored.step)
         self._anchors.restored(chosen.at, chosen.manifest)
         return restored
@@ -312,8 +327,11 @@ class CheckpointStore(StoreReader):
         verifier: Verifier | None = None,
         grace: timedelta = pruning.DEFAULT_GRACE,
     ) -> pruning.PruneSurvey:
-        """Verify and plan what a retention policy would remove; nothing is changed."""
-        return pruning.survey(self.storage, policies, verifier or Verifier(), run=run, grace=grace)
+        """Verify and plan what a retention policy would remove; nothing is changed.
+
+        What the ledger knows to verify, and is unchanged since, is not read again.
+        """
+        return pruning.survey(self.storage, policies, verifier or Verifier(ledger=self.ledger), run=run, grace=grace)
 
     def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
         """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""

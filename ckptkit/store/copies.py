@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from ckptkit.verification import CheckpointReport
+from ckptkit.store.surveying import Surveyed
 
 
-def copied_into(reports: Iterable[CheckpointReport]) -> dict[str, str]:
+def copied_into(found: Iterable[Surveyed]) -> dict[str, str]:
     """Return, by name of the copy, the run whose folder it is in.
 
     A copy is recognised by its manifests: all of them name a run that differs from their place, and the place ends in
@@ -13,10 +13,10 @@ def copied_into(reports: Iterable[CheckpointReport]) -> dict[str, str]:
     one, or renamed, is not a copy.
     """
     named: dict[str, set[str]] = {}
-    for report in reports:
-        names = named.setdefault(report.at.run, set())
-        if report.manifest is not None:
-            names.add(report.manifest.run)
+    for one in found:
+        names = named.setdefault(one.at.run, set())
+        if one.run is not None:
+            names.add(one.run)
     copies = {}
     for run, names in named.items():
         around = next((other for other in _around(run) if other in named), None)

@@ -1,14 +1,18 @@
 """What `list` shows of each checkpoint, read fast and without judging content."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ckptkit.catalog.known import Known
+from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import CkptkitError
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.manifest.summary import Summary, summarise
 from ckptkit.renamed import warn
-from ckptkit.storage import LocalStorage, Location, refs
+from ckptkit.storage import LocalStorage, Location, stamps
+from ckptkit.storage import refs as pins_and_tags
 from ckptkit.storage import shown as evidence
+from ckptkit.storage.refs import Refs
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class Listed:
     """One line of the listing: a readable checkpoint has a summary, any other the reason why not.
 
     ``shown`` is what has been shown about it so far, or None for nothing. ``refs_problem`` says why the pins and tags
-    of its run are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing.
+    of its run are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing. ``known`` is what the
+    last verification found, if no file was changed since.
     """
 
     at: Location
@@ -26,6 +31,7 @@ class Listed:
     tags: tuple[str, ...]
     shown: evidence.Shown | None = None
     refs_problem: str | None = None
+    known: Known | None = None
 
     @property
     def marks_problem(self) -> str | None:
@@ -34,28 +40,90 @@ class Listed:
         return self.refs_problem
 
 
-def listing(storage: LocalStorage, run: str | None = None) -> Iterator[Listed]:
-    """Yield the checkpoints of a run, or of the whole store, by run and step."""
-    known: dict[str, tuple[refs.Refs, str | None]] = {}
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a checkpoint is, with its pins and tags; nothing of it is read."""
+
+    at: Location
+    refs: Refs
+    refs_problem: str | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is pinned."""
+        return self.at.step in self.refs.pins
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags in order, for showing."""
+        return tuple(sorted(map(redact_text, self.refs.tags.get(self.at.step or 0, ()))))
+
+
+def listing(
+    storage: LocalStorage,
+    run: str | None = None,
+    *,
+    ledger: Ledger | None = None,
+) -> Iterator[Listed]:
+    """Yield the checkpoints of a run, or of the whole store, by run and step.
+
+    Args:
+        storage: the store.
+        run: only this run.
+        ledger: says which of them were verified.
+    """
+    yield from listed(places(storage, run), ledger)
+
+
+def places(storage: LocalStorage, run: str | None = None) -> Iterator[Place]:
+    """Yield where the checkpoints of a run, or of the whole store, are, by run and step."""
+    known: dict[str, tuple[Refs, str | None]] = {}
     for at in storage.scan(run):
         if at.run not in known:
             known[at.run] = _refs_of(at)
-        own, damaged = known[at.run]
-        pinned, tags = at.step in own.pins, tuple(sorted(map(redact_text, own.tags.get(at.step or 0, ()))))
+        yield Place(at, *known[at.run])
+
+
+def listed(found: Iterable[Place], ledger: Ledger | None = None) -> Iterator[Listed]:
+    """Yield what is to be listed of each place; one that was removed since it was found is left out."""
+    known: dict[str, Mapping[str, Known]] = {}
+    for place in found:
+        at = place.at
+        if at.run not in known:
+            known[at.run] = {} if ledger is None else ledger.of_run(at.run)
         try:
-            summary = summarise(storage.read_manifest(at))
+            summary = summarise(LocalStorage.read_manifest(at))
         except CkptkitError as error:
-            if at.identity is not None:  # else it was removed since it was found
-                yield Listed(at, None, error.message, pinned, tags, refs_problem=damaged)
+            if at.identity is not None:
+                yield Listed(at, None, error.message, place.pinned, place.tags, refs_problem=place.refs_problem)
         else:
             problem = None if summary.step == at.step else f"manifest says step {summary.step}"
             shown = evidence.most(evidence.read(at, summary.digest))
-            yield Listed(at, summary, problem, pinned, tags, shown, damaged)
+            same = _unchanged(at, known[at.run].get(at.name))
+            yield Listed(at, summary, problem, place.pinned, place.tags, shown, place.refs_problem, same)
 
 
-def _refs_of(at: Location) -> tuple[refs.Refs, str | None]:
+def last(found: Sequence[Place], count: int) -> list[Place]:
+    """Return the last so many that are still there."""
+    there: list[Place] = []
+    for place in reversed(found):
+        if len(there) == count:
+            break
+        if place.at.identity is not None:
+            there.append(place)
+    return there[::-1]
+
+
+def _unchanged(at: Location, known: Known | None) -> Known | None:
+    now = None if known is None else stamps.of(at, known.stamps)
+    if known is None or now is None:
+        return None
+    return known if known.changed(now) <= {at.observed.name} else None
+
+
+def _refs_of(at: Location) -> tuple[Refs, str | None]:
     """Return the pins and tags of a run, or none and why: one damaged file must not hide what is in the store."""
     try:
-        return refs.read(at.state_folder), None
+        return pins_and_tags.read(at.state_folder), None
     except CkptkitError as error:
-        return refs.Refs(), error.message
+        return Refs(), error.message

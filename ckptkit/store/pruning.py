@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
-from ckptkit.manifest.models import Manifest
-from ckptkit.manifest.names import is_flat, is_run
-from ckptkit.retention import Candidate, PrunePlan, RetentionPolicy, plan
+from ckptkit.manifest.names import is_run
+from ckptkit.retention import PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import LocalStorage, Location, locks, refs, staging, trash
+from ckptkit.store import surveying
 from ckptkit.store.copies import copied_into
-from ckptkit.verification import CheckpointReport, Verifier
+from ckptkit.store.surveying import Surveyed
+from ckptkit.verification import Verifier
 from ckptkit.verification.presence import read_manifest
 
 DEFAULT_GRACE = timedelta(hours=24)
@@ -25,7 +26,7 @@ class PruneSurvey:
 
     Attributes:
         plan: the decision.
-        reports: verification of each checkpoint, in the order of ``plan.entries``.
+        checkpoints: what was found of each, in the order of ``plan.entries``.
         garbage: staging folders of dead saves, and trash entries, older than the grace time.
         stopped: runs that are not pruned because their pins and tags are damaged: the reasons, by name.
         copies: runs that are not pruned unless named, because they are copies in another run's folder: that run, by
@@ -33,7 +34,7 @@ class PruneSurvey:
     """
 
     plan: PrunePlan
-    reports: Sequence[CheckpointReport]
+    checkpoints: Sequence[Surveyed]
     garbage: Sequence[Path]
     stopped: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +59,8 @@ def survey(
 ) -> PruneSurvey:
     """Verify the checkpoints and plan; nothing is changed.
 
+    What the verifier's ledger knows of a checkpoint that is unchanged is trusted: no file of it is read.
+
     Args:
         storage: the store.
         policies: one for all runs, or by run.
@@ -78,18 +81,13 @@ def survey(
     if not any(wanted is None or at.run in wanted for at in places):
         raise NotFoundError(f"{run or storage.root}: there is no checkpoint to prune")
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
-    reports: dict[int, CheckpointReport] = {}
-    candidates = []
-    for at in places:
-        # Runs that are not pruned are only asked what they were resumed from.
-        level = verifier if wanted is None or at.run in wanted else Verifier("presence")
-        report = level.verify(at)
-        if report.gone:
-            continue
-        candidate = _candidate(at, report, known[at.run])
-        reports[id(candidate)] = report
-        candidates.append(candidate)
-    copies = copied_into(reports.values()) if run is None else {}
+    # Runs that are not pruned are only asked what they were resumed from.
+    shallow = Verifier("presence", ledger=verifier.ledger)
+    found = surveying.survey(places, lambda name: verifier if wanted is None or name in wanted else shallow)
+    by_candidate = [(one.candidate(known[one.at.run]), one) for one in found]
+    surveyed = {id(candidate): one for candidate, one in by_candidate}
+    candidates = [candidate for candidate, _ in by_candidate]
+    copies = copied_into(surveyed.values()) if run is None else {}
     spared = {*stopped, *copies}
     runs = {c.run for c in candidates if wanted is None or c.run in wanted} - spared
     chosen = {name: policies[name] if isinstance(policies, Mapping) else policies for name in runs}
@@ -97,7 +95,7 @@ def survey(
         chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
     garbage = [path for name in sorted(runs) for path in _garbage(storage.state_folder(name), grace)]
-    return PruneSurvey(decided, [reports[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
+    return PruneSurvey(decided, [surveyed[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
 
 
 def _read_refs(
@@ -116,33 +114,6 @@ def _read_refs(
     if failure is not None and not set(runs if wanted is None else wanted) & set(runs) - set(stopped):
         raise failure
     return known, stopped
-
-
-def _candidate(at: Location, report: CheckpointReport, own: refs.Refs) -> Candidate:
-    step = at.step or 0
-    pinned, tags = step in own.pins, frozenset(own.tags.get(step, ()))
-    manifest: Manifest | None = report.manifest
-    if manifest is None:
-        epoch = datetime.fromtimestamp(0, UTC)
-        return Candidate(at.run, step, 0, epoch, pinned=pinned, tags=tags, good=False, judged=_judged(report))
-    return Candidate(
-        run=at.run,
-        step=step,
-        sequence=manifest.sequence,
-        created_at=datetime.fromisoformat(manifest.created_at),
-        size=manifest.size,
-        metrics=manifest.metrics,
-        tags=tags,
-        pinned=pinned,
-        good=report.good,
-        judged=_judged(report),
-        parents=tuple((p.run, p.step) for p in (manifest.parent, manifest.origin) if p is not None),
-    )
-
-
-def _judged(report: CheckpointReport) -> bool:
-    """Whether the checkpoint can be judged here: its backends are installed, its manifest is not newer."""
-    return not report.not_judged and all(p.code != "manifest-newer" for p in report.problems)
 
 
 def _garbage(state: Path, grace: timedelta) -> list[Path]:
@@ -171,8 +142,8 @@ def apply(storage: LocalStorage, surveyed: PruneSurvey, *, expected: str | None 
     removed: list[Location] = []
     purged: list[Path] = []
     failures: list[str] = []
-    runs = {report.at.run for report in surveyed.reports}
-    claims = Counter(path for report in surveyed.reports for path in _payload(report))
+    runs = {one.at.run for one in surveyed.checkpoints}
+    claims = Counter(path for one in surveyed.checkpoints for path in _payload(one))
     with contextlib.ExitStack() as held:
         pins: dict[str, set[int]] = {}
         for run in sorted(runs):
@@ -183,15 +154,15 @@ def apply(storage: LocalStorage, surveyed: PruneSurvey, *, expected: str | None 
             except CkptkitError as error:  # damaged since the survey
                 failures.append(error.message)
             trash.finish(state, {path.name for path in claims if path.parent == state.parent})
-        for entry, report in zip(surveyed.plan.entries, surveyed.reports, strict=True):
-            if entry.action == "remove" and report.at.run in pins and report.at.identity is not None:
+        for entry, one in zip(surveyed.plan.entries, surveyed.checkpoints, strict=True):
+            if entry.action == "remove" and one.at.run in pins and one.at.identity is not None:
                 try:
-                    _require_as_planned(report, pins[report.at.run])
-                    payload = _payload(report)
+                    _require_as_planned(one, pins[one.at.run])
+                    payload = _payload(one)
                     alone = [path.name for path in payload if claims[path] == 1]  # others need what they list too
-                    trash.remove(report.at, storage.state_folder(report.at.run), alone)
+                    trash.remove(one.at, storage.state_folder(one.at.run), alone)
                     claims.subtract(payload)
-                    removed.append(report.at)
+                    removed.append(one.at)
                 except CkptkitError as error:
                     failures.append(error.message)
         for path in surveyed.garbage:
@@ -203,21 +174,17 @@ def apply(storage: LocalStorage, surveyed: PruneSurvey, *, expected: str | None 
     return Pruned(removed, purged, failures)
 
 
-def _require_as_planned(report: CheckpointReport, pins: Collection[int]) -> None:
-    """Raise ConflictError when the checkpoint was pinned, or another was saved in its place, since it was verified."""
-    if report.at.step in pins:
-        raise ConflictError(f"{report.at.ref}: was pinned meanwhile")
-    now, _ = read_manifest(report.at)
-    if (now and now.digest) != (report.manifest and report.manifest.digest):
-        raise ConflictError(f"{report.at.ref}: was changed meanwhile")
+def _require_as_planned(one: Surveyed, pins: Collection[int]) -> None:
+    """Raise ConflictError when the checkpoint was pinned, or another was saved in its place, since it was surveyed."""
+    if one.at.step in pins:
+        raise ConflictError(f"{one.at.ref}: was pinned meanwhile")
+    now, _ = read_manifest(one.at)
+    if (now and now.digest) != one.digest:
+        raise ConflictError(f"{one.at.ref}: was changed meanwhile")
 
 
-def _payload(report: CheckpointReport) -> list[Path]:
-    """Return the files that must move one by one: those of a sidecar checkpoint."""
-    manifest = report.manifest
-    if manifest is None or not report.at.sidecar:
-        return []
-    return [report.at.folder / f.path for item in manifest.items.values() for f in item.files if is_flat(f.path)]
+def _payload(one: Surveyed) -> list[Path]:
+    return [one.at.folder / path for path in one.payload]
 
 
 def undelete(storage: LocalStorage, run: str, step: int | None) -> Location:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import ManifestError
-from ckptkit.storage import Location, open_storage, shown
+from ckptkit.storage import Location, open_storage, shown, stamps
 from ckptkit.store import listing
 from ckptkit.store.reference import Ref
 
@@ -25,18 +26,26 @@ class StoreReader:
 
     Args:
         url: a path or ``file://`` URL.
+        cache: know what was verified before, and keep what is found, in the user's cache folder; see
+            docs/explanation/why-content-decides.md.
 
     Example:
         >>> for one in StoreReader("checkpoints").list():
         ...     print(one.at.ref, one.summary)
     """
 
-    def __init__(self, url: str | Path = "checkpoints") -> None:
+    def __init__(self, url: str | Path = "checkpoints", *, cache: bool = True) -> None:
         self.storage = open_storage(url)
+        self._cache = cache
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known of the store's checkpoints; for a ``Verifier``."""
+        return Ledger.of(stamps.identity(self.storage.root), cache=self._cache)
 
     def list(self, run: str | None = None) -> Iterator[listing.Listed]:
         """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
-        return listing.listing(self.storage, run)
+        return listing.listing(self.storage, run, ledger=self.ledger)
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
         """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""
@@ -112,7 +121,9 @@ class StoreReader:
         from ckptkit.store import choosing
         from ckptkit.verification import Verifier
 
-        return choosing.choose(self.storage, Ref.parse(ref), verifier or Verifier(), ranking, exact_run=exact_run)
+        return choosing.choose(
+            self.storage, Ref.parse(ref), verifier or Verifier(ledger=self.ledger), ranking, exact_run=exact_run
+        )
 
     def verify(
         self,
@@ -156,6 +167,7 @@ class StoreReader:
             strict=strict,
             factories=factories,
             on_bytes=on_bytes,
+            ledger=self.ledger,
         )
 
     def resume_command(
@@ -235,7 +247,7 @@ class StoreReader:
         from ckptkit.verification import Verifier
 
         self.require_outside(destination)
-        chosen = self.choose(ref, verifier=Verifier(level), ranking=ranking, exact_run=exact_run)
+        chosen = self.choose(ref, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
         restoring.copy_out(chosen, destination)
         return chosen
 

@@ -59,6 +59,7 @@ class Saved:
         left: by item, what was in the given folder but not saved.
         warnings: what was found in the files that does not prevent saving them.
         undone: which parts of the save could not be done after the commit.
+        digested: what its files were like before they were digested.
     """
 
     at: Location
@@ -66,6 +67,7 @@ class Saved:
     left: Mapping[str, Sequence[str]]
     warnings: Sequence[Problem]
     undone: PartlyDoneError | None
+    digested: writing.Digested
 
 
 def save(
@@ -111,11 +113,19 @@ def save(
     final = folder / name
     trusted = Trust(trust, algorithm)
     others: list[Location] = []
+    digested: writing.Digested = {}
     with _nothing_committed(), durable.storage_errors(str(storage.root)), contextlib.ExitStack() as held:
         held.enter_context(locks.saving(state))
         staged = held.enter_context(staging.staged(state))
         entries = writing.write(
-            sources, staged, step, probe=probe, algorithm=algorithm, trust=trusted, on_bytes=on_bytes
+            sources,
+            staged,
+            step,
+            probe=probe,
+            algorithm=algorithm,
+            trust=trusted,
+            on_bytes=on_bytes,
+            digested=digested,
         )
         warnings = writing.lift_warnings(entries)
         if flat:
@@ -131,7 +141,8 @@ def save(
             replacing.commit(staged, here, state)
     at = Location(run, final, final / MANIFEST_NAME)
     undone = _finish(at, [old for old in others if old is not here], state, tags)
-    return Saved(at, manifest, {source.name: source.left for source in sources if source.left}, warnings, undone)
+    left = {source.name: source.left for source in sources if source.left}
+    return Saved(at, manifest, left, warnings, undone, digested)
 
 
 def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDoneError | None:
@@ -189,10 +200,12 @@ def adopt_in_place(
     _require_free(storage, run, step, False)
     with _nothing_committed(), durable.storage_errors(str(folder)), locks.saving(state):
         entries = {}
+        digested: writing.Digested = {}
         for name, paths in items.items():
             listed = [paths] if isinstance(paths, Path) else paths
             kind = folder if inside else listed[0]  # what tells which backend it is for
-            entries[name] = _item_in_place(folder, kind, name, listed, step, (saved or {}).get(name), algorithm)
+            given = (saved or {}).get(name)
+            entries[name] = _item_in_place(folder, kind, name, listed, step, given, algorithm, digested)
         warnings = writing.lift_warnings(entries)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
@@ -203,11 +216,18 @@ def adopt_in_place(
         room = [trash.remove(at, state, [path for path in payload(at) if path not in mine]) for at in old]
         with replacing.giving_room(*room, state_folder=state):
             staging.commit_sidecar(manifest_path, data)
-    return Saved(Location(run, folder, manifest_path), manifest, {}, warnings, None)
+    return Saved(Location(run, folder, manifest_path), manifest, {}, warnings, None, digested)
 
 
 def _item_in_place(
-    folder: Path, kind: Path, name: str, paths: Sequence[Path], step: int, saved: SavedItem | None, algorithm: str
+    folder: Path,
+    kind: Path,
+    name: str,
+    paths: Sequence[Path],
+    step: int,
+    saved: SavedItem | None,
+    algorithm: str,
+    digested: writing.Digested,
 ) -> dict[str, Any]:
     check_item_name(name)
     backend, _ = registry.for_path(kind, name=name)
@@ -216,6 +236,7 @@ def _item_in_place(
         if path.absolute().parent != folder.absolute():
             raise UnsafeContentError(f"{path}: does not lie in {folder}, beside its manifest")
         durable.fsync_path(path)
+        writing.note_before(path, digested)
         size, digest = digest_file(path, algorithm)
         files.append({"path": path.name, "size": size, "digest": digest})
     context = CheckContext([f["path"] for f in files], step=step, source=kind)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import UsageError
 from ckptkit.storage import Location
 from ckptkit.verification import LEVELS, Level, Report, Verifier
@@ -23,6 +24,7 @@ def verify(
     runs: Collection[str] | None,
     level: Level | Callable[[str], Level] = "format",
     verifier: Verifier | None = None,
+    ledger: Ledger,
     **how: Any,
 ) -> Report:
     """Verify checkpoints, and the pins and tags of runs; damage is in the report, never raised.
@@ -32,11 +34,13 @@ def verify(
         runs: which of their runs were asked for as such, with pins and tags; None: all.
         level: how far to look, or what says it by the run's name.
         verifier: does it in its own way and on its own level.
+        ledger: where what is found is kept.
         how: ``strict``, ``factories``, ``on_bytes`` of ``Verifier``.
     """
     levels = [verifier.level if verifier else level(at.run) if callable(level) else level for at in places]
-    verifiers: Mapping[Level, Verifier] = {one: verifier or Verifier(one, **how) for one in set(levels)}
-    reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
+    verifiers: Mapping[Level, Verifier] = {one: verifier or Verifier(one, ledger=ledger, **how) for one in set(levels)}
+    with (ledger if verifier is None or verifier.ledger is None else verifier.ledger).together():
+        reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
     otherwise = verifier.level if verifier else "format" if callable(level) else level
     lowest = min(levels, key=LEVELS.index, default=otherwise)
     return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))

@@ -56,6 +56,16 @@ Factories = Mapping[str, Mapping[str, Callable[[], Any]]]
 """By item, by role (``dataset``, ``env``, ``model``): what builds a fresh definition."""
 
 
+Digested = dict[int, tuple[int, int]]
+"""By inode, size and mtime_ns of a file before it was digested: whether it was changed afterwards is told by these."""
+
+
+def note_before(file: Path, digested: Digested) -> None:
+    """Note what a file is like before it is digested."""
+    found = file.lstat()
+    digested[found.st_ino] = found.st_size, found.st_mtime_ns
+
+
 class FileFields(TypedDict):
     """One entry of an item's ``files`` in the manifest."""
 
@@ -145,8 +155,11 @@ def write(
     algorithm: str,
     trust: Trust,
     on_bytes: Callable[[int], None] | None = None,
+    digested: Digested | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write all items below the staging folder and return the ``items`` field of the manifest.
+
+    What the files were like before they were digested is added to ``digested``.
 
     Items that are state of the whole process are written first and last: if the two differ, saving the others has
     changed the run.
@@ -166,7 +179,7 @@ def write(
         ambient = ambient or saved.ambient
         saved = saved if ambient or not saved.draws else _without_generators(saved)
         prefix = f"{source.name}/"
-        files = _files(item_folder, prefix, algorithm, on_bytes)
+        files = _files(item_folder, prefix, algorithm, on_bytes, digested)
         trust.mark(files)
         fields = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
         if source.files is not None:
@@ -344,7 +357,11 @@ def _refuse(name: str, problems: Sequence[Problem]) -> None:
 
 
 def _files(
-    folder: Path, prefix: str, algorithm: str, on_bytes: Callable[[int], None] | None = None
+    folder: Path,
+    prefix: str,
+    algorithm: str,
+    on_bytes: Callable[[int], None] | None = None,
+    digested: Digested | None = None,
 ) -> list[FileFields]:
     entries: list[FileFields] = []
     for path, folders, names in os.walk(folder):
@@ -353,6 +370,8 @@ def _files(
                 raise UnsafeContentError(f"{Path(path, name)}: a backend must not write links")
         for name in names:
             file = Path(path, name)
+            if digested is not None:
+                note_before(file, digested)
             size, digest = digest_file(file, algorithm, on_bytes=on_bytes)
             entries.append({"path": prefix + file.relative_to(folder).as_posix(), "size": size, "digest": digest})
     check_paths(entry["path"] for entry in entries)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ckptkit import environment, registry
 from ckptkit.backend import CheckContext, Proof
+from ckptkit.catalog.known import Known
+from ckptkit.catalog.ledger import Ledger
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError
 from ckptkit.formats.pickles import gathered
@@ -13,7 +15,7 @@ from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage import Location, durable, shown
-from ckptkit.verification import content, observation, presence, proving
+from ckptkit.verification import content, observation, presence, proving, trust
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
 _DOUBTS = ("pickle-unrecognised", "yaml-unrecognised", "not-looked-into", "file-trusted")
@@ -34,6 +36,8 @@ class Verifier:
         factories: for the level ``resume``.
         limits: of the processes of the level ``resume``.
         strict: fail a checkpoint that would import what is not on the allowlist when it is loaded.
+        ledger: where what is found is kept, for retention and listings.
+        trust_unchanged: believe the ledger where it says that a checkpoint verified and is unchanged since.
     """
 
     def __init__(
@@ -44,13 +48,21 @@ class Verifier:
         factories: Factories | None = None,
         limits: proving.Limits | None = None,
         strict: bool = False,
+        ledger: Ledger | None = None,
+        trust_unchanged: bool = False,
     ) -> None:
         self.level: Level = level
+        self.ledger = None if strict else ledger  # what only strictness finds is no damage
         self._depth = LEVELS.index(level)
         self._on_bytes = on_bytes
         self._factories = factories or {}
         self._limits = limits or proving.Limits()
         self._strict = strict
+        self._trusting = trust_unchanged
+
+    def trusts(self, at: Location, known: Known) -> bool:
+        """Return whether what is known of a checkpoint would be found again on this level: all files are unchanged."""
+        return not self._strict and trust.holds(at, known, self.level)
 
     def verify(self, at: Location) -> CheckpointReport:
         """Return what is wrong with one checkpoint; never raises for damage.
@@ -59,15 +71,24 @@ class Verifier:
             StoreError: the limit of open files is nearly reached, so nothing can be said about any file.
         """
         durable.require_descriptors()
+        if self._trusting and (known := self._remembered(at)) is not None:
+            return known
         report = CheckpointReport(at, self.level, None, gone=True)
         for _ in range(_TRIES):
             before = at.identity
             if before is None:  # what is moved to the trash while it is read is not damaged
                 return CheckpointReport(at, self.level, None, gone=True)
+            seen = None if self.ledger is None else trust.seen(at)
             report = self._verify(at)
             if report.good or at.identity == before:
+                if self.ledger is not None:
+                    trust.note(self.ledger, seen, report)
                 break
         return report
+
+    def _remembered(self, at: Location) -> CheckpointReport | None:
+        known = None if self.ledger is None else self.ledger.one(at.run, at.name)
+        return trust.report(at, known, self.level) if known is not None and self.trusts(at, known) else None
 
     def _verify(self, at: Location) -> CheckpointReport:
         manifest, problem = presence.read_manifest(at)
@@ -80,7 +101,7 @@ class Verifier:
             problems += presence.file_problems(at, manifest)
         except OSError as error:
             problems.append(Problem("file-unreadable", f"folder cannot be read ({error.strerror})"))
-        problems += observation.problems(at, manifest)
+        problems += observation.problems(at, manifest.digest)
         bytes_read, proofs = 0, {}
         if self._depth >= LEVELS.index("digest"):
             found, bytes_read = self._digests(at, manifest, problems)

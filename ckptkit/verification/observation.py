@@ -92,6 +92,10 @@ def _rank(part: str) -> int:
 
 def read(at: Location, manifest: Manifest) -> Observation | None:
     """Return the sealed observation of a checkpoint, or None if there is none; raises DamagedError."""
+    return _read(at, manifest.digest)
+
+
+def _read(at: Location, manifest_digest: str) -> Observation | None:
     try:
         value = strict_json.load(at.observed)
     except FileNotFoundError:
@@ -101,7 +105,7 @@ def read(at: Location, manifest: Manifest) -> Observation | None:
         digest = value["digest"]
         if digest_bytes(strict_json.dumps(content), algorithm_of(digest)) != digest:
             raise DamagedError(f"{at.observed.name}: does not match its own digest")
-        if value["schema_version"] != VERSION or value["manifest"] != manifest.digest:
+        if value["schema_version"] != VERSION or value["manifest"] != manifest_digest:
             raise DamagedError(f"{at.observed.name}: belongs to another checkpoint or version")
         return Observation({int(step): items for step, items in value["steps"].items()})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -132,10 +136,10 @@ def seal(at: Location, manifest: Manifest, observation: Observation) -> None:
             temporary.unlink()
 
 
-def problems(at: Location, manifest: Manifest) -> list[Problem]:
-    """Return what is wrong with the sealed file, if there is one."""
+def problems(at: Location, manifest_digest: str) -> list[Problem]:
+    """Return what is wrong with the sealed file of the checkpoint with this manifest, if there is one."""
     try:
-        read(at, manifest)
+        _read(at, manifest_digest)
     except (CkptkitError, OSError) as error:
         return [Problem("observed-damaged", str(error), at.observed.name)]
     return []

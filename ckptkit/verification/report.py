@@ -33,6 +33,7 @@ class CheckpointReport:
         bytes_read: payload bytes read for digests.
         proofs: results of the ``resume`` level, by item.
         gone: it was removed before all of it was looked at; nothing is said about it.
+        known_since: when it was verified (seconds since 1970, UTC), where the ledger was trusted and no file was read.
     """
 
     at: Location
@@ -43,6 +44,7 @@ class CheckpointReport:
     bytes_read: int = 0
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     gone: bool = False
+    known_since: float | None = None
 
     @property
     def good(self) -> bool:

@@ -174,8 +174,7 @@ class Keeper:
         chosen = self.newest(ref)
         if chosen is None:
             return None
-        restored = self.store.restore(chosen.at.ref, into, factories=factories)
-        assert restored is not None  # only with missing_ok
+        restored = self.store.restore(chosen, into, factories=factories)
         for warning in restored.warnings:
             _LOG.warning("%s: %s", chosen.at.ref, warning)
         return restored

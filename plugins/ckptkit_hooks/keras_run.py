@@ -151,7 +151,7 @@ class Training:
         if self._feed is not None:
             into["data"] = self._feed.batches
             self._feed.forget()
-        self._keeper.store.restore(chosen.at.ref, into)
+        self._keeper.store.restore(chosen, into)
         return told
 
     def begin_epoch(self, epoch: int) -> None:

@@ -1,0 +1,1 @@
+"""What is known of the checkpoints of a store without reading them again."""

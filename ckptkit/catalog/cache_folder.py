@@ -1,0 +1,36 @@
+"""Where the ledger lies: in the user's cache folder, unless that is on a network or nobody wants one."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ckptkit.catalog import mounts
+
+FOLDER = "CKPTKIT_CACHE"
+"""Environment variable: the folder to use; whoever names one answers for it, also on a network."""
+NONE = "CKPTKIT_NO_CACHE"
+"""Environment variable: anything but nothing means that no ledger is read or written."""
+NAME = "ledger-1.sqlite3"
+"""With the version of its table: another ckptkit of the same user may write another one."""
+
+
+def ledger_file(environment: Mapping[str, str] | None = None, mount_table: str | None = None) -> Path | None:
+    """Return the file of the ledger, or None: there is to be none.
+
+    Args:
+        environment: of the process when left out.
+        mount_table: of this machine when left out.
+    """
+    variables = os.environ if environment is None else environment
+    if variables.get(NONE):
+        return None
+    if given := variables.get(FOLDER):
+        return Path(given) / NAME
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_cache_path("ckptkit", appauthor=False)
+        kind = mounts.kind_of(folder, mounts.table() if mount_table is None else mount_table)
+    except (OSError, RuntimeError, KeyError):  # no home folder, or a loop of links in it
+        return None
+    return None if mounts.is_network(kind) else folder / NAME

@@ -1,0 +1,112 @@
+"""Stamps of the files of a checkpoint: what changes whenever one of them may have changed.
+
+The time of change (ctime) is the kernel's: no program can set it back. But it moves in ticks (milliseconds, or two
+seconds on old file systems), so a stamp tells two states apart only if a tick lies between them: who keeps a stamp
+must know that the file system's clock has moved on since the file was changed.
+"""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ckptkit.manifest.names import SHOWN_NAME
+from ckptkit.storage.location import Location
+
+Stamp = tuple[int, int, int, int]
+"""Size, mtime_ns, ctime_ns, inode."""
+
+_GRANULARITY = 2_000_000_000  # ns: the coarsest clock in use
+_TRIES = 6
+_PAUSE = 0.003  # seconds; a tick of Linux takes 1 to 10 ms
+
+
+def of(at: Location, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
+    """Return the stamps of all files of a checkpoint by path, or None where they cannot be had.
+
+    All that lies in its folder counts, so that what is added, removed or put in place of a file is seen; where it
+    shares the folder with others: manifest, observation, and the files that are listed. ``shown.json`` is no part of a
+    checkpoint.
+
+    Args:
+        at: the checkpoint.
+        listed: the files of a sidecar's manifest.
+    """
+    try:
+        if at.sidecar:
+            return _beside(str(at.folder), [at.manifest.name, at.observed.name, *listed])
+        found = _inside(str(at.folder))
+    except OSError:
+        return None
+    found.pop(SHOWN_NAME, None)
+    return found
+
+
+def _beside(folder: str, names: Iterable[str]) -> dict[str, Stamp]:
+    found = {}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = _stamp(os.lstat(f"{folder}/{name}"))
+    return found
+
+
+def _inside(folder: str) -> dict[str, Stamp]:
+    found = {}
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(f"{folder}/{prefix}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{prefix}{entry.name}/")
+                else:
+                    found[prefix + entry.name] = _stamp(entry.stat(follow_symlinks=False))
+    return found
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def old_enough(stamps: Mapping[str, Stamp], now: float) -> bool:
+    """Return whether any change after ``now`` (seconds since 1970) must show in the stamps, by this machine's clock."""
+    return _newest(stamps) + _GRANULARITY < now * 1e9
+
+
+def settled(stamps: Mapping[str, Stamp], folder: Path) -> bool:
+    """Return whether any change from now on must show in the stamps, by the clock of the file system itself.
+
+    A file is created in ``folder``, on the same file system, and its mtime set back. If its time of change is later
+    than that of all files, the clock has moved on, and the file system keeps a time that cannot be set. Waits a few
+    ticks at most.
+    """
+    newest = _newest(stamps)
+    probe = folder / f"clock-{uuid.uuid4().hex}"
+    try:
+        for _ in range(_TRIES):
+            probe.touch(0o600)
+            os.utime(probe, ns=(0, 0))
+            if probe.lstat().st_ctime_ns > newest:
+                return True
+            time.sleep(_PAUSE)
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return False
+
+
+def _newest(stamps: Mapping[str, Stamp]) -> int:
+    return max((changed for _, _, changed, _ in stamps.values()), default=0)
+
+
+def identity(root: Path) -> str:
+    """Return what tells a store from any other: where it is and which folder that is; a copy is another store."""
+    try:
+        found = os.stat(root)
+    except OSError:
+        return f"{root.resolve()}"
+    return f"{root.resolve()}:{found.st_dev:x}:{found.st_ino:x}"

@@ -1,0 +1,111 @@
+"""What retention must know of checkpoints: of those that are unchanged from the ledger, of the others by verifying."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from ckptkit.catalog.known import Known
+from ckptkit.manifest.names import is_flat
+from ckptkit.retention import Candidate
+from ckptkit.storage import Location, refs
+from ckptkit.verification import CheckpointReport, Verifier, trust
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """One checkpoint as retention sees it.
+
+    Attributes:
+        at: where it is.
+        facts: what its manifest says (``verification.trust.facts``), or nothing: it cannot be read.
+        good: whether it verifies.
+        judged: whether this installation can tell.
+        not_judged: nothing wrong was found, but this installation cannot look into all of it.
+        reason: one line: why it is not good.
+        payload: the files that must move one by one: those of a sidecar checkpoint.
+    """
+
+    at: Location
+    facts: Mapping[str, Any]
+    good: bool
+    judged: bool = True
+    not_judged: bool = False
+    reason: str = ""
+    payload: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str | None:
+        """The manifest's own digest, where it can be read."""
+        return self.facts.get("digest")
+
+    @property
+    def run(self) -> str | None:
+        """The run that its manifest names."""
+        return self.facts.get("run")
+
+    def candidate(self, marks: refs.Refs) -> Candidate:
+        """Return it as a plan takes it."""
+        step = self.at.step or 0
+        facts = self.facts
+        return Candidate(
+            run=self.at.run,
+            step=step,
+            sequence=facts.get("sequence", 0),
+            created_at=datetime.fromisoformat(facts["created_at"]) if facts else datetime.fromtimestamp(0, UTC),
+            size=facts.get("size", 0),
+            metrics=facts.get("metrics", {}),
+            tags=frozenset(marks.tags.get(step, ())),
+            pinned=step in marks.pins,
+            good=self.good,
+            judged=self.judged,
+            parents=tuple((run, step) for run, step in facts.get("parents", ())),
+        )
+
+
+def survey(places: Iterable[Location], of_run: Callable[[str], Verifier]) -> Iterator[Surveyed]:
+    """Yield what is known, or found now, of each checkpoint that is still there.
+
+    Args:
+        places: by run.
+        of_run: how the checkpoints of a run are verified.
+    """
+    for run, members in groupby(places, key=lambda at: at.run):
+        verifier = of_run(run)
+        ledger = verifier.ledger
+        if ledger is None:
+            yield from (_found(report) for report in map(verifier.verify, members) if not report.gone)
+            continue
+        known = ledger.of_run(run)
+        there = set()
+        with ledger.together():
+            for at in members:
+                there.add(at.name)
+                one = known.get(at.name)
+                if one is not None and verifier.trusts(at, one):
+                    yield _remembered(at, one)
+                elif not (report := verifier.verify(at)).gone:
+                    yield _found(report)
+        ledger.forget(run, known.keys() - there)  # else what is known of a run would grow with its age
+
+
+def _remembered(at: Location, known: Known) -> Surveyed:
+    own = (at.manifest.name, at.observed.name)
+    payload = tuple(path for path in known.stamps if path not in own and is_flat(path)) if at.sidecar else ()
+    return Surveyed(at, known.facts, good=True, payload=payload)
+
+
+def _found(report: CheckpointReport) -> Surveyed:
+    at, manifest = report.at, report.manifest
+    files = [f.path for item in manifest.items.values() for f in item.files] if manifest and at.sidecar else []
+    return Surveyed(
+        at,
+        {} if manifest is None else trust.facts(manifest),
+        good=report.good,
+        # Its backends are installed, and its manifest is not newer.
+        judged=not report.not_judged and all(p.code != "manifest-newer" for p in report.problems),
+        not_judged=report.not_judged,
+        reason=report.reason,
+        payload=tuple(path for path in files if is_flat(path)),
+    )
