@@ -46,7 +46,7 @@ def read(store: CheckpointStore) -> tuple[int, set[str]]:
     """Return how many payload bytes a plan reads, and what verifies by it."""
     blocks: list[int] = []
     planned = store.plan_prune(LAST, verifier=Verifier(on_bytes=blocks.append, ledger=store.ledger))
-    return sum(blocks), {one.at.ref for one in planned.surveyed if one.good}
+    return sum(blocks), {one.at.ref for one in planned.checkpoints if one.good}
 
 
 def states(store: CheckpointStore, *options: str) -> list[str]:
