@@ -1,8 +1,9 @@
 """What a generator's state may be: judged field by field in plain Python, because NumPy itself does not look.
 
 NumPy crashes, hangs or hands out foreign memory on a bad state (MT19937 ``pos`` 100000, an all-zero key, Philox
-``buffer_pos`` -3). A *leaf* is the JSON object of one generator, in the very shape that NumPy's ``.state`` has, with
-integers either plain or as decimal strings. Every rule takes a value and its place and yields ``place: reason`` lines.
+``buffer_pos`` -3). All backends judge by these rules, whatever their own files look like. A *leaf* is the JSON object
+of one generator, in the very shape that NumPy's ``.state`` has, with integers either plain or as decimal strings. Every
+rule takes a value and its place and yields ``place: reason`` lines.
 """
 
 import base64
@@ -282,6 +283,9 @@ _BARE: dict[str, Rule] = {
 }
 """The kinds that are not NumPy generators."""
 
+_LEAF_TEXTS = frozenset({"kind", "bit_generator", "device", "state", "impl", "json"})
+"""Fields of a leaf that are text; ``state`` is one of torch only, as the rules have said by then."""
+
 _WRAPPERS: dict[str, dict[str, Rule]] = {
     "generator": {"seed_seq": _seed_seq},
     "bit-generator": {"seed_seq": _seed_seq},
@@ -296,14 +300,32 @@ def is_leaf(node: Any) -> bool:
     )
 
 
-def leaf_faults(leaf: Mapping[str, Any], where: str, *, foreign: bool = False) -> Iterator[str]:
+def leaf_faults(leaf: Mapping[str, Any], where: str, *, foreign: bool = False, decimals: bool = True) -> Iterator[str]:
     """Yield what is wrong with the state of one generator.
 
     Args:
         leaf: the JSON object; see ``is_leaf``. A ``same-as`` leaf is judged by the tree it is in.
         where: its place, as it should appear in the message (``generators.aug``).
         foreign: the object was not written by this backend, so it has neither ``kind`` nor a seed sequence.
+        decimals: integers may be decimal text, which the reader turns into numbers before a library sees them.
     """
+    found = list(_leaf_faults(leaf, where, foreign))
+    yield from found
+    if not found and not decimals:
+        yield from _decimals(leaf, where, _LEAF_TEXTS)
+
+
+def _decimals(node: Any, where: str, texts: frozenset[str] = frozenset()) -> Iterator[str]:
+    entries: Any = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for name, value in entries:
+        place = f"{where}.{name}" if isinstance(node, Mapping) else f"{where}[{name}]"
+        if isinstance(value, (Mapping, list)):
+            yield from _decimals(value, place)
+        elif isinstance(value, str) and name not in texts:
+            yield f"{place}: {shown(value)} is a number written as text"
+
+
+def _leaf_faults(leaf: Mapping[str, Any], where: str, foreign: bool) -> Iterator[str]:
     kind = leaf_kind(leaf)
     if kind in _BARE:
         yield from _BARE[kind](leaf, where)

@@ -53,7 +53,10 @@ def capture(item: Any) -> Leaf:
 
 def judge(leaf: Any, where: str) -> None:
     """Raise DamagedError unless the value is the state of a generator, field by field."""
-    fault = next(leaf_faults(leaf, where), None) if is_leaf(leaf) else f"{where}: is not the state of a generator"
+    faults = (
+        leaf_faults(leaf, where, decimals=False) if is_leaf(leaf) else [f"{where}: is not the state of a generator"]
+    )
+    fault = next(iter(faults), None)
     if fault is not None:
         raise DamagedError(fault)
 

@@ -18,7 +18,6 @@ from ckptkit_sb3.bare import bare
 from ckptkit_sb3.encoding import (
     class_name,
     code_name,
-    decode_python_random,
     is_kind,
     set_space_generators,
     space_generators,
@@ -261,6 +260,8 @@ def _torch_generator(decoder: Decoder, node: Any, existing: Any, where: str) -> 
     import torch
 
     state = torch.from_numpy(decoder.array(node["state"], where))
+    if (device := str(node["device"]).partition(":")[0]) in ("cpu", "cuda"):
+        generators.validate_torch(device, bytes(state.numpy()), where)
     kept = is_kind(existing, "torch._C.Generator")
     try:
         made = torch.Generator(existing.device if kept else node["device"])
@@ -326,7 +327,7 @@ def _random_state(decoder: Decoder, node: Any, existing: Any, where: str) -> Any
 
 def _random(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     made = random.Random(0)
-    made.setstate(decode_python_random(node["state"], where))
+    made.setstate(generators.decode_python(node["state"], where))
     return decoder.remember(node, made)
 
 

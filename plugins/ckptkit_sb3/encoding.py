@@ -184,7 +184,7 @@ class Encoder:
 
     def _generator(self, value: Any) -> dict[str, Any] | None:
         if type(value) is random.Random:
-            return {"@": "random", "state": encode_python_random(value.getstate())}
+            return {"@": "random", "state": generators.encode_python(value.getstate())}
         if is_kind(value, "numpy.random._generator.Generator"):
             return {"@": "generator", **generators.encode(value)}
         if is_kind(value, "numpy.random.mtrand.RandomState"):
@@ -299,21 +299,3 @@ def is_plain_object(value: object) -> bool:
         if not abstract and (not base.__flags__ & _HEAP_TYPE or base.__dict__.get("__slots__")):
             return False
     return all(type(base).__module__ in ("builtins", "abc", "typing") for base in kind.__mro__)
-
-
-def encode_python_random(state: Any) -> dict[str, Any]:
-    """Return the state of python's ``random`` as JSON: version, 625 words, cached gaussian."""
-    return {"version": state[0], "words": list(state[1]), "gauss": state[2]}
-
-
-def decode_python_random(value: Any, where: str) -> tuple[Any, ...]:
-    """Return the argument of ``random.setstate``; raises DamagedError unless it is one."""
-    from ckptkit.errors import DamagedError
-
-    found = value if isinstance(value, dict) else {}
-    words: Any = found.get("words")
-    good = isinstance(words, list) and len(words) == 625 and all(type(w) is int and 0 <= w < 2**32 for w in words)
-    gauss = found.get("gauss")
-    if not good or words[-1] > 624 or found.get("version") != 3 or not isinstance(gauss, (float, type(None))):
-        raise DamagedError(f"{where}: not the state of python's random")
-    return 3, tuple(words), gauss

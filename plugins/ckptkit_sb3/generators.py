@@ -1,16 +1,11 @@
-"""Random generator states as plain JSON, validated before NumPy sees them (bad ones crash it or make it hang).
+"""Random generator states as plain JSON, judged by the core's rules before a library sees them."""
 
-The rules per bit generator (word counts and ranges) are those of NumPy's own ``state`` properties.
-"""
-
-import math
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 from ckptkit.errors import DamagedError
-
-KINDS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-_MT_WORDS = 624
+from ckptkit.formats.generator_states import leaf_faults
 
 
 def plain(value: Any) -> Any:
@@ -49,7 +44,7 @@ def decode(value: Mapping[str, Any], where: str) -> Any:
     if seeds is not None:
         sequence = np.random.SeedSequence(**{**seeds, "spawn_key": tuple(seeds["spawn_key"])})
     bits = getattr(np.random, kind)(sequence)
-    bits.state = {"bit_generator": kind, **_arrays(value["state"])}
+    bits.state = {"bit_generator": kind, **value["state"]}
     if plain(bits.state) != {"bit_generator": kind, **value["state"]}:
         raise DamagedError(f"{where}: a {kind} state that NumPy does not keep as it is")
     return np.random.Generator(bits)
@@ -64,103 +59,49 @@ def encode_legacy(state: Any) -> dict[str, Any]:
 def decode_legacy(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the argument for ``RandomState.set_state`` after checking every word of it."""
     validate_legacy(value, where)
-    state = value["state"]
-    return {"bit_generator": value["kind"], **_arrays(state)}
+    return {"bit_generator": value["kind"], **value["state"]}
+
+
+def encode_python(state: Any) -> dict[str, Any]:
+    """Return the state of python's ``random`` as JSON: version, 625 words, cached gaussian."""
+    return {"version": state[0], "words": list(state[1]), "gauss": state[2]}
+
+
+def decode_python(value: Any, where: str) -> tuple[Any, ...]:
+    """Return the argument of ``random.setstate``; raises DamagedError unless it is one."""
+    found = value if isinstance(value, Mapping) else {}
+    words: Any = found.get("words")
+    _judge("python-random", {"version": found.get("version"), "words": words, "gauss_next": found.get("gauss")}, where)
+    return 3, tuple(words), found.get("gauss")
 
 
 def validate(value: Any, where: str) -> None:
     """Raise DamagedError unless the value is the state of a known bit generator, word by word."""
-    if not isinstance(value, Mapping) or value.get("kind") not in KINDS or not isinstance(value.get("state"), Mapping):
-        raise DamagedError(f"{where}: not the state of a known generator ({', '.join(KINDS)})")
-    kind, state = value["kind"], value["state"]
-    inner = state.get("state")
-    if not isinstance(inner, Mapping):
-        raise DamagedError(f"{where}.state: missing")
-    {"MT19937": _mt, "Philox": _philox, "SFC64": _sfc, "PCG64": _pcg, "PCG64DXSM": _pcg}[kind](state, inner, where)
-    if kind != "MT19937":
-        _integer(state.get("has_uint32"), 0, 1, f"{where}.has_uint32")
-        _integer(state.get("uinteger"), 0, 2**32 - 1, f"{where}.uinteger")
-    seeds = value.get("seed_sequence")
-    if seeds is not None:
-        _seed_sequence(seeds, where)
+    _judge("generator", {**_numpy_state(value, where), "seed_seq": value.get("seed_sequence")}, where)
 
 
 def validate_legacy(value: Any, where: str) -> None:
     """Raise DamagedError unless the value is the state of a legacy RandomState over MT19937."""
-    if not isinstance(value, Mapping) or value.get("kind") != "MT19937" or not isinstance(value.get("state"), Mapping):
+    state = _numpy_state(value, where)
+    if value["kind"] != "MT19937":
         raise DamagedError(f"{where}: not the state of a RandomState over MT19937")
-    state = value["state"]
-    inner = state.get("state")
-    if not isinstance(inner, Mapping):
-        raise DamagedError(f"{where}.state: missing")
-    _mt(state, inner, where)
-    _integer(state.get("has_gauss"), 0, 1, f"{where}.has_gauss")
-    gauss = state.get("gauss")
-    if not isinstance(gauss, float) or not math.isfinite(gauss):
-        raise DamagedError(f"{where}.gauss: not a finite number")
+    _judge("random-state", state, where)
 
 
-def _arrays(state: Mapping[str, Any]) -> dict[str, Any]:
-    import numpy as np
-
-    found: dict[str, Any] = {}
-    for key, value in state.items():
-        if isinstance(value, Mapping):
-            found[key] = _arrays(value)
-        elif isinstance(value, Sequence):
-            found[key] = np.asarray(value, dtype=np.uint32 if len(value) == _MT_WORDS else np.uint64)
-        else:
-            found[key] = value
-    return found
+def validate_torch(device: str, state: bytes, where: str) -> None:
+    """Raise DamagedError unless the bytes are the state of torch's generator on ``cpu`` or on a CUDA device."""
+    leaf = {"device": "cpu" if device == "cpu" else "cuda:0", "state": base64.b64encode(state).decode("ascii")}
+    _judge("torch-generator", leaf, where)
 
 
-def _integer(value: object, low: int, high: int, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise DamagedError(f"{where}: not an integer from {low} to {high}")
+def _numpy_state(value: Any, where: str) -> dict[str, Any]:
+    """Return what NumPy's own dictionary of a state holds."""
+    state = value.get("state") if isinstance(value, Mapping) else None
+    if not isinstance(state, Mapping) or not state.keys().isdisjoint({"kind", "bit_generator", "seed_seq"}):
+        raise DamagedError(f"{where}: not the state of a generator")
+    return {**state, "bit_generator": value.get("kind")}
 
 
-def _words(value: object, count: int, bits: int, where: str) -> None:
-    if not isinstance(value, list) or len(value) != count:
-        raise DamagedError(f"{where}: not {count} words")
-    for word in value:
-        _integer(word, 0, 2**bits - 1, where)
-
-
-def _mt(state: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> None:
-    _words(inner.get("key"), _MT_WORDS, 32, f"{where}.key")
-    _integer(inner.get("pos"), 0, _MT_WORDS, f"{where}.pos")
-    if not any(inner["key"]):
-        raise DamagedError(f"{where}.key: all zero, it would never draw anything else")
-
-
-def _pcg(state: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> None:
-    _integer(inner.get("state"), 0, 2**128 - 1, f"{where}.state")
-    _integer(inner.get("inc"), 1, 2**128 - 1, f"{where}.inc")
-    if inner["inc"] % 2 == 0:
-        raise DamagedError(f"{where}.inc: even, it must be odd")
-
-
-def _philox(state: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> None:
-    _words(inner.get("counter"), 4, 64, f"{where}.counter")
-    _words(inner.get("key"), 2, 64, f"{where}.key")
-    _words(state.get("buffer"), 4, 64, f"{where}.buffer")
-    _integer(state.get("buffer_pos"), 0, 4, f"{where}.buffer_pos")
-
-
-def _sfc(state: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> None:
-    _words(inner.get("state"), 4, 64, f"{where}.state")
-    if not any(inner["state"]):
-        raise DamagedError(f"{where}.state: all zero")
-
-
-def _seed_sequence(seeds: Any, where: str) -> None:
-    if not isinstance(seeds, Mapping) or set(seeds) != {"entropy", "spawn_key", "pool_size", "n_children_spawned"}:
-        raise DamagedError(f"{where}.seed_sequence: not the fields of a SeedSequence")
-    entropy, key = seeds["entropy"], seeds["spawn_key"]
-    words = entropy if isinstance(entropy, list) else [] if entropy is None else [entropy]
-    if not isinstance(key, list):
-        raise DamagedError(f"{where}.seed_sequence.spawn_key: not a list")
-    for word in (*words, *key):
-        _integer(word, 0, 2**1024, f"{where}.seed_sequence")
-    _integer(seeds["pool_size"], 4, 1024, f"{where}.seed_sequence.pool_size")
-    _integer(seeds["n_children_spawned"], 0, 2**32, f"{where}.seed_sequence.n_children_spawned")
+def _judge(kind: str, leaf: Mapping[str, Any], where: str) -> None:
+    for fault in leaf_faults({**leaf, "kind": kind}, where, decimals=False):
+        raise DamagedError(fault)

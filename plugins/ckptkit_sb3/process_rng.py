@@ -6,7 +6,6 @@ from typing import Any
 
 from ckptkit.errors import DamagedError
 from ckptkit_sb3 import generators
-from ckptkit_sb3.encoding import decode_python_random, encode_python_random
 
 
 def take_rng() -> dict[str, Any]:
@@ -16,7 +15,7 @@ def take_rng() -> dict[str, Any]:
 
     states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
     return {
-        "python": encode_python_random(random.getstate()),
+        "python": generators.encode_python(random.getstate()),
         "numpy": generators.encode_legacy(np.random.mtrand._rand),
         "torch": [bytes(s.numpy()).hex() for s in states],
     }
@@ -26,17 +25,16 @@ def check_rng(rng: Any) -> None:
     """Raise DamagedError unless every state is well formed."""
     if not isinstance(rng, dict) or set(rng) != {"python", "numpy", "torch"}:
         raise DamagedError("rng: not the states of python, numpy and torch")
-    decode_python_random(rng["python"], "rng.python")
+    generators.decode_python(rng["python"], "rng.python")
     generators.validate_legacy(rng["numpy"], "rng.numpy")
     if not isinstance(rng["torch"], list) or not rng["torch"]:
         raise DamagedError("rng.torch: not a list of states")
-    import torch
-
-    try:
-        states = [torch.frombuffer(bytearray.fromhex(s), dtype=torch.uint8) for s in rng["torch"]]
-        torch.Generator().set_state(states[0])  # a throw-away one: torch checks only while it sets
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DamagedError("rng.torch: not a state of torch's generator") from error
+    for index, text in enumerate(rng["torch"]):
+        try:
+            state = bytes.fromhex(text)
+        except (TypeError, ValueError) as error:
+            raise DamagedError(f"rng.torch[{index}]: not bytes in hexadecimal") from error
+        generators.validate_torch("cuda" if index else "cpu", state, f"rng.torch[{index}]")
 
 
 def put_rng(rng: Mapping[str, Any]) -> None:
@@ -53,4 +51,4 @@ def put_rng(rng: Mapping[str, Any]) -> None:
     except (RuntimeError, TypeError) as error:
         raise DamagedError(f"rng.torch: {error}") from error
     np.random.set_state(generators.decode_legacy(rng["numpy"], "rng.numpy"))
-    random.setstate(decode_python_random(rng["python"], "rng.python"))
+    random.setstate(generators.decode_python(rng["python"], "rng.python"))

@@ -10,8 +10,7 @@ from typing import Any
 from ckptkit.backend import CheckContext
 from ckptkit.errors import CkptkitError, DamagedError, UnsafeContentError
 from ckptkit.problem import Problem, fails
-from ckptkit_sb3 import generators, layout
-from ckptkit_sb3.encoding import decode_python_random
+from ckptkit_sb3 import generators, layout, process_rng
 
 _IN_A_WORKER = re.compile(r"environments\[\d+\]\.rng")
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
@@ -185,9 +184,11 @@ def _check_node(node: Mapping[str, Any], where: str, arrays: frozenset[str]) -> 
     elif kind == "random-state":
         generators.validate_legacy(node, where)
     elif kind == "random":
-        decode_python_random(node.get("state"), where)
+        generators.decode_python(node.get("state"), where)
     elif kind in ("array", "scalar") and "member" in node and node["member"] not in arrays:
         raise DamagedError(f"{where}: array {str(node['member'])[:40]} is not in {layout.ARRAYS}")
-    elif where == "rng" or (kind is None and _IN_A_WORKER.fullmatch(where)):
-        generators.validate_legacy(node.get("numpy"), "rng.numpy")
-        decode_python_random(node.get("python"), "rng.python")
+    elif where == "rng":
+        process_rng.check_rng(node)
+    elif kind is None and _IN_A_WORKER.fullmatch(where):
+        generators.validate_legacy(node.get("numpy"), f"{where}.numpy")
+        generators.decode_python(node.get("python"), f"{where}.python")

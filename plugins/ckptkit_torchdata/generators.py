@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ckptkit.errors import BackendError
+from ckptkit.formats.generator_states import torch_bytes
 from ckptkit_torchdata.lazy_import import torch
-from ckptkit_torchdata.rules import BIT_GENERATORS, torch_bytes
+from ckptkit_torchdata.rules import BIT_GENERATORS
 
 Leaf = dict[str, Any]
 
