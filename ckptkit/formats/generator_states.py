@@ -118,9 +118,9 @@ def _mersenne_key(value: Any, where: str) -> Iterator[str]:
 
 
 def _finite(value: Any, where: str) -> Iterator[str]:
-    whole = type(value) is int and abs(value) <= 2**53  # beyond, a float would not be the same number
-    if not whole and not (type(value) is float and math.isfinite(value)):
-        yield f"{where}: {shown(value)} is not a finite number"
+    # A drawn normal number is small; an integer beyond 2**53 would not be the same number as a float.
+    if type(value) not in (int, float) or not abs(value) <= 2**53:
+        yield f"{where}: {shown(value)} is not a finite number of at most 2**53"
 
 
 def _finite_or_null(value: Any, where: str) -> Iterator[str]:

@@ -128,7 +128,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
     "words all zero": lambda c: python_leaf(c).update(words=[0] * 624 + [1]),
     "a word that is no number": lambda c: python_leaf(c)["words"].__setitem__(3, "7"),
     "a word too few": lambda c: python_leaf(c)["words"].pop(),
-    "gauss not finite": lambda c: python_leaf(c).update(gauss=1e300 * 10),
+    "gauss that no generator draws": lambda c: python_leaf(c).update(gauss=1e300 * 10),
     "numpy words outside": lambda c: c["epoch_start"]["globals"]["numpy"]["state"].update(pos=-1),
     "numpy another kind": lambda c: c["epoch_start"]["globals"]["numpy"].update(bit_generator="Philox"),
     "torch index outside": torch_state(70000),
