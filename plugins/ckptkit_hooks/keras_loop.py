@@ -5,8 +5,6 @@ from typing import Any
 
 from ckptkit.errors import BackendError
 
-_CLASSES: list[Any] = []
-
 
 def callback_list(callbacks: list[Any], model: Any, *, begun: int, epochs: int, steps: int | None, verbose: Any) -> Any:
     """Return a ``keras.callbacks.CallbackList``, as ``fit`` makes it, that is silent for the first ``begun`` batches.
@@ -19,7 +17,9 @@ def callback_list(callbacks: list[Any], model: Any, *, begun: int, epochs: int, 
         steps: of an epoch; None if Keras has to count them.
         verbose: as for ``fit``.
     """
-    made = _class()(
+    from ckptkit_hooks.keras_callback_list import LateCallbackList  # only now is Keras needed
+
+    made = LateCallbackList(
         callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs, steps=steps, model=model
     )
     made.begun = begun
@@ -59,32 +59,3 @@ def pass_over(model: Any, batches: int) -> Callable[[], None]:
 
     model.train_function = idle
     return again
-
-
-def _class() -> Any:
-    if not _CLASSES:
-        _CLASSES.append(_build_class())
-    return _CLASSES[0]
-
-
-def _build_class() -> type:  # a class in a function: Keras may not be imported at module level
-    from keras.callbacks import CallbackList
-
-    class LateCallbackList(CallbackList):  # type: ignore[misc]  # Keras is optional: its classes are Any for mypy
-        """Calls no callback for batches that were trained before."""
-
-        begun = 0
-
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            if batch >= self.begun:
-                super().on_train_batch_begin(batch, logs)
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            if batch >= self.begun:
-                super().on_train_batch_end(batch, logs)
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.begun = 0
-            super().on_epoch_end(epoch, logs)
-
-    return LateCallbackList
