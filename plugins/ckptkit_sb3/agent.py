@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ckptkit_sb3.encoding import class_name
+from ckptkit_sb3.names import class_name, is_scalar
 
 ALGORITHM = "stable_baselines3.common.base_class.BaseAlgorithm"
 """The class from which all algorithms of SB3 descend."""
@@ -44,7 +44,7 @@ def configuration_of(model: Any) -> dict[str, Any]:
     """Return the constructor arguments that are plain JSON values."""
     names = constructor_arguments(model)
     values = {k: v for k, v in vars(model).items() if k in names and not k.startswith("_")}
-    return {k: v for k, v in sorted(values.items()) if v is None or type(v) in (bool, int, float, str)}
+    return {k: v for k, v in sorted(values.items()) if is_scalar(v)}
 
 
 def constructor_arguments(model: Any) -> frozenset[str]:

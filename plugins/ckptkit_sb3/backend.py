@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ckptkit.backend import CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit_sb3 import adopt, structure
 from ckptkit_sb3.agent import ALGORITHM
-from ckptkit_sb3.encoding import is_kind
+from ckptkit_sb3.names import is_kind
 
 
 class Sb3Backend:

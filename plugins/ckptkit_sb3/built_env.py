@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ckptkit_sb3.encoding import class_name, is_kind
-from ckptkit_sb3.levels import MONITOR
-from ckptkit_sb3.vec_wrappers import wrappers_of
+from ckptkit_sb3.levels import MONITOR, base_of, wrappers_of
+from ckptkit_sb3.names import class_name, is_kind
 
 _VEC_ENVS = "stable_baselines3.common.vec_env"
 _NORMALIZE = f"{_VEC_ENVS}.vec_normalize.VecNormalize"
@@ -51,7 +50,7 @@ def registered(env: Any) -> dict[str, Any] | None:
         ``id``, ``kwargs`` and ``max_episode_steps``, the same for all of them; None where they are in workers, differ,
         are not among those that gymnasium brings, or have arguments that JSON cannot say.
     """
-    found = [_making(one) for one in getattr(wrappers_of(env)[-1], "envs", ())]
+    found = [_making(one) for one in getattr(base_of(env), "envs", ())]
     return found[0] if found and all(one == found[0] for one in found) else None
 
 

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError
-from ckptkit_sb3 import environments, vec_wrappers
+from ckptkit_sb3 import environments
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import Encoder, class_name, is_kind, without_static
-from ckptkit_sb3.holders import known_objects
+from ckptkit_sb3.encoding import Encoder, without_static
+from ckptkit_sb3.holders import known_objects, shared_tensors
+from ckptkit_sb3.names import class_name, is_kind, is_scalar
 from ckptkit_sb3.settings import said
 
 _SB3 = "stable_baselines3.common.callbacks"
@@ -107,9 +108,8 @@ def _flat(root: Any, *, inner: bool = False) -> Iterator[Any]:
 
 
 def _said(model: Any, callback: Any, arrays: dict[str, Any], prefix: str) -> tuple[dict[str, Any], Encoder]:
-    shared = frozenset(t.data_ptr() for t in model.policy.state_dict().values() if hasattr(t, "data_ptr"))
     special = partial(_env, prefix, arrays)
-    known = known_objects(model)
+    known, shared = known_objects(model), shared_tensors(model)
     encoder = Encoder(arrays, prefix, shared=shared, known=known, functions=True, special=special)
     return without_static(encoder.attributes(callback, _short(callback))), encoder
 
@@ -118,19 +118,15 @@ def _env(prefix: str, arrays: dict[str, Any], encoder: Encoder, value: Any, wher
     """Say an environment that is not the training's; None for other values."""
     if not is_kind(value, _VEC_ENV, _ENV):
         return None
-    inner: dict[str, Any] = {}
-    vec = _vec(value)
-    part = Encoder(inner, "wrappers/")
-    node: dict[str, Any] = {"@": "env", "wrappers": vec_wrappers.take(part, vec, where) if vec is value else []}
-    node["environments"] = environments.take(vec, inner, tested=False)
+    vec, here = _vec(value), f"{prefix}{where}/"
+    part = Encoder(arrays, f"{here}wrappers/")
+    wrappers = environments.take_wrappers(part, vec, where) if vec is value else []
     encoder.left_out += part.left_out
-    for described in node["environments"]:
-        if described["strategy"] == "none":
-            encoder.left_out.append(f"{where}: {described.get('reason') or '; '.join(described.get('reasons', ()))}")
-    here = f"{prefix}{where}/"
-    arrays.update({f"{here}{name}": array for name, array in inner.items()})
-    renamed: dict[str, Any] = _renamed(node, here)
-    return renamed
+    described = environments.take(vec, arrays, tested=False, prefix=here)
+    for one in described:
+        if one["strategy"] == "none":
+            encoder.left_out.append(f"{where}: {'; '.join(one['reasons'])}")
+    return {"@": "env", "wrappers": wrappers, "environments": described}
 
 
 def _put_env(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
@@ -139,7 +135,7 @@ def _put_env(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     vec = _vec(existing)
     put = environments.plan(vec, node["environments"], decoder.arrays)
     if node["wrappers"]:
-        vec_wrappers.plan(node["wrappers"], vec, decoder.arrays, decoder, where)
+        environments.plan_wrappers(node["wrappers"], vec, decoder.arrays, decoder, where)
     decoder.later(put)
     return decoder.remember(node, existing)
 
@@ -154,14 +150,6 @@ class _One:
 
 def _vec(env: Any) -> Any:
     return env if is_kind(env, _VEC_ENV) else _One(env)
-
-
-def _renamed(node: Any, prefix: str) -> Any:
-    if isinstance(node, list):
-        return [_renamed(part, prefix) for part in node]
-    if isinstance(node, dict):
-        return {k: prefix + v if k == "member" else _renamed(v, prefix) for k, v in node.items()}
-    return node
 
 
 _NOTHING = object()
@@ -184,8 +172,7 @@ def _given(
     """Choose the program's value where training had left the saved program's as it was."""
     if kept is not None:
         return kept.get((number, where), node)
-    plain = existing is None or type(existing) in (bool, int, float, str)
-    if where not in as_given or not plain or _same(existing, node):
+    if where not in as_given or not is_scalar(existing) or _same(existing, node):
         return node
     told.append(f"{where}: this program sets {said(existing)}, the saved one {said(node)}; this program's is used")
     left[number, where] = existing

@@ -11,10 +11,12 @@ from functools import partial
 from typing import Any
 
 from ckptkit.errors import DamagedError
-from ckptkit_sb3 import callbacks, environments, modules, settings, vec_wrappers
+from ckptkit_sb3 import callbacks, environments, modules, settings
 from ckptkit_sb3.agent import constructor_arguments
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import STATIC, Encoder, is_kind
+from ckptkit_sb3.encoding import STATIC, Encoder
+from ckptkit_sb3.holders import shared_tensors
+from ckptkit_sb3.names import is_kind
 from ckptkit_sb3.process_rng import check_rng, put_rng, take_rng
 from ckptkit_sb3.progress import progress_of
 
@@ -53,11 +55,11 @@ def take(
     captured = Capture({"rng": rng})
     try:
         for name, value, skip in _parts(model):
-            encoder = Encoder(captured.arrays, f"{name}/", shared=_shared(model), skip=skip)
+            encoder = Encoder(captured.arrays, f"{name}/", shared=shared_tensors(model), skip=skip)
             if name == "attributes":
                 captured.sections[name] = _attributes(encoder, value)
             elif name == "wrappers":
-                captured.sections[name] = vec_wrappers.take(encoder, value, name)
+                captured.sections[name] = environments.take_wrappers(encoder, value, name)
             else:
                 captured.sections[name] = encoder.encode(value, name)
             captured.left_out += encoder.left_out
@@ -78,7 +80,7 @@ def _take_beside(model: Any, captured: Capture) -> None:
     progress = progress_of(model)
     captured.sections["settings"], lost = settings.describe(model, progress.start)
     captured.left_out += lost
-    captured.sections["modules"], lost = modules.take(model, captured.arrays, _shared(model))
+    captured.sections["modules"], lost = modules.take(model, captured.arrays, shared_tensors(model))
     captured.left_out += lost
     captured.sections["callbacks"], lost = callbacks.take(model, progress.watched, captured.arrays)
     captured.left_out += lost
@@ -127,7 +129,7 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
             decoder.later(part.apply)
             decoder.later(partial(vars(model).update, values))
         elif name == "wrappers":
-            vec_wrappers.plan(node, value, arrays, decoder, name)
+            environments.plan_wrappers(node, value, arrays, decoder, name)
         else:
             part = Decoder(arrays, skip=skip)
             found = part.decode(node, value, name)
@@ -186,7 +188,3 @@ def _attributes(encoder: Encoder, model: Any) -> dict[str, Any]:
         if node != STATIC:
             nodes[name] = node
     return nodes
-
-
-def _shared(model: Any) -> frozenset[int]:
-    return frozenset(t.data_ptr() for t in model.policy.state_dict().values() if hasattr(t, "data_ptr"))

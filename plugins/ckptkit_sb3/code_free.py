@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ckptkit.problem import Problem
-from ckptkit_sb3.encoding import class_name
+from ckptkit_sb3.names import full_name
 
 _SMALL = 4096
 """Bytes of the longest pickle whose judgement is remembered."""
@@ -46,7 +46,7 @@ def code_replaced(model: Any) -> Iterator[list[str]]:
 def _stand_in(name: str, value: Any, model: Any) -> Any:
     if name in _SCHEDULES and callable(value):
         return float(value(model._current_progress_remaining))
-    described = f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else class_name(value)
+    described = full_name(value if isinstance(value, type) else type(value))
     return f"not in this zip: a {described} of the training script; give it in custom_objects"
 
 

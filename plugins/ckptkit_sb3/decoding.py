@@ -14,14 +14,9 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import generators, no_state, standard
-from ckptkit_sb3.bare import bare
-from ckptkit_sb3.encoding import (
-    class_name,
-    code_name,
-    is_kind,
-    set_space_generators,
-    space_generators,
-)
+from ckptkit_sb3.encoding import code_name, set_space_generators, space_generators
+from ckptkit_sb3.names import SCALARS, class_name, is_kind
+from ckptkit_sb3.objects import bare
 
 _DTYPE_KINDS = "biufcSU"
 
@@ -78,7 +73,7 @@ class Decoder:
             DamagedError: the node is not well formed.
             BackendError: the target has another structure.
         """
-        if node is None or isinstance(node, (bool, int, float, str)):
+        if isinstance(node, SCALARS):
             return node if self._given is None else self._given(where, node, existing)
         kind = node.get("@") if isinstance(node, dict) else None
         if kind == "static":

@@ -1,4 +1,4 @@
-"""The definition of an environment, in a form in which another process can build one: for the self-test.
+"""What the self-test of an environment is asked and answers: a definition to build another from, and a verdict.
 
 Nothing is built or stepped here. What can be pickled goes by a pipe to a process that this one started; it never
 reaches a disk, and nothing from a disk is ever unpickled.
@@ -12,12 +12,13 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ckptkit_sb3.encoding import class_name
 from ckptkit_sb3.levels import levels_of, names_of, without_monitor
+from ckptkit_sb3.names import class_name
+from ckptkit_sb3.shared_state import Name
 
 Way = Literal["factory", "spec", "copy"]
 _OUTSIDE = (io.IOBase, socket.socket, subprocess.Popen, threading.Thread)
@@ -47,6 +48,31 @@ class Definition:
         modules = sorted({*_own_modules(factory if isinstance(factory, type) else type(factory)), *_home_of(factory)})
         data = None if factory is None else _pickled(factory, modules)
         return self if data is None else replace(self, ways=[("factory", data), *self.ways])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which ways of capturing an environment are right.
+
+    Attributes:
+        found: by way of capturing: None where a second environment went on alike, else what was wrong.
+        outside: names outside the environment that changed while it played: they are captured beside it.
+        untested: why nothing was tested.
+    """
+
+    found: Mapping[str, str | None] = field(default_factory=dict)
+    outside: Sequence[Name] = ()
+    untested: str | None = None
+
+    def against(self, strategy: str) -> str | None:
+        """Return what was wrong with a way of capturing, or None."""
+        return self.found.get(strategy)
+
+    def tested(self, strategy: str) -> str:
+        """Return ``passed``, or why a way of capturing was not tested."""
+        if strategy in self.found:
+            return "passed"
+        return f"not tested: {self.untested or 'the environment that was tried could not be captured in this way'}"
 
 
 def define(env: Any) -> Definition:

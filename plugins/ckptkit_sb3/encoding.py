@@ -10,10 +10,12 @@ import functools
 import random
 import types
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ckptkit_sb3 import generators, no_state, standard
+from ckptkit_sb3.names import SCALARS, class_name, is_kind, is_scalar
+from ckptkit_sb3.objects import is_plain_object
 
 INLINE_BYTES = 512
 STATIC: dict[str, Any] = {"@": "static"}
@@ -21,25 +23,15 @@ _CODE = (
     type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType, property, functools.partial
 )  # fmt: skip
 _MUTABLE = (list, dict, set, deque)
+_NESTED = frozenset({list, dict})
+_DATA = (
+    *("numpy.ndarray", "numpy.generic", "numpy.random._generator.Generator", "numpy.random.mtrand.RandomState"),
+    *("random.Random", "torch._C.Generator"),
+)
 _MAX_NODES = 200_000
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _MANY = 256
 _FINGERS = 12
 """How many left-out values are named; the rest adds nothing to the reason."""
-
-
-def class_name(value: object) -> str:
-    """Return ``module.Class`` of a value's class."""
-    return _full_name(type(value))
-
-
-def is_kind(value: object, *names: str) -> bool:
-    """Return whether a class in the MRO has one of the full names; imports nothing."""
-    return any(_full_name(c) in names for c in type(value).__mro__)
-
-
-def _full_name(kind: type) -> str:
-    return f"{getattr(kind, '__module__', '?')}.{kind.__qualname__}"  # types made by SWIG have no module
 
 
 class Encoder:
@@ -88,7 +80,7 @@ class Encoder:
         if self._nodes > _MAX_NODES:
             self._leave_out(f"{where}: more than {_MAX_NODES} values")
             return STATIC
-        if value is None or type(value) in (bool, int, float, str):
+        if is_scalar(value):
             self.scalars[where] = value
             return value
         if type(value) in (tuple, bytes):
@@ -248,6 +240,18 @@ def without_static(nodes: dict[str, Any]) -> dict[str, Any]:
     return {name: node for name, node in nodes.items() if not isinstance(node, dict) or node.get("@") != "static"}
 
 
+def members_of(node: Any) -> Iterator[str]:
+    """Yield the names of the large arrays of a node, in an order that depends on the node alone."""
+    if isinstance(node, list) and not _NESTED.isdisjoint(map(type, node)):
+        for part in node:
+            yield from members_of(part)
+    elif isinstance(node, dict):
+        if node.get("@") in ("array", "scalar") and "member" in node:  # not an attribute of that name
+            yield node["member"]
+        for _, part in sorted(node.items()):
+            yield from members_of(part)
+
+
 def code_name(value: Any) -> str:
     """Return the full name of a function, method or class; of another value its class in brackets."""
     name = getattr(value, "__qualname__", None)
@@ -267,9 +271,7 @@ def _cells(value: Any) -> list[Any]:
 
 def _is_data(value: Any) -> bool:
     """Return whether a value that a function holds on to is data or a generator: objects have other holders, too."""
-    plain = (bool, int, float, str, bytes, tuple, *_MUTABLE)
-    names = "numpy.ndarray numpy.generic numpy.random._generator.Generator numpy.random.mtrand.RandomState"
-    return isinstance(value, plain) or is_kind(value, *names.split(), "random.Random", "torch._C.Generator")
+    return isinstance(value, (*SCALARS, bytes, tuple, *_MUTABLE)) or is_kind(value, *_DATA)
 
 
 def space_generators(space: Any) -> list[Any]:
@@ -287,15 +289,3 @@ def set_space_generators(space: Any, found: list[Any]) -> None:
     inner = getattr(space, "spaces", None) or ()
     for child in inner.values() if isinstance(inner, Mapping) else inner:
         set_space_generators(child, found)
-
-
-def is_plain_object(value: object) -> bool:
-    """Return whether all state of an object is in its ``__dict__``: a Python class, no slots, no C part."""
-    kind = type(value)
-    if not hasattr(value, "__dict__") or isinstance(value, BaseException):
-        return False
-    for base in kind.__mro__[:-1]:
-        abstract = base.__module__ in ("abc", "typing", "collections.abc")
-        if not abstract and (not base.__flags__ & _HEAP_TYPE or base.__dict__.get("__slots__")):
-            return False
-    return all(type(base).__module__ in ("builtins", "abc", "typing") for base in kind.__mro__)

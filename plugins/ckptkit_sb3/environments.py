@@ -1,4 +1,4 @@
-"""The state of the environments inside a vector environment: taken and put back, one by one, here or in its workers.
+"""The state of a vector environment: of its wrappers, and of the environments inside, here or in its workers.
 
 Each environment yields one JSON description. Whether its way of being captured is right, the self-test of its kind has
 found out in a process of its own (``trials``).
@@ -11,9 +11,11 @@ from typing import Any
 
 from ckptkit.errors import BackendError, CkptkitError, DamagedError
 from ckptkit_sb3 import errands, single_env, trials
-from ckptkit_sb3.definition import Definition, define
-from ckptkit_sb3.encoding import class_name
-from ckptkit_sb3.verdict import Verdict
+from ckptkit_sb3.decoding import Decoder
+from ckptkit_sb3.definition import Definition, Verdict, define
+from ckptkit_sb3.encoding import Encoder, members_of
+from ckptkit_sb3.levels import base_of, wrappers_of
+from ckptkit_sb3.names import class_name
 
 _TRIALS: "weakref.WeakKeyDictionary[Any, dict[tuple[bool, bool], list[trials.Trial | None]]]" = (
     weakref.WeakKeyDictionary()
@@ -28,7 +30,7 @@ def begin(env: Any, fresh_env: Callable[[], Any] | None = None, *, barrier: bool
         fresh_env: builds one more environment, where the environment itself says too little of how it is built.
         barrier: whether they are reset with a seed before each save.
     """
-    base = _base(env)
+    base = base_of(env)
     if base is not None:
         _trials_of(base, fresh_env, barrier)
 
@@ -40,8 +42,9 @@ def take(
     barrier: int | None = None,
     *,
     tested: bool = True,
+    prefix: str = "",
 ) -> list[dict[str, Any]]:
-    """Return one description per environment; its large arrays go into ``arrays`` under ``env<i>/``.
+    """Return one description per environment; its large arrays go into ``arrays`` under ``<prefix>env<i>/``.
 
     Args:
         env: the vector environment; it is only read.
@@ -49,8 +52,9 @@ def take(
         fresh_env: builds one more environment, for the self-test.
         barrier: the seed of environment 0 (the next has the next), if all were reset with one just now.
         tested: whether what the self-test found counts (it is waited for).
+        prefix: start of the names of the arrays.
     """
-    base = _base(env)
+    base = base_of(env)
     if base is None:
         return []
     verdicts: list[Verdict | None] = [None] * base.num_envs
@@ -60,12 +64,12 @@ def take(
     seeds = [None if barrier is None else barrier + i for i in range(base.num_envs)]
     if hasattr(base, "envs"):
         return [
-            single_env.take(one, arrays, f"env{i}/", verdicts[i], seeds[i]) for i, one in enumerate(base.envs)
+            single_env.take(one, arrays, f"{prefix}env{i}/", verdicts[i], seeds[i]) for i, one in enumerate(base.envs)
         ]  # fmt: skip
     if not errands.reaches(base):
         return [single_env.missing([f"the environments inside a {class_name(base)} cannot be reached"])] * base.num_envs
     described = []
-    arguments = {i: (f"env{i}/", verdicts[i], seeds[i]) for i in range(base.num_envs)}
+    arguments = {i: (f"{prefix}env{i}/", verdicts[i], seeds[i]) for i in range(base.num_envs)}
     for answer, failure in errands.ask(base, "take", arguments):
         description, found = (single_env.missing([failure]), {}) if failure is not None else answer
         arrays.update(found)
@@ -82,7 +86,7 @@ def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], No
     """
     if not isinstance(described, list):
         raise DamagedError("environments: not a list")
-    base = _base(env)
+    base = base_of(env)
     count = 0 if base is None else base.num_envs
     if count != len(described):
         raise BackendError(f"{count} environments here, {len(described)} in the checkpoint")
@@ -92,7 +96,7 @@ def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], No
         puts = [single_env.plan(e, d, arrays) for e, d in zip(base.envs, described, strict=True)]
         return partial(_all, puts)
     wanted = {
-        i: (d, {k: v for k, v in arrays.items() if k.startswith(f"env{i}/")})
+        i: (d, {name: arrays[name] for name in members_of(d) if name in arrays})
         for i, d in enumerate(described)
         if d.get("strategy") != "none"
     }
@@ -106,6 +110,34 @@ def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], No
                 raise BackendError(f"environment {i}: {failure}")
 
     return put_all if wanted else lambda: None
+
+
+def take_wrappers(encoder: Encoder, env: Any, where: str) -> list[dict[str, Any]]:
+    """Return one node for each wrapper around a vector environment, and itself: its class, its attributes."""
+    return [
+        {"class": class_name(level), "attributes": encoder.attributes(level, f"{where}[{i}]")}
+        for i, level in enumerate(wrappers_of(env))
+    ]
+
+
+def plan_wrappers(nodes: Any, env: Any, arrays: Mapping[str, Any], decoder: Decoder, where: str) -> None:
+    """Check that nodes fit a vector environment and collect the assignments that put them back.
+
+    Raises:
+        BackendError: it is wrapped in another way.
+    """
+    wrappers = wrappers_of(env)
+    saved = [n.get("class") for n in nodes]
+    live = [class_name(w) for w in wrappers]
+    if saved != live:
+        raise BackendError(
+            f"the environment is wrapped as {' > '.join(live)}, the saved one as {' > '.join(map(str, saved))}",
+            hint="wrap the environment as in the training that was saved (VecNormalize, VecFrameStack, ...)",
+        )
+    part = Decoder(arrays)
+    for i, (node, wrapper) in enumerate(zip(nodes, wrappers, strict=True)):
+        part.attributes(node["attributes"], wrapper, f"{where}[{i}]")
+    decoder.later(part.apply)
 
 
 def put_or_roll_back(env: Any, put: Callable[[], None]) -> None:
@@ -155,9 +187,3 @@ def _trials_of(base: Any, fresh_env: Callable[[], Any] | None, barrier: bool) ->
 def _all(puts: list[Callable[[], None]]) -> None:
     for put in puts:
         put()
-
-
-def _base(env: Any) -> Any:
-    while env is not None and vars(env).get("venv") is not None:
-        env = env.venv
-    return env

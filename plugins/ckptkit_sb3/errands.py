@@ -45,7 +45,7 @@ class Errand:
 
 def reaches(base: Any) -> bool:
     """Return whether the environments of a vector environment are in workers that take errands."""
-    from ckptkit_sb3.encoding import is_kind
+    from ckptkit_sb3.names import is_kind
 
     return is_kind(base, _WORKERS)
 

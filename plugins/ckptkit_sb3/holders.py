@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ckptkit_sb3 import no_state
-from ckptkit_sb3.encoding import is_kind
+from ckptkit_sb3.levels import base_of, levels_of, wrappers_of
+from ckptkit_sb3.names import is_kind
 from ckptkit_sb3.parameters import part_of
-from ckptkit_sb3.vec_wrappers import wrappers_of
 
 _MODULE = "torch.nn.modules.module.Module"
 _INTERNAL: set[str] = set()
@@ -55,13 +55,15 @@ def known_objects(model: Any) -> dict[int, Any]:
     found = [model, *(vars(model).get(name) for name in names)]
     found += [part_of(model, name) for name in model._get_torch_save_params()[0]]
     found += [getattr(model.policy, name, None) for name in ("action_space", "observation_space")]
-    levels = wrappers_of(model.env)
-    found += levels
-    for env in getattr(levels[-1], "envs", ()) if levels else ():
-        while env is not None:
-            found.append(env)
-            env = vars(env).get("env")
+    found += wrappers_of(model.env)
+    for env in getattr(base_of(model.env), "envs", ()):
+        found += levels_of(env)
     return {id(value): value for value in found if value is not None}
+
+
+def shared_tensors(model: Any) -> frozenset[int]:
+    """Return the data pointers of tensors that are in the zip."""
+    return frozenset(t.data_ptr() for t in model.policy.state_dict().values() if hasattr(t, "data_ptr"))
 
 
 def _internal() -> frozenset[str]:

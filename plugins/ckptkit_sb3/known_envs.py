@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 from ckptkit.errors import BackendError
-from ckptkit_sb3.encoding import is_kind
 from ckptkit_sb3.forked import in_a_fork
+from ckptkit_sb3.names import is_kind
 
 HIDDEN = {
     "mujoco": frozenset({"model", "data"}),

@@ -1,8 +1,8 @@
-"""An environment and the wrappers around it, as levels from the inside out."""
+"""An environment and the wrappers around it, from the inside out; a vector environment and its own, outermost first."""
 
 from typing import Any
 
-from ckptkit_sb3.encoding import class_name
+from ckptkit_sb3.names import class_name
 
 MONITOR = "stable_baselines3.common.monitor.Monitor"
 """SB3's wrapper that keeps statistics: it has no part in the dynamics, and may be there or not."""
@@ -27,3 +27,17 @@ def without_monitor(env: Any) -> Any:
     while class_name(env) == MONITOR:
         env = env.env
     return env
+
+
+def wrappers_of(env: Any) -> list[Any]:
+    """Return the vector environment and the ones inside it, outermost first."""
+    found = []
+    while env is not None:
+        found.append(env)
+        env = vars(env).get("venv")
+    return found
+
+
+def base_of(env: Any) -> Any:
+    """Return the vector environment inside all wrappers; None for None."""
+    return wrappers_of(env)[-1] if env is not None else None

@@ -9,6 +9,7 @@ from ckptkit_sb3 import settings
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder, without_static
 from ckptkit_sb3.holders import attributes_of, holders_of, known_objects, submodules_of
+from ckptkit_sb3.names import is_scalar
 
 
 def take(model: Any, arrays: dict[str, Any], shared: frozenset[int]) -> tuple[dict[str, Any], list[str]]:
@@ -24,7 +25,7 @@ def take(model: Any, arrays: dict[str, Any], shared: frozenset[int]) -> tuple[di
     buffers: dict[str, Any] = {}
     training = []
     for path, part in _parts(model).items():
-        attributes |= {f"{path}.{name}": v for name, v in attributes_of(part) if not _is_plain(v)}
+        attributes |= {f"{path}.{name}": v for name, v in attributes_of(part) if not is_scalar(v)}
         others = getattr(part, "_non_persistent_buffers_set", ())
         buffers |= {f"{path}.{name}": part._buffers[name] for name in others}
         if getattr(part, "training", False):
@@ -96,7 +97,3 @@ def _is_stock(model: Any) -> bool:
 
 def _parts(model: Any) -> dict[str, Any]:
     return {path: part for name, holder in holders_of(model) for path, part in submodules_of(name, holder)}
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or type(value) in (bool, int, float, str)

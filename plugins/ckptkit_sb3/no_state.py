@@ -8,6 +8,8 @@ import logging
 from functools import lru_cache
 from typing import Any
 
+from ckptkit_sb3.names import full_name, is_kind, module_of
+
 _CLASSES = 1024
 """Of so many classes the answer is remembered: a save asks of each value in each environment."""
 _VEC = "stable_baselines3.common.vec_env"
@@ -68,14 +70,14 @@ def names_of(value: object) -> frozenset[str]:
 def _names_of(cls: type) -> frozenset[str]:
     found: set[str] = set()
     for kind in cls.__mro__:
-        found.update(_OWNERS.get(f"{kind.__module__}.{kind.__qualname__}", "").split())
+        found.update(_OWNERS.get(full_name(kind), "").split())
         found.update(kind.__dict__.get("ckptkit_no_state", ()))
     return frozenset(found)
 
 
 def is_optional(value: object, name: str) -> bool:
     """Return whether an attribute is kept only where it can be said."""
-    return name in OPTIONAL and any(f"{k.__module__}.{k.__qualname__}" == _VEC_ENV for k in type(value).__mro__)
+    return name in OPTIONAL and is_kind(value, _VEC_ENV)
 
 
 def is_output(value: Any) -> bool:
@@ -89,9 +91,6 @@ def _is_output(cls: type) -> bool:
     if issubclass(cls, (logging.Logger, logging.LoggerAdapter)):
         return True
     for kind in cls.__mro__:
-        module = getattr(kind, "__module__", "") or ""
-        if f"{module}.{kind.__qualname__}" in _KINDS:
-            return True
-        if any(module == name or module.startswith(f"{name}.") for name in _OUTPUT):
+        if full_name(kind) in _KINDS or any(f"{module_of(kind)}.".startswith(f"{name}.") for name in _OUTPUT):
             return True
     return False

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3.encoding import class_name, is_kind
+from ckptkit_sb3.names import class_name, is_kind
 
 
 @dataclass(slots=True)

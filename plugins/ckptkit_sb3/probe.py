@@ -10,6 +10,7 @@ from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, layout, modules, process_rng, replay, resume, settings
 from ckptkit_sb3.built_env import registered, registered_factory
+from ckptkit_sb3.encoding import members_of
 from ckptkit_sb3.parameters import part_of
 from ckptkit_sb3.progress import in_rollout
 from ckptkit_sb3.trace import feed
@@ -179,18 +180,9 @@ def _numeric() -> dict[str, Any]:
 
 def _digest(section: Any, arrays: dict[str, Any]) -> str:
     hasher = hashlib.sha256(strict_json.dumps(section))
-    for name in _members(section) if arrays else ():
+    for name in members_of(section) if arrays else ():
         feed(hasher, arrays[name])
     return hasher.hexdigest()
-
-
-def _members(node: Any) -> list[str]:
-    if isinstance(node, list) and not _NESTED.isdisjoint(map(type, node)):
-        return [name for part in node for name in _members(part)]
-    if isinstance(node, dict):
-        own = [node["member"]] if "member" in node else []
-        return own + [name for _, part in sorted(node.items()) for name in _members(part)]
-    return []
 
 
 def _without_wall_time(node: Any) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import Encoder, class_name
+from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.layout import REPLAY as FILE
 from ckptkit_sb3.layout import Place
+from ckptkit_sb3.names import class_name
 
 
 def rows_of(buffer: Any) -> Iterator[tuple[str, Any]]:

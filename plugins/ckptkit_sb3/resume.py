@@ -17,7 +17,7 @@ from ckptkit_sb3 import callbacks, capture, layout, process_rng, replay, rollout
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.built_env import built_env
 from ckptkit_sb3.cycle import tells_episodes
-from ckptkit_sb3.encoding import class_name, is_kind
+from ckptkit_sb3.names import class_name, full_name, is_kind
 from ckptkit_sb3.parameters import Parameters
 from ckptkit_sb3.progress import progress_of
 
@@ -236,8 +236,7 @@ def _built_from_zip(zip_path: Path, directory: Path, env: Any, context: LoadCont
 
     module, _, qualname = name.rpartition(".")
     algorithm: Any = getattr(importlib.import_module(module), qualname, None)
-    bases = algorithm.__mro__ if isinstance(algorithm, type) else ()
-    if not any(f"{c.__module__}.{c.__qualname__}" == ALGORITHM for c in bases):
+    if ALGORITHM not in map(full_name, getattr(algorithm, "__mro__", ())):
         raise DamagedError(f"{layout.STATE}: {name} is not an SB3 algorithm")
     model = algorithm.load(zip_path, env=env)
     if model.env is not None:  # as in an algorithm that was never saved: one space, one generator, shared with the env

@@ -14,8 +14,8 @@ from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import replay
-from ckptkit_sb3.encoding import class_name
 from ckptkit_sb3.layout import ROLLOUT, Place, read_npz
+from ckptkit_sb3.names import class_name
 from ckptkit_sb3.progress import Progress
 
 _KNOWN = frozenset({

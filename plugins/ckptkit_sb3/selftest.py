@@ -20,11 +20,10 @@ from typing import Any
 
 from ckptkit.errors import CkptkitError
 from ckptkit_sb3 import shared_state, single_env
-from ckptkit_sb3.definition import Definition, Way
+from ckptkit_sb3.definition import Definition, Verdict, Way
 from ckptkit_sb3.forked import in_a_fork
 from ckptkit_sb3.levels import names_of, without_monitor
 from ckptkit_sb3.trace import SECONDS, reset, step, trace
-from ckptkit_sb3.verdict import Verdict
 
 TIMEOUT = 60
 _PATIENCE = 20.0

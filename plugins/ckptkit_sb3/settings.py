@@ -12,8 +12,9 @@ from typing import Any
 
 from ckptkit_sb3.agent import constructor_arguments
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import Encoder, class_name
+from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.holders import attributes_of, holders_of, known_objects, submodules_of
+from ckptkit_sb3.names import class_name, is_scalar
 
 Nodes = dict[str, Any]
 ABSENT: dict[str, Any] = {"@": "absent"}
@@ -225,7 +226,7 @@ def _settings(model: Any) -> Iterator[Setting]:
     for path, holder in holders_of(model):
         for inner, part in submodules_of(path, holder):
             for name, value in attributes_of(part):
-                if value is None or type(value) in (bool, int, float, str):
+                if is_scalar(value):
                     yield Setting(f"{inner}.{name}", part, name)
         if hasattr(holder, "named_parameters"):
             yield Setting(f"{path}: frozen parameters", holder, "")

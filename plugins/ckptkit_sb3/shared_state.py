@@ -14,10 +14,11 @@ from typing import Any
 from ckptkit.formats import strict_json
 from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.levels import levels_of
+from ckptkit_sb3.names import full_name, module_of
 
 Name = tuple[str, str]
 """``class:package.module.Class`` or ``module:package.module``, and the name in it."""
-_LIBRARIES = ("gymnasium", "stable_baselines3", "sb3_contrib", "ckptkit_sb3", "typing", "abc", "builtins")
+_LIBRARIES = ("gymnasium", "stable_baselines3", "sb3_contrib", "ckptkit_sb3", "typing", "abc", "builtins", "?")
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, property, staticmethod, classmethod)
 _LARGEST = 1 << 20
 
@@ -65,7 +66,7 @@ def classes_of(env: Any) -> dict[str, type]:
     for owner, place in _owners(env).items():
         for value in list(place.names.values()) if owner.startswith("module:") else ():
             if isinstance(value, type):
-                found[f"{getattr(value, '__module__', '?')}.{value.__qualname__}"] = value
+                found[full_name(value)] = value
     return found
 
 
@@ -94,7 +95,7 @@ def _digest(value: Any) -> str | None:
 def _owners(env: Any) -> dict[str, _Owner]:
     found: dict[str, _Owner] = {}
     for kind in _classes(env):
-        found[f"class:{kind.__module__}.{kind.__qualname__}"] = _Owner(vars(kind), partial(setattr, kind))
+        found[f"class:{full_name(kind)}"] = _Owner(vars(kind), partial(setattr, kind))
         for value in vars(kind).values():
             if isinstance(value, types.FunctionType) and value.__module__ == kind.__module__:
                 names = value.__globals__
@@ -105,5 +106,5 @@ def _owners(env: Any) -> dict[str, _Owner]:
 def _classes(env: Any) -> Iterator[type]:
     for level in levels_of(env):
         for kind in type(level).__mro__[:-1]:
-            if getattr(kind, "__module__", "builtins").partition(".")[0] not in _LIBRARIES:  # SWIG's have none
+            if module_of(kind).partition(".")[0] not in _LIBRARIES:
                 yield kind

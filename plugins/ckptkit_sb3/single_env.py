@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import known_envs, shared_state, standard
+from ckptkit_sb3 import known_envs, objects, shared_state
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.encoding import Encoder, class_name
+from ckptkit_sb3.definition import Verdict
+from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.levels import MONITOR, levels_of, names_of
-from ckptkit_sb3.verdict import Verdict
+from ckptkit_sb3.names import class_name
 
 _PROTOCOLS = (("ckptkit_get_state", "ckptkit_set_state"), ("get_state", "set_state"))
 _BARRIER = "it was reset with a new seed for the save, so the run differs from one without checkpoints"
@@ -109,9 +110,9 @@ def plan(env: Any, description: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     for i, (level, (node, held)) in enumerate(pairs):
         if node is not None:
             decoder.attributes(node, level, f"env[{i}]")
-            olds = standard.slots_of(level)
+            olds = objects.slots_of(level)
             values = {k: decoder.decode(v, olds.get(k), f"env[{i}].{k}") for k, v in sorted(held.items())}
-            decoder.later(partial(standard.put_slots, level, values))
+            decoder.later(partial(objects.put_slots, level, values))
     outside = description.get("outside", {})
     if not isinstance(outside, dict):
         raise DamagedError("environment: what is outside of it is not a table")
@@ -160,7 +161,7 @@ def _describe(
         encoder.attributes(level, names[i].rpartition(".")[2]) if i >= first else None for i, level in enumerate(levels)
     ]
     description["slots"] = [
-        {k: encoder.encode(v, f"{names[i]}.{k}") for k, v in sorted(standard.slots_of(level).items())}
+        {k: encoder.encode(v, f"{names[i]}.{k}") for k, v in sorted(objects.slots_of(level).items())}
         if i >= first
         else {}
         for i, level in enumerate(levels)

@@ -6,14 +6,13 @@
 
 import ast
 import itertools
-import types
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+from ckptkit_sb3.names import class_name
+from ckptkit_sb3.objects import is_slotted, put_slots, slots_of
+
 _MADE_BY: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list, dict, set, tuple)}
 
 
@@ -37,56 +36,8 @@ def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
     if is_slotted(value):
         held = {k: encoder.encode(v, f"{where}.{k}") for k, v in sorted(slots_of(value).items())}
         own = encoder.attributes(value, where) if hasattr(value, "__dict__") else None
-        return {"@": "slotted", "class": _name(value), "slots": held, "attributes": own}
+        return {"@": "slotted", "class": class_name(value), "slots": held, "attributes": own}
     return None
-
-
-def slots_of(value: object) -> dict[str, Any]:
-    """Return the values in the slots of an object that are set, by name."""
-    found = {}
-    cls: Any = type(value)  # mypy does not take a class for hashable
-    for name, member in _slots(cls):
-        try:
-            found[name] = member.__get__(value)
-        except AttributeError:
-            continue
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _slots(cls: type) -> tuple[tuple[str, Any], ...]:
-    """Return the slots of a class and of those that it descends from; classes cannot get others later."""
-    kinds = [kind for kind in cls.__mro__ if kind.__flags__ & _HEAP_TYPE]
-    return tuple(p for kind in kinds for p in vars(kind).items() if isinstance(p[1], types.MemberDescriptorType))
-
-
-def put_slots(value: object, held: Mapping[str, Any]) -> None:
-    """Set the slots of an object, frozen or not; those that are not named are emptied."""
-    for name in slots_of(value).keys() - held.keys():
-        object.__delattr__(value, name)
-    for name, part in held.items():
-        object.__setattr__(value, name, part)
-
-
-def _module(kind: type) -> str:
-    return getattr(kind, "__module__", "?")  # types made by SWIG have none
-
-
-def _name(value: object) -> str:
-    return f"{_module(type(value))}.{type(value).__qualname__}"
-
-
-def is_slotted(value: object) -> bool:
-    """Return whether an object has slots, all of them of Python classes."""
-    cls: Any = type(value)  # mypy does not take a class for hashable
-    return _is_slotted(cls)
-
-
-@lru_cache(maxsize=1024)
-def _is_slotted(cls: type) -> bool:
-    kinds = [k for k in cls.__mro__[:-1] if _module(k) not in ("abc", "typing", "collections.abc")]
-    python = all(k.__flags__ & _HEAP_TYPE for k in kinds) and not issubclass(cls, (BaseException, type))
-    return python and any(vars(k).get("__slots__") for k in kinds)
 
 
 def _count_of(value: Any) -> tuple[Any, Any] | None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ckptkit_sb3.encoding import class_name
+from ckptkit_sb3.names import class_name
 
 STEPS = 24
 SECONDS = 1.0

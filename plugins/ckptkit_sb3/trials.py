@@ -10,9 +10,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from threading import Lock, Thread
 
-from ckptkit_sb3.definition import Definition
+from ckptkit_sb3.definition import Definition, Verdict
 from ckptkit_sb3.selftest import TIMEOUT, Request, main
-from ckptkit_sb3.verdict import Verdict
 
 _STARTING = 30
 _LOCK = Lock()

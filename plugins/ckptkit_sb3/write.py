@@ -11,7 +11,7 @@ from ckptkit.formats import strict_json
 from ckptkit_sb3 import capture, layout, replay, rollout
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.code_free import code_replaced
-from ckptkit_sb3.encoding import class_name, is_kind
+from ckptkit_sb3.names import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
 from ckptkit_sb3.progress import Position, Saving, episodes_of, in_rollout, position_of, progress_of
 

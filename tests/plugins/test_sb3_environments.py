@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ckptkit_sb3 import checkpointable
+from ckptkit_sb3 import CheckpointBoundary, checkpointable
 from ckptkit_sb3.levels import without_monitor
 from sb3_agents import BACKEND, Hidden, Saves, Told, Walk, common, go_on, load, names, save, train
 from stable_baselines3 import A2C
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -22,6 +23,19 @@ class Liar(Hidden):
 
     def set_state(self, state: Any) -> None:
         self.place = np.array([state[0], 0.0])
+
+
+class Board(Walk):
+    """Has a large array, and an attribute that is called like a key of our files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board, self.member = np.zeros((20, 20)), 0
+
+    def step(self, action: Any) -> Any:
+        self.member += 1
+        self.board[self.member % 20] += self.member
+        return super().step(action)
 
 
 class WithFile(Walk):
@@ -53,6 +67,28 @@ def outcome(factory: Any, folder: Path, **more: Any) -> tuple[Any, str, bool]:
 def test_attributes_are_taken_when_nothing_had_to_be_left_out(tmp_path: Path) -> None:
     captured, strategy, same = outcome(Walk, tmp_path)
     assert (captured.grade, strategy, same) == ("complete", "attributes", True)
+
+
+def test_large_arrays_are_taken_whatever_the_other_attributes_are_called(tmp_path: Path) -> None:
+    captured, strategy, same = outcome(Board, tmp_path)
+    assert (captured.grade, strategy, same) == ("complete", "attributes", True)
+
+
+@pytest.mark.parametrize("around", [DummyVecEnv, lambda made: SubprocVecEnv(made, start_method="fork")])
+def test_large_arrays_of_an_evaluation_are_put_back_in_workers_too(around: Any, tmp_path: Path) -> None:
+    def evaluation() -> Any:
+        return EvalCallback(around([Board]), n_eval_episodes=1, eval_freq=10, verbose=0)
+
+    saves, first, again = Saves(tmp_path), evaluation(), evaluation()
+    agent(Walk, 1).learn(60, callback=[first, CheckpointBoundary(saves, every_steps=40)])
+    resumed = load(*saves.made[0], agent(Walk, 5))
+    resumed.learn(60, callback=again)
+    boards = [callback.eval_env.get_attr("board")[0].tolist() for callback in (first, again)]
+    for callback in (first, again):
+        callback.eval_env.close()
+    assert saves.made[0][1].captured.grade == "complete"
+    assert resumed.told == []
+    assert boards[0] == boards[1]
 
 
 def test_an_environments_own_protocol_comes_first(tmp_path: Path) -> None:
