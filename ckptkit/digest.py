@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ckptkit.errors import ConflictError, DamagedError, StoreError, UsageError
 
@@ -62,6 +62,40 @@ def open_regular(path: Path) -> int:
         os.close(descriptor)
         raise DamagedError(f"{path}: is not a regular file")
     return descriptor
+
+
+def digest_stream(
+    stream: BinaryIO,
+    expected: int,
+    algorithm: str = DEFAULT_ALGORITHM,
+    *,
+    on_bytes: Callable[[int], None] | None = None,
+) -> tuple[int, str]:
+    """Return ``(size in bytes, algorithm:hex)`` of all that a stream holds, read once with one buffer.
+
+    Args:
+        stream: read to its end, unbuffered where it can be.
+        expected: about how many bytes there are.
+        algorithm: ``blake3`` or ``sha256``.
+        on_bytes: called with the size of each block read, for progress.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    hasher = new_hasher(algorithm)
+    size = 0
+    buffer = bytearray(min(_BLOCK, max(expected, 1)))
+    view = memoryview(buffer)
+    source: Any = getattr(stream, "raw", stream)
+    try:
+        while count := source.readinto(buffer):
+            hasher.update(view[:count])
+            size += count
+            if on_bytes is not None:
+                on_bytes(count)
+    except OSError as error:
+        raise StoreError(f"{getattr(stream, 'name', 'stream')}: cannot be read ({error.strerror})") from error
+    return size, f"{algorithm}:{hasher.hexdigest()}"
 
 
 def digest_file(

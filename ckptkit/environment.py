@@ -1,5 +1,6 @@
 """What the numbers of a run may depend on: versions, threads, CPU capability and the commit of the training code."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -22,7 +23,7 @@ _PACKAGES = {
 
 
 def capture(directory: Path | None = None, brought: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the ``environment`` field of a manifest, as plain values.
+    """Return the ``environment`` field of a manifest, as plain values: what ``numeric`` tells, and the code's commit.
 
     Nothing is imported for it: only packages that this process has loaded can have influenced the numbers. No
     environment
@@ -32,6 +33,11 @@ def capture(directory: Path | None = None, brought: Mapping[str, str] | None = N
         directory: folder of the training code (its git commit is noted); the current folder when left out.
         brought: versions of the distributions that bring the backends, by name.
     """
+    return {**numeric(brought), "git": _git(directory or Path.cwd())}
+
+
+def numeric(brought: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the part that can be compared with another environment: everything but the commit."""
     torch = sys.modules.get("torch")
     return {
         "python": platform.python_version(),
@@ -39,7 +45,6 @@ def capture(directory: Path | None = None, brought: Mapping[str, str] | None = N
         "packages": {**(brought or {}), **_versions()},
         "threads": int(torch.get_num_threads()) if torch else _cores(),
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()) if torch else None,
-        "git": _git(directory or Path.cwd()),
     }
 
 
@@ -62,7 +67,9 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+@functools.lru_cache(maxsize=8)
 def _git(directory: Path) -> dict[str, Any] | None:
+    # Asked once: this process runs what it has loaded, whatever is committed or edited while it does.
     command = ["git", "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, stdin=subprocess.DEVNULL)

@@ -1,1 +1,1 @@
-"""What is known of the checkpoints of a store without reading them again."""
+"""What is known of the checkpoints of a store: manifests, item files, pins, evidence, the last save, what verified."""

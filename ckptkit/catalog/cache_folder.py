@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ckptkit.catalog import mounts
+from ckptkit.storage import mounts
 
 FOLDER = "CKPTKIT_CACHE"
 """Environment variable: the folder to use; whoever names one answers for it, also on a network."""

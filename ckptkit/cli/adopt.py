@@ -40,7 +40,7 @@ def adopt(
             adopted += 1
             told = f"adopted {saved.at.ref}: {item} ({unlisted.backend}); {saved.manifest.grade}"
             output.echo(told, quiet=session.quiet)
-            output.line(output.safe(saved.at.manifest))
+            output.line(output.safe(saved.at.storage.where(saved.at, saved.at.manifest_file)))
             newest = saved.manifest
         if newest is not None:  # what lacks in one lacks in all of a kind
             telling.tell(newest, quiet=session.quiet)

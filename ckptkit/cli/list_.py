@@ -34,12 +34,12 @@ def list_checkpoints(
     """
     # Straight from its module: importing the whole store would take longer than the listing.
     from ckptkit.catalog.ledger import Ledger
-    from ckptkit.storage import open_storage, stamps
+    from ckptkit.storage import open_storage
     from ckptkit.store import listing
 
     session = session_of(context)
     storage = open_storage(session.url(store))
-    ledger = Ledger.of(stamps.identity(storage.root), cache=session.cache)
+    ledger = Ledger.of(storage.same_store, cache=session.cache)
     places = list(listing.places(storage, run))
     damaged = dict.fromkeys(place.refs_problem for place in places if place.refs_problem is not None)
     tagged = [place for place in places if tag is None or tag in place.tags]
@@ -73,7 +73,7 @@ def list_checkpoints(
 
 
 def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
-    from ckptkit.storage import shown as evidence
+    from ckptkit.catalog import shown as evidence
 
     for one in found:
         summary = one.summary
@@ -88,7 +88,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
             "problem": one.problem,
             "pinned": one.pinned if one.refs_problem is None else None,
             "tags": list(one.tags),
-            "path": str(one.at.manifest if one.at.sidecar else one.at.folder),
+            "path": one.at.where,
         }
         step = "?" if one.at.step is None else one.at.step
         cells: list[object] = [one.at.run, step, _words(one, exact=exact), "", "", "", "", "", ",".join(refs)]
@@ -115,9 +115,11 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
 
 
 def _state(one: "Listed") -> str:
+    from ckptkit.catalog import manifest_files
+
     if one.problem is None:
         return "listed"
-    return "unreadable" if one.summary is not None or one.at.manifest.exists() else "incomplete"
+    return "unreadable" if one.summary is not None or not manifest_files.is_missing(one.at) else "incomplete"
 
 
 def _content(one: "Listed") -> dict[str, Any]:

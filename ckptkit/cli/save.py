@@ -113,7 +113,7 @@ def _items(words: list[str]) -> "dict[str, Files]":
 
 def _config(path: Path) -> dict[str, Any]:
     from ckptkit.formats import strict_json
-    from ckptkit.storage.irregular import require_file
+    from ckptkit.formats.given_file import require_file
 
     require_file(path)
     if not path.is_file():

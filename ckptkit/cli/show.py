@@ -19,23 +19,18 @@ def show(
     no_cache: NoCacheOption = False,
 ) -> None:
     """Show what a checkpoint's manifest says, and what was shown about it. Only `verify` judges its content."""
-    from ckptkit.errors import ManifestError
-    from ckptkit.storage import shown
-    from ckptkit.verification.presence import read_manifest
+    from ckptkit.catalog import shown
 
     session = session_of(context)
     opened = session.open(store)
-    best = ref.endswith("@best")
-    at = opened.choose(ref, ranking=session.ranking(ref, metric, mode)).at if best else opened.locate(ref)[-1]
-    manifest, problem = read_manifest(at)
-    if manifest is None:
-        raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")
-    found = shown.read(at, manifest.digest)
+    ranking = session.ranking(ref, metric, mode) if ref.endswith("@best") else None
+    at = opened.locate(ref, ranking=ranking)[-1]
+    manifest, found = opened.manifest(at), opened.evidence(at)
     most = shown.most(found)
     reasons = [reason for item in manifest.items.values() for reason in item.captured.reasons]
     fields = {
-        "path": str(at.folder),
-        "manifest": str(at.manifest),
+        "path": at.storage.where(at),
+        "manifest": at.storage.where(at, at.manifest_file),
         **manifest.model_dump(mode="python"),
         "captured": {"grade": manifest.grade, "reasons": reasons},
         "shown": None if most is None else shown.fields(most),

@@ -18,4 +18,4 @@ def undelete(
     session = session_of(context)
     at = session.open(store).undelete(ref)
     output.echo(f"{at.ref} is back", quiet=session.quiet)
-    output.line(output.safe(at.folder))
+    output.line(output.safe(at.storage.where(at)))

@@ -8,12 +8,12 @@ from ckptkit.cli import output
 from ckptkit.errors import CkptkitError
 
 if TYPE_CHECKING:
-    from ckptkit.storage import LocalStorage
+    from ckptkit.storage import Storage
     from ckptkit.store.adopting import Unlisted
 
 
-def tell(storage: "LocalStorage", run: str | None, *, quiet: bool) -> None:
-    """Report on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
+def tell(storage: "Storage", run: str | None, *, quiet: bool) -> None:
+    """Say on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
     if quiet:
         return
     try:
@@ -28,20 +28,18 @@ def tell(storage: "LocalStorage", run: str | None, *, quiet: bool) -> None:
         output.echo(output.safe(f"  {_remedy(storage, one)}"))
 
 
-def _found(storage: "LocalStorage", run: str | None) -> "Sequence[Unlisted]":
-    from ckptkit.storage.unlisted import unlisted
-
-    if next(unlisted(storage, run), None) is None:  # names alone were read: the rest asks every backend
+def _found(storage: "Storage", run: str | None) -> "Sequence[Unlisted]":
+    if next(storage.unlisted(run), None) is None:  # names alone were read: the rest asks every backend
         return ()
     from ckptkit.store import adopting
 
     return adopting.find(storage, run)
 
 
-def _remedy(storage: "LocalStorage", one: "Unlisted") -> str:
+def _remedy(storage: "Storage", one: "Unlisted") -> str:
     from ckptkit.store.adopting import ITEMS, step_in
 
-    program = f"ckptkit --store {shlex.quote(str(storage.root))}"
+    program = f"ckptkit --store {shlex.quote(storage.url)}"
     if one.in_place:
         return f"to give each a manifest where it lies: {program} adopt {shlex.quote(one.run)}"
     newest = one.paths[-1]

@@ -14,7 +14,7 @@ from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from ckptkit.storage import Location
+    from ckptkit.storage import Entry
     from ckptkit.store import CheckpointStore
     from ckptkit.verification import Report
 
@@ -80,13 +80,12 @@ def verify(
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
-    from ckptkit.store import outside
     from ckptkit.verification import LEVELS, Report, Verifier, refs
 
     session = session_of(context)
     opened = session.open(store)
     for report_file in filter(None, (junit, sarif)):
-        outside.require_destination(opened.storage.root, report_file)
+        opened.storage.require_outside(report_file)
     places = _places(opened, references or (), latest=latest, sample=sample)
     factories = _factories(factory or ())
     levels = [session.level(at.run, level) for at in places]
@@ -184,14 +183,14 @@ def _echo_remarks(report: "Report", *, quiet: bool) -> None:
 
 def _places(
     store: "CheckpointStore", references: Sequence[str], *, latest: bool, sample: str | None
-) -> "Sequence[Location]":
+) -> "Sequence[Entry]":
     places = [at for ref in references for at in store.locate(ref)] if references else list(store.locate())
     if latest:
         places = list({at.run: at for at in places}.values())  # in order of steps: the last one stays
     return _sampled(places, sample) if sample else places
 
 
-def _sampled(places: "list[Location]", sample: str) -> "list[Location]":
+def _sampled(places: "list[Entry]", sample: str) -> "list[Entry]":
     import random
 
     number, slash, parts = sample.partition("/")

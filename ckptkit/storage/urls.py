@@ -4,10 +4,11 @@ from pathlib import Path
 
 from ckptkit.errors import StoreError
 from ckptkit.scratch import redirected
+from ckptkit.storage.interface import Storage
 from ckptkit.storage.local import LocalStorage
 
 
-def open_storage(url: str | Path) -> LocalStorage:
+def open_storage(url: str | Path) -> Storage:
     """Return the storage at a path or a ``file://`` URL. Nothing is read or created yet.
 
     In a rehearsal the scratch copy is opened in place of the real store.

@@ -8,8 +8,7 @@ from pathlib import Path
 from ckptkit import registry
 from ckptkit.errors import CkptkitError
 from ckptkit.manifest.names import is_flat, step_of_name
-from ckptkit.storage import LocalStorage
-from ckptkit.storage.unlisted import unlisted
+from ckptkit.storage import Storage
 
 ITEMS = {"sb3": "agent", "safetensors": "policy", "tf-data": "data", "numpy-rng": "rng", "files": "model:files"}
 """What an adopted item is called, by backend; for others it is the backend's own name."""
@@ -35,13 +34,13 @@ class Unlisted:
     in_place: bool
 
 
-def find(storage: LocalStorage, run: str | None = None) -> list[Unlisted]:
+def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
     """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists.
 
     Names say where to look; of many with similar names only the newest is looked into.
     """
     alike: dict[tuple[str, Path, str], list[Path]] = {}
-    for name, path in unlisted(storage, run):
+    for name, path in storage.unlisted(run):
         alike.setdefault((name, path.parent, _NUMBERS.sub("0", path.name)), []).append(path)
     found = []
     for (name, _, _), paths in alike.items():

@@ -3,10 +3,9 @@
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ckptkit.manifest.models import Manifest
-from ckptkit.storage import Location
+from ckptkit.storage import Entry, Storage
 
 _KEPT = 8  # an observer looks after every step: few events lie between two looks
 
@@ -21,7 +20,7 @@ class Anchor:
         number: which save of its run in this process, counted from 1; 0: it was restored.
     """
 
-    at: Location
+    at: Entry
     manifest: Manifest
     number: int = 0
 
@@ -40,12 +39,12 @@ class Anchors:
     _recent: deque[tuple[int, Anchor]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _saves: Counter[str] = field(default_factory=Counter)
 
-    def saved(self, at: Location, manifest: Manifest) -> None:
+    def saved(self, at: Entry, manifest: Manifest) -> None:
         """Note that the run was just saved."""
         self._saves[at.run] += 1
         self._add(Anchor(at, manifest, self._saves[at.run]))
 
-    def restored(self, at: Location, manifest: Manifest) -> None:
+    def restored(self, at: Entry, manifest: Manifest) -> None:
         """Note that a run continues from this checkpoint."""
         self._add(Anchor(at, manifest))
 
@@ -64,6 +63,6 @@ class Anchors:
 _STORES: dict[str, Anchors] = {}
 
 
-def of(root: Path) -> Anchors:
-    """Return the events of the store at a root; one object for the whole process."""
-    return _STORES.setdefault(str(root.resolve()), Anchors())
+def of(storage: Storage) -> Anchors:
+    """Return the events of a store; one object for the whole process."""
+    return _STORES.setdefault(storage.url, Anchors())

@@ -20,7 +20,7 @@ from typing import IO
 from ckptkit.backend import Proof
 from ckptkit.manifest.models import Manifest
 from ckptkit.parting import last_line
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, Storage
 from ckptkit.store import headroom
 
 LOG = logging.getLogger("ckptkit")
@@ -47,7 +47,7 @@ class Background:
         seconds: limit for the rehearsal.
     """
 
-    def __init__(self, storage: LocalStorage, run: str, template: Sequence[str] | None, seconds: int) -> None:
+    def __init__(self, storage: Storage, run: str, template: Sequence[str] | None, seconds: int) -> None:
         self._storage = storage
         self._run = run
         self._template = template
@@ -56,7 +56,7 @@ class Background:
         self._next_look = 0.0
         self._told: set[str] = set()
 
-    def start(self, at: Location, manifest: Manifest, steps: int) -> None:
+    def start(self, at: Entry, manifest: Manifest, steps: int) -> None:
         """Start a rehearsal of an observed checkpoint, or say once why not, and what to do instead."""
         priority = os.environ.get(PRIORITY)
         if priority == "never" or self._running is not None:
@@ -68,14 +68,15 @@ class Background:
                 "observe(..., resume=[...]) the command, such as ['python', 'train.py', '--resume', '{run}@{step}']",
             )
             return
-        if (reason := headroom.why_not()) is not None:
+        reason = headroom.why_not() if self._storage.outlives else "no other process can open its store"
+        if reason is not None:
             self._tell("no-room", f"not rehearsed in the background: {reason}; later: {self._by_hand(at, steps)}")
             return
         job = {
-            "root": str(self._storage.root.resolve()),
+            "url": self._storage.url,
             "run": at.run,
-            "folder": str(at.folder.resolve()),
-            "manifest": at.manifest.name,
+            "name": at.name,
+            "layout": at.layout.kind,
             "steps": steps,
             "template": self._template,
             "seconds": self._seconds,
@@ -143,8 +144,8 @@ class Background:
             LOG.info("%s: the rehearsal continues; `ckptkit show` will tell the outcome", running.ref)
             running.process.returncode = 0  # it is left to itself on purpose: no warning of a forgotten process
 
-    def _by_hand(self, at: Location, steps: int) -> str:
-        root = shlex.quote(str(self._storage.root.resolve()))  # the line is pasted wherever a person is
+    def _by_hand(self, at: Entry, steps: int) -> str:
+        root = shlex.quote(self._storage.url)  # the line is pasted wherever a person is
         return f"ckptkit --store {root} verify {shlex.quote(at.ref)} --level resume --steps {steps}"
 
     def _tell(self, kind: str, text: str) -> None:

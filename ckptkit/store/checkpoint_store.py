@@ -1,7 +1,7 @@
 """CheckpointStore: what training code and the command line talk to."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import Location, holds, staging
+from ckptkit.storage import Entry, Storage
 from ckptkit.store import anchors, choosing, pins_and_tags, preparing, pruning, restoring, saving
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details, origin_of, require_open_run
@@ -27,7 +27,7 @@ class CheckpointStore(StoreReader):
     """Checkpoints of many runs below one folder.
 
     Args:
-        url: a path or ``file://`` URL; created by the first save.
+        url: a path or ``file://`` URL, created by the first save; or a ``Storage`` that is open already.
         digest: ``blake3`` (default) or ``sha256``.
         cache: know what was verified before, and keep what is found, in the user's cache folder; see
             docs/explanation/why-content-decides.md.
@@ -40,13 +40,15 @@ class CheckpointStore(StoreReader):
         5000
     """
 
-    def __init__(self, url: str | Path = "checkpoints", *, digest: str = DEFAULT_ALGORITHM, cache: bool = True) -> None:
+    def __init__(
+        self, url: str | Path | Storage = "checkpoints", *, digest: str = DEFAULT_ALGORITHM, cache: bool = True
+    ) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
         super().__init__(url, cache=cache)
         self._digest = digest
         self._resumed: dict[str, tuple[str, int]] = {}
-        self._anchors = anchors.of(self.storage.root)
+        self._anchors = anchors.of(self.storage)
 
     def save(
         self,
@@ -161,12 +163,14 @@ class CheckpointStore(StoreReader):
         details = Details.of(said)
         return details if details.parent else replace(details, parent=self._resumed.get(run))
 
-    def staged(self, run: str) -> AbstractContextManager[Path]:
+    @contextmanager
+    def staged(self, run: str) -> Iterator[Path]:
         """Return a context with an empty folder on a run's file system, for files that are put in place later.
 
         What is left in it is removed afterwards; ``prune`` removes that of a process that died.
         """
-        return staging.staged(self.storage.state_folder(run))
+        with self.storage.stage(run) as staging:
+            yield staging.folder
 
     @overload
     def restore(
@@ -243,7 +247,7 @@ class CheckpointStore(StoreReader):
         self._resumed[at.run] = (at.run, manifest.step)
         self._anchors.restored(at, manifest)
 
-    def prepare(self, run: str, *, after: int | str | None = None, replace_newer: bool = False) -> Sequence[Location]:
+    def prepare(self, run: str, *, after: int | str | None = None, replace_newer: bool = False) -> Sequence[Entry]:
         """Make a run ready to be trained, or say why it cannot be; call it before the first step.
 
         Its folder is created, and something is written, flushed, renamed and removed in it, as a save would. The run is
@@ -281,12 +285,12 @@ class CheckpointStore(StoreReader):
             LockedError: another process holds the run; the message says which one.
         """
         self.storage.require_reachable(run)
-        require_open_run(self.storage.run_folder(run), run)
-        holds.hold(self.storage.state_folder(run), run)
+        require_open_run(self.storage, run)
+        self.storage.hold(run)
 
     def release(self, run: str) -> None:
         """Let a run go before this process ends: for a process that trains many runs or lives on after a training."""
-        holds.release(self.storage.state_folder(run))
+        self.storage.release(run)
 
     def observe(
         self,
@@ -337,16 +341,16 @@ class CheckpointStore(StoreReader):
         """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
         return pruning.apply(self.storage, planned, expected=expected)
 
-    def undelete(self, ref: str) -> Location:
+    def undelete(self, ref: str) -> Entry:
         """Take back a removed checkpoint: that of the step, or the one last removed from the run."""
         parsed = Ref.parse(ref)
         return pruning.undelete(self.storage, parsed.run, parsed.step)
 
-    def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Location:
+    def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
         return pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
 
-    def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Location:
+    def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         pins_and_tags.require_tag(tag, new=not remove)
         return pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ckptkit.catalog import manifests
 from ckptkit.errors import (
     CkptkitError,
     DamagedError,
@@ -16,11 +17,10 @@ from ckptkit.errors import (
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, Storage
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
-from ckptkit.verification.presence import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Chosen:
         followed: one line for each run that was followed to the run that continued it.
     """
 
-    at: Location
+    at: Entry
     manifest: Manifest
     skipped: Sequence[CheckpointReport] = ()
     warnings: Sequence[Problem] = ()
@@ -51,7 +51,7 @@ class Ranking:
 
 
 def choose(
-    storage: LocalStorage, ref: Ref, verifier: Verifier, ranking: Ranking | None = None, *, exact_run: bool = False
+    storage: Storage, ref: Ref, verifier: Verifier, ranking: Ranking | None = None, *, exact_run: bool = False
 ) -> Chosen:
     """Return the checkpoint that the reference means, verified.
 
@@ -84,7 +84,7 @@ def choose(
     return Chosen(reached.report.at, reached.manifest, skipped, reached.report.problems, reached.followed)
 
 
-def _best(ref: Ref, ordered: Iterator[Location], verifier: Verifier) -> Chosen:
+def _best(ref: Ref, ordered: Iterator[Entry], verifier: Verifier) -> Chosen:
     skipped: list[CheckpointReport] = []
     for at in ordered:
         report = verifier.verify(at)
@@ -101,21 +101,21 @@ def _nothing(ref: Ref, skipped: Sequence[CheckpointReport]) -> NothingResumableE
     return NothingResumableError(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
 
 
-def exists(storage: LocalStorage, ref: Ref) -> bool:
+def exists(storage: Storage, ref: Ref) -> bool:
     """Return whether there is any checkpoint of the run, or of the step that is named."""
-    if not storage.run_folder(ref.run).is_dir():
+    if not storage.has_run(ref.run):
         return False
     return any(ref.step in (None, at.step) for at in storage.scan(ref.run))
 
 
-def found(storage: LocalStorage, ref: Ref) -> list[Location]:
+def found(storage: Storage, ref: Ref) -> list[Entry]:
     """Return what a reference covers, in order of steps; raises NotFoundError if that is nothing."""
     candidates = [at for at in storage.scan(ref.run) if ref.step is None or at.step == ref.step]
     if candidates:
         return candidates
     if ref.step is not None and (steps := [at.step for at in storage.scan(ref.run)]):
         raise NotFoundError(f"{ref}: there is no such step in the run", hint=f"it has {some(steps)}")
-    raise NotFoundError(f"{ref.run}: there is no such run in {storage.root}")
+    raise NotFoundError(f"{ref.run}: there is no such run in {storage.url}")
 
 
 def some(steps: Sequence[int | None]) -> str:
@@ -133,20 +133,20 @@ def _damaged(ref: Ref, report: CheckpointReport) -> CkptkitError:
     )
 
 
-def _ranked(candidates: Sequence[Location], ref: Ref, ranking: Ranking) -> Iterator[Location]:
-    manifests = [(at, manifest) for at in candidates if (manifest := read_manifest(at)[0]) is not None]
-    metric = ranking.metric or _only_metric(ref, [m for _, m in manifests])
+def _ranked(candidates: Sequence[Entry], ref: Ref, ranking: Ranking) -> Iterator[Entry]:
+    readable = [(at, manifest) for at in candidates if (manifest := manifests.read(at)[0]) is not None]
+    metric = ranking.metric or _only_metric(ref, [m for _, m in readable])
     if ranking.mode is None:
         raise UsageError(
             f"{ref}: is a higher or a lower {metric!r} better?",
             hint="add --mode min|max, or give the run's retention a metric and mode in ckptkit.yaml",
         )
     sign = -1 if ranking.mode == "min" else 1
-    rank: Callable[[tuple[Location, Manifest]], tuple[float, int]] = lambda pair: (  # noqa: E731 - a key, typed
+    rank: Callable[[tuple[Entry, Manifest]], tuple[float, int]] = lambda pair: (  # noqa: E731 - a key, typed
         sign * pair[1].metrics[metric],
         pair[1].step,
     )
-    scored = [(at, m) for at, m in manifests if math.isfinite(m.metrics.get(metric, math.nan))]
+    scored = [(at, m) for at, m in readable if math.isfinite(m.metrics.get(metric, math.nan))]
     if not scored:
         raise NothingResumableError(f"{ref}: no checkpoint has a finite metric {metric!r}")
     return (at for at, _ in sorted(scored, key=rank, reverse=True))

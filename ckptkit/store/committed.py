@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
-from ckptkit.storage import Location
+from ckptkit.storage import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Committed:
         warnings: what was found in the files and does not forbid to save them.
     """
 
-    at: Location
+    at: Entry
     manifest: Manifest
     left: Mapping[str, Sequence[str]] = field(default_factory=dict)
     warnings: Sequence[Problem] = ()

@@ -1,14 +1,14 @@
 """What a caller says about a checkpoint besides its items: free texts, which are masked, and names, which are not."""
 
 import difflib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ckptkit.errors import UsageError
+from ckptkit.errors import StoreError, UsageError
 from ckptkit.manifest import redaction
+from ckptkit.storage import Storage
 from ckptkit.store.reference import Ref
 
 
@@ -100,9 +100,13 @@ class Details:
         redaction.require_variables(self.env)
 
 
-def require_open_run(folder: Path, run: str) -> None:
+def require_open_run(storage: Storage, run: str) -> None:
     """Raise UsageError for a new run whose name looks like a secret; an existing one continues as it is."""
-    if not os.path.exists(folder):  # a store that may not be read is told by whoever reads it
+    try:
+        there = storage.has_run(run)
+    except StoreError:  # told by whoever reads it
+        there = False
+    if not there:
         redaction.require_open("the run's name", [run])
 
 

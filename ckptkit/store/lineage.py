@@ -8,18 +8,17 @@ Only what belongs to the user who asks, or to the owner of the run that was name
 elsewhere in the store must not be able to decide what is resumed, or by which command.
 """
 
-import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ckptkit.catalog import manifests
 from ckptkit.errors import BackendUnavailableError
 from ckptkit.manifest.models import Manifest, Parent
 from ckptkit.manifest.names import is_run
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, Storage
 from ckptkit.verification import CheckpointReport, Verifier
-from ckptkit.verification.presence import read_manifest
 
 _Reach = tuple[int, str]
 _BEFORE_ALL = -2  # what has no step in its name sorts as -1, and is looked at last
@@ -58,12 +57,12 @@ class Search:
         follow: whether to look into other runs at all.
     """
 
-    storage: LocalStorage
+    storage: Storage
     verifier: Verifier
     run: str
-    own: dict[str, Sequence[Location]]
+    own: dict[str, Sequence[Entry]]
     follow: bool = True
-    _reports: dict[Location, CheckpointReport] = field(default_factory=dict)
+    _reports: dict[Entry, CheckpointReport] = field(default_factory=dict)
 
     @property
     def bad(self) -> list[CheckpointReport]:
@@ -124,13 +123,13 @@ class Search:
             require_judged(report)
         return None
 
-    def _trusted(self, at: Location) -> bool:
+    def _trusted(self, at: Entry) -> bool:
         """Whether a checkpoint is the named run's own, or belongs to the user, or to the owner of that run."""
-        return at.run == self.run or _owner(at) in self._users
+        return at.run == self.run or self.storage.owner(at) in self._users
 
     @cached_property
-    def _users(self) -> set[int | None]:
-        return {os.geteuid(), *(_owner(at) for at in self.own[self.run][-1:])} - {None}
+    def _users(self) -> set[Hashable | None]:
+        return {self.storage.user, *(self.storage.owner(at) for at in self.own[self.run][-1:])} - {None}
 
     def _heirs(self, run: str, seen: frozenset[str]) -> list[str]:
         """Return the runs that continued this one, without those whose manifests show that they cannot count."""
@@ -156,7 +155,7 @@ class Search:
     @cached_property
     def _tips(self) -> Mapping[str, Manifest]:
         """The newest manifest of each run that can be read: one read for each run, whatever it holds."""
-        places: dict[str, list[Location]] = defaultdict(list)
+        places: dict[str, list[Entry]] = defaultdict(list)
         for at in self.storage.scan(skip_unreadable=True):
             if is_run(at.run):  # a stranger's folder may have a name that no run can have
                 places[at.run].append(at)
@@ -164,7 +163,7 @@ class Search:
         for run, locations in places.items():
             self.own.setdefault(run, locations)
             for at in reversed(locations):
-                manifest, problem = read_manifest(at)
+                manifest, problem = manifests.read(at)
                 if manifest is not None and problem is None:
                     tips[run] = manifest
                     break
@@ -187,13 +186,6 @@ def require_judged(report: CheckpointReport) -> None:
             f"{report.at.ref}: {report.reason}",
             hint="do that first, or go by digests alone: --level digest (level='digest')",
         )
-
-
-def _owner(at: Location) -> int | None:
-    try:
-        return at.manifest.lstat().st_uid
-    except OSError:
-        return None
 
 
 def _is_good(report: CheckpointReport) -> bool:

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ckptkit.catalog import manifest_files
+from ckptkit.catalog import refs as pins_and_tags
+from ckptkit.catalog import shown as evidence
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
+from ckptkit.catalog.refs import Refs
 from ckptkit.errors import CkptkitError
 from ckptkit.manifest.redaction import redact_text
-from ckptkit.manifest.summary import Summary, summarise
+from ckptkit.manifest.summary import Summary
 from ckptkit.renamed import warn
-from ckptkit.storage import LocalStorage, Location, stamps
-from ckptkit.storage import refs as pins_and_tags
-from ckptkit.storage import shown as evidence
-from ckptkit.storage.refs import Refs
+from ckptkit.storage import Entry, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Listed:
     last verification found, if no file was changed since.
     """
 
-    at: Location
+    at: Entry
     summary: Summary | None
     problem: str | None
     pinned: bool
@@ -44,7 +45,7 @@ class Listed:
 class Place:
     """Where a checkpoint is, with its pins and tags; nothing of it is read."""
 
-    at: Location
+    at: Entry
     refs: Refs
     refs_problem: str | None = None
 
@@ -60,7 +61,7 @@ class Place:
 
 
 def listing(
-    storage: LocalStorage,
+    storage: Storage,
     run: str | None = None,
     *,
     ledger: Ledger | None = None,
@@ -75,7 +76,7 @@ def listing(
     yield from listed(places(storage, run), ledger)
 
 
-def places(storage: LocalStorage, run: str | None = None) -> Iterator[Place]:
+def places(storage: Storage, run: str | None = None) -> Iterator[Place]:
     """Yield where the checkpoints of a run, or of the whole store, are, by run and step."""
     known: dict[str, tuple[Refs, str | None]] = {}
     for at in storage.scan(run):
@@ -92,7 +93,7 @@ def listed(found: Iterable[Place], ledger: Ledger | None = None) -> Iterator[Lis
         if at.run not in known:
             known[at.run] = {} if ledger is None else ledger.of_run(at.run)
         try:
-            summary = summarise(LocalStorage.read_manifest(at))
+            summary = manifest_files.summary(at)
         except CkptkitError as error:
             if at.identity is not None:
                 yield Listed(at, None, error.message, place.pinned, place.tags, refs_problem=place.refs_problem)
@@ -114,16 +115,16 @@ def last(found: Sequence[Place], count: int) -> list[Place]:
     return there[::-1]
 
 
-def _unchanged(at: Location, known: Known | None) -> Known | None:
-    now = None if known is None else stamps.of(at, known.stamps)
+def _unchanged(at: Entry, known: Known | None) -> Known | None:
+    now = None if known is None else at.storage.stamps(at, known.stamps)
     if known is None or now is None:
         return None
-    return known if known.changed(now) <= {at.observed.name} else None
+    return known if known.changed(now) <= {at.observed_file} else None
 
 
-def _refs_of(at: Location) -> tuple[Refs, str | None]:
+def _refs_of(at: Entry) -> tuple[Refs, str | None]:
     """Return the pins and tags of a run, or none and why: one damaged file must not hide what is in the store."""
     try:
-        return pins_and_tags.read(at.state_folder), None
+        return pins_and_tags.read(at.storage, at.run), None
     except CkptkitError as error:
         return Refs(), error.message

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ckptkit import layouts
 from ckptkit.backend import Proof
+from ckptkit.catalog import manifests
 from ckptkit.errors import CkptkitError
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, open_storage
 from ckptkit.store import rehearsal
 from ckptkit.store.background import MARK
 from ckptkit.store.choosing import Chosen
-from ckptkit.verification.presence import read_manifest
 
 
 def give_way() -> None:
@@ -35,12 +36,11 @@ def give_way() -> None:
 
 
 def _rehearse(job: dict[str, Any]) -> Proof:
-    folder = Path(job["folder"])
-    at = Location(job["run"], folder, folder / job["manifest"])
-    manifest, problem = read_manifest(at)
+    storage = open_storage(job["url"])
+    at = Entry(job["run"], job["name"], layouts.named(job["layout"]), storage)
+    manifest, problem = manifests.read(at)
     if manifest is None:
         return Proof("unproven", f"{at.ref}: {problem.message if problem else 'its manifest cannot be read'}")
-    storage = LocalStorage(Path(job["root"]))
     done = rehearsal.rehearse(
         storage, Chosen(at, manifest), steps=job["steps"], template=job["template"], seconds=job["seconds"]
     )

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from ckptkit import scratch
 from ckptkit.backend import Proof
+from ckptkit.catalog import shown
 from ckptkit.errors import CkptkitError, ConflictError, StoreError, UsageError
 from ckptkit.resume import parse_template
-from ckptkit.storage import LocalStorage, shown
+from ckptkit.storage import Storage
 from ckptkit.store import anchors
 from ckptkit.store.anchors import Anchor
 from ckptkit.store.background import Background
@@ -84,7 +85,7 @@ class Observer:
 
     def __init__(
         self,
-        storage: LocalStorage,
+        storage: Storage,
         run: str,
         *,
         steps: int = DEFAULT_STEPS,
@@ -102,7 +103,7 @@ class Observer:
         self._run = run
         self._prove = prove
         self._note_after = note_after
-        self._anchors = anchors.of(storage.root)
+        self._anchors = anchors.of(storage)
         # What lies further back has gone on without being noted.
         self._mark = max(0, self._anchors.mark - 1)
         self._noting: list[_Noting] = []
@@ -197,7 +198,7 @@ class Observer:
             return  # another observer of this process was faster
         except StoreError as error:
             reason = str(error)
-            if not anchor.at.manifest.exists():
+            if anchor.at.identity is None:
                 if not noting.rehearse:
                     return  # its notes would only have served a resume from it
                 reason = f"it was pruned within {self.steps} steps; keep more, or observe fewer steps"

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from ckptkit.catalog import item_files, manifests, refs, succession
 from ckptkit.errors import ConflictError, ProtectedError, UsageError
 from ckptkit.manifest.names import MAX_STEP, check_run
 from ckptkit.resume.quoting import quote_word
-from ckptkit.storage import LocalStorage, Location, holds, locks, preflight, refs, trash
+from ckptkit.storage import Entry, Storage
 from ckptkit.store import choosing, saving
 from ckptkit.store.details import require_open_run
 from ckptkit.verification import Verifier
@@ -14,16 +15,15 @@ FRESH = -1
 """The step that a fresh start continues from: before everything."""
 
 
-def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool) -> Sequence[Location]:
+def prepare(storage: Storage, run: str, *, after: int, replace_newer: bool) -> Sequence[Entry]:
     """Make a run ready to be trained; see ``CheckpointStore.prepare``."""
     check_run(run)
-    require_open_run(storage.run_folder(run), run)
+    require_open_run(storage, run)
     if isinstance(after, bool) or not FRESH <= after <= MAX_STEP:
         raise UsageError(f"after {after!r} is not a step", hint=f"give the step that training goes on from, or {FRESH}")
     storage.require_reachable(run)
-    state = storage.state_folder(run)
-    preflight.probe(storage.run_folder(run), state, needed=saving.last_size(storage, run) + saving.SPARE)
-    holds.hold(state, run)
+    storage.prepare(run, needed=succession.last(storage, run).size + saving.SPARE)
+    storage.hold(run)
     newer = [at for at in storage.scan(run) if at.step is not None and at.step > after]
     if replace_newer:
         return _moved(storage, run, newer)
@@ -32,24 +32,27 @@ def prepare(storage: LocalStorage, run: str, *, after: int, replace_newer: bool)
     return ()  # those that are damaged make room when their step is reached again
 
 
-def _moved(storage: LocalStorage, run: str, newer: Sequence[Location]) -> Sequence[Location]:
-    state = storage.state_folder(run)
+def _moved(storage: Storage, run: str, newer: Sequence[Entry]) -> Sequence[Entry]:
     if not newer:
         return ()
-    with locks.alone(state):
-        pins = refs.read(state).pins
+    with storage.locked(run, "change"):
+        pins = refs.read(storage, run).pins
         if pinned := [at.ref for at in newer if at.step in pins]:
             raise ProtectedError(
                 f"{pinned[-1]}: is pinned, and would have to make room",
                 hint=f"`ckptkit unpin {quote_word(pinned[-1])}` lets it go; or give the new training another run name",
             )
-        others = {path for at in storage.scan(run) if at not in newer for path in saving.payload(at)}
+        others = {path for at in storage.scan(run) if at not in newer for path in _payload(at)}
         for at in reversed(newer):  # a crash in the middle leaves an older state, never a hole
-            trash.remove(at, state, [path for path in saving.payload(at) if path not in others])
+            storage.remove(at, [path for path in _payload(at) if path not in others])
     return newer
 
 
-def _conflict(run: str, after: int, newer: Sequence[Location]) -> ConflictError:
+def _payload(at: Entry) -> Sequence[str]:
+    return item_files.one_by_one(at, manifests.read(at)[0]) if at.layout.shared else ()
+
+
+def _conflict(run: str, after: int, newer: Sequence[Entry]) -> ConflictError:
     there = choosing.some([at.step for at in newer])
     message = f"{run}: has checkpoints already ({there}), and this training starts from the beginning"
     if after != FRESH:

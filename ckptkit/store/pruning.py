@@ -5,17 +5,16 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from ckptkit.catalog import manifests, refs
 from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
 from ckptkit.manifest.names import is_run
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
-from ckptkit.storage import LocalStorage, Location, locks, refs, staging, trash
+from ckptkit.storage import Entry, Leftover, Storage
 from ckptkit.store import surveying
 from ckptkit.store.copies import copied_into
 from ckptkit.store.surveying import Surveyed
 from ckptkit.verification import Verifier
-from ckptkit.verification.presence import read_manifest
 
 DEFAULT_GRACE = timedelta(hours=24)
 
@@ -35,7 +34,7 @@ class PruneSurvey:
 
     plan: PrunePlan
     checkpoints: Sequence[Surveyed]
-    garbage: Sequence[Path]
+    garbage: Sequence[Leftover]
     stopped: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
 
@@ -44,13 +43,13 @@ class PruneSurvey:
 class Pruned:
     """What was carried out: checkpoints moved to the trash, garbage purged, and what failed (one line each)."""
 
-    removed: Sequence[Location]
-    purged: Sequence[Path]
+    removed: Sequence[Entry]
+    purged: Sequence[Leftover]
     failures: Sequence[str]
 
 
 def survey(
-    storage: LocalStorage,
+    storage: Storage,
     policies: RetentionPolicy | Mapping[str, RetentionPolicy],
     verifier: Verifier,
     *,
@@ -79,7 +78,7 @@ def survey(
         wanted = set(policies) if wanted is None else wanted & set(policies)
     places = [at for at in storage.scan() if at.step is not None and is_run(at.run)]  # others can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
-        raise NotFoundError(f"{run or storage.root}: there is no checkpoint to prune")
+        raise NotFoundError(f"{run or storage.url}: there is no checkpoint to prune")
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
     # Runs that are not pruned are only asked what they were resumed from.
     shallow = Verifier("presence", ledger=verifier.ledger)
@@ -94,19 +93,19 @@ def survey(
     if isinstance(policies, Mapping) and run is None:
         chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
-    garbage = [path for name in sorted(runs) for path in _garbage(storage.state_folder(name), grace)]
+    garbage = [left for name in sorted(runs) for left in storage.leftovers(name, grace.total_seconds())]
     return PruneSurvey(decided, [surveyed[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
 
 
 def _read_refs(
-    storage: LocalStorage, runs: Collection[str], wanted: Collection[str] | None
+    storage: Storage, runs: Collection[str], wanted: Collection[str] | None
 ) -> tuple[dict[str, refs.Refs], dict[str, str]]:
     """Return the pins and tags of all runs and, for runs to be pruned, why some cannot be known."""
     known, stopped = {}, {}
     failure: CkptkitError | None = None
     for run in sorted(runs):
         try:
-            known[run] = refs.read(storage.state_folder(run))
+            known[run] = refs.read(storage, run)
         except CkptkitError as error:
             known[run] = refs.Refs()
             if wanted is None or run in wanted:
@@ -116,13 +115,7 @@ def _read_refs(
     return known, stopped
 
 
-def _garbage(state: Path, grace: timedelta) -> list[Path]:
-    now = datetime.now(UTC)
-    old = [trashed.entry for trashed in trash.listing(state) if now - trashed.removed_at > grace]
-    return staging.leftovers(state, grace.total_seconds()) + old
-
-
-def apply(storage: LocalStorage, surveyed: PruneSurvey, *, expected: str | None = None) -> Pruned:
+def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = None) -> Pruned:
     """Carry out a plan: move to the trash, purge old garbage. One that cannot be removed does not stop the rest.
 
     Args:
@@ -139,36 +132,35 @@ def apply(storage: LocalStorage, surveyed: PruneSurvey, *, expected: str | None 
             "the plan is not the one that was reviewed: the store has changed since",
             hint="run prune again without --apply and review the new plan",
         )
-    removed: list[Location] = []
-    purged: list[Path] = []
+    removed: list[Entry] = []
+    purged: list[Leftover] = []
     failures: list[str] = []
     runs = {one.at.run for one in surveyed.checkpoints}
     claims = Counter(path for one in surveyed.checkpoints for path in _payload(one))
     with contextlib.ExitStack() as held:
         pins: dict[str, set[int]] = {}
         for run in sorted(runs):
-            state = storage.state_folder(run)
-            held.enter_context(locks.alone(state))
+            held.enter_context(storage.locked(run, "change"))
             try:
-                pins[run] = refs.read(state).pins
+                pins[run] = refs.read(storage, run).pins
             except CkptkitError as error:  # damaged since the survey
                 failures.append(error.message)
-            trash.finish(state, {path.name for path in claims if path.parent == state.parent})
+            storage.finish_removals(run, {path for of, path in claims if of == run})
         for entry, one in zip(surveyed.plan.entries, surveyed.checkpoints, strict=True):
             if entry.action == "remove" and one.at.run in pins and one.at.identity is not None:
                 try:
                     _require_as_planned(one, pins[one.at.run])
                     payload = _payload(one)
-                    alone = [path.name for path in payload if claims[path] == 1]  # others need what they list too
-                    trash.remove(one.at, storage.state_folder(one.at.run), alone)
+                    alone = [path for of, path in payload if claims[of, path] == 1]  # others need what they list too
+                    storage.remove(one.at, alone)
                     claims.subtract(payload)
                     removed.append(one.at)
                 except CkptkitError as error:
                     failures.append(error.message)
-        for path in surveyed.garbage:
+        for leftover in surveyed.garbage:
             try:
-                trash.purge(path)
-                purged.append(path)
+                storage.purge(leftover)
+                purged.append(leftover)
             except CkptkitError as error:
                 failures.append(error.message)
     return Pruned(removed, purged, failures)
@@ -178,28 +170,27 @@ def _require_as_planned(one: Surveyed, pins: Collection[int]) -> None:
     """Raise ConflictError when the checkpoint was pinned, or another was saved in its place, since it was surveyed."""
     if one.at.step in pins:
         raise ConflictError(f"{one.at.ref}: was pinned meanwhile")
-    now, _ = read_manifest(one.at)
+    now, _ = manifests.read(one.at)
     if (now and now.digest) != one.digest:
         raise ConflictError(f"{one.at.ref}: was changed meanwhile")
 
 
-def _payload(one: Surveyed) -> list[Path]:
-    return [one.at.folder / path for path in one.payload]
+def _payload(one: Surveyed) -> list[tuple[str, str]]:
+    return [(one.at.run, path) for path in one.payload]
 
 
-def undelete(storage: LocalStorage, run: str, step: int | None) -> Location:
+def undelete(storage: Storage, run: str, step: int | None) -> Entry:
     """Take the checkpoint that was removed last (of that step, if given) back out of the trash.
 
     Raises:
         NotFoundError: the trash holds none.
         ConflictError: the step exists again.
     """
-    state = storage.state_folder(run)
     storage.require()
-    if not state.is_dir():
-        raise NotFoundError(f"{run}: there is no such run in {storage.root}, or nothing was ever removed from it")
-    with locks.alone(state):
-        found = [t for t in trash.listing(state) if t.step is not None and step in (None, t.step)]
+    if not storage.has_run(run):
+        raise NotFoundError(f"{run}: there is no such run in {storage.url}, or nothing was ever removed from it")
+    with storage.locked(run, "change"):
+        found = [one for one in storage.removed(run) if one.step is not None and step in (None, one.step)]
         if not found:
             wanted = run if step is None else f"{run}@{step}"
             hint = "what was removed is kept for the grace time only"
@@ -208,5 +199,5 @@ def undelete(storage: LocalStorage, run: str, step: int | None) -> Location:
         assert trashed.step is not None  # filtered above
         if storage.at_step(run, trashed.step):
             raise ConflictError(f"{run}@{trashed.step}: exists again", hint="remove or move that one first")
-        trash.restore(trashed, storage.run_folder(run))
+        storage.bring_back(trashed)
         return storage.at_step(run, trashed.step)[0]

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ckptkit.catalog import shown
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.errors import ManifestError
-from ckptkit.storage import Location, open_storage, shown, stamps
+from ckptkit.storage import Entry, Storage, open_storage
 from ckptkit.store import listing
 from ckptkit.store.reference import Ref
 
@@ -25,7 +25,7 @@ class StoreReader:
     """Reads checkpoints of many runs below one folder; ``CheckpointStore`` is one that saves them too.
 
     Args:
-        url: a path or ``file://`` URL.
+        url: a path or ``file://`` URL; or a ``Storage`` that is open already.
         cache: know what was verified before, and keep what is found, in the user's cache folder; see
             docs/explanation/why-content-decides.md.
 
@@ -34,14 +34,14 @@ class StoreReader:
         ...     print(one.at.ref, one.summary)
     """
 
-    def __init__(self, url: str | Path = "checkpoints", *, cache: bool = True) -> None:
-        self.storage = open_storage(url)
+    def __init__(self, url: str | Path | Storage = "checkpoints", *, cache: bool = True) -> None:
+        self.storage: Storage = open_storage(url) if isinstance(url, (str, Path)) else url
         self._cache = cache
 
     @property
     def ledger(self) -> Ledger:
         """What is known of the store's checkpoints; for a ``Verifier``."""
-        return Ledger.of(stamps.identity(self.storage.root), cache=self._cache)
+        return Ledger.of(self.storage.same_store, cache=self._cache)
 
     def list(self, run: str | None = None) -> Iterator[listing.Listed]:
         """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
@@ -49,15 +49,13 @@ class StoreReader:
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
         """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""
-        from ckptkit.storage.unlisted import unlisted
-
-        if next(unlisted(self.storage, run), None) is None:  # names alone were read: the rest asks every backend
+        if next(self.storage.unlisted(run), None) is None:  # names alone were read: the rest asks every backend
             return ()
         from ckptkit.store import adopting
 
         return adopting.find(self.storage, run)
 
-    def locate(self, ref: str | None = None, *, ranking: "Ranking | None" = None) -> Sequence[Location]:
+    def locate(self, ref: str | None = None, *, ranking: "Ranking | None" = None) -> Sequence[Entry]:
         """Return what a reference covers, unread; ``RUN@latest`` is the highest step, ``RUN@best`` one that verifies.
 
         Raises:
@@ -73,7 +71,7 @@ class StoreReader:
         found = choosing.found(self.storage, parsed)
         return found[-1:] if parsed.word == "latest" else found
 
-    def manifest(self, ref: str | Location, *, ranking: "Ranking | None" = None) -> "Manifest":
+    def manifest(self, ref: str | Entry, *, ranking: "Ranking | None" = None) -> "Manifest":
         """Return what a checkpoint's manifest says; whether its content is as it says only ``verify`` tells.
 
         Args:
@@ -84,15 +82,11 @@ class StoreReader:
             NotFoundError: there is no such checkpoint.
             ManifestError: its manifest cannot be read, or breaks the format's laws.
         """
-        from ckptkit.verification.presence import read_manifest
+        from ckptkit.catalog import manifests
 
-        at = self._one(ref, ranking)
-        manifest, problem = read_manifest(at)
-        if manifest is None:
-            raise ManifestError(f"{at.ref}: {at.manifest.name}: {problem.message if problem else 'unreadable'}")
-        return manifest
+        return manifests.require(self._one(ref, ranking))
 
-    def evidence(self, ref: str | Location, *, ranking: "Ranking | None" = None) -> Sequence[shown.Shown]:
+    def evidence(self, ref: str | Entry, *, ranking: "Ranking | None" = None) -> Sequence[shown.Shown]:
         """Return what was shown of a checkpoint since it was saved, from least to most; see ``manifest``."""
         at = self._one(ref, ranking)
         return shown.read(at, self.manifest(at).digest)
@@ -246,7 +240,7 @@ class StoreReader:
         from ckptkit.store import restoring
         from ckptkit.verification import Verifier
 
-        self.require_outside(destination)
+        self.storage.require_outside(destination)
         chosen = self.choose(ref, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
         restoring.copy_out(chosen, destination)
         return chosen
@@ -256,9 +250,7 @@ class StoreReader:
 
         For files that a program writes about a store.
         """
-        from ckptkit.store import outside
+        self.storage.require_outside(path)
 
-        outside.require_destination(self.storage.root, path)
-
-    def _one(self, ref: str | Location, ranking: "Ranking | None" = None) -> Location:
-        return ref if isinstance(ref, Location) else self.locate(ref, ranking=ranking)[-1]
+    def _one(self, ref: str | Entry, ranking: "Ranking | None" = None) -> Entry:
+        return ref if isinstance(ref, Entry) else self.locate(ref, ranking=ranking)[-1]

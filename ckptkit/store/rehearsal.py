@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ckptkit.backend import Proof
-from ckptkit.storage import LocalStorage, shown
+from ckptkit.catalog import manifests, shown
+from ckptkit.storage import Storage
 from ckptkit.store import scratching
 from ckptkit.store.choosing import Chosen
 from ckptkit.store.readback import recorded
@@ -18,7 +19,6 @@ from ckptkit.store.running import Attempt, run
 from ckptkit.store.scratching import Place
 from ckptkit.verification import observation
 from ckptkit.verification.observation import Digests, Observation, first_difference
-from ckptkit.verification.presence import read_manifest
 from ckptkit.verification.report import AS_EACH_OTHER, AS_THE_RUN
 
 
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def rehearse(
-    storage: LocalStorage,
+    storage: Storage,
     chosen: Chosen,
     *,
     steps: int,
@@ -98,9 +98,7 @@ def _against(live: Observation, attempt: Attempt, start: int) -> Outcome:
     return Outcome(Proof("same", None, steps, AS_THE_RUN), compared)
 
 
-def _twice(
-    storage: LocalStorage, chosen: Chosen, steps: int, template: Sequence[str] | None, seconds: float
-) -> Outcome:
+def _twice(storage: Storage, chosen: Chosen, steps: int, template: Sequence[str] | None, seconds: float) -> Outcome:
     """Run the command twice and compare the two with each other, and with what the run itself saved later."""
     runs: list[dict[str, Digests]] = []
     for _ in range(2):
@@ -131,11 +129,11 @@ def _written(place: Place, attempt: Attempt) -> dict[str, Digests]:
     return {f"step {step}": noted[step] for step in sorted(noted)} | _saved(place.storage, place.chosen)
 
 
-def _saved(storage: LocalStorage, chosen: Chosen) -> dict[str, Digests]:
+def _saved(storage: Storage, chosen: Chosen) -> dict[str, Digests]:
     """Return what a run saved after the checkpoint: by name, by item, by part, a digest."""
     found: dict[str, Digests] = {}
     for at in storage.scan(chosen.at.run):
-        later, _ = read_manifest(at)
+        later, _ = manifests.read(at)
         if later is not None and later.step > chosen.manifest.step:
             found[f"checkpoint {later.step}"] = {
                 name: dict(recorded(item)) or {f.path: f.digest for f in item.files}

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ckptkit import durable
+from ckptkit.catalog import manifests
 from ckptkit.formats import strict_json
 from ckptkit.scratch import Rehearsal
-from ckptkit.storage import LocalStorage, durable
+from ckptkit.storage import open_storage
 from ckptkit.verification import numeric
 from ckptkit.verification.observation import Digests
-from ckptkit.verification.presence import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Rehearsed:
 
     def _elsewhere(self) -> list[str]:
         with contextlib.suppress(OSError):
-            for at in LocalStorage(Path(self._rehearsal.scratch)).at_step(self._rehearsal.run, self._rehearsal.step):
-                manifest, _ = read_manifest(at)
+            for at in open_storage(self._rehearsal.scratch).at_step(self._rehearsal.run, self._rehearsal.step):
+                manifest, _ = manifests.read(at)
                 if manifest is not None:
                     return numeric.differences(manifest.environment)
         return []

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ckptkit import registry
+from ckptkit import durable, registry
 from ckptkit.backend import Backend, LoadContext
+from ckptkit.catalog import item_files, shown
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFoundError
 from ckptkit.manifest.models import ItemEntry, Manifest
-from ckptkit.manifest.names import MANIFEST_NAME
-from ckptkit.storage import Location, durable, shown
+from ckptkit.storage import Entry
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen, Ranking
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Level, numeric
-from ckptkit.verification.levels import item_folder
+
+_BLOCK = 1 << 20  # bytes
 
 
 class RestoreFields(TypedDict, total=False):
@@ -105,9 +106,9 @@ def _not_captured(manifest: Manifest, into: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _context(at: Location, name: str, manifest: Manifest, factories: Mapping[str, Callable[[], Any]]) -> LoadContext:
+def _context(at: Entry, name: str, manifest: Manifest, factories: Mapping[str, Callable[[], Any]]) -> LoadContext:
     item = manifest.items[name]
-    files = item_folder(at, name, item)[1]
+    files = item_files.names(at, name, item)
     return LoadContext(
         files=files,
         metadata=item.metadata,
@@ -119,11 +120,11 @@ def _context(at: Location, name: str, manifest: Manifest, factories: Mapping[str
     )
 
 
-def _load(at: Location, name: str, item: ItemEntry, target: Any, context: LoadContext) -> Any:
+def _load(at: Entry, name: str, item: ItemEntry, target: Any, context: LoadContext) -> Any:
     backend = _reader(name, item)
-    folder, _ = item_folder(at, name, item)
     try:
-        return backend.load(folder, target=target, context=context)
+        with item_files.fetched(at, name, item) as folder:
+            return backend.load(folder, target=target, context=context)
     except CkptkitError as error:
         error.item = error.item or name
         raise
@@ -165,14 +166,18 @@ def copy_out(chosen: Chosen, destination: Path) -> Path:
                 for entry in item.files:
                     target = partial / entry.path
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(chosen.at.folder / entry.path, target, follow_symlinks=False)
+                    _copy(chosen.at, entry.path, target)
                     if digest_file(target, algorithm_of(entry.digest)) != (entry.size, entry.digest):
-                        raise DamagedError(f"{chosen.at.folder / entry.path}: changed while it was copied")
-            name = MANIFEST_NAME if not chosen.at.sidecar else chosen.at.manifest.name
-            shutil.copyfile(chosen.at.manifest, partial / name)
+                        raise DamagedError(f"{chosen.at.ref}: {entry.path}: changed while it was copied")
+            _copy(chosen.at, chosen.at.manifest_file, partial / chosen.at.manifest_file)
             durable.fsync_tree(partial)
             os.rename(partial, destination)
             durable.fsync_path(destination.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return destination
+
+
+def _copy(at: Entry, path: str, target: Path) -> None:
+    with at.storage.open(at, path) as source, target.open("wb") as copy:
+        shutil.copyfileobj(source, copy, _BLOCK)

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ckptkit.catalog import item_files, manifests
 from ckptkit.errors import UsageError
 from ckptkit.manifest.models import ItemEntry, Manifest, Resume
 from ckptkit.resume import Command, Value, expand
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
-from ckptkit.verification.levels import item_folder
-from ckptkit.verification.presence import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +23,11 @@ class ResumeCommand(Command):
     """
 
     chosen: Chosen = field(kw_only=True)
-    said_by: Location | None = None
+    said_by: Entry | None = None
 
 
 def resume_command(
-    storage: LocalStorage,
+    storage: Storage,
     chosen: Chosen,
     *,
     template: Sequence[str] | None = None,
@@ -45,7 +44,7 @@ def resume_command(
             f"{chosen.at.ref}: nothing says how to resume it",
             hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
         )
-    root = str(storage.root.resolve())
+    root = storage.url
     return ResumeCommand(
         argv=expand(used, values(storage, chosen.at, manifest), overrides),
         cwd=said.cwd if said else None,
@@ -57,7 +56,7 @@ def resume_command(
     )
 
 
-def values(storage: LocalStorage, at: Location, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:
+def values(storage: Storage, at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:
     """Return what the fields of a template stand for in a checkpoint; paths are absolute."""
     folder = at.folder.resolve()
     items = {name: _item_path(at, name, item) for name, item in manifest.items.items()}
@@ -66,7 +65,7 @@ def values(storage: LocalStorage, at: Location, manifest: Manifest) -> dict[str,
         "checkpoint": folder,
         "run": at.run,
         "step": manifest.step,
-        "store": storage.root.resolve(),
+        "store": storage.url,
         "items": items,
         "counters": dict(manifest.counters) | {n: c for i in manifest.items.values() for n, c in i.counters.items()},
         "metrics": dict(manifest.metrics),
@@ -74,8 +73,8 @@ def values(storage: LocalStorage, at: Location, manifest: Manifest) -> dict[str,
 
 
 def _said(
-    storage: LocalStorage, chosen: Chosen, template: Sequence[str] | None, default: Resume | None
-) -> tuple[Resume | None, Location | None]:
+    storage: Storage, chosen: Chosen, template: Sequence[str] | None, default: Resume | None
+) -> tuple[Resume | None, Entry | None]:
     """Return who says how to resume: the checkpoint, the caller, or another checkpoint of the run (and which one)."""
     if chosen.manifest.resume is not None:
         return chosen.manifest.resume, None
@@ -87,7 +86,7 @@ def _said(
     return said, at
 
 
-def _elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume] | None:
+def _elsewhere(storage: Storage, chosen: Chosen) -> tuple[Entry, Resume] | None:
     """Return the template of another checkpoint of the same run: the nearest older one that has one, else a newer one.
 
     Fields still expand for the chosen checkpoint; a run seldom changes its command.
@@ -95,16 +94,16 @@ def _elsewhere(storage: LocalStorage, chosen: Chosen) -> tuple[Location, Resume]
     mine = chosen.manifest.step
     places = [at for at in storage.scan(chosen.at.run) if at.step is not None and at.step != mine]
     for at in sorted(places, key=lambda at: (at.step > mine, abs(at.step - mine))):  # type: ignore[operator]  # filtered
-        manifest, _ = read_manifest(at)
+        manifest, _ = manifests.read(at)
         if manifest is not None and manifest.resume is not None:
             return at, manifest.resume
     return None
 
 
-def _item_path(at: Location, name: str, item: ItemEntry) -> Path:
+def _item_path(at: Entry, name: str, item: ItemEntry) -> Path:
     """Return what was adopted as the item, else its only file or folder; for a sidecar checkpoint, its main file."""
     if item.path is not None:
         return at.folder.resolve() / item.path
     if at.sidecar or len(item.files) == 1:
         return at.folder.resolve() / item.files[0].path
-    return item_folder(at, name, item)[0].resolve()
+    return (at.folder / item_files.prefix(at, name, item)).resolve()

@@ -81,7 +81,7 @@ def _wait(process: "subprocess.Popen[bytes]", place: Place, steps: int, until: i
             return "noted"
         # A script without an observer is over when it has saved that far.
         if notes is None and any(
-            (at.step or 0) >= far_enough and at.manifest.exists() for at in place.storage.scan(place.chosen.at.run)
+            (at.step or 0) >= far_enough and at.identity is not None for at in place.storage.scan(place.chosen.at.run)
         ):
             return "saved"
         time.sleep(_POLL)

@@ -2,14 +2,15 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ckptkit import environment, registry
+from ckptkit import durable, environment, registry
 from ckptkit.backend import CheckContext, SavedItem
+from ckptkit.catalog import item_files, manifests, refs, succession
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
 from ckptkit.errors import (
     BackendError,
@@ -21,10 +22,9 @@ from ckptkit.errors import (
     UnsafeContentError,
     UsageError,
 )
+from ckptkit.layouts import SIDECAR, STEP_FOLDER
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
 from ckptkit.manifest.names import (
-    MANIFEST_NAME,
-    SIDECAR_SUFFIX,
     check_folder,
     check_item_name,
     check_run,
@@ -34,16 +34,14 @@ from ckptkit.manifest.names import (
     step_of_name,
 )
 from ckptkit.manifest.reading import sealed
-from ckptkit.manifest.summary import summarise
 from ckptkit.problem import Problem
-from ckptkit.storage import LocalStorage, Location, durable, locks, refs, replacing, staging, trash
-from ckptkit.store import flattening, outside, writing
+from ckptkit.storage import Entry, Storage
+from ckptkit.store import flattening, writing
 from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.files import Files
 from ckptkit.store.trust import Trust
 from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
-from ckptkit.verification.presence import read_manifest
 
 _COPY = "`ckptkit save` copies what belongs to the checkpoint; nothing was changed"
 SPARE = 1 << 20  # bytes for the manifest and the file system's own needs
@@ -62,7 +60,7 @@ class Saved:
         digested: what its files were like before they were digested.
     """
 
-    at: Location
+    at: Entry
     manifest: Manifest
     left: Mapping[str, Sequence[str]]
     warnings: Sequence[Problem]
@@ -71,7 +69,7 @@ class Saved:
 
 
 def save(
-    storage: LocalStorage,
+    storage: Storage,
     run: str,
     step: int,
     items: Mapping[str, Any],
@@ -90,36 +88,31 @@ def save(
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     details.require_open(items, tags, name or "")
     check_run(run), check_step(step)
-    require_open_run(storage.run_folder(run), run)
+    require_open_run(storage, run)
     name = step_folder(step) if name is None else check_folder(name, step)
     for tag in tags:
         check_tag(tag)
     if not items:
         raise UsageError("a checkpoint needs at least one item", hint="NAME=PATH on the command line")
     storage.require_reachable(run)
-    folder = storage.run_folder(run)
-    state = storage.state_folder(run)
     _require_free(storage, run, step, replace)
     for item in items.values():
         if isinstance(item, (Path, Files)):
-            outside.require_source(storage.root, item if isinstance(item, Path) else item.path)
+            storage.require_source(item if isinstance(item, Path) else item.path)
     sources = writing.resolve(items, factories or {})
-    estimate = max(
-        sum(s.estimate for s in sources), last_size(storage, run) if any(not s.estimate for s in sources) else 0
-    )
-    durable.require_space(folder, estimate + SPARE)
+    before = succession.last(storage, run)
+    guess = before.size if any(not s.estimate for s in sources) else 0  # where a backend cannot tell
+    storage.require_space(run, max(sum(s.estimate for s in sources), guess) + SPARE)
     if tags:
-        refs.read(state)  # damaged ones are told before anything is saved
-    final = folder / name
+        refs.read(storage, run)  # damaged ones are told before anything is saved
     trusted = Trust(trust, algorithm)
-    others: list[Location] = []
     digested: writing.Digested = {}
-    with _nothing_committed(), durable.storage_errors(str(storage.root)), contextlib.ExitStack() as held:
-        held.enter_context(locks.saving(state))
-        staged = held.enter_context(staging.staged(state))
+    with _nothing_committed(), durable.storage_errors(storage.url), contextlib.ExitStack() as held:
+        held.enter_context(storage.locked(run, "save"))
+        staged = held.enter_context(storage.stage(run))
         entries = writing.write(
             sources,
-            staged,
+            staged.folder,
             step,
             probe=probe,
             algorithm=algorithm,
@@ -129,31 +122,28 @@ def save(
         )
         warnings = writing.lift_warnings(entries)
         if flat:
-            entries = flattening.flattened(entries, staged)
+            entries = flattening.flattened(entries, staged.folder)
         manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
         writing.require_consistent(manifest)
-        staging.seal(staged, data)  # whatever can fail has happened before an old one makes room
+        staged.seal(data)  # whatever can fail has happened before an old one makes room
         others = _require_free(storage, run, step, replace)
-        here = next((old for old in others if old.folder == final), None)
-        if here is None:
-            staging.commit_folder(staged, final)
-        else:
-            replacing.commit(staged, here, state)
-    at = Location(run, final, final / MANIFEST_NAME)
-    undone = _finish(at, [old for old in others if old is not here], state, tags)
+        here = next((old for old in others if old.name == name and not old.layout.shared), None)
+        at = staged.commit(name, replaces=here)
+        succession.note(at, manifest)
+    undone = _finish(at, [old for old in others if old is not here], tags)
     left = {source.name: source.left for source in sources if source.left}
     return Saved(at, manifest, left, warnings, undone, digested)
 
 
-def _finish(at: Location, replaced: Sequence[Location], state: Path, tags: Sequence[str]) -> PartlyDoneError | None:
+def _finish(at: Entry, replaced: Sequence[Entry], tags: Sequence[str]) -> PartlyDoneError | None:
     """Do what comes after the commit, and return what could not be done: the checkpoint exists in any case."""
     undone, then = "what was saved at this step before was not moved to the trash", "save it again with --replace"
     try:
         for old in replaced:
-            trash.remove(old, state, payload(old))
+            old.storage.remove(old, payload(old))
         undone, then = f"it was not tagged {', '.join(tags)}", f"`ckptkit tag {at.ref} TAG`"
         if tags:
-            with refs.changed(state) as changed:
+            with refs.changed(at.storage, at.run) as changed:
                 changed.tags.setdefault(at.step or 0, set()).update(tags)
     except CkptkitError as error:
         done = PartlyDoneError(f"{at.ref}: was saved, but {undone}: {error.message}", hint=f"{error.hint}; then {then}")
@@ -173,7 +163,7 @@ def _nothing_committed() -> Iterator[None]:
 
 
 def adopt_in_place(
-    storage: LocalStorage,
+    storage: Storage,
     run: str,
     stem: str,
     items: Mapping[str, Sequence[Path] | Path],
@@ -189,16 +179,14 @@ def adopt_in_place(
     if step is None or "/" in stem or not items:
         raise UsageError(f"{stem!r}: a checkpoint's name must end in the step number", hint="for example ep000050")
     storage.require_reachable(run)
-    folder = storage.run_folder(run)
-    inside = (folder / stem).is_dir() and not (folder / stem).is_symlink()
-    if inside:
-        folder = folder / stem
-    manifest_path = folder / (MANIFEST_NAME if inside else f"{stem}{SIDECAR_SUFFIX}")
-    if inside and os.path.lexists(manifest_path):
-        raise ConflictError(f"{manifest_path}: exists already", hint="it is a checkpoint; `ckptkit verify` judges it")
-    state = storage.state_folder(run)
+    own = storage.run_folder(run) / stem
+    inside = own.is_dir() and not own.is_symlink()
+    at = Entry(run, stem, STEP_FOLDER if inside else SIDECAR, storage)
+    folder = at.folder
+    if inside and os.path.lexists(at.manifest):
+        raise ConflictError(f"{at.manifest}: exists already", hint="it is a checkpoint; `ckptkit verify` judges it")
     _require_free(storage, run, step, False)
-    with _nothing_committed(), durable.storage_errors(str(folder)), locks.saving(state):
+    with _nothing_committed(), durable.storage_errors(str(folder)), storage.locked(run, "save"):
         entries = {}
         digested: writing.Digested = {}
         for name, paths in items.items():
@@ -213,10 +201,22 @@ def adopt_in_place(
         if inside and (others := sorted({entry.name for entry in folder.iterdir()} - mine)):
             raise UnsafeContentError(f"{folder}: holds {others[0]} too, which no item lists", hint=_COPY)
         old = _require_free(storage, run, step, False)
-        room = [trash.remove(at, state, [path for path in payload(at) if path not in mine]) for at in old]
-        with replacing.giving_room(*room, state_folder=state):
-            staging.commit_sidecar(manifest_path, data)
-    return Saved(Location(run, folder, manifest_path), manifest, {}, warnings, None, digested)
+        with _giving_room(old, mine):
+            storage.put(at, at.manifest_file, data, replace=False)
+        succession.note(at, manifest)
+    return Saved(at, manifest, {}, warnings, None, digested)
+
+
+@contextlib.contextmanager
+def _giving_room(old: Sequence[Entry], mine: Collection[str]) -> Iterator[None]:
+    """Move old checkpoints to the trash, without the files of the new one, and back if nothing comes to their place."""
+    room = [at.storage.remove(at, [path for path in payload(at) if path not in mine]) for at in old]
+    try:
+        yield
+    except BaseException:
+        for at, removed in zip(old, room, strict=True):
+            at.storage.bring_back(removed)
+        raise
 
 
 def _item_in_place(
@@ -247,7 +247,7 @@ def _item_in_place(
     return writing.entry(name, backend, folder, described, files, step, "")
 
 
-def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> list[Location]:
+def _require_free(storage: Storage, run: str, step: int, replace: bool) -> list[Entry]:
     """Return what has to make room at the step: what is damaged, or everything if that was asked for.
 
     Only what verifies is worth protecting: a run that fell back from a damaged checkpoint must be able to save there
@@ -263,10 +263,9 @@ def _require_free(storage: LocalStorage, run: str, step: int, replace: bool) -> 
     return existing
 
 
-def payload(at: Location) -> list[str]:
+def payload(at: Entry) -> list[str]:
     """Return the files that must move one by one when a checkpoint is removed: those of a sidecar checkpoint."""
-    manifest, _ = read_manifest(at)
-    return [f.path for item in manifest.items.values() for f in item.files] if manifest and at.sidecar else []
+    return item_files.one_by_one(at, manifests.read(at)[0]) if at.layout.shared else []
 
 
 def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
@@ -279,32 +278,25 @@ def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
         raise UsageError(f"{error.message}; nothing was committed", hint="correct what was given to save") from error
 
 
-def last_size(storage: LocalStorage, run: str) -> int:
-    """Size of the run's newest checkpoint, as a guess at the next one where a backend cannot tell."""
-    if storage.run_folder(run).is_dir():
-        for at in reversed(list(storage.scan(run))):
-            manifest, _ = read_manifest(at)
-            if manifest is not None:
-                return manifest.size
-    return 0
-
-
 def _fields(
-    storage: LocalStorage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details
+    storage: Storage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details
 ) -> dict[str, Any]:
     boundary = writing.lift_boundary(items, details.boundary)
+    before = succession.last(storage, run)
     resume = None
     if details.resume is not None:
         cwd = details.cwd or str(Path.cwd())  # without one the command means another in another folder
         resume = {"argv": list(details.resume), "cwd": cwd, "env": list(details.env)}
+    parent = details.parent
+    origin = parent if parent and parent[0] != run else succession.origin(storage, run, step, before)
     return {
         "schema_version": SCHEMA_VERSION,
         "run": run,
         "step": step,
-        "sequence": _next_sequence(storage, run),
+        "sequence": before.sequence + 1,
         "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "parent": None if details.parent is None else {"run": details.parent[0], "step": details.parent[1]},
-        "origin": _origin(storage, run, step, details.parent),
+        "parent": None if parent is None else {"run": parent[0], "step": parent[1]},
+        "origin": None if origin is None else {"run": origin[0], "step": origin[1]},
         "counters": dict(details.counters),
         "metrics": details.numbers(),
         "config": dict(details.config),
@@ -313,28 +305,3 @@ def _fields(
         "boundary": None if boundary is None else dict(boundary),
         "items": dict(items),
     }
-
-
-def _origin(storage: LocalStorage, run: str, step: int, parent: tuple[str, int] | None) -> dict[str, Any] | None:
-    """Return the checkpoint of another run that this run began from.
-
-    It is carried from checkpoint to checkpoint: once the run has been resumed from one of its own, the parent no longer
-    tells, and the checkpoint that first named it may be pruned.
-    """
-    if parent is not None and parent[0] != run:
-        return {"run": parent[0], "step": parent[1]}
-    for at in reversed(list(storage.scan(run))) if storage.run_folder(run).is_dir() else ():
-        manifest = read_manifest(at)[0] if at.step is not None and at.step < step else None
-        if manifest is not None:
-            origin = manifest.began_from
-            return None if origin is None else {"run": origin.run, "step": origin.step}
-    return None
-
-
-def _next_sequence(storage: LocalStorage, run: str) -> int:
-    """Count commits of the run; readers order by step first, so two saves at once may share a number."""
-    highest = 0
-    for at in storage.scan(run) if storage.run_folder(run).is_dir() else ():
-        with contextlib.suppress(ManifestError):
-            highest = max(highest, summarise(storage.read_manifest(at)).sequence)
-    return highest + 1

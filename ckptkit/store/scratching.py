@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit import scratch
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, Storage, open_storage
 from ckptkit.store import restoring
 from ckptkit.store.choosing import Chosen
 
@@ -18,14 +18,14 @@ class Place:
     """A scratch copy.
 
     Attributes:
-        real: root of the store that it is a copy of.
+        real: URL of the store that it is a copy of.
         storage: the scratch store.
         chosen: the checkpoint in it.
         folder: what is removed afterwards; contains the store.
     """
 
-    real: Path
-    storage: LocalStorage
+    real: str
+    storage: Storage
     chosen: Chosen
     folder: Path
 
@@ -37,8 +37,8 @@ class Place:
     def environment(self, steps: int, until: int) -> dict[str, str]:
         """Return the environment of the rehearsed process; trackers are silenced or redirected here."""
         rehearsal = scratch.Rehearsal(
-            real=str(self.real),
-            scratch=str(self.storage.root),
+            real=self.real,
+            scratch=self.storage.url,
             run=self.chosen.at.run,
             step=self.chosen.manifest.step,
             steps=steps,
@@ -47,7 +47,7 @@ class Place:
         )
         return os.environ | {
             scratch.VARIABLE: rehearsal.variable(),
-            "CKPTKIT_STORE": str(self.storage.root),
+            "CKPTKIT_STORE": self.storage.url,
             "OMP_NUM_THREADS": str(self.chosen.manifest.environment.threads),  # the same order of additions
             "WANDB_MODE": "disabled",
             "WANDB_SILENT": "true",
@@ -59,15 +59,15 @@ class Place:
 
     def in_place(self, argument: str) -> str:
         """Return an argument of the command with the real store's path replaced where the scratch copy has the same."""
-        before, found, after = argument.partition(str(self.real))
-        inside = self.storage.root / after.lstrip("/")
+        before, found, after = argument.partition(self.real)
+        inside = Path(self.storage.url) / after.lstrip("/")
         if not found or (after and not (after.startswith("/") and inside.exists())):
             return argument
-        return f"{before}{self.storage.root}{after}"
+        return f"{before}{self.storage.url}{after}"
 
 
 @contextmanager
-def copied(storage: LocalStorage, chosen: Chosen) -> Iterator[Place]:
+def copied(storage: Storage, chosen: Chosen) -> Iterator[Place]:
     """Copy a checkpoint into a fresh scratch store, checking every byte; it is removed after the block.
 
     Raises:
@@ -76,10 +76,8 @@ def copied(storage: LocalStorage, chosen: Chosen) -> Iterator[Place]:
     """
     with tempfile.TemporaryDirectory(prefix="ckptkit-rehearsal-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        copy = LocalStorage(folder / "store")
-        run_folder = copy.run_folder(chosen.at.run)
-        target = run_folder if chosen.at.sidecar else run_folder / chosen.at.folder.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        restoring.copy_out(chosen, target)
-        at = Location(chosen.at.run, target, target / chosen.at.manifest.name)
-        yield Place(storage.root.resolve(), copy, Chosen(at, chosen.manifest), folder)
+        copy = open_storage(folder / "store")
+        at = Entry(chosen.at.run, chosen.at.name, chosen.at.layout, copy)
+        at.folder.parent.mkdir(parents=True, exist_ok=True)
+        restoring.copy_out(chosen, at.folder)
+        yield Place(storage.url, copy, Chosen(at, chosen.manifest), folder)

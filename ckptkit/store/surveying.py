@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from ckptkit.catalog import item_files, refs
 from ckptkit.catalog.known import Known
 from ckptkit.manifest.names import is_flat
 from ckptkit.retention import Candidate
-from ckptkit.storage import Location, refs
+from ckptkit.storage import Entry
 from ckptkit.verification import CheckpointReport, Verifier, trust
 
 
@@ -27,7 +28,7 @@ class Surveyed:
         payload: the files that must move one by one: those of a sidecar checkpoint.
     """
 
-    at: Location
+    at: Entry
     facts: Mapping[str, Any]
     good: bool
     judged: bool = True
@@ -64,7 +65,7 @@ class Surveyed:
         )
 
 
-def survey(places: Iterable[Location], of_run: Callable[[str], Verifier]) -> Iterator[Surveyed]:
+def survey(places: Iterable[Entry], of_run: Callable[[str], Verifier]) -> Iterator[Surveyed]:
     """Yield what is known, or found now, of each checkpoint that is still there.
 
     Args:
@@ -90,15 +91,14 @@ def survey(places: Iterable[Location], of_run: Callable[[str], Verifier]) -> Ite
         ledger.forget(run, known.keys() - there)  # else what is known of a run would grow with its age
 
 
-def _remembered(at: Location, known: Known) -> Surveyed:
-    own = (at.manifest.name, at.observed.name)
+def _remembered(at: Entry, known: Known) -> Surveyed:
+    own = (at.manifest_file, at.observed_file)
     payload = tuple(path for path in known.stamps if path not in own and is_flat(path)) if at.sidecar else ()
     return Surveyed(at, known.facts, good=True, payload=payload)
 
 
 def _found(report: CheckpointReport) -> Surveyed:
     at, manifest = report.at, report.manifest
-    files = [f.path for item in manifest.items.values() for f in item.files] if manifest and at.sidecar else []
     return Surveyed(
         at,
         {} if manifest is None else trust.facts(manifest),
@@ -107,5 +107,5 @@ def _found(report: CheckpointReport) -> Surveyed:
         judged=not report.not_judged and all(p.code != "manifest-newer" for p in report.problems),
         not_judged=report.not_judged,
         reason=report.reason,
-        payload=tuple(path for path in files if is_flat(path)),
+        payload=tuple(item_files.one_by_one(at, manifest)),
     )

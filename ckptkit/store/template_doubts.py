@@ -10,7 +10,7 @@ from ckptkit.errors import UsageError
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.models import Manifest
 from ckptkit.resume import expand, pieces_of
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage import Entry, Storage
 from ckptkit.store import resuming
 from ckptkit.store.wrote import only_one
 
@@ -20,7 +20,7 @@ _END = re.compile(r"[\s'\",:;]")
 """Where a name may end in an argument that is a shell line or a list; names may also contain these."""
 
 
-def doubts(storage: LocalStorage, at: Location, manifest: Manifest, given: Mapping[str, Path]) -> Iterator[str]:
+def doubts(storage: Storage, at: Entry, manifest: Manifest, given: Mapping[str, Path]) -> Iterator[str]:
     """Yield what speaks against a checkpoint's own resume template, one line each.
 
     Args:
@@ -55,9 +55,7 @@ def _originals(manifest: Manifest, argv: Sequence[str], given: Mapping[str, Path
             yield f"the resume template names {argument!r}, which the trainer may remove; {{{field}}} is the copy"
 
 
-def _unfilled(
-    storage: LocalStorage, at: Location, manifest: Manifest, fields: Sequence[tuple[str, str, str]]
-) -> Iterator[str]:
+def _unfilled(storage: Storage, at: Entry, manifest: Manifest, fields: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     """Yield which fields the checkpoint cannot fill, and which files the template names that it does not have."""
     values = resuming.values(storage, at, manifest)
     for argument, field, rest in fields:

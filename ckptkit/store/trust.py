@@ -6,7 +6,7 @@ from typing import Any
 
 from ckptkit.digest import digest_file
 from ckptkit.errors import NotFoundError, UsageError
-from ckptkit.storage.irregular import require_file
+from ckptkit.formats.given_file import require_file
 
 
 class Trust:

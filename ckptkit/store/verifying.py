@@ -6,12 +6,12 @@ from typing import Any
 
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import UsageError
-from ckptkit.storage import Location
+from ckptkit.storage import Entry
 from ckptkit.verification import LEVELS, Level, Report, Verifier
 from ckptkit.verification.refs import damaged
 
 
-def chosen(places: Sequence[Location], *, latest: bool, sample: str | None) -> Sequence[Location]:
+def chosen(places: Sequence[Entry], *, latest: bool, sample: str | None) -> Sequence[Entry]:
     """Return those of the places, in order of runs and steps, that are asked for; see ``StoreReader.verify``."""
     if latest:
         places = list({at.run: at for at in places}.values())  # in order of steps: the last one stays
@@ -19,7 +19,7 @@ def chosen(places: Sequence[Location], *, latest: bool, sample: str | None) -> S
 
 
 def verify(
-    places: Sequence[Location],
+    places: Sequence[Entry],
     *,
     runs: Collection[str] | None,
     level: Level | Callable[[str], Level] = "format",
@@ -46,7 +46,7 @@ def verify(
     return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))
 
 
-def _sampled(places: Sequence[Location], sample: str) -> Sequence[Location]:
+def _sampled(places: Sequence[Entry], sample: str) -> Sequence[Entry]:
     number, slash, parts = sample.partition("/")
     if slash and number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts):
         return places[int(number) - 1 :: int(parts)]

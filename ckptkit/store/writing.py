@@ -21,6 +21,7 @@ from ckptkit.backend import (
     SupportsIngest,
 )
 from ckptkit.digest import digest_file
+from ckptkit.durable import storage_errors
 from ckptkit.errors import (
     BackendError,
     CkptkitError,
@@ -33,13 +34,12 @@ from ckptkit.errors import (
     UsageError,
 )
 from ckptkit.formats import given_folder
+from ckptkit.formats.given_file import require_file
 from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
-from ckptkit.storage.durable import storage_errors
-from ckptkit.storage.irregular import require_file
 from ckptkit.store import wrote
 from ckptkit.store.files import Files
 from ckptkit.store.trust import Trust

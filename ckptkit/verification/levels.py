@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from ckptkit import environment, registry
+from ckptkit import durable, environment, registry
 from ckptkit.backend import CheckContext, Proof
+from ckptkit.catalog import digests, item_files, manifests, shown
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.digest import algorithm_of, digest_file
+from ckptkit.digest import algorithm_of
 from ckptkit.errors import BackendError, CkptkitError, ConflictError
 from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
-from ckptkit.storage import Location, durable, shown
+from ckptkit.storage import Entry
 from ckptkit.verification import content, observation, presence, proving, trust
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
@@ -60,11 +62,11 @@ class Verifier:
         self._strict = strict
         self._trusting = trust_unchanged
 
-    def trusts(self, at: Location, known: Known) -> bool:
+    def trusts(self, at: Entry, known: Known) -> bool:
         """Return whether what is known of a checkpoint would be found again on this level: all files are unchanged."""
         return not self._strict and trust.holds(at, known, self.level)
 
-    def verify(self, at: Location) -> CheckpointReport:
+    def verify(self, at: Entry) -> CheckpointReport:
         """Return what is wrong with one checkpoint; never raises for damage.
 
         Raises:
@@ -86,21 +88,21 @@ class Verifier:
                 break
         return report
 
-    def _remembered(self, at: Location) -> CheckpointReport | None:
+    def _remembered(self, at: Entry) -> CheckpointReport | None:
         known = None if self.ledger is None else self.ledger.one(at.run, at.name)
         return trust.report(at, known, self.level) if known is not None and self.trusts(at, known) else None
 
-    def _verify(self, at: Location) -> CheckpointReport:
-        manifest, problem = presence.read_manifest(at)
+    def _verify(self, at: Entry) -> CheckpointReport:
+        manifest, problem, data = manifests.examine(at)
         problems = [] if problem is None else [problem]
         if manifest is None:
             return CheckpointReport(at, self.level, None, problems)
-        problems += presence.secret_problems(at)
+        problems += manifests.secret_problems(at, data)
         problems += presence.set_problems(manifest)
         try:
             problems += presence.file_problems(at, manifest)
         except OSError as error:
-            problems.append(Problem("file-unreadable", f"folder cannot be read ({error.strerror})"))
+            problems.append(Problem("file-unreadable", f"folder cannot be read ({error.strerror or error})"))
         problems += observation.problems(at, manifest.digest)
         bytes_read, proofs = 0, {}
         if self._depth >= LEVELS.index("digest"):
@@ -116,7 +118,7 @@ class Verifier:
         told = [replace(p, message=redact_text(p.message)) for p in problems]  # they quote what files say
         return CheckpointReport(at, self.level, manifest, told, count, bytes_read, proofs)
 
-    def _digests(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
+    def _digests(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
         skipped = {p.file for p in known}
         problems, total = [], 0
         for name, item in manifest.items.items():
@@ -125,7 +127,7 @@ class Verifier:
                     continue  # missing or of another size: reported already
                 try:
                     algorithm = algorithm_of(entry.digest)
-                    size, digest = digest_file(at.folder / entry.path, algorithm, on_bytes=self._on_bytes)
+                    size, digest = digests.digest(at, entry.path, algorithm, on_bytes=self._on_bytes)
                 except ConflictError:
                     problems.append(Problem("file-changed", "changed while it was read", entry.path, name))
                     continue
@@ -138,14 +140,14 @@ class Verifier:
                     problems.append(Problem("digest-mismatch", message, entry.path, name))
         return problems, total
 
-    def _formats(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:
+    def _formats(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:
         damaged = {p.item for p in known if p.item and p.severity != "warning" and p.code != "set-inconsistent"}
         for name, item in manifest.items.items():
             if name not in damaged:  # a damaged file's structure says nothing new
                 found = check_item(at, name, item, manifest.step, manifest.environment.packages)
                 yield from map(_strictly, found) if self._strict else found
 
-    def _proofs(self, at: Location, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
+    def _proofs(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
         bad = {p.item for p in known if p.severity not in ("warning", "unjudged")}
         unjudged = {p.item for p in known if p.severity == "unjudged"}
         for name, item in manifest.items.items():
@@ -156,9 +158,9 @@ class Verifier:
             elif name in unjudged:
                 yield name, Proof("unproven", "not loaded: its structure could not be judged here")
             else:
-                folder, files = item_folder(at, name, item)
-                factories = self._factories.get(name, {})
-                yield name, proving.prove(folder, files, name, manifest, factories, self._limits)
+                factories, files = self._factories.get(name, {}), item_files.names(at, name, item)
+                with item_files.fetched(at, name, item) as folder:
+                    yield name, proving.prove(folder, files, name, manifest, factories, self._limits)
 
 
 def _strictly(problem: Problem) -> Problem:
@@ -174,7 +176,7 @@ def _verdict(name: str, proof: Proof) -> Problem | None:
     return None
 
 
-def _note(at: Location, manifest: Manifest, proofs: Mapping[str, Proof]) -> None:
+def _note(at: Entry, manifest: Manifest, proofs: Mapping[str, Proof]) -> None:
     """Keep what a replay showed about the whole checkpoint; if it showed nothing about one item, it shows nothing."""
     differs = [f"item {name!r}: {proof.reason}" for name, proof in proofs.items() if proof.verdict == "differs"]
     if differs:
@@ -183,13 +185,6 @@ def _note(at: Location, manifest: Manifest, proofs: Mapping[str, Proof]) -> None
         detail = "; ".join(f"{name}: {proof.steps} {proof.of}" for name, proof in proofs.items() if proof.steps)
         how: shown.How = "replayed" if detail else "read-back"
         shown.note(at, manifest.digest, shown.Shown(how, detail=detail or ", ".join(proofs)))
-
-
-def item_folder(at: Location, name: str, item: ItemEntry) -> tuple[Path, list[str]]:
-    """Return the folder of an item and its files relative to it."""
-    if at.sidecar or presence.lies_flat(item):
-        return at.folder, [f.path for f in item.files]
-    return at.folder / name, [f.path.removeprefix(f"{name}/") for f in item.files]
 
 
 def _not_judged(name: str, reason: str) -> Problem:
@@ -207,14 +202,15 @@ def _what_to_do(backend: str, packages: Mapping[str, str]) -> str:
 
 
 def check_item(
-    at: Location, name: str, item: ItemEntry, step: int, packages: Mapping[str, str] | None = None
+    at: Entry, name: str, item: ItemEntry, step: int, packages: Mapping[str, str] | None = None
 ) -> list[Problem]:
     """Return what is wrong with the content of an item's files."""
-    folder, files = item_folder(at, name, item)
+    files, prefix = item_files.names(at, name, item), item_files.prefix(at, name, item)
     trusted = [file for file, entry in zip(files, item.files, strict=True) if entry.trusted]
     context = CheckContext(files, item.metadata, item.format_version, step, trusted=trusted)
-    prefix = "" if folder == at.folder else f"{name}/"
-    found = content.problems(lambda: _of_backend(name, item, folder, context, packages or {}), folder, files, trusted)
+    with item_files.fetched(at, name, item) as folder:
+        asked = partial(_of_backend, name, item, folder, context, packages or {})
+        found = content.problems(asked, folder, files, trusted)
     return gathered(p.located(item=name, prefix="" if p.item else prefix) for p in found)
 
 

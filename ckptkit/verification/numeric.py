@@ -11,9 +11,9 @@ def differences(then: Environment, now: dict[str, Any] | None = None) -> list[st
 
     Args:
         then: of the manifest.
-        now: from ``environment.capture``; captured when left out.
+        now: from ``environment.numeric``; that of this process when left out.
     """
-    now = now or environment.capture()
+    now = now or environment.numeric()
     lines = []
     for name, version in sorted(then.packages.items()):
         if name != "ckptkit" and (here := now["packages"].get(name, version)) != version:

@@ -4,21 +4,20 @@ The file is written once, by the run itself, when it has gone far enough; a run 
 proves nothing. It names the manifest it belongs to by digest and carries its own.
 """
 
-import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ckptkit.digest import algorithm_of, digest_bytes
-from ckptkit.errors import CkptkitError, ConflictError, DamagedError
+from ckptkit.errors import CkptkitError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
-from ckptkit.storage import Location, durable
+from ckptkit.storage import Entry
 
 VERSION = "1.0"
+_MAX_BYTES = 256 << 20
 
 Digests = Mapping[str, Mapping[str, str]]
 """By item, by part: the digest of its state after a step."""
@@ -90,31 +89,31 @@ def _rank(part: str) -> int:
     return next(named, _ACTS_ON_THE_NEXT.index(""))
 
 
-def read(at: Location, manifest: Manifest) -> Observation | None:
+def read(at: Entry, manifest: Manifest) -> Observation | None:
     """Return the sealed observation of a checkpoint, or None if there is none; raises DamagedError."""
     return _read(at, manifest.digest)
 
 
-def _read(at: Location, manifest_digest: str) -> Observation | None:
+def _read(at: Entry, manifest_digest: str) -> Observation | None:
     try:
-        value = strict_json.load(at.observed)
+        value = strict_json.loads(at.storage.read(at, at.observed_file, _MAX_BYTES), max_bytes=_MAX_BYTES)
     except FileNotFoundError:
         return None
     try:
         content = {k: v for k, v in value.items() if k != "digest"}
         digest = value["digest"]
         if digest_bytes(strict_json.dumps(content), algorithm_of(digest)) != digest:
-            raise DamagedError(f"{at.observed.name}: does not match its own digest")
+            raise DamagedError(f"{at.observed_file}: does not match its own digest")
         if value["schema_version"] != VERSION or value["manifest"] != manifest_digest:
-            raise DamagedError(f"{at.observed.name}: belongs to another checkpoint or version")
+            raise DamagedError(f"{at.observed_file}: belongs to another checkpoint or version")
         return Observation({int(step): items for step, items in value["steps"].items()})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, CkptkitError):
             raise
-        raise DamagedError(f"{at.observed.name}: is not an observation") from error
+        raise DamagedError(f"{at.observed_file}: is not an observation") from error
 
 
-def seal(at: Location, manifest: Manifest, observation: Observation) -> None:
+def seal(at: Entry, manifest: Manifest, observation: Observation) -> None:
     """Write the observation beside the manifest, once; raises ConflictError if there is one, StoreError."""
     content: dict[str, Any] = {
         "schema_version": VERSION,
@@ -122,24 +121,13 @@ def seal(at: Location, manifest: Manifest, observation: Observation) -> None:
         "steps": {str(step): items for step, items in observation.steps.items()},
     }
     content["digest"] = digest_bytes(strict_json.dumps(content), algorithm_of(manifest.digest))
-    # Outside the checkpoint until it is whole: a half-written file of ours would count as damage.
-    temporary = at.state_folder / f"observed-{uuid.uuid4().hex}"
-    with durable.storage_errors(str(at.observed)):
-        durable.make_folders(at.state_folder)
-        durable.write_file(temporary, strict_json.dumps(content, indent=1) + b"\n")
-        try:
-            os.link(temporary, at.observed)
-            durable.fsync_path(at.folder)
-        except FileExistsError as error:
-            raise ConflictError(f"{at.observed}: exists already") from error
-        finally:
-            temporary.unlink()
+    at.storage.put(at, at.observed_file, strict_json.dumps(content, indent=1) + b"\n", replace=False)
 
 
-def problems(at: Location, manifest_digest: str) -> list[Problem]:
+def problems(at: Entry, manifest_digest: str) -> list[Problem]:
     """Return what is wrong with the sealed file of the checkpoint with this manifest, if there is one."""
     try:
         _read(at, manifest_digest)
     except (CkptkitError, OSError) as error:
-        return [Problem("observed-damaged", str(error), at.observed.name)]
+        return [Problem("observed-damaged", str(error), at.observed_file)]
     return []

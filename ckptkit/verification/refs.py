@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable
 
+from ckptkit.catalog import refs
 from ckptkit.errors import CkptkitError
 from ckptkit.problem import Problem
-from ckptkit.storage import Location, refs
+from ckptkit.storage import Entry
 from ckptkit.verification.report import RefsReport
 
 
-def damaged(places: Iterable[Location]) -> list[RefsReport]:
-    """Return one report for each run among these places whose pins and tags cannot be read or trusted."""
+def damaged(places: Iterable[Entry]) -> list[RefsReport]:
+    """Return one report for each run among the places whose pins and tags cannot be read or believed."""
     found = []
-    for run, state in sorted({at.run: at.state_folder for at in places}.items()):
-        path = state / refs.NAME
+    for run, storage in sorted({at.run: at.storage for at in places}.items(), key=lambda pair: pair[0]):
+        path = storage.where_state(run, refs.NAME)
         try:
-            refs.read(state)
+            refs.read(storage, run)
         except CkptkitError as error:
             message = error.message.removeprefix(f"{path}: ")
             found.append(RefsReport(run, path, Problem("refs-damaged", f"pins and tags: {message}", refs.NAME)))

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from ckptkit.backend import Proof
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem, fails
 from ckptkit.renamed import warn
-from ckptkit.storage import Location
+from ckptkit.storage import Entry
 
 Level = Literal["presence", "digest", "format", "resume"]
 REHEARSED = "(run)"
@@ -36,7 +35,7 @@ class CheckpointReport:
         known_since: when it was verified (seconds since 1970, UTC), where the ledger was trusted and no file was read.
     """
 
-    at: Location
+    at: Entry
     level: Level
     manifest: Manifest | None
     problems: Sequence[Problem] = ()
@@ -93,7 +92,7 @@ class RefsReport:
     """
 
     run: str
-    path: Path
+    path: str
     problem: Problem
 
 

@@ -7,27 +7,25 @@ nothing is to be removed on the word of a ledger that something is bad.
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from ckptkit.catalog import mounts
+from ckptkit.catalog import manifests
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem, fails
-from ckptkit.storage import Location, stamps
-from ckptkit.verification import judge, observation, presence
+from ckptkit.storage import Entry, Stamp
+from ckptkit.verification import judge, observation
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
 _MAY_PASS = ("file-unreadable", "file-changed", "backend-failed", "manifest-newer")
 """Codes of what may be otherwise the next time although no file was changed."""
 _OF_A_PROOF = "resume-"
-Seen = tuple[float, Mapping[str, stamps.Stamp]]
+Seen = tuple[float, Mapping[str, Stamp]]
 """When the stamps of a checkpoint were taken, and these."""
 
 
-def holds(at: Location, known: Known, level: Level) -> bool:
+def holds(at: Entry, known: Known, level: Level) -> bool:
     """Return whether a checkpoint that verified on a level, or a deeper one, is still the same, file by file.
 
     An observation that was sealed since is read: it is small, and no part of what is resumed from.
@@ -36,22 +34,22 @@ def holds(at: Location, known: Known, level: Level) -> bool:
         return False
     if not known.judge or known.judge != judge.signature():
         return False
-    now = stamps.of(at, known.stamps)
+    now = at.storage.stamps(at, known.stamps)
     if now is None:
         return False
     changed = known.changed(now)
     if not changed:
         return True
-    return changed == {at.observed.name} and not observation.problems(at, str(known.facts.get("digest")))
+    return changed == {at.observed_file} and not observation.problems(at, str(known.facts.get("digest")))
 
 
 def _depth(level: str) -> int:
     return LEVELS.index(level) if level in LEVELS else -1
 
 
-def report(at: Location, known: Known, level: Level) -> CheckpointReport | None:
+def report(at: Entry, known: Known, level: Level) -> CheckpointReport | None:
     """Return what was found when it was verified, with its manifest read again; None where it cannot be read."""
-    manifest, problem = presence.read_manifest(at)
+    manifest, problem = manifests.read(at)
     if manifest is None or problem is not None or manifest.digest != known.facts.get("digest"):
         return None
     problems = [Problem(**{**fields, "names": tuple(fields["names"])}) for fields in known.problems]
@@ -59,10 +57,10 @@ def report(at: Location, known: Known, level: Level) -> CheckpointReport | None:
     return CheckpointReport(at, level, manifest, problems, count, known_since=known.when)
 
 
-def seen(at: Location) -> Seen | None:
+def seen(at: Entry) -> Seen | None:
     """Return the stamps of a checkpoint as they are before it is verified."""
     moment = time.time()
-    found = stamps.of(at, _listed(presence.read_manifest(at)[0]) if at.sidecar else ())
+    found = at.storage.stamps(at, _listed(manifests.read(at)[0]) if at.sidecar else ())
     return None if found is None else (moment, found)
 
 
@@ -78,16 +76,16 @@ def note(ledger: Ledger, before: Seen | None, found: CheckpointReport) -> None:
     if not good and any(p.severity == "unjudged" or p.code in _MAY_PASS for p in problems):
         ledger.forget(at.run, [at.name])
         return
-    if not stamps.old_enough(stamped, moment) or not _keeps_time_of_change(at.folder.parent):
+    if not at.storage.telling(at, stamped, moment):
         return
-    if stamps.of(at, _listed(manifest)) != stamped or (good and _deeper_known(ledger, at, stamped, level)):
+    if at.storage.stamps(at, _listed(manifest)) != stamped or (good and _deeper_known(ledger, at, stamped, level)):
         return
     ledger.note(at.run, at.name, _known(level, good, moment, stamped, manifest, problems))
 
 
 def note_saved(
     ledger: Ledger,
-    at: Location,
+    at: Entry,
     manifest: Manifest,
     warnings: Sequence[Problem],
     digested: Mapping[int, tuple[int, int]],
@@ -103,14 +101,14 @@ def note_saved(
     """
     moment = time.time()
     listed = _listed(manifest)
-    found = stamps.of(at, listed)
+    found = at.storage.stamps(at, listed)
     if found is None or not all(path in found and _as_digested(found[path], digested) for path in listed):
         return
-    if {*found} == {*listed, at.manifest.name} and stamps.settled(found, at.state_folder):
+    if {*found} == {*listed, at.manifest_file} and at.storage.settled(at, found):
         ledger.note(at.run, at.name, _known("format", True, moment, found, manifest, warnings))
 
 
-def _as_digested(stamp: stamps.Stamp, digested: Mapping[int, tuple[int, int]]) -> bool:
+def _as_digested(stamp: Stamp, digested: Mapping[int, tuple[int, int]]) -> bool:
     size, modified, _, inode = stamp
     return digested.get(inode) == (size, modified)
 
@@ -119,7 +117,7 @@ def _known(
     level: Level,
     good: bool,
     moment: float,
-    stamped: Mapping[str, stamps.Stamp],
+    stamped: Mapping[str, Stamp],
     manifest: Manifest,
     problems: Sequence[Problem],
 ) -> Known:
@@ -130,12 +128,7 @@ def _listed(manifest: Manifest | None) -> Collection[str]:
     return [file.path for item in manifest.items.values() for file in item.files] if manifest else ()
 
 
-@lru_cache(maxsize=64)
-def _keeps_time_of_change(folder: Path) -> bool:
-    return mounts.keeps_time_of_change(mounts.kind_of(folder, mounts.table()))
-
-
-def _deeper_known(ledger: Ledger, at: Location, stamped: Mapping[str, stamps.Stamp], level: Level) -> bool:
+def _deeper_known(ledger: Ledger, at: Entry, stamped: Mapping[str, Stamp], level: Level) -> bool:
     """Return whether a deeper look at the same files, by the same code, is known: a shallow one adds nothing."""
     if level == "format":
         return False

@@ -141,7 +141,7 @@ class Keeper:
             NothingResumableError: the run has checkpoints, but none that verifies.
             NotFoundError, DamagedError: the one that was named does not exist, or does not verify.
         """
-        if ref is None and not self.store.storage.run_folder(self.run).is_dir():
+        if ref is None and not self.store.storage.has_run(self.run):
             self._fresh()
             return None
         try:
@@ -161,7 +161,7 @@ class Keeper:
         return chosen
 
     def _fresh(self) -> None:
-        _LOG.warning("%s: no checkpoint in %s, a fresh start", self.run, self.store.storage.root)
+        _LOG.warning("%s: no checkpoint in %s, a fresh start", self.run, self.store.storage.url)
 
     def restore(
         self, into: Mapping[str, Any], ref: str | None = None, *, factories: Mapping[str, Any] | None = None

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from command_line import PROGRAM, inside, refused
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, durable
 from ckptkit.errors import PartlyDoneError
-from ckptkit.storage import durable
 
 LONG = ["x" * 5000, "x/" * 2500, "/" + "x/" * 2500]
 
@@ -52,7 +51,7 @@ def test_a_disk_that_fills_up_after_the_commit_is_told_as_partly_done(store: Pat
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("saved full@2: ")
-    assert "ckptkit: full@2: was saved, but it was not tagged release: refs: File too large\n" in done.stderr
+    assert "ckptkit: full@2: was saved, but it was not tagged release: refs.json: File too large\n" in done.stderr
     assert "`ckptkit tag full@2 TAG`" in done.stderr
     assert "nothing was" not in done.stderr
     assert done.stdout.strip() == str(store / "full" / "step-00000002")
@@ -61,7 +60,7 @@ def test_a_disk_that_fills_up_after_the_commit_is_told_as_partly_done(store: Pat
 
 def test_in_python_the_error_has_what_was_committed(store: Path, rng_file: Path) -> None:
     opened = CheckpointStore(store)
-    (opened.storage.state_folder("new") / "refs.lock").mkdir(parents=True)
+    (opened.storage.run_folder("new") / ".ckptkit" / "refs.lock").mkdir(parents=True)
     with pytest.raises(PartlyDoneError, match=r"new@1: was saved, but it was not tagged best") as caught:
         opened.save("new", 1, {"rng": rng_file}, tags=["best"])
     assert caught.value.committed.at.ref == "new@1"

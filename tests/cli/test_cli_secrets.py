@@ -155,8 +155,8 @@ PYTHON: dict[str, Callable[[CheckpointStore, str, Path], object]] = {
 
 
 def _adopted(store: CheckpointStore, rng: Path, details: Details) -> None:
-    write_rng(store.storage.root / "r" / "ep000001.json")
-    store.adopt_in_place("r", "ep000001", {"rng": store.storage.root / "r" / "ep000001.json"}, details)
+    write_rng(Path(store.storage.url) / "r" / "ep000001.json")
+    store.adopt_in_place("r", "ep000001", {"rng": Path(store.storage.url) / "r" / "ep000001.json"}, details)
 
 
 @pytest.mark.parametrize("argument", PYTHON)
@@ -172,10 +172,10 @@ def test_no_argument_of_the_library_lets_a_secret_in(
             refused = error.message + error.hint
         if "looks like a secret" in refused or "variable" in refused:
             assert not FOUND.search(refused.encode()), shape
-        if store.storage.root.exists():
+        if Path(store.storage.url).exists():
             store.release("r")
-            assert in_files(store.storage.root) == [], shape
-            assert said(store.storage.root, tmp_path)[1] == [], shape
+            assert in_files(Path(store.storage.url)) == [], shape
+            assert said(Path(store.storage.url), tmp_path)[1] == [], shape
     assert not FOUND.search((capfd.readouterr().out + caplog.text).encode())
 
 
@@ -207,13 +207,13 @@ def test_what_an_older_version_let_in_is_masked_and_the_run_stays_resumable(rng_
     fields["items"]["rng"]["hazards"] = [f"https://u:{MARK}@host"]
     fields["items"]["rng"]["captured"]["reasons"] = [f"Authorization: Bearer {MARK}"]
     path.write_bytes(unmasked(fields))
-    (store.storage.root / "r" / ".ckptkit" / "refs.json").unlink()
+    (Path(store.storage.url) / "r" / ".ckptkit" / "refs.json").unlink()
     [problem] = store.verify("r").checkpoints[0].problems
     assert (problem.code, problem.severity) == ("manifest-secret", "warning")
-    searched, holding = said(store.storage.root, tmp_path, every=True)
+    searched, holding = said(Path(store.storage.url), tmp_path, every=True)
     assert (holding, searched > 25) == ([], True)
     for format_ in ("shell", "json", "argv0", "slurm", "k8s"):
-        done = ckptkit("resume-cmd", "r", "--format", format_, store=store.storage.root)
+        done = ckptkit("resume-cmd", "r", "--format", format_, store=Path(store.storage.url))
         assert done.returncode == 0, done.stderr
         assert "train.py" in done.stdout
         assert "TOKEN set, which is not set here" in done.stderr

@@ -47,7 +47,7 @@ class Killer:
             real_sendfile(out, source, offset, max(1, min(count, os.fstat(source).st_size) // 2)) if offset == 0
             else (self.event("half copied"), real_sendfile(out, source, offset, count))[1]
         )  # fmt: skip
-        from ckptkit.storage import replacing
+        from ckptkit.storage.local import replacing
 
         real_exchange = replacing.exchange
         replacing.exchange = lambda one, other: (  # no audit event tells of it

@@ -12,7 +12,7 @@ from ckptkit import CheckpointStore, registry
 from ckptkit.cli import main as program
 from ckptkit.errors import ConflictError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import replacing
+from ckptkit.storage.local import replacing
 from ckptkit.store import Details
 
 RUN = "run"

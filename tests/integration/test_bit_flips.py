@@ -5,26 +5,27 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import four_kinds
 import pytest
 
-from ckptkit.storage import Location, open_storage
+from ckptkit.storage import Entry, open_storage
 from ckptkit.verification import CheckpointReport, Level, Verifier
 
 PLACES = 200
 
 
-def checkpoint(store: Path) -> Location:
+def checkpoint(store: Path) -> Entry:
     return next(at for at in open_storage(store).scan(four_kinds.RUN) if at.step == 20)
 
 
-def verify(at: Location, level: Level = "format") -> CheckpointReport:
+def verify(at: Entry, level: Level = "format") -> CheckpointReport:
     return Verifier(level).verify(at)
 
 
-def payload(at: Location) -> list[Path]:
+def payload(at: Entry) -> list[Path]:
     return sorted(p for p in at.folder.rglob("*") if p.is_file() and p != at.manifest)
 
 
@@ -137,7 +138,7 @@ def test_a_file_is_found_on_every_level_when_it_is(change: str, four_kinds_store
     act, code = CHANGES[change]
     at = checkpoint(four_kinds_store)
     for path in payload(at):
-        copy = Location(at.run, at.folder.with_name("step-00000020-kept"), at.manifest)
+        copy = replace(at, name="step-00000020-kept")
         shutil.copytree(at.folder, copy.folder)
         act(path)
         for level in ("presence", "digest", "format"):

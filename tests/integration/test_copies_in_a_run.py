@@ -35,14 +35,14 @@ def test_a_store_in_a_run_is_not_pruned_with_it(store: CheckpointStore, tmp_path
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     (tmp_path / "copy").rename(tmp_path / "store" / "a" / "run" / "backup")
     assert removed(store) == {"a/run@1", "b@1"}
-    done = inside("prune", "--keep-last", "1", "--apply", store=store.storage.root)
+    done = inside("prune", "--keep-last", "1", "--apply", store=Path(store.storage.url))
     assert done.returncode == 0
     assert (
         "a/run/backup/b: was copied into the folder of run a/run, and is not pruned unless you name it" in done.stderr
     )
     copies = [one.at.ref for one in store.list() if "backup" in one.at.run]
     assert copies == ["a/run/backup/a/run@1", "a/run/backup/a/run@2", "a/run/backup/b@1", "a/run/backup/b@2"]
-    listed = inside("list", "a/run", "--format", "json", store=store.storage.root)
+    listed = inside("list", "a/run", "--format", "json", store=Path(store.storage.url))
     assert [c["ref"] for c in json.loads(listed.stdout)["checkpoints"]] == ["a/run@2"]
 
 
@@ -58,7 +58,7 @@ def test_a_copied_store_whose_checkpoints_lie_right_in_it(store: CheckpointStore
 
 
 def test_a_run_that_was_saved_inside_another_is_pruned_as_ever(store: CheckpointStore) -> None:
-    save(store.storage.root, "b/ablation", 1, 2)
+    save(Path(store.storage.url), "b/ablation", 1, 2)
     assert removed(store) == {"a/run@1", "b@1", "b/ablation@1"}
 
 

@@ -34,7 +34,7 @@ def rewritten(folder: Path, change: tuple[str, str]) -> None:
 
 def test_the_folder_is_as_drawn_and_has_the_manifest_beside(store: CheckpointStore) -> None:
     folder = save(store)
-    assert folder == store.storage.root / "run" / "checkpoint-1000"
+    assert folder == Path(store.storage.url) / "run" / "checkpoint-1000"
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "policy.safetensors", "rng.json"]
 
 
@@ -96,7 +96,7 @@ def test_items_with_files_of_one_name_are_refused(store: CheckpointStore) -> Non
     items = {"one": np.random.default_rng(1), "two": np.random.default_rng(2)}
     with pytest.raises(UsageError, match=r"'rng.json' of item 'two' would lie where a file of item 'one' does"):
         store.save("run", 1, items, flat=True)
-    assert not list((store.storage.root / "run").glob("*-*1"))
+    assert not list((Path(store.storage.url) / "run").glob("*-*1"))
 
 
 def test_an_item_named_like_a_file_is_refused(store: CheckpointStore) -> None:

@@ -12,7 +12,7 @@ from command_line import inside
 from ckptkit import CheckpointStore
 from ckptkit.errors import NotFoundError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import Location, trash
+from ckptkit.storage import Entry
 from ckptkit.store import Details
 from ckptkit.verification import Verifier
 
@@ -32,7 +32,7 @@ for step in range(2, 10**6):
 
 
 def flat(store: CheckpointStore, step: int) -> None:
-    folder = store.storage.root / "r"
+    folder = Path(store.storage.url) / "r"
     folder.mkdir(parents=True, exist_ok=True)
     rng = folder / f"ep{step:06d}.json"
     rng.write_text('{"bit_generator": "PCG64", "state": {"state": 1, "inc": 1}, "has_uint32": 0, "uinteger": 0}')
@@ -50,13 +50,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
     return store
 
 
-def removing(store: CheckpointStore, at: Location) -> Verifier:
+def removing(store: CheckpointStore, at: Entry) -> Verifier:
     """Return a verifier that loses the checkpoint, to the trash, while its first file is read."""
 
     def lose(count: int) -> None:
         if at.identity is not None:
             files = [f"{at.name}.json"] if at.sidecar else []
-            trash.remove(at, store.storage.state_folder("r"), files)
+            store.storage.remove(at, files)
 
     return Verifier(on_bytes=lose)
 
@@ -131,7 +131,7 @@ def test_the_command_says_what_went(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for step in (1, 2):
         store.save("r", step, {"rng": np.random.default_rng(step)})
     places = store.locate("r")
-    trash.remove(places[0], store.storage.state_folder("r"))
+    store.storage.remove(places[0])
     monkeypatch.setattr(CheckpointStore, "locate", lambda self, ref=None: places)  # as a scan just before found it
     done = inside("verify", store=tmp_path)
     assert done.returncode == 0

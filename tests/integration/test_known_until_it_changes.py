@@ -16,7 +16,7 @@ from command_line import inside
 from ckptkit import CheckpointStore
 from ckptkit.catalog.known import Known
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import stamps
+from ckptkit.storage.local import stamps
 from ckptkit.verification import Verifier, observation
 
 RUN = "a/run"

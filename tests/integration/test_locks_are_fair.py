@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ckptkit.errors import LockedError
-from ckptkit.storage import locks
+from ckptkit.storage.local import locks
 
 SAVE = 0.1  # seconds that a save takes
 

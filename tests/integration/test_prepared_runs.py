@@ -17,7 +17,7 @@ import pytest
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import ConflictError, LockedError, NothingResumableError, ProtectedError, StoreError, UsageError
-from ckptkit.storage import holds
+from ckptkit.storage.local import holds
 
 TRAINING = """\
 import subprocess, sys, time

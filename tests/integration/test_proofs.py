@@ -34,7 +34,9 @@ for step in range(start + 1, start + 7):
 
 
 def saved(store: CheckpointStore, **items: Any) -> None:
-    store.save("toy", 6, items, resume=[sys.executable, str(store.storage.root.parent / "train.py"), "{run}@{step}"])
+    store.save(
+        "toy", 6, items, resume=[sys.executable, str(Path(store.storage.url).parent / "train.py"), "{run}@{step}"]
+    )
 
 
 def test_read_back_names_the_part_that_was_not_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,22 +147,22 @@ def test_a_rehearsal_tells_whether_the_script_itself_is_deterministic(
     (tmp_path / "train.py").write_text(SCRIPT)
     store = CheckpointStore(tmp_path / "store")
     saved(store, rng=np.random.default_rng(1))
-    before = sorted(path for path in store.storage.root.rglob("*"))  # what was shown is added, and only that
-    command = [sys.executable, "-m", "ckptkit.cli.main", "--store", str(store.storage.root), "verify", "toy"]
+    before = sorted(path for path in Path(store.storage.url).rglob("*"))  # what was shown is added, and only that
+    command = [sys.executable, "-m", "ckptkit.cli.main", "--store", store.storage.url, "verify", "toy"]
     command += ["--level", "resume", "--steps", "4", "--format", "json", "--"]
     command += [sys.executable, str(tmp_path / "train.py"), "{run}@{step}", mode, "{store}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == code, done.stderr
     found = json.loads(done.stdout)["checkpoints"][0]
     assert found["proofs"]["(run)"]["verdict"] == verdict
-    after = sorted(path for path in store.storage.root.rglob("*") if path.name != "shown.json")
+    after = sorted(path for path in Path(store.storage.url).rglob("*") if path.name != "shown.json")
     assert after == before, "the rehearsal touched the real store"
 
 
 def test_a_rehearsal_of_a_command_that_fails_is_unproven_with_its_last_words(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "store")
     saved(store, rng=np.random.default_rng(1))
-    command = [sys.executable, "-m", "ckptkit.cli.main", "--store", str(store.storage.root), "verify", "toy"]
+    command = [sys.executable, "-m", "ckptkit.cli.main", "--store", store.storage.url, "verify", "toy"]
     command += [
         "--level",
         "resume",

@@ -8,9 +8,9 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
+from ckptkit.catalog import refs
 from ckptkit.errors import DamagedError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import refs
 from ckptkit.verification import Verifier
 
 LAST = RetentionPolicy(keep_last=1)
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> CheckpointStore:
 
 
 def refs_of(store: CheckpointStore, run: str = "a") -> Path:
-    return store.storage.state_folder(run) / refs.NAME
+    return Path(store.storage.where_state(run, refs.NAME))
 
 
 def removed(store: CheckpointStore) -> set[str]:
@@ -60,7 +60,7 @@ def test_every_bit_of_the_file_is_sealed(store: CheckpointStore) -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         with pytest.raises(DamagedError, match=r"refs\.json"):
-            refs.read(path.parent)
+            refs.read(store.storage, "a")
 
 
 def test_a_file_without_a_seal_is_read_as_before_and_sealed_when_it_is_written_next(store: CheckpointStore) -> None:
@@ -74,15 +74,15 @@ def test_a_file_without_a_seal_is_read_as_before_and_sealed_when_it_is_written_n
     del sealed["digest"]  # the seal cannot be taken off
     path.write_text(json.dumps(sealed))
     with pytest.raises(DamagedError):
-        refs.read(path.parent)
+        refs.read(store.storage, "a")
 
 
 def test_prune_leaves_the_run_whole_and_goes_on_with_the_others(store: CheckpointStore) -> None:
     refs_of(store).write_text("{")
-    planned = inside("prune", "--keep-last", "1", "--format", "json", store=store.storage.root)
+    planned = inside("prune", "--keep-last", "1", "--format", "json", store=Path(store.storage.url))
     assert planned.returncode == 3
     assert list(json.loads(planned.stdout)["stopped"]) == ["a"]
-    done = inside("prune", "--keep-last", "1", "--apply", store=store.storage.root)
+    done = inside("prune", "--keep-last", "1", "--apply", store=Path(store.storage.url))
     assert done.returncode == 3
     assert "a: not pruned, as its pins and tags are not known" in done.stderr
     assert [one.at.ref for one in store.list()] == ["a@1", "a@2", "a@3", "b@3"]
@@ -98,13 +98,13 @@ def test_refs_that_are_damaged_after_the_plan_was_made_stop_it_too(store: Checkp
 
 def test_list_shows_all_runs_and_says_whose_refs_are_unknown(store: CheckpointStore) -> None:
     refs_of(store).write_text("{")
-    done = inside("list", "--format", "json", store=store.storage.root)
+    done = inside("list", "--format", "json", store=Path(store.storage.url))
     assert done.returncode == 1
     assert "pins and tags are not known" in done.stderr
     assert str(refs_of(store)) in done.stderr
     listed = {c["ref"]: c["pinned"] for c in json.loads(done.stdout)["checkpoints"]}
     assert listed == {"a@1": None, "a@2": None, "a@3": None, "b@1": False, "b@2": False, "b@3": False}
-    assert inside("list", "b", store=store.storage.root).returncode == 0
+    assert inside("list", "b", store=Path(store.storage.url)).returncode == 0
 
 
 @pytest.mark.parametrize("format_", ["table", "tsv", "json", "ndjson", "junit", "sarif", "github", "gitlab"])
@@ -112,8 +112,8 @@ def test_verify_tells_the_run_in_every_format_and_calls_no_checkpoint_worse(
     format_: str, store: CheckpointStore
 ) -> None:
     refs_of(store).write_text("{")
-    done = inside("verify", "--level", "presence", "--format", format_, store=store.storage.root)
+    done = inside("verify", "--level", "presence", "--format", format_, store=Path(store.storage.url))
     assert done.returncode == 1
     assert "refs-damaged" in done.stdout
     assert "6 checkpoints on level presence: all good" in done.stderr
-    assert inside("verify", "a@1", store=store.storage.root).returncode == 0, "only the checkpoint was asked for"
+    assert inside("verify", "a@1", store=Path(store.storage.url)).returncode == 0, "only the checkpoint was asked for"

@@ -11,7 +11,7 @@ import pytest
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import StoreError
-from ckptkit.storage import replacing
+from ckptkit.storage.local import replacing
 from ckptkit.store import Details
 
 STEP = 3
@@ -93,7 +93,7 @@ def test_an_exchange_that_fails_changes_nothing(store: CheckpointStore, monkeypa
     with pytest.raises(StoreError, match="Permission denied"):
         save(store, 2)
     assert draw(store) == OLD
-    assert list((store.storage.state_folder("r") / "staging").iterdir()) == []
+    assert list((store.storage.run_folder("r") / ".ckptkit" / "staging").iterdir()) == []
 
 
 def test_a_signal_between_the_two_steps_brings_the_old_one_back(

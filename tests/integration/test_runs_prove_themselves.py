@@ -14,9 +14,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from ckptkit import CheckpointStore, scratch
+from ckptkit.catalog import shown
 from ckptkit.errors import StoreError, UsageError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.storage import shown
 from ckptkit.store import headroom, rehearsal
 from ckptkit.verification.observation import first_difference
 

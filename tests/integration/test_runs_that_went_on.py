@@ -9,11 +9,11 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
+from ckptkit.catalog import manifests
 from ckptkit.errors import NothingResumableError, StoreError
 from ckptkit.manifest.models import Parent
 from ckptkit.retention import RetentionPolicy
 from ckptkit.store import Chosen
-from ckptkit.store import lineage as rooms
 
 
 def save(root: Path, run: str, *steps: int, parent: str | None = None) -> None:
@@ -247,8 +247,8 @@ class TestOrigin:
         for number in range(3):
             save(crashed_twice, f"other/run{number}", *range(1, 9))
         seen = []
-        real = rooms.read_manifest
-        monkeypatch.setattr(rooms, "read_manifest", lambda at: seen.append(at.ref) or real(at))
+        real = manifests.read
+        monkeypatch.setattr(manifests, "read", lambda at: seen.append(at.ref) or real(at))
         found: Chosen = CheckpointStore(crashed_twice).choose("first")
         assert found.at.ref == "second@150"
         assert sorted(seen) == ["first@50", "other/run0@8", "other/run1@8", "other/run2@8", "second@150"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ckptkit import CheckpointStore
+from ckptkit.catalog import shown
 from ckptkit.errors import DamagedError, ManifestError, NotFoundError, RefusedError, UsageError
-from ckptkit.storage import shown
 from ckptkit.store import DetailFields, Details, StoreReader
 
 DETAILS = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ckptkit.catalog import mounts
 from ckptkit.catalog.cache_folder import NAME, ledger_file
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
+from ckptkit.storage import mounts
 
 STORE = "/data/store:803:1f"
 KNOWN = Known("format", True, 1.0, "judge", {"manifest.json": (10, 1, 2, 3), "rng/\udcff": (5, 1, 2, 4)}, {"size": 5})

@@ -55,7 +55,7 @@ def test_old_attributes_say_what_the_new_ones_say(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "store")
     (tmp_path / "notes.txt").write_text("a")
     store.save("a", 1, {"notes": Files(tmp_path / "notes.txt", "files")})
-    (store.storage.state_folder("a") / "refs.json").write_text("{")
+    (store.storage.run_folder("a") / ".ckptkit" / "refs.json").write_text("{")
     report, (listed,) = store.verify("a"), store.list()
     assert isinstance(report, Report)
     with pytest.warns(DeprecationWarning, match=r"Report\.refs"):

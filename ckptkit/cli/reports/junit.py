@@ -25,7 +25,7 @@ def render(report: Report) -> str:
         suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
     for m in report.refs:
         suite = ET.SubElement(suites, "testsuite", name=output.safe(m.run), tests="1", failures="1", skipped="0")
-        case = ET.SubElement(suite, "testcase", classname=output.safe(m.run), name=m.path.name)
+        case = ET.SubElement(suite, "testcase", classname=output.safe(m.run), name=m.problem.file or "")
         ET.SubElement(case, "failure", message=output.safe(m.problem.message), type=m.problem.code)
     if not report.checkpoints:
         suite = ET.SubElement(suites, "testsuite", name="store", tests="1", errors="1", failures="0")

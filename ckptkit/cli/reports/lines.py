@@ -46,7 +46,9 @@ def write(report: Report, format_: str, *, verbose: bool = False) -> None:
             for item, file, code, message in _notes(c, verbose):
                 output.line(f"  {c.at.ref}: {output.safe(file or item or 'manifest')}: {output.safe(message)} [{code}]")
         for m in report.refs:
-            output.line(f"  {output.safe(m.run)}: {m.path.name}: {output.safe(m.problem.message)} [{m.problem.code}]")
+            output.line(
+                f"  {output.safe(m.run)}: {m.problem.file}: {output.safe(m.problem.message)} [{m.problem.code}]"
+            )
 
 
 def _head(c: CheckpointReport) -> list[object]:
@@ -84,7 +86,7 @@ def _rows(c: CheckpointReport, verbose: bool) -> Iterator[list[object]]:
 
 
 def _run_row(m: RefsReport) -> list[object]:
-    return [m.run, "damaged", "", "", "", "", m.path.name, m.problem.code, m.problem.message]
+    return [m.run, "damaged", "", "", "", "", m.problem.file, m.problem.code, m.problem.message]
 
 
 def _run_fields(m: RefsReport) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
         "ref": c.at.ref,
         "run": c.at.run,
         "step": c.at.step,
-        "path": str(c.at.manifest if c.at.sidecar else c.at.folder),
+        "path": c.at.where,
         "result": result(c),
         "level": c.level,
         "files": c.files_checked,

@@ -33,12 +33,12 @@ def render(report: Report) -> str:
 
 def path_of(c: CheckpointReport, p: Problem) -> str:
     """Return the file that a problem is about; the manifest when it is about no file."""
-    return relative(c.at.folder / p.file if p.file else c.at.manifest)
+    return relative(c.at.storage.where(c.at, p.file or c.at.manifest_file))
 
 
-def relative(path: Path) -> str:
+def relative(place: str) -> str:
     """Return a path as code hosts want it: they attach a finding to a file only by its path in the repository."""
-    here = Path.cwd()
+    here, path = Path.cwd(), Path(place)
     return str(path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path)
 
 

@@ -170,7 +170,7 @@ class OutputFolder:
             )
         restored = origin.restore(ref, into=items)
         assert restored is not None  # only with missing_ok
-        if origin.storage.root.resolve() == self.path.parent:
+        if Path(origin.storage.url) == self.path.parent:
             self._parent = ref
         return changed, list(restored.warnings)
 

@@ -14,7 +14,7 @@ from typing import Any
 from ckptkit_tfdata import PersistentIterator
 
 from ckptkit import CheckpointStore, CkptkitError, NotFoundError, Retain
-from ckptkit.storage import Location
+from ckptkit.storage import Entry
 from ckptkit.store.adopting import step_in
 
 _LOG = logging.getLogger(__name__)
@@ -52,17 +52,17 @@ def load_loader(directory: str, rank: int, iterator: PersistentIterator) -> None
 
 
 def _tell_unlisted(store: CheckpointStore, run: str) -> None:
-    for one in store.unlisted() if store.storage.root.is_dir() else ():
+    for one in store.unlisted() if store.storage.has_run(".") else ():
         newest = one.paths[-1]
         _LOG.warning(
             "%s: has no manifest, so nothing says whether it is whole, or of which definition it is; "
             "to go on from it anyway: ckptkit --store %s save %s --step %s %s=%s",
-            *(newest, shlex.quote(str(store.storage.root)), run, step_in(newest), _ITEM, shlex.quote(str(newest))),
+            *(newest, shlex.quote(store.storage.url), run, step_in(newest), _ITEM, shlex.quote(str(newest))),
         )
 
 
-def _saved(store: CheckpointStore, run: str | None) -> Sequence[Location]:
-    if not store.storage.root.is_dir():
+def _saved(store: CheckpointStore, run: str | None) -> Sequence[Entry]:
+    if not store.storage.has_run("."):
         return []
     try:
         return store.locate(run)

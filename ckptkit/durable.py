@@ -62,24 +62,26 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a new file and flush it; raises OSError (FileExistsError if it exists)."""
+def write_file(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Write a new file and, where it is to last, flush it; raises OSError (FileExistsError if it exists)."""
     with path.open("xb") as stream:
         stream.write(data)
         stream.flush()
-        os.fsync(stream.fileno())
+        if lasting:
+            os.fsync(stream.fileno())
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file atomically: other processes see the old or the new content, even after a power cut."""
+def replace_file(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Replace a file atomically: others see the old or the new content; where it is to last, after a power cut too."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     temporary.unlink(missing_ok=True)
     try:
-        write_file(temporary, data)
+        write_file(temporary, data, lasting=lasting)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    fsync_path(path.parent)
+    if lasting:
+        fsync_path(path.parent)
 
 
 def fsync_tree(folder: Path) -> None:

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ckptkit.durable import make_folders, storage_errors
 from ckptkit.errors import LockedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_argv
-from ckptkit.storage.durable import make_folders, storage_errors
-from ckptkit.storage.locks import BUSY, UNSUPPORTED
+from ckptkit.storage.local.locks import BUSY, UNSUPPORTED
 
 NAME = "writer.lock"
 _MAX_BYTES = 1 << 16

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ckptkit.durable import fsync_path, fsync_tree, make_folders, storage_errors, write_file
 from ckptkit.errors import ConflictError
 from ckptkit.manifest.names import MANIFEST_NAME
-from ckptkit.storage.durable import fsync_path, fsync_tree, make_folders, storage_errors, write_file
-from ckptkit.storage.locks import try_lock
+from ckptkit.storage.local.locks import try_lock
 
 _OWNER = "owner.lock"
 
@@ -64,29 +64,6 @@ def commit_folder(staging: Path, final: Path) -> None:
             fsync_path(final.parent)
         except OSError:  # a power cut might undo it: what may not be there must not be listed
             os.rename(final, staging)
-            raise
-
-
-def commit_sidecar(manifest: Path, data: bytes) -> None:
-    """Write a manifest beside files that are already in place: the caller has flushed them, and this is the commit.
-
-    Raises:
-        ConflictError: the manifest exists.
-        StoreError: it cannot be written.
-    """
-    temporary = manifest.with_name(f".{manifest.name}.{uuid.uuid4().hex}")
-    with storage_errors("commit"):
-        try:
-            write_file(temporary, data)
-            os.link(temporary, manifest)  # unlike a rename, a link never replaces what is there
-        except FileExistsError as error:
-            raise ConflictError(f"{manifest}: exists already") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        try:
-            fsync_path(manifest.parent)
-        except OSError:
-            manifest.unlink()
             raise
 
 

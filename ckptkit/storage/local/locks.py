@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ckptkit.durable import make_folders, storage_errors
 from ckptkit.errors import LockedError, StoreError
-from ckptkit.storage.durable import make_folders, storage_errors
 
 # File systems without flock (some NFS, Lustre) answer with these: then there is no lock, and that is allowed.
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524}

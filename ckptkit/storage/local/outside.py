@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from ckptkit.errors import CkptkitError, RefusedError
+from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.names import MANIFEST_NAME, STATE_FOLDER
 from ckptkit.manifest.summary import summarise
-from ckptkit.storage import LocalStorage, Location
+from ckptkit.storage.local import files
 
 _HINT = "name a place outside the store; nothing was written"
 
@@ -66,7 +67,7 @@ def _is_checkpoint(folder: Path) -> bool:
     if not manifest.is_file():
         return False
     try:
-        summarise(LocalStorage.read_manifest(Location(".", folder, manifest)))
-    except CkptkitError:
+        summarise(files.read(manifest, MAX_BYTES))
+    except (CkptkitError, OSError):
         return False
     return True

@@ -6,24 +6,24 @@ must know that the file system's clock has moved on since the file was changed.
 """
 
 import contextlib
+import functools
 import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ckptkit.manifest.names import SHOWN_NAME
-from ckptkit.storage.location import Location
-
-Stamp = tuple[int, int, int, int]
-"""Size, mtime_ns, ctime_ns, inode."""
+from ckptkit.manifest.names import OBSERVED_NAME, SHOWN_NAME
+from ckptkit.storage import mounts
+from ckptkit.storage.interface import Stamp
+from ckptkit.storage.local.place import Place
 
 _GRANULARITY = 2_000_000_000  # ns: the coarsest clock in use
 _TRIES = 6
 _PAUSE = 0.003  # seconds; a tick of Linux takes 1 to 10 ms
 
 
-def of(at: Location, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
+def of(at: Place, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
     """Return the stamps of all files of a checkpoint by path, or None where they cannot be had.
 
     All that lies in its folder counts, so that what is added, removed or put in place of a file is seen; where it
@@ -35,8 +35,8 @@ def of(at: Location, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
         listed: the files of a sidecar's manifest.
     """
     try:
-        if at.sidecar:
-            return _beside(str(at.folder), [at.manifest.name, at.observed.name, *listed])
+        if at.layout.shared:
+            return _beside(str(at.folder), [at.manifest.name, at.layout.own(at.name, OBSERVED_NAME), *listed])
         found = _inside(str(at.folder))
     except OSError:
         return None
@@ -97,6 +97,12 @@ def settled(stamps: Mapping[str, Stamp], folder: Path) -> bool:
         with contextlib.suppress(OSError):
             probe.unlink()
     return False
+
+
+@functools.lru_cache(maxsize=64)
+def keeps_time_of_change(folder: Path) -> bool:
+    """Return whether the file system of a folder keeps a time of change that no program can set."""
+    return mounts.keeps_time_of_change(mounts.kind_of(folder, mounts.table()))
 
 
 def _newest(stamps: Mapping[str, Stamp]) -> int:

@@ -11,14 +11,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckptkit.digest import algorithm_of, digest_file
+from ckptkit.durable import fsync_path, make_folders, storage_errors
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError, StoreError
-from ckptkit.manifest.models import FileEntry
-from ckptkit.manifest.names import MANIFEST_NAME, SIDECAR_SUFFIX, is_flat, step_of_name
-from ckptkit.manifest.reading import parse
-from ckptkit.storage.durable import fsync_path, make_folders, storage_errors
-from ckptkit.storage.location import Location
+from ckptkit.layouts import OURS, STEP_FOLDER, Listing
+from ckptkit.manifest.names import is_flat, step_of_name
+from ckptkit.storage.local.place import Place
+
+if TYPE_CHECKING:
+    from ckptkit.manifest.models import FileEntry
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 
@@ -32,29 +35,30 @@ class Trashed:
     step: int | None
 
 
-def remove(at: Location, state_folder: Path, files: Sequence[str] = (), *, aside: Path | None = None) -> Path:
-    """Move a checkpoint to the trash and return its entry.
+def remove(at: Place, state_folder: Path, ref: str, files: Sequence[str] = (), *, aside: Path | None = None) -> Trashed:
+    """Move a checkpoint to the trash.
 
     Args:
         at: the checkpoint.
         state_folder: the run's ``.ckptkit``.
-        files: payload files of a sidecar checkpoint, relative to its folder.
-        aside: where its folder is if it is no longer in its place.
+        ref: what it is called, for messages.
+        files: where it shares its folder: which payload files go with it, relative to the folder.
+        aside: where its folder lies when it is not at its place any more.
     """
-    with storage_errors(f"{at.ref}: cannot be removed"):
-        stamp = datetime.now(UTC).strftime(_STAMP)
-        entry = state_folder / "trash" / f"{stamp}-{uuid.uuid4().hex[:8]}"
+    with storage_errors(f"{ref}: cannot be removed"):
+        now = datetime.now(UTC)
+        entry = state_folder / "trash" / f"{now.strftime(_STAMP)}-{uuid.uuid4().hex[:8]}"
         make_folders(entry)
-        if at.sidecar:
+        if at.layout.shared:
             os.rename(at.manifest, entry / at.manifest.name)
             fsync_path(entry)
             fsync_path(at.folder)
-            _move(at.folder, entry, [*files, at.observed.name, at.shown.name])
+            _move(at.folder, entry, [*files, *at.notes])
             fsync_path(entry)
             fsync_path(at.folder)
         else:
             _move_folder(aside or at.folder, entry / at.folder.name)
-        return entry
+        return Trashed(entry, now, step_of_name(at.name))
 
 
 def _move_folder(folder: Path, target: Path) -> None:
@@ -74,6 +78,11 @@ def _move(source: Path, destination: Path, files: Sequence[str]) -> None:
             os.rename(source / name, destination / name)
 
 
+def entry_named(state_folder: Path, name: str) -> Path:
+    """Return the folder of an entry."""
+    return state_folder / "trash" / name
+
+
 def listing(state_folder: Path) -> list[Trashed]:
     """Return what is in the trash, the last removed first."""
     result = []
@@ -88,15 +97,15 @@ def listing(state_folder: Path) -> list[Trashed]:
     return sorted(result, key=lambda t: t.entry.name, reverse=True)
 
 
-def _content(entry: Path) -> Location | None:
-    for path in sorted(entry.iterdir()):
-        if path.is_dir() and not path.is_symlink() and (path / MANIFEST_NAME).exists():
-            return Location("", path, path / MANIFEST_NAME)
-        if path.name.endswith(SIDECAR_SUFFIX):
-            return Location("", entry, path)
+def _content(entry: Path) -> Place | None:
+    there = sorted(entry.iterdir())
+    folders = [path.name for path in there if path.is_dir() and not path.is_symlink()]
+    listing = Listing(folders, [p.name for p in there if p.name not in folders], lambda p: (entry / p).exists())
+    whole = [Place.within(entry, name, layout) for layout in OURS for name in layout.find(listing)]
+    if found := next((place for place in whole if place.manifest.exists()), None):
+        return found
     # an incomplete checkpoint (without a manifest) was removed: it can be taken back as it was
-    folders = [p for p in entry.iterdir() if p.is_dir() and not p.is_symlink()]
-    return Location("", folders[0], folders[0] / MANIFEST_NAME) if len(folders) == 1 else None
+    return Place.within(entry, folders[0], STEP_FOLDER) if len(folders) == 1 else None
 
 
 def restore(trashed: Trashed, run_folder: Path) -> None:
@@ -110,7 +119,7 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
     if at is None:
         raise DamagedError(f"{trashed.entry}: holds no checkpoint any more")
     with storage_errors("undelete"):
-        if not at.sidecar:
+        if not at.layout.shared:
             target = run_folder / at.folder.name
             if os.path.lexists(target):
                 raise ConflictError(f"{target}: exists already")
@@ -121,21 +130,16 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
             for name in (*names, at.manifest.name):
                 if os.path.lexists(run_folder / name):
                     raise ConflictError(f"{run_folder / name}: exists already")
-            _move(trashed.entry, run_folder, [*names, at.observed.name, at.shown.name])
+            _move(trashed.entry, run_folder, [*names, *at.notes])
             fsync_path(run_folder)
             os.rename(at.manifest, run_folder / at.manifest.name)
         fsync_path(run_folder)
         shutil.rmtree(trashed.entry, ignore_errors=True)
 
 
-def put_back(entry: Path, run_folder: Path) -> None:
-    """Take back what was just moved to the trash, since nothing took its place; raises as ``restore`` does."""
-    for trashed in listing(entry.parent.parent):
-        if trashed.entry == entry:
-            restore(trashed, run_folder)
+def _payload(at: Place) -> "dict[str, FileEntry]":
+    from ckptkit.manifest.reading import parse  # takes longer to import than a listing takes
 
-
-def _payload(at: Location) -> dict[str, FileEntry]:
     try:
         manifest = parse(at.manifest.read_bytes())
     except CkptkitError:
@@ -153,14 +157,14 @@ def finish(state_folder: Path, claimed: Collection[str] = ()) -> None:
     run_folder = state_folder.parent
     for trashed in listing(state_folder):
         at = _content(trashed.entry)
-        if at is None or not at.sidecar or os.path.lexists(run_folder / at.manifest.name):
+        if at is None or not at.layout.shared or os.path.lexists(run_folder / at.manifest.name):
             continue
         missing = {n: f for n, f in _payload(at).items() if n not in claimed and not (trashed.entry / n).exists()}
         with storage_errors("trash"):
             _move(run_folder, trashed.entry, [n for n, f in missing.items() if _is_still(run_folder / n, f)])
 
 
-def _is_still(path: Path, entry: FileEntry) -> bool:
+def _is_still(path: Path, entry: "FileEntry") -> bool:
     """Whether it is the file that was removed, not one that a trainer has written there since."""
     try:
         return digest_file(path, algorithm_of(entry.digest)) == (entry.size, entry.digest)

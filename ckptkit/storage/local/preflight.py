@@ -5,9 +5,9 @@ import shutil
 import uuid
 from pathlib import Path
 
+from ckptkit.durable import fsync_path, require_space, storage_errors, write_file
 from ckptkit.errors import DiskFullError, StoreError
-from ckptkit.storage import staging
-from ckptkit.storage.durable import fsync_path, require_space, storage_errors, write_file
+from ckptkit.storage.local import staging
 
 _HINT = "choose another folder, or correct its owner and permissions; no training step was made"
 

@@ -8,24 +8,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STEP_FOLDER, is_run
-from ckptkit.storage.durable import storage_errors
-from ckptkit.storage.local import LocalStorage
+from ckptkit.durable import storage_errors
+from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STEP_FOLDER, check_run, is_run
 
 _FOLDER = re.compile(r"(?:[A-Za-z_-]*(?:checkpoint|ckpt|step|epoch|iter|iteration)[-_=]?)?\d+", re.IGNORECASE)
 _FILE = re.compile(r"(?<!\d)\d+(?:_steps)?$")
 _PART = re.compile(r"-\d+-of-\d+$")
 
 
-def unlisted(storage: LocalStorage, run: str | None = None) -> Iterator[tuple[str, Path]]:
-    """Yield run and path of files and folders that end in a number, as checkpoints do, and have no manifest.
+def unlisted(root: Path, run: str | None = None) -> Iterator[tuple[str, Path]]:
+    """Yield run and path of files and folders that end in a number, as checkpoints do, and that no manifest is beside.
 
     Args:
-        storage: the store.
-        run: only this one; for the whole store, the folders in folders that are not checkpoints are looked into as
-            well.
+        root: of the store.
+        run: only this one; of the whole store, the folders in folders that are no checkpoints are looked into as well.
     """
-    folder = storage.root if run is None else storage.run_folder(run)
+    folder = root if run is None or check_run(run) == "." else root / run
     if folder.is_dir():
         with storage_errors(str(folder)):
             yield from _in(folder, run or ".", 0 if run is None else MAX_RUN_PARTS)

@@ -4,9 +4,7 @@ The file is rewritten as more is shown. It names the manifest it belongs to by d
 damaged, or belongs to another checkpoint, shows nothing.
 """
 
-import contextlib
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,10 +14,10 @@ from ckptkit.digest import DEFAULT_ALGORITHM, digest_bytes
 from ckptkit.errors import CkptkitError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.redaction import redact_text
-from ckptkit.storage import durable
-from ckptkit.storage.location import Location
+from ckptkit.storage import Entry
 
 VERSION = "1.0"
+_MAX_BYTES = 16 << 20
 
 How = Literal["read-back", "replayed", "rehearsed", "observed"]
 ORDER: tuple[How, ...] = ("read-back", "replayed", "rehearsed", "observed")
@@ -64,10 +62,10 @@ class Shown:
         return self.differs is None and self.how in ("rehearsed", "observed") and self.steps > 0
 
 
-def read(at: Location, manifest_digest: str) -> Sequence[Shown]:
-    """Return what was shown about the checkpoint, the latest of each kind; nothing if the file cannot be trusted."""
+def read(at: Entry, manifest_digest: str) -> Sequence[Shown]:
+    """Return what was shown of the checkpoint, the latest of each way; nothing where the file cannot be believed."""
     try:
-        value = json.loads(at.shown.read_bytes())
+        value = json.loads(at.storage.read(at, at.shown_file, _MAX_BYTES))
         content = {k: v for k, v in value.items() if k != "digest"}
         if value["manifest"] != manifest_digest or value["schema_version"] != VERSION:
             return ()
@@ -88,7 +86,7 @@ def most(shown: Sequence[Shown]) -> Shown | None:
     return max(shown, key=lambda one: (one.differs is not None, ORDER.index(one.how)), default=None)
 
 
-def note(at: Location, manifest_digest: str, new: Shown) -> bool:
+def note(at: Entry, manifest_digest: str, new: Shown) -> bool:
     """Add what was just shown, in place of what was shown in the same way before.
 
     Returns:
@@ -104,15 +102,8 @@ def note(at: Location, manifest_digest: str, new: Shown) -> bool:
         "shown": [asdict(one) for one in sorted(entries, key=lambda one: ORDER.index(one.how))],
     }
     content["digest"] = digest_bytes(strict_json.dumps(content), DEFAULT_ALGORITHM)
-    # Outside the checkpoint until it is whole, as with the observation.
-    temporary = at.state_folder / f"shown-{uuid.uuid4().hex}"
     try:
-        with durable.storage_errors(str(at.shown)):
-            durable.make_folders(at.state_folder)
-            durable.write_file(temporary, strict_json.dumps(content, indent=1) + b"\n")
-            temporary.replace(at.shown)
-            return True
+        at.storage.put(at, at.shown_file, strict_json.dumps(content, indent=1) + b"\n", replace=True)
     except CkptkitError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         return False
+    return True

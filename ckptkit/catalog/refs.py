@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, digest_bytes, open_regular
-from ckptkit.errors import DamagedError, StoreError
+from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, digest_bytes
+from ckptkit.errors import DamagedError
 from ckptkit.formats import strict_json
-from ckptkit.storage.durable import replace_file, storage_errors
-from ckptkit.storage.locks import marking
+from ckptkit.storage import Storage
 
 NAME = "refs.json"
 _VERSION = "1.1"
@@ -28,22 +26,17 @@ class Refs:
     tags: dict[int, set[str]] = field(default_factory=dict)
 
 
-def read(state_folder: Path) -> Refs:
+def read(storage: Storage, run: str) -> Refs:
     """Return the run's pins and tags.
 
     Raises:
         DamagedError: the file is not what was written; nothing may be removed then, since nobody knows what was pinned.
         StoreError: it cannot be read.
     """
-    path = state_folder / NAME
-    try:
-        descriptor = open_regular(path)
-    except FileNotFoundError:
+    data = storage.read_state(run, NAME, _MAX_BYTES)
+    if data is None:
         return Refs()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
-    with storage_errors(str(path)), open(descriptor, "rb") as stream:
-        data = stream.read(_MAX_BYTES + 1)
+    path = storage.where_state(run, NAME)
     try:
         value = strict_json.loads(data, max_bytes=_MAX_BYTES)
         _check_seal(value)
@@ -93,10 +86,9 @@ def _sealed(refs: Refs) -> bytes:
 
 
 @contextmanager
-def changed(state_folder: Path) -> Iterator[Refs]:
+def changed(storage: Storage, run: str) -> Iterator[Refs]:
     """Yield the pins and tags to be changed by the block; they are written atomically when it ends well."""
-    with marking(state_folder):
-        refs = read(state_folder)
+    with storage.locked(run, "refs"):
+        refs = read(storage, run)
         yield refs
-        with storage_errors("refs"):
-            replace_file(state_folder / NAME, _sealed(refs))
+        storage.replace_state(run, NAME, _sealed(refs))

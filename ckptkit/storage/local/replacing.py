@@ -7,21 +7,19 @@ be put there; only a kill between these two renames leaves it in the trash, for 
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.storage import staging, trash
-from ckptkit.storage.durable import fsync_path, storage_errors
-from ckptkit.storage.location import Location
+from ckptkit.durable import fsync_path, storage_errors
+from ckptkit.storage.local import staging, trash
+from ckptkit.storage.local.place import Place
 
 _HERE = -100  # AT_FDCWD: paths are relative to the current folder
 _EXCHANGE = 2  # RENAME_EXCHANGE
 _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV}
 
 
-def commit(staged: Path, old: Location, state_folder: Path) -> None:
-    """Make the sealed folder a checkpoint in place of another one, which goes to the trash.
+def commit(staged: Path, old: Place, state_folder: Path, ref: str) -> None:
+    """Make the sealed folder a checkpoint at the place of another one, which goes to the trash.
 
     Raises:
         StoreError: it could not be done; the old one is where it was.
@@ -29,27 +27,20 @@ def commit(staged: Path, old: Location, state_folder: Path) -> None:
     with storage_errors("commit"):
         exchanged = exchange(staged, old.folder)
     if not exchanged:
-        with giving_room(trash.remove(old, state_folder), state_folder=state_folder):
+        removed = trash.remove(old, state_folder, ref)
+        try:
             staging.commit_folder(staged, old.folder)
+        except BaseException:
+            trash.restore(removed, state_folder.parent)
+            raise
         return
     try:
         with storage_errors("commit"):
             fsync_path(old.folder.parent)
-        trash.remove(old, state_folder, aside=staged)
+        trash.remove(old, state_folder, ref, aside=staged)
     except BaseException:  # also a signal: whatever is in the staging folder in the end is removed with it
         with storage_errors("commit"):
             exchange(staged, old.folder)
-        raise
-
-
-@contextmanager
-def giving_room(*entries: Path, state_folder: Path) -> Iterator[None]:
-    """Take back what was moved to the trash if the block fails to put something in its place."""
-    try:
-        yield
-    except BaseException:
-        for entry in entries:
-            trash.put_back(entry, state_folder.parent)
         raise
 
 

@@ -1,0 +1,44 @@
+"""Where the files of a checkpoint's items lie."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckptkit.layouts import FLAT, Layout
+from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.names import UNLISTED, is_flat
+from ckptkit.storage import Entry
+
+
+def layout_of(at: Entry, item: ItemEntry) -> Layout:
+    """Return how the files of one item lie: in a folder of the item, or right beside the manifest."""
+    return FLAT if not at.layout.shared and _lies_flat(item) else at.layout
+
+
+def prefix(at: Entry, name: str, item: ItemEntry) -> str:
+    """Return what the manifest's paths have before those that the item's backend knows: ``policy/``, or nothing."""
+    return layout_of(at, item).path(name, "")
+
+
+def names(at: Entry, name: str, item: ItemEntry) -> list[str]:
+    """Return the item's files as its backend knows them."""
+    before = prefix(at, name, item)
+    return [entry.path.removeprefix(before) for entry in item.files]
+
+
+@contextmanager
+def fetched(at: Entry, name: str, item: ItemEntry) -> Iterator[Path]:
+    """Yield a folder of this machine with the item's files in it, as its backend wrote them."""
+    with at.storage.fetch(at, [entry.path for entry in item.files]) as folder:
+        yield folder / prefix(at, name, item)
+
+
+def one_by_one(at: Entry, manifest: Manifest | None) -> list[str]:
+    """Return the files that must move with the manifest when a checkpoint is removed: it shares its folder."""
+    if manifest is None or not at.layout.shared:
+        return []
+    return [entry.path for item in manifest.items.values() for entry in item.files if is_flat(entry.path)]
+
+
+def _lies_flat(item: ItemEntry) -> bool:
+    return all(is_flat(entry.path) and entry.path not in UNLISTED for entry in item.files)

@@ -1,0 +1,18 @@
+"""In which ways checkpoints lie in a folder: names only, nothing here reads or writes.
+
+One small file for each way. ``OURS`` are those with a manifest, which every store is searched for.
+"""
+
+from ckptkit.layouts.flat import FLAT as FLAT
+from ckptkit.layouts.interface import Layout as Layout
+from ckptkit.layouts.interface import Listing as Listing
+from ckptkit.layouts.sidecar import SIDECAR as SIDECAR
+from ckptkit.layouts.step_folder import STEP_FOLDER as STEP_FOLDER
+
+OURS: tuple[Layout, ...] = (STEP_FOLDER, SIDECAR)
+"""The layouts that checkpoints with a manifest have; ``FLAT`` is a step folder without a folder for each item."""
+
+
+def named(kind: str) -> Layout:
+    """Return one of our layouts by its ``kind``; raises KeyError."""
+    return {layout.kind: layout for layout in OURS}[kind]

@@ -1,0 +1,36 @@
+"""A trainer's files right in the run's folder, and a manifest beside them: ``ep000050.manifest.json``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ckptkit.layouts.interface import Listing
+from ckptkit.manifest import names
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """The layout of ``adopt_in_place`` for files. All checkpoints of a run share one folder."""
+
+    kind: str = "sidecar"
+    shared: bool = True
+
+    def find(self, listing: Listing) -> Iterator[str]:
+        """Yield what stands before ``.manifest.json`` in a file's name."""
+        for file in listing.files:
+            if file.endswith(names.SIDECAR_SUFFIX) and file != names.SIDECAR_SUFFIX:
+                yield file.removesuffix(names.SIDECAR_SUFFIX)
+
+    def name(self, step: int) -> str:
+        """Return ``step-00005000``; trainers have names of their own."""
+        return names.step_folder(step)
+
+    def path(self, item: str, file: str) -> str:
+        """Return the file's own name: it lies right beside the manifest."""
+        return file
+
+    def own(self, name: str, file: str) -> str:
+        """Return ``ep000050.manifest.json``."""
+        return f"{name}.{file}"
+
+
+SIDECAR = Sidecar()

@@ -1,0 +1,387 @@
+"""The contract of a store: what every other room may ask of it, wherever it keeps its checkpoints.
+
+Paths are relative, with ``/`` between their parts, and counted as an entry's manifest counts them. A ``Path`` is
+handed out at three doors only: ``fetch`` (what a backend reads), ``Staging.folder`` (what a backend writes), and the
+folders that trainers themselves write into (``folder``, ``run_folder``), which only a store on a file system has.
+"""
+
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from ckptkit.layouts import Layout
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, step_of_name
+
+Stamp = tuple[int, int, int, int]
+"""Changes whenever a file may have changed: size, time of its content, time of any change (both in ns), inode; or what
+a store has in place of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What a store tells of a file without reading it.
+
+    Attributes:
+        path: relative to where the manifest counts paths from.
+        size: in bytes.
+        regular: whether it is a file at all; a link or a device is not.
+        stamp: see ``Stamp``.
+    """
+
+    path: str
+    size: int
+    regular: bool
+    stamp: Stamp
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A place in a store that claims to be a checkpoint, read or not.
+
+    Attributes:
+        run: run name, by place: a checkpoint copied into another run's folder belongs to that run there.
+        name: name of its folder, or what the names of its files begin with.
+        layout: how its files lie.
+        storage: the store it is in.
+    """
+
+    run: str
+    name: str
+    layout: Layout
+    storage: "Storage" = field(repr=False)
+
+    @property
+    def sidecar(self) -> bool:
+        """Whether the manifest lies beside flat files (``ep000050.manifest.json``), in a folder shared with others."""
+        return self.layout.shared
+
+    @cached_property
+    def step(self) -> int | None:
+        """The step number that the name ends in; the manifest must agree with it."""
+        return step_of_name(self.name)
+
+    @property
+    def ref(self) -> str:
+        """``RUN@STEP``."""
+        return f"{self.run}@{self.step}"
+
+    @property
+    def manifest_file(self) -> str:
+        """Path of the manifest; it may be missing (an incomplete checkpoint)."""
+        return self.layout.own(self.name, MANIFEST_NAME)
+
+    @property
+    def observed_file(self) -> str:
+        """Path of the sealed file of what the live run did next; it may be missing."""
+        return self.layout.own(self.name, OBSERVED_NAME)
+
+    @property
+    def shown_file(self) -> str:
+        """Path of the file of what was shown of it since it was saved; it may be missing."""
+        return self.layout.own(self.name, SHOWN_NAME)
+
+    @property
+    def identity(self) -> Hashable | None:
+        """What tells it from another one that was put in its place; None once it is gone."""
+        return self.storage.identity(self)
+
+    @property
+    def where(self) -> str:
+        """Where it is, for a person: its folder, or the manifest beside its files."""
+        return self.storage.where(self, self.manifest_file if self.sidecar else None)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths are relative to; raises StoreError where the store is not on a file system."""
+        return self.storage.folder(self)
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest file; raises StoreError as ``folder`` does."""
+        return self.folder / self.manifest_file
+
+    @property
+    def observed(self) -> Path:
+        """The sealed file of what the live run did next; raises StoreError as ``folder`` does."""
+        return self.folder / self.observed_file
+
+    @property
+    def shown(self) -> Path:
+        """The file of what was shown of it; raises StoreError as ``folder`` does."""
+        return self.folder / self.shown_file
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A checkpoint in the trash.
+
+    Attributes:
+        run: the run it was removed from.
+        key: its entry in the trash.
+        removed_at: when.
+        step: its step; None if nothing is left of it.
+        where: for a person.
+    """
+
+    run: str
+    key: str
+    removed_at: datetime
+    step: int | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a save that died, or the trash, left behind and a prune takes away.
+
+    Attributes:
+        run: the run it belongs to.
+        key: what the store calls it.
+        where: for a person.
+    """
+
+    run: str
+    key: str
+    where: str
+
+    def __str__(self) -> str:
+        return self.where
+
+
+Lock = Literal["save", "change", "refs"]
+"""``save``: shared, tells prunes that a save is under way, never waits. ``change``: alone, to remove or bring back what
+is committed; holds ``refs`` too. ``refs``: alone, to pin and tag."""
+
+
+class Staging(Protocol):
+    """A checkpoint that is being built; what is not committed is gone when it ends."""
+
+    @property
+    def folder(self) -> Path:
+        """An empty folder of this machine: backends write here."""
+
+    def seal(self, manifest: bytes) -> None:
+        """Add the manifest, last of all files, and make all of it last; raises StoreError."""
+
+    def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
+        """Make it a checkpoint in one step: all of it is there afterwards, or nothing. The only commit there is.
+
+        Args:
+            name: of the checkpoint's folder.
+            replaces: what is there, and goes to the trash; at every moment one of the two is there.
+
+        Raises:
+            ConflictError: something else is there.
+            StoreError: it could not be done; what was there still is.
+        """
+
+
+class Storage(Protocol):
+    """A store. Everything may raise StoreError; LockedError and DiskFullError where said."""
+
+    @property
+    def url(self) -> str:
+        """What opens this store again, here or in another process: an absolute path, or a URL."""
+
+    @property
+    def same_store(self) -> str:
+        """What tells this store from any other, at any time: a copy of it is another store."""
+
+    @property
+    def outlives(self) -> bool:
+        """Whether other processes can open it."""
+
+    @property
+    def user(self) -> Hashable:
+        """Who asks, as ``owner`` names people."""
+
+    # --- what is there ---
+
+    def require(self) -> None:
+        """Raise StoreError unless the store exists and can be read."""
+
+    def require_reachable(self, run: str) -> None:
+        """Raise RefusedError if what is saved in the run would never be listed: behind a link, or in a checkpoint."""
+
+    def has_run(self, run: str) -> bool:
+        """Return whether there is anything of the run; raises RunNameError for an unsafe name."""
+
+    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+        """Yield all checkpoints of a run, or of the whole store, ordered by run and step; nothing is read.
+
+        Args:
+            run: only this one.
+            skip_unreadable: of the whole store, leave out runs that may not be read instead of raising StoreError.
+        """
+
+    def at_step(self, run: str, step: int) -> list[Entry]:
+        """Return what claims to be this step of the run, complete or not."""
+
+    def identity(self, entry: Entry) -> Hashable | None:
+        """Return what tells an entry from another one put in its place; None once it is gone."""
+
+    def owner(self, entry: Entry) -> Hashable | None:
+        """Return whose the entry is, or None: nobody can tell."""
+
+    # --- reading ---
+
+    def read(self, entry: Entry, path: str, limit: int) -> bytes:
+        """Return the bytes of a small file, at most ``limit`` and one more.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            DamagedError: it is not a regular file.
+            StoreError: it cannot be read.
+        """
+
+    def open(self, entry: Entry, path: str) -> BinaryIO:
+        """Open a regular file for reading from its start; raises as ``read``."""
+
+    def stat(self, entry: Entry, path: str) -> FileStat:
+        """Return what is known of a file without reading it.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            DamagedError: it lies behind a link or a file, not in a folder.
+            OSError: it cannot be examined.
+        """
+
+    def names(self, entry: Entry) -> Iterator[str]:
+        """Yield the paths of all files of an entry that has a folder of its own, also of those that are no files."""
+
+    def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> Mapping[str, Stamp] | None:
+        """Return the stamps of all files of an entry by path, but ``shown.json``; None where they cannot be had.
+
+        Args:
+            entry: the checkpoint.
+            listed: where it shares its folder: the files that its manifest lists.
+        """
+
+    def telling(self, entry: Entry, stamped: Mapping[str, Stamp], taken: float) -> bool:
+        """Return whether any change since the stamps were taken (seconds since 1970) must show in new ones."""
+
+    def settled(self, entry: Entry, stamped: Mapping[str, Stamp]) -> bool:
+        """Return the same for any change from now on, of files that were just written; may wait a moment."""
+
+    def fetch(self, entry: Entry, paths: Sequence[str]) -> AbstractContextManager[Path]:
+        """Return a context with a folder of this machine in which the files lie at their paths: what backends read."""
+
+    def where(self, entry: Entry, path: str | None = None) -> str:
+        """Return where an entry, or a file of it, is, for a person."""
+
+    def folder(self, entry: Entry) -> Path:
+        """Return the folder that paths are relative to; raises StoreError where there is none on this machine."""
+
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run, for trainers that write there; raises StoreError likewise, RunNameError."""
+
+    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path]]:
+        """Yield run and path of what is named as checkpoints are and has no manifest: a trainer may have written it."""
+
+    # --- writing ---
+
+    def prepare(self, run: str, *, needed: int) -> None:
+        """Find out whether checkpoints of so many bytes can be saved in a run, by doing what a save does, in small.
+
+        Raises:
+            StoreError, DiskFullError: they cannot; the message says why.
+        """
+
+    def require_space(self, run: str, needed: int) -> None:
+        """Raise DiskFullError, saying how much is missing, unless so many bytes fit."""
+
+    def stage(self, run: str) -> AbstractContextManager[Staging]:
+        """Return a context in which a checkpoint of a run is built."""
+
+    def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
+        """Write a file of ckptkit's own beside the files of an entry, all of it or nothing.
+
+        Args:
+            entry: the checkpoint; with its manifest this makes it one.
+            path: one of ``manifest_file``, ``observed_file``, ``shown_file``.
+            data: its content.
+            replace: whether it may be there already.
+
+        Raises:
+            ConflictError: it is there.
+        """
+
+    # --- removing ---
+
+    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+        """Move a checkpoint to the trash.
+
+        Args:
+            entry: the checkpoint.
+            files: where it shares its folder, which files go with its manifest.
+        """
+
+    def removed(self, run: str) -> list[Removed]:
+        """Return what is in the trash of a run, the last removed first."""
+
+    def bring_back(self, removed: Removed) -> None:
+        """Take a checkpoint back out of the trash.
+
+        Raises:
+            ConflictError: something is at its place already.
+            DamagedError: nothing is left of it.
+        """
+
+    def finish_removals(self, run: str, claimed: Collection[str] = ()) -> None:
+        """Finish removals that a crash cut in half.
+
+        Args:
+            run: the run.
+            claimed: files that checkpoints which are still there list too; they stay.
+        """
+
+    def leftovers(self, run: str, grace: float) -> list[Leftover]:
+        """Return what saves that died left behind, and trash, older than ``grace`` seconds."""
+
+    def purge(self, leftover: Leftover) -> None:
+        """Remove it for good."""
+
+    # --- what belongs to a run and to no checkpoint ---
+
+    def read_state(self, run: str, name: str, limit: int) -> bytes | None:
+        """Return a small file of ckptkit's own, or None: there is none. Raises as ``read`` otherwise."""
+
+    def replace_state(self, run: str, name: str, data: bytes, *, lasting: bool = True) -> None:
+        """Replace such a file in one step: readers see the old or the new content.
+
+        Args:
+            run: the run.
+            name: of the file.
+            data: its content.
+            lasting: also after a power cut, which costs two flushes; what is disposable need not.
+        """
+
+    def where_state(self, run: str, name: str) -> str:
+        """Return where such a file is, for a person."""
+
+    def locked(self, run: str, lock: Lock) -> AbstractContextManager[None]:
+        """Return a context that holds a lock of the run; it dies with the process.
+
+        Raises:
+            LockedError: another process holds it for too long.
+        """
+
+    def hold(self, run: str) -> None:
+        """Hold a run for this process until it ends or lets it go; again is nothing.
+
+        Raises:
+            LockedError: another process holds it; the message says which one.
+        """
+
+    def release(self, run: str) -> None:
+        """Let a run go; without effect where it is not held."""
+
+    def require_outside(self, path: Path) -> None:
+        """Raise RefusedError unless a file of this machine may be written without harm to a checkpoint."""
+
+    def require_source(self, path: Path) -> None:
+        """Raise RefusedError where a save of the path would copy the store into itself."""

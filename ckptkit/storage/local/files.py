@@ -1,0 +1,82 @@
+"""Read and write single files of a store: regular files only, no link is followed, nothing is half written."""
+
+import contextlib
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ckptkit.digest import open_regular
+from ckptkit.durable import fsync_path, make_folders, storage_errors, write_file
+from ckptkit.errors import ConflictError, DamagedError, StoreError
+from ckptkit.storage.interface import FileStat
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a regular file for reading; raises as ``Storage.open``."""
+    try:
+        return open(open_regular(path), "rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise DamagedError(f"{path}: is not a regular file") from error
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read(path: Path, limit: int) -> bytes:
+    """Return a small file, at most ``limit`` bytes and one more; raises as ``Storage.read``."""
+    with opened(path) as stream, storage_errors(str(path)):
+        return stream.read(limit + 1)
+
+
+def examined(folder: Path, path: str) -> FileStat:
+    """Return what is known of a file without reading it; raises as ``Storage.stat``."""
+    parts = path.split("/")
+    for depth in range(1, len(parts)):
+        if not stat.S_ISDIR(os.lstat(folder.joinpath(*parts[:depth])).st_mode):
+            raise DamagedError(f"{path}: lies behind a link or a file, not in a folder")
+    found = os.lstat(folder / path)
+    stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return FileStat(path, found.st_size, stat.S_ISREG(found.st_mode), stamp)
+
+
+def names(folder: Path) -> Iterator[str]:
+    """Yield all files below a folder; without recursion, as a stranger's folder may be nested without end."""
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name
+
+
+def put(path: Path, data: bytes, state_folder: Path, *, replace: bool) -> None:
+    """Write a file of ckptkit's own into a checkpoint, all of it or nothing; raises as ``Storage.put``."""
+    # Outside the checkpoint until it is whole: a file of ours that is half written would count as damage.
+    temporary = state_folder / f"new-{uuid.uuid4().hex}"
+    with storage_errors(str(path)):
+        make_folders(state_folder)
+        try:
+            write_file(temporary, data)
+            if replace:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)  # unlike a rename, a link never replaces what is there
+        except FileExistsError as error:
+            raise ConflictError(f"{path}: exists already") from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        try:
+            fsync_path(path.parent)
+        except OSError:
+            if not replace:  # a power cut might undo it: what is not sure to be there is not to be listed
+                path.unlink()
+            raise

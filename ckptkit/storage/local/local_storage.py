@@ -1,0 +1,268 @@
+"""The contract of a store, kept by a folder of a file system."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from ckptkit import durable
+from ckptkit.durable import storage_errors
+from ckptkit.layouts import STEP_FOLDER
+from ckptkit.manifest.names import STATE_FOLDER, check_run
+from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
+from ckptkit.storage.local import files, holds, locks, outside, preflight, replacing, scanning, staging, stamps, trash
+from ckptkit.storage.local.place import Place
+from ckptkit.storage.local.unlisted import unlisted
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A folder that holds runs, which hold checkpoints. Symbolic links below it are never followed.
+
+    Attributes:
+        root: the folder; created by the first save.
+    """
+
+    root: Path
+
+    outlives = True
+
+    @property
+    def url(self) -> str:
+        """The folder's absolute path, links looked through."""
+        return str(self.root.resolve())
+
+    @property
+    def same_store(self) -> str:
+        """Where it is, and which folder that is."""
+        return stamps.identity(self.root)
+
+    @property
+    def user(self) -> int:
+        """The user whom files of this process belong to."""
+        return os.geteuid()
+
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run; raises RunNameError for an unsafe name."""
+        return self._of(check_run(run))
+
+    def _of(self, run: str) -> Path:
+        return self.root if run == "." else self.root / run  # a stranger's folder may have a name that no run can have
+
+    def state_folder(self, run: str) -> Path:
+        """Return the folder of everything in a run that is not a checkpoint."""
+        return self._of(run) / STATE_FOLDER
+
+    def _place(self, entry: Entry) -> Place:
+        return Place.within(self._of(entry.run), entry.name, entry.layout)
+
+    # --- what is there ---
+
+    def require(self) -> None:
+        """See ``Storage.require``."""
+        scanning.require(self.root)
+
+    def require_reachable(self, run: str) -> None:
+        """See ``Storage.require_reachable``."""
+        scanning.require_reachable(self.root, run)
+
+    def has_run(self, run: str) -> bool:
+        """See ``Storage.has_run``."""
+        with storage_errors(str(self.root)):
+            return self.run_folder(run).is_dir()
+
+    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+        """See ``Storage.scan``."""
+        self.require()
+        if run is not None:
+            check_run(run)
+        found = (
+            scanning.everywhere(self.root, skip_unreadable=skip_unreadable)
+            if run is None
+            else scanning.in_run(self.root, run)
+        )
+        for of, name, layout in found:
+            yield Entry(of, name, layout, self)
+
+    def at_step(self, run: str, step: int) -> list[Entry]:
+        """See ``Storage.at_step``."""
+        found = scanning.at_step(self.root, check_run(run), step)
+        return [Entry(of, name, layout, self) for of, name, layout in found]
+
+    def identity(self, entry: Entry) -> tuple[int, int, int] | None:
+        """See ``Storage.identity``."""
+        return self._place(entry).identity
+
+    def owner(self, entry: Entry) -> int | None:
+        """See ``Storage.owner``."""
+        try:
+            return self._place(entry).manifest.lstat().st_uid
+        except OSError:
+            return None
+
+    # --- reading ---
+
+    def read(self, entry: Entry, path: str, limit: int) -> bytes:
+        """See ``Storage.read``."""
+        return files.read(self.folder(entry) / path, limit)
+
+    def open(self, entry: Entry, path: str) -> BinaryIO:
+        """See ``Storage.open``."""
+        return files.opened(self.folder(entry) / path)
+
+    def stat(self, entry: Entry, path: str) -> FileStat:
+        """See ``Storage.stat``."""
+        return files.examined(self.folder(entry), path)
+
+    def names(self, entry: Entry) -> Iterator[str]:
+        """See ``Storage.names``."""
+        return files.names(self.folder(entry))
+
+    def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
+        """See ``Storage.stamps``."""
+        return stamps.of(self._place(entry), listed)
+
+    def telling(self, entry: Entry, stamped: Mapping[str, Stamp], taken: float) -> bool:
+        """See ``Storage.telling``."""
+        return stamps.old_enough(stamped, taken) and stamps.keeps_time_of_change(self._of(entry.run))
+
+    def settled(self, entry: Entry, stamped: Mapping[str, Stamp]) -> bool:
+        """See ``Storage.settled``."""
+        return stamps.settled(stamped, self.state_folder(entry.run))
+
+    def fetch(self, entry: Entry, paths: Sequence[str]) -> AbstractContextManager[Path]:
+        """Return the folder itself: nothing is copied."""
+        return nullcontext(self.folder(entry))
+
+    def where(self, entry: Entry, path: str | None = None) -> str:
+        """See ``Storage.where``."""
+        folder = self.folder(entry)
+        return str(folder if path is None else folder / path)
+
+    def folder(self, entry: Entry) -> Path:
+        """See ``Storage.folder``."""
+        return self._place(entry).folder
+
+    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path]]:
+        """See ``Storage.unlisted``."""
+        return unlisted(self.root, run)
+
+    # --- writing ---
+
+    def prepare(self, run: str, *, needed: int) -> None:
+        """See ``Storage.prepare``."""
+        preflight.probe(self.run_folder(run), self.state_folder(run), needed=needed)
+
+    def require_space(self, run: str, needed: int) -> None:
+        """See ``Storage.require_space``."""
+        durable.require_space(self.run_folder(run), needed)
+
+    @contextmanager
+    def stage(self, run: str) -> Iterator["_Staging"]:
+        """See ``Storage.stage``."""
+        with staging.staged(self.state_folder(run)) as folder:
+            yield _Staging(self, run, folder)
+
+    def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
+        """See ``Storage.put``."""
+        files.put(self.folder(entry) / path, data, self.state_folder(entry.run), replace=replace)
+
+    # --- removing ---
+
+    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+        """See ``Storage.remove``."""
+        return self._removed(
+            entry.run, trash.remove(self._place(entry), self.state_folder(entry.run), entry.ref, files)
+        )
+
+    def removed(self, run: str) -> list[Removed]:
+        """See ``Storage.removed``."""
+        return [self._removed(run, trashed) for trashed in trash.listing(self.state_folder(run))]
+
+    @staticmethod
+    def _removed(run: str, trashed: trash.Trashed) -> Removed:
+        return Removed(run, trashed.entry.name, trashed.removed_at, trashed.step, str(trashed.entry))
+
+    def bring_back(self, removed: Removed) -> None:
+        """See ``Storage.bring_back``."""
+        entry = trash.entry_named(self.state_folder(removed.run), removed.key)
+        trash.restore(trash.Trashed(entry, removed.removed_at, removed.step), self._of(removed.run))
+
+    def finish_removals(self, run: str, claimed: Collection[str] = ()) -> None:
+        """See ``Storage.finish_removals``."""
+        trash.finish(self.state_folder(run), claimed)
+
+    def leftovers(self, run: str, grace: float) -> list[Leftover]:
+        """See ``Storage.leftovers``."""
+        state, now = self.state_folder(run), datetime.now(UTC)
+        old = [t.entry for t in trash.listing(state) if (now - t.removed_at).total_seconds() > grace]
+        found = [*staging.leftovers(state, grace), *old]
+        return [Leftover(run, path.relative_to(state).as_posix(), str(path)) for path in found]
+
+    def purge(self, leftover: Leftover) -> None:
+        """See ``Storage.purge``."""
+        trash.purge(self.state_folder(leftover.run) / leftover.key)
+
+    # --- what belongs to a run and to no checkpoint ---
+
+    def read_state(self, run: str, name: str, limit: int) -> bytes | None:
+        """See ``Storage.read_state``."""
+        try:
+            return files.read(self.state_folder(run) / name, limit)
+        except FileNotFoundError:
+            return None
+
+    def replace_state(self, run: str, name: str, data: bytes, *, lasting: bool = True) -> None:
+        """See ``Storage.replace_state``."""
+        with storage_errors(name):
+            durable.replace_file(self.state_folder(run) / name, data, lasting=lasting)
+
+    def where_state(self, run: str, name: str) -> str:
+        """See ``Storage.where_state``."""
+        return str(self.state_folder(run) / name)
+
+    def locked(self, run: str, lock: Lock) -> AbstractContextManager[None]:
+        """See ``Storage.locked``."""
+        return {"save": locks.saving, "change": locks.alone, "refs": locks.marking}[lock](self.state_folder(run))
+
+    def hold(self, run: str) -> None:
+        """See ``Storage.hold``."""
+        holds.hold(self.state_folder(run), run)
+
+    def release(self, run: str) -> None:
+        """See ``Storage.release``."""
+        holds.release(self.state_folder(run))
+
+    def require_outside(self, path: Path) -> None:
+        """See ``Storage.require_outside``."""
+        outside.require_destination(self.root, path)
+
+    def require_source(self, path: Path) -> None:
+        """See ``Storage.require_source``."""
+        outside.require_source(self.root, path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Staging:
+    """A folder beside the checkpoints of a run, on the same file system."""
+
+    storage: LocalStorage
+    run: str
+    folder: Path
+
+    def seal(self, manifest: bytes) -> None:
+        """See ``Staging.seal``."""
+        staging.seal(self.folder, manifest)
+
+    def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
+        """See ``Staging.commit``."""
+        entry = Entry(self.run, name, STEP_FOLDER, self.storage)
+        place = Place.within(self.storage.run_folder(self.run), name, STEP_FOLDER)
+        if replaces is None:
+            staging.commit_folder(self.folder, place.folder)
+        else:
+            replacing.commit(self.folder, place, self.storage.state_folder(self.run), replaces.ref)
+        return entry

@@ -1,0 +1,50 @@
+"""Where one checkpoint lies on the file system, in its run or in the trash."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptkit.layouts import Layout
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A checkpoint's files.
+
+    Attributes:
+        folder: the folder that paths are counted from: its own, or the one it shares with others.
+        name: of the checkpoint.
+        layout: how its files lie.
+    """
+
+    folder: Path
+    name: str
+    layout: Layout
+
+    @classmethod
+    def within(cls, run_folder: Path, name: str, layout: Layout) -> "Place":
+        """Return the place of a checkpoint of the run that has this folder."""
+        return cls(run_folder if layout.shared else run_folder / name, name, layout)
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest file; it may be missing."""
+        return self.folder / self.layout.own(self.name, MANIFEST_NAME)
+
+    @property
+    def notes(self) -> list[str]:
+        """Names of the other files of ckptkit's own; each may be missing."""
+        return [self.layout.own(self.name, name) for name in (OBSERVED_NAME, SHOWN_NAME)]
+
+    @property
+    def identity(self) -> tuple[int, int, int] | None:
+        """What tells it from another one that was put in its place; None once it is gone."""
+        for path in (self.manifest,) if self.layout.shared else (self.manifest, self.folder):
+            try:
+                status = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                return 0, 0, 0  # something is there that may not be looked at
+            return status.st_dev, status.st_ino, status.st_mtime_ns if path == self.manifest else 0
+        return None

@@ -1,0 +1,120 @@
+"""Find the checkpoints below a folder. Symbolic links are never followed, and nothing is read."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ckptkit.durable import require_descriptors, storage_errors
+from ckptkit.errors import RefusedError, StoreError
+from ckptkit.layouts import OURS, Layout, Listing
+from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STATE_FOLDER, check_run, step_of_name
+
+_HINT = "choose another run name; nothing was changed"
+
+Found = tuple[str, str, Layout]
+"""Run, name of the checkpoint, layout."""
+
+
+def require(root: Path) -> None:
+    """Raise StoreError unless the folder exists and can be read."""
+    require_descriptors()
+    try:
+        os.scandir(root).close()
+    except NotADirectoryError as error:
+        raise StoreError(f"store {root}: is a file, not a folder") from error
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"store {root}: does not exist",
+            hint="name it with --store or CKPTKIT_STORE; `ckptkit save` creates it",
+        ) from error
+    except OSError as error:
+        raise StoreError(f"store {root}: cannot be read ({error.strerror})") from error
+
+
+def require_reachable(root: Path, run: str) -> None:
+    """Raise RefusedError if what is saved in the run would never be listed: behind a link, or in a checkpoint."""
+    require_descriptors()
+    path = root
+    with storage_errors(str(root)):
+        for part in () if check_run(run) == "." else run.split("/"):
+            path = path / part
+            if path.is_symlink():
+                raise RefusedError(f"{path}: is a symbolic link, which is never followed", hint=_HINT)
+            if os.path.lexists(path / MANIFEST_NAME):
+                raise RefusedError(f"{path}: is a checkpoint, no run can be inside it", hint=_HINT)
+
+
+def in_run(root: Path, run: str) -> list[Found]:
+    """Return the checkpoints of one run, by step."""
+    folder = root if run == "." else root / run
+    with storage_errors(str(folder)):
+        if not folder.is_dir() or _crosses_link(root, run):
+            return []
+    return _here(folder, run)[0]
+
+
+def at_step(root: Path, run: str, step: int) -> list[Found]:
+    """Return the checkpoints of a run whose names end in a step; the others are not looked at."""
+    folder = root if run == "." else root / run
+    with storage_errors(str(folder)):
+        if not folder.is_dir() or _crosses_link(root, run):
+            return []
+    end = str(step)
+    return _here(folder, run, lambda name: name.endswith(end) and step_of_name(name) == step)[0]
+
+
+def everywhere(root: Path, *, skip_unreadable: bool) -> Iterator[Found]:
+    """Yield the checkpoints of all runs, by run and step; see ``Storage.scan``."""
+    yield from _walk(root, ".", 0, skip_unreadable)
+
+
+def _crosses_link(root: Path, run: str) -> bool:
+    path = root
+    for part in () if run == "." else run.split("/"):
+        path = path / part
+        if path.is_symlink():
+            return True
+    return False
+
+
+def _walk(folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator[Found]:
+    try:
+        found, deeper = _here(folder, run)
+    except StoreError:
+        if skip_unreadable:
+            return
+        raise
+    yield from found
+    if depth < MAX_RUN_PARTS:
+        for name in deeper:
+            inner = name if run == "." else f"{run}/{name}"
+            yield from _walk(folder / name, inner, depth + 1, skip_unreadable)
+
+
+def _here(folder: Path, run: str, wanted: Callable[[str], bool] | None = None) -> tuple[list[Found], list[str]]:
+    """Return the checkpoints right in a folder, and the names of its folders that are none."""
+    listing = _listing(folder, wanted)
+    found = [(run, name, layout) for layout in OURS for name in layout.find(listing)]
+    taken = {name for _, name, layout in found if not layout.shared}
+    deeper = [name for name in listing.folders if name not in taken and not name.startswith(".")]
+    found.sort(key=lambda one: (-1 if (step := step_of_name(one[1])) is None else step, one[1]))
+    return found, sorted(deeper)
+
+
+def _listing(folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
+    folders: list[str] = []
+    files: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if wanted is not None and not wanted(name.removesuffix(SIDECAR_SUFFIX)):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if name != STATE_FOLDER:
+                        folders.append(name)
+                elif not entry.is_dir():  # a link to a folder is neither
+                    files.append(name)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
+    return Listing(folders, files, lambda path: os.path.lexists(folder / path))
