@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError
-from ckptkit_numpy import document, live, live_trees, probe, summary, trainers
+from ckptkit_numpy import live, live_trees, probe, rng_file, summary, trainers
 from ckptkit_numpy.containers import Shapes
-from ckptkit_numpy.document import FILE_NAME, Content
 from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
 from ckptkit_numpy.opening import opened
+from ckptkit_numpy.rng_file import FILE_NAME, Content
 from ckptkit_numpy.trees import first_difference, leaves, place
 
 _MOST_PROBLEMS = 100
@@ -35,7 +35,7 @@ class NumpyRngBackend:
     """
 
     name: ClassVar[str] = "numpy-rng"
-    format_version: ClassVar[int] = document.FORMAT_VERSION
+    format_version: ClassVar[int] = rng_file.FORMAT_VERSION
     looks_for: ClassVar[str] = "a JSON file of generator states"
 
     def can_save(self, item: object, /) -> bool:
@@ -50,9 +50,9 @@ class NumpyRngBackend:
         """
         tree, is_global = live_tree_of(item), is_global_item(item)
         captured = live_trees.capture_tree(tree)
-        content = document.new_document(_kind(is_global), captured)
-        data = document.to_bytes(content)
-        found = next(document.faults(document.from_bytes(data)), None)
+        content = rng_file.new_state(_kind(is_global), captured)
+        data = rng_file.to_bytes(content)
+        found = next(rng_file.faults(rng_file.from_bytes(data)), None)
         if found is not None:
             raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator again")
         (directory / FILE_NAME).write_bytes(data)
@@ -80,7 +80,7 @@ class NumpyRngBackend:
             DamagedError: a field of the file is not valid; nothing was given to NumPy.
             BackendError: what no container holds differs, or a library is missing; the target is unchanged.
         """
-        content = document.validated(directory, context.files)
+        content = rng_file.validated(directory, context.files)
         shapes = Shapes.read(context.metadata.get("containers"))
         if target is None:
             new = live_trees.build_tree(content.tree)
@@ -105,19 +105,19 @@ class NumpyRngBackend:
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
         """Yield each field of the file that is not valid, in plain Python."""
-        name = document.file_of(context.files)
+        name = rng_file.file_of(context.files)
         if not (directory / name).is_file():
             yield Problem("rng-file-missing", "the file with the states of the generators is missing", file=name)
             return
         try:
-            content = document.read(directory, context.files)
-            document.refuse_newer(content, name)
+            content = rng_file.read(directory, context.files)
+            rng_file.refuse_newer(content, name)
         except NewerFormatError as error:
             yield Problem("rng-format-newer", str(error).removeprefix(f"{name}: "), file=name)
         except DamagedError as error:
             yield Problem("rng-state-invalid", str(error).removeprefix(f"{name}: "), file=name)
         else:
-            for fault in islice(document.faults(content), _MOST_PROBLEMS):
+            for fault in islice(rng_file.faults(content), _MOST_PROBLEMS):
                 yield Problem("rng-state-invalid", fault, file=name)
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
@@ -130,18 +130,18 @@ class NumpyRngBackend:
                 if [entry.name for entry in islice(path.iterdir(), 2)] != [FILE_NAME]:
                     return None
                 path = path / FILE_NAME
-            if path.suffix != ".json" or not path.is_file() or path.stat().st_size > document.MAX_BYTES:
+            if path.suffix != ".json" or not path.is_file() or path.stat().st_size > rng_file.MAX_BYTES:
                 return None
             data = path.read_bytes()
-            if b'"bit_generator"' not in data and document.FORMAT.encode() not in data:
+            if b'"bit_generator"' not in data and rng_file.FORMAT.encode() not in data:
                 return None
         except OSError:
             return None
         try:
-            content = document.from_bytes(data)
+            content = rng_file.from_bytes(data)
         except DamagedError:  # the check says it, of what was meant to be one
-            return {path.name: path} if document.begins_as_one(data) else None
-        return {path.name: path} if document.is_own(content) or document.tree_of(content) else None
+            return {path.name: path} if rng_file.begins_as_one(data) else None
+        return {path.name: path} if rng_file.is_own(content) or rng_file.tree_of(content) else None
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
         """Return which generators the file holds, and what a foreign file lacks.
@@ -149,7 +149,7 @@ class NumpyRngBackend:
         Raises:
             DamagedError: a field of the file is not valid.
         """
-        content = document.validated(directory, context.files)
+        content = rng_file.validated(directory, context.files)
         return SavedItem(
             metadata={"kind": _kind(content.is_global), "generators": summary.generators_in(content.tree)},
             captured=trainers.DUMPED.captured(trainers.names(content.tree)),
@@ -161,7 +161,7 @@ class NumpyRngBackend:
         """Load into new generators and compare what they draw with what was predicted at save."""
         if context.probe is None:
             return Proof("unproven", "no proof was recorded at save")
-        return probe.replay(document.validated(directory, context.files).tree, context.probe)
+        return probe.replay(rng_file.validated(directory, context.files).tree, context.probe)
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the digest of each generator's state, by its place."""

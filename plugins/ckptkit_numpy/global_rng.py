@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ckptkit.errors import BackendError, BackendUnavailableError, DamagedError
-from ckptkit_numpy import document, live, live_trees
+from ckptkit_numpy import live, live_trees, rng_file
 from ckptkit_numpy.containers import Shapes
-from ckptkit_numpy.document import Document, new_document
 from ckptkit_numpy.fitting import said_of
 from ckptkit_numpy.opening import opened, slotted
+from ckptkit_numpy.rng_file import RngState, new_state
 
 _LOG = logging.getLogger("ckptkit_numpy")
 
@@ -45,7 +45,7 @@ class GlobalRng:
         self.generators: dict[str, Any] = {**(generators or {}), **named}
         self.cuda = cuda
         self.built = self.said()
-        self._entered: list[Document] = []
+        self._entered: list[RngState] = []
 
     def live_tree(self) -> dict[str, Any]:
         """Return the live generators of this process, by part: python, numpy, torch, generators."""
@@ -60,13 +60,13 @@ class GlobalRng:
         """Return what stands under each name now, in words."""
         return {name: said_of(slotted(item, self.generators, name)) for name, item in self.generators.items()}
 
-    def capture(self) -> Document:
+    def capture(self) -> RngState:
         """Return the state of all generators as plain JSON values; nothing is drawn from them.
 
         Raises:
             BackendError: a generator cannot be captured; the message names it.
         """
-        return new_document("global", live_trees.capture_tree(self.live_tree()))
+        return new_state("global", live_trees.capture_tree(self.live_tree()))
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what ``capture`` returned (or what ``json.load`` reads from rng.json); all of it, or nothing.
@@ -76,12 +76,12 @@ class GlobalRng:
             BackendError: a generator is missing here, or cannot be what was saved. What is otherwise in a container
                 here becomes what was saved, and is logged.
         """
-        if not document.is_global(state):
+        if not rng_file.is_global(state):
             raise DamagedError("this is not the state of the global generators of a process")
-        found = next(document.faults(state), None)
+        found = next(rng_file.faults(state), None)
         if found is not None:
             raise DamagedError(found)
-        self._put_and_log(document.decoded_tree(state))
+        self._put_and_log(rng_file.decoded_tree(state))
 
     def put(
         self, saved: Mapping[str, Any], shapes: Shapes | None = None, built: Mapping[str, str] | None = None
@@ -124,7 +124,7 @@ class GlobalRng:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._put_and_log(document.tree_of(self._entered.pop()))
+        self._put_and_log(rng_file.tree_of(self._entered.pop()))
 
     def _put_and_log(self, saved: Mapping[str, Any]) -> None:
         for note in self.put(saved):
@@ -135,7 +135,7 @@ class RngSnapshot:
     """Copies of generators, taken at one moment: saved like the generators themselves, while these go on drawing.
 
     Args:
-        tree: the copies, under the parts of the document (``generators`` and the global ones).
+        tree: the copies, by the parts of ``rng.json`` (``generators`` and the global ones).
         is_global: they are copies of the global generators of a process.
     """
 
@@ -143,9 +143,9 @@ class RngSnapshot:
         self.tree = dict(tree)
         self.is_global = is_global
 
-    def capture(self) -> Document:
+    def capture(self) -> RngState:
         """Return the state of the copies as plain JSON values; ``GlobalRng.restore`` takes it."""
-        return new_document("global" if self.is_global else "generators", live_trees.capture_tree(self.tree))
+        return new_state("global" if self.is_global else "generators", live_trees.capture_tree(self.tree))
 
 
 def live_tree_of(item: Any) -> dict[str, Any]:

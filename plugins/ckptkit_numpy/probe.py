@@ -10,7 +10,7 @@ from typing import Any
 
 from ckptkit.backend import Proof
 from ckptkit.errors import BackendError
-from ckptkit_numpy import document, jax_keys, live
+from ckptkit_numpy import jax_keys, live, rng_file
 from ckptkit_numpy.live_trees import live_leaves
 from ckptkit_numpy.opening import Slot, is_jax_key
 from ckptkit_numpy.trees import leaves, place
@@ -42,8 +42,8 @@ def state_digests(captured: Any) -> dict[str, str]:
 
 def _state_digest(leaf: Any) -> str:
     # The digest is of the form that format 1 had, so that equal states have equal digests in every later one.
-    state = {"format": document.FORMAT, "format_version": 1, "kind": "state", "state": leaf}
-    return hashlib.sha256(document.to_bytes(state)).hexdigest()
+    state = {"format": rng_file.FORMAT, "format_version": 1, "kind": "state", "state": leaf}
+    return hashlib.sha256(rng_file.to_bytes(state)).hexdigest()
 
 
 def replay(saved: Any, probe: Mapping[str, Any]) -> Proof:

@@ -18,8 +18,8 @@ from typing import Any
 
 from ckptkit.errors import DamagedError, UsageError
 from ckptkit.formats import strict_json
-from ckptkit_numpy import document, live_trees
-from ckptkit_numpy.document import DIGEST
+from ckptkit_numpy import live_trees, rng_file
+from ckptkit_numpy.rng_file import DIGEST
 
 _LOG = logging.getLogger("ckptkit_numpy")
 _ARRAY = {"dtype", "shape", "base64"}
@@ -55,7 +55,7 @@ def write_state(path: str | Path, state: Mapping[str, Any]) -> None:
         raise UsageError(
             f"{path}: the state cannot be written: {error}", hint="keep plain values and arrays"
         ) from error
-    digest = document.digest_of(plain)
+    digest = rng_file.digest_of(plain)
     if digest is None:
         raise UsageError(f"{path}: the state cannot be written: a key begins with '$'", hint="rename the key")
     data = json.dumps({**plain, DIGEST: digest}).encode()
@@ -81,7 +81,7 @@ def read_state(path: str | Path) -> dict[str, Any]:
     state = strict_json.load(path)
     if not isinstance(state, dict):
         raise DamagedError(f"{path.name}: does not hold the state of a loader")
-    for fault in document.faults(state):
+    for fault in rng_file.faults(state):
         raise DamagedError(f"{path.name}: {fault}")
     if state.pop(DIGEST, None) is None:
         _LOG.warning("%s: has no %s, so a changed digit in it would not be noticed", path, DIGEST)
@@ -105,9 +105,9 @@ def generator_from(state: Any) -> Any:
         content = strict_json.loads(strict_json.dumps({"generator": state}))
     except UsageError as error:
         raise DamagedError(f"generator: {error.message}") from error
-    for fault in document.faults(content):
+    for fault in rng_file.faults(content):
         raise DamagedError(fault)
-    return live_trees.build_tree(document.decoded_tree(content))["generator"]
+    return live_trees.build_tree(rng_file.decoded_tree(content))["generator"]
 
 
 def pack_array(array: Any) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def capture_changed(policy: Bundle) -> ModuleState:
     for name in roots:
         if name in changed:
             _refuse_unmakeable(roots[name], name, added[name], built, state.reasons)
-            since[name] = {"built": built.structures[name].document(), "now": changed[name].document()}
+            since[name] = {"built": built.structures[name].to_json(), "now": changed[name].to_json()}
         if hooks := _hooks(name, roots[name], built, state.reasons):
             since.setdefault(name, {})["hooks"] = hooks
     if exchanged := _exchanged(policy, built, state.reasons):

@@ -24,14 +24,14 @@ class Structure:
     modules: dict[str, list[Any]]
     tensors: dict[str, list[Any]]
 
-    def document(self) -> dict[str, Any]:
-        """Return it as a document; order counts."""
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values; order counts."""
         return {"modules": list(map(list, self.modules.items())), "tensors": list(map(list, self.tensors.items()))}
 
     @classmethod
-    def read(cls, document: dict[str, Any]) -> "Structure":
-        """Return what a document says."""
-        return cls(dict(document["modules"]), dict(document["tensors"]))
+    def read(cls, value: dict[str, Any]) -> "Structure":
+        """Return what ``to_json`` wrote."""
+        return cls(dict(value["modules"]), dict(value["tensors"]))
 
     def same_as(self, other: "Structure") -> bool:
         """Return whether they are equal; a tensor that has no shape yet is equal to what it becomes."""

@@ -22,17 +22,17 @@ _SAFE_INTEGER = 2**53 - 1
 _READ = (1, 2)  # 2 has seed sequences, JAX keys and plain values
 _TEXTS = {"kind", "bit_generator", "device", "path", "impl", "json"}
 
-Document = dict[str, Any]
+RngState = dict[str, Any]
 
 
-def new_document(kind: str, tree: Mapping[str, Any]) -> Document:
-    """Return a document of this format around a tree whose first level is ``generators`` (and the global parts)."""
+def new_state(kind: str, tree: Mapping[str, Any]) -> RngState:
+    """Return a state of this format around a tree whose first level is ``generators`` (and the global parts)."""
     return {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, **tree}
 
 
-def is_own(document: Any) -> bool:
+def is_own(state: Any) -> bool:
     """Return whether a JSON value claims to be of this format."""
-    return isinstance(document, Mapping) and document.get("format") == FORMAT
+    return isinstance(state, Mapping) and state.get("format") == FORMAT
 
 
 def begins_as_one(data: bytes) -> bool:
@@ -41,14 +41,14 @@ def begins_as_one(data: bytes) -> bool:
     return start.startswith(b'{"bit_generator":"') or f'"format":"{FORMAT}"'.encode() in start
 
 
-def is_global(document: Any) -> bool:
-    """Return whether a document holds the global generators of a process."""
-    return is_own(document) and document.get("kind") == "global"
+def is_global(state: Any) -> bool:
+    """Return whether a state holds the global generators of a process."""
+    return is_own(state) and state.get("kind") == "global"
 
 
-def to_bytes(document: Document) -> bytes:
+def to_bytes(state: RngState) -> bytes:
     """Return the file's bytes: integers beyond 2**53 - 1 as decimal text, which every JSON reader keeps."""
-    return strict_json.dumps(_encoded(document)) + b"\n"
+    return strict_json.dumps(_encoded(state)) + b"\n"
 
 
 def from_bytes(data: bytes, name: str = FILE_NAME) -> Any:
@@ -97,51 +97,51 @@ def validated(directory: Path, files: Sequence[str]) -> Content:
         DamagedError: a field is not valid; the message names the file, the field and its value.
         NewerFormatError: written by a newer version of this backend.
     """
-    name, document = file_of(files), read(directory, files)
-    refuse_newer(document, name)
-    found = list(faults(document))
+    name, state = file_of(files), read(directory, files)
+    refuse_newer(state, name)
+    found = list(faults(state))
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise DamagedError(f"{name}: {found[0]}{more}")
-    return Content(decoded_tree(document), is_global(document), not is_own(document))
+    return Content(decoded_tree(state), is_global(state), not is_own(state))
 
 
-def refuse_newer(document: Any, name: str) -> None:
-    """Raise NewerFormatError if the document says that a newer version of this backend wrote it."""
-    version = document.get("format_version") if is_own(document) else None
+def refuse_newer(state: Any, name: str) -> None:
+    """Raise NewerFormatError if the state says that a newer version of this backend wrote it."""
+    version = state.get("format_version") if is_own(state) else None
     if type(version) is int and version > FORMAT_VERSION:
         raise NewerFormatError(f"{name}: format_version {version} is newer than {FORMAT_VERSION}")
 
 
-def tree_of(document: Any) -> Any:
-    """Return the tree of leaves in a document; in a foreign one, only the branches that lead to a generator."""
-    if is_own(document):
-        return {key: value for key, value in document.items() if key not in _HEADER}
-    return _pruned(document)
+def tree_of(state: Any) -> Any:
+    """Return the tree of leaves in a state; in a foreign one, only the branches that lead to a generator."""
+    if is_own(state):
+        return {key: value for key, value in state.items() if key not in _HEADER}
+    return _pruned(state)
 
 
-def decoded_tree(document: Any) -> Any:
-    """Return the tree of a document without faults, with plain integers."""
-    return _decoded(tree_of(document))
+def decoded_tree(state: Any) -> Any:
+    """Return the tree of a state without faults, with plain integers."""
+    return _decoded(tree_of(state))
 
 
-def faults(document: Any) -> Iterator[str]:
-    """Yield what is wrong with a document, one line per field, without NumPy."""
-    tree = tree_of(document)
-    if not is_own(document):
-        if isinstance(document, Mapping) and DIGEST in document and document[DIGEST] != digest_of(document):
+def faults(state: Any) -> Iterator[str]:
+    """Yield what is wrong with a state, one line per field, without NumPy."""
+    tree = tree_of(state)
+    if not is_own(state):
+        if isinstance(state, Mapping) and DIGEST in state and state[DIGEST] != digest_of(state):
             yield f"{DIGEST}: the content is not what was written"
         if tree is None:
             yield "holds no state of a generator"
         else:
             yield from tree_faults(tree, foreign=True)
         return
-    if type(document.get("format_version")) is not int or document["format_version"] not in _READ:
-        yield f"format_version: {shown(document.get('format_version'))} is neither 1 nor 2"
-    if document.get("kind") == "global":
+    if type(state.get("format_version")) is not int or state["format_version"] not in _READ:
+        yield f"format_version: {shown(state.get('format_version'))} is neither 1 nor 2"
+    if state.get("kind") == "global":
         yield from _global_faults(tree)
-    elif document.get("kind") != "generators":
-        yield f"kind: {shown(document.get('kind'))} is neither generators nor global"
+    elif state.get("kind") != "generators":
+        yield f"kind: {shown(state.get('kind'))} is neither generators nor global"
     elif set(tree) != {"generators"}:
         yield f"has the parts {', '.join(map(shown, sorted(tree)))}, not just generators"
     elif not leaves(tree):
