@@ -59,13 +59,8 @@ def write_dataset(
         UsageError: an unknown layout, an absurd rate, or no episode at all.
         ConflictError: the folder is not empty.
     """
-    if layout not in ("v2.1", "v3.0"):
-        raise UsageError(f"layout {layout!r} is neither 'v2.1' nor 'v3.0'", hint="choose one of the two")
-    if not (0 < fps < math.inf) or episodes_per_file < 1:
-        raise UsageError("fps and episodes_per_file must be positive", hint="leave them out for the defaults")
     root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ConflictError(f"{root}: is not an empty folder", hint="choose another folder, or remove this one")
+    _refuse_absurd(root, fps, layout, episodes_per_file)
     (root / "meta").mkdir(parents=True)
     book = _Book(fps)
     with _files(root, layout, episodes_per_file) as write:
@@ -81,6 +76,15 @@ def write_dataset(
     info = _info(book, layout, robot_type, names or {}, splits or {"train": f"0:{len(book.rows)}"})
     (root / "meta/info.json").write_bytes(strict_json.dumps(info, indent=4))
     return root
+
+
+def _refuse_absurd(root: Path, fps: float, layout: str, episodes_per_file: int) -> None:
+    if layout not in ("v2.1", "v3.0"):
+        raise UsageError(f"layout {layout!r} is neither 'v2.1' nor 'v3.0'", hint="choose one of the two")
+    if not (0 < fps < math.inf) or episodes_per_file < 1:
+        raise UsageError("fps and episodes_per_file must be positive", hint="leave them out for the defaults")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConflictError(f"{root}: is not an empty folder", hint="choose another folder, or remove this one")
 
 
 class _Book:

@@ -4,8 +4,9 @@ SCALARS = (bool, int, float, str, type(None))
 
 
 def full_name(kind: type) -> str:
-    """Return ``module.Class`` of a class."""
-    return f"{module_of(kind)}.{kind.__qualname__}"
+    """Return ``module.Class`` of a class, or the name that it has in checkpoints since it was moved."""
+    saved_as: str | None = vars(kind).get("ckptkit_saved_as")
+    return saved_as or f"{module_of(kind)}.{kind.__qualname__}"
 
 
 def module_of(kind: type) -> str:
