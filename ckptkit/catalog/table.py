@@ -20,7 +20,7 @@ _CREATE = (
     "CREATE TABLE IF NOT EXISTS known (store BLOB, run BLOB, name BLOB, text TEXT, digest TEXT, "
     "PRIMARY KEY (store, run, name)) WITHOUT ROWID"
 )
-_WAIT = 0.5  # seconds for another process; the longest that a ledger may cost
+_WAIT = 0.5  # seconds for another process
 _LARGEST = 1 << 29  # bytes; what grows beyond is begun anew
 
 
@@ -33,6 +33,7 @@ class Table:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._patience = _WAIT
 
     def of_run(self, store: str, run: str) -> dict[str, str]:
         """Return the lines of a run by name."""
@@ -63,7 +64,8 @@ class Table:
                 return {}
             with self._open() as base:
                 return ask(base)
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError) as error:
+            self._lose_patience(error)
             return {}
 
     def _write(self, sql: str, rows: Sequence[tuple[bytes | str, ...]]) -> bool:
@@ -77,16 +79,22 @@ class Table:
                     base.executemany(sql, rows)
                     base.execute("COMMIT")
                 return True
-            except (sqlite3.OperationalError, OSError):  # locked, full, read-only
+            except (sqlite3.OperationalError, OSError) as error:  # locked, full, read-only
+                self._lose_patience(error)
                 return False
             except sqlite3.Error:  # no database, or a damaged one: it is begun anew
                 if not again or not self._removed():
                     return False
         return False
 
+    def _lose_patience(self, error: Exception) -> None:
+        """Wait only once for whoever keeps the file locked, not again for each line."""
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            self._patience = 0.0
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._file, timeout=_WAIT, isolation_level=None)) as base:
+        with closing(sqlite3.connect(self._file, timeout=self._patience, isolation_level=None)) as base:
             base.execute("PRAGMA synchronous = OFF")
             yield base
 

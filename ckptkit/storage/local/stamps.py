@@ -8,8 +8,8 @@ must know that the file system's clock has moved on since the file was changed.
 import contextlib
 import functools
 import os
+import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -83,19 +83,15 @@ def settled(stamps: Mapping[str, Stamp], folder: Path) -> bool:
     ticks at most.
     """
     newest = _newest(stamps)
-    probe = folder / f"clock-{uuid.uuid4().hex}"
     try:
-        for _ in range(_TRIES):
-            probe.touch(0o600)
-            os.utime(probe, ns=(0, 0))
-            if probe.lstat().st_ctime_ns > newest:
-                return True
-            time.sleep(_PAUSE)
+        with tempfile.TemporaryFile(dir=folder) as probe:  # without a name: nothing is left of it after a crash
+            for _ in range(_TRIES):
+                os.utime(probe.fileno(), ns=(0, 0))
+                if os.fstat(probe.fileno()).st_ctime_ns > newest:
+                    return True
+                time.sleep(_PAUSE)
     except OSError:
         return False
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
     return False
 
 
