@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -128,7 +127,7 @@ def _content(one: "Listed") -> dict[str, Any]:
     if known is None or (known.good and known.level == "presence"):
         return {"content": "unverified", "verified_at": None, "verified_level": None}
     content = "verified" if known.good else "damaged"
-    return {"content": content, "verified_at": _moment(known.when), "verified_level": known.level}
+    return {"content": content, "verified_at": output.moment(known.when), "verified_level": known.level}
 
 
 def _words(one: "Listed", *, exact: bool) -> str:
@@ -146,10 +145,6 @@ def _ago(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{unit} ago"
     return f"{max(0, int(seconds))}s ago"
-
-
-def _moment(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _odd(one: "Listed") -> bool:

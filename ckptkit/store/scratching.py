@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit import scratch
+from ckptkit.catalog import cache_folder
 from ckptkit.storage import Entry, Storage, open_storage
 from ckptkit.store import restoring
 from ckptkit.store.choosing import Chosen
@@ -48,6 +49,7 @@ class Place:
         return os.environ | {
             scratch.VARIABLE: rehearsal.variable(),
             "CKPTKIT_STORE": self.storage.url,
+            cache_folder.NONE: "1",  # nothing is to be known of a store that is gone in a minute
             "OMP_NUM_THREADS": str(self.chosen.manifest.environment.threads),  # the same order of additions
             "WANDB_MODE": "disabled",
             "WANDB_SILENT": "true",

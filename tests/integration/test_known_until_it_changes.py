@@ -153,6 +153,10 @@ def test_verify_reads_all_unless_it_is_told_to_trust(store: CheckpointStore) -> 
     done = inside("verify", "--trust-unchanged", store=store.storage.root)
     assert done.returncode == 0
     assert "2 of them not read again: unchanged since they were verified" in done.stderr
+    done = inside("verify", "--trust-unchanged", "--format", "json", store=store.storage.root)
+    assert [(c["bytes"], c["trusted_since"] is None) for c in json.loads(done.stdout)["checkpoints"]] == [
+        (0, False)
+    ] * 2
     edit_in_place(payload(store))
     assert inside("verify", "--trust-unchanged", store=store.storage.root).returncode == 1
 

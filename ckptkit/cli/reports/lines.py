@@ -114,6 +114,7 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
         "level": c.level,
         "files": c.files_checked,
         "bytes": c.bytes_read,
+        "trusted_since": None if c.known_since is None else output.moment(c.known_since),
         "problems": [_problem_fields(p) for p in c.problems],
         "proofs": {name: asdict(proof) for name, proof in c.proofs.items()},
     }
