@@ -4,7 +4,7 @@ It says nothing that a verification could not say again, lies outside the store,
 names and stamps only: what lies behind them, and whether a line is to be trusted, others decide.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,15 +33,14 @@ class Ledger:
         """Return the ledger of a store in the user's cache folder, or with ``cache=False`` one that knows nothing."""
         return cls(store, ledger_file() if cache else None)
 
-    def of_run(self, run: str) -> dict[str, Known]:
-        """Return what is known of the checkpoints of a run, by name."""
-        lines = {} if self._table is None else self._table.of_run(self._store, run)
+    def of_run(self, run: str, names: Collection[str] | None = None) -> dict[str, Known]:
+        """Return what is known of the checkpoints of a run, by name: of these names, or of all."""
+        lines = {} if self._table is None else self._table.of_run(self._store, run, names)
         return {name: known for name, text in lines.items() if (known := _decoded(text)) is not None}
 
     def one(self, run: str, name: str) -> Known | None:
         """Return what is known of one checkpoint."""
-        text = None if self._table is None else self._table.one(self._store, run, name)
-        return None if text is None else _decoded(text)
+        return self.of_run(run, {name}).get(name)
 
     def note(self, run: str, name: str, known: Known) -> None:
         """Keep what was found of a checkpoint, in place of what was known of it."""

@@ -7,7 +7,7 @@ disk, as nothing is lost with it: after a power cut a line that is not whole fai
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ _CREATE = (
     "PRIMARY KEY (store, run, name)) WITHOUT ROWID"
 )
 _WAIT = 0.5  # seconds for another process
+_AT_ONCE = 500  # names in one question; SQLite takes no more than 999 on old systems
 _LARGEST = 1 << 29  # bytes; what grows beyond is begun anew
 
 
@@ -35,17 +36,15 @@ class Table:
         self._file = file
         self._patience = _WAIT
 
-    def of_run(self, store: str, run: str) -> dict[str, str]:
-        """Return the lines of a run by name."""
+    def of_run(self, store: str, run: str, names: Collection[str] | None = None) -> dict[str, str]:
+        """Return the lines of a run by name: those of these names, or all of them."""
         where = (os.fsencode(store), os.fsencode(run))
+        some = [] if names is None or len(names) > _AT_ONCE else [os.fsencode(name) for name in names]
         sql = "SELECT name, text, digest FROM known WHERE store = ? AND run = ?"
-        return self._read(lambda base: _believed(where, base.execute(sql, where)))
-
-    def one(self, store: str, run: str, name: str) -> str | None:
-        """Return one line, or None."""
-        where = (os.fsencode(store), os.fsencode(run))
-        sql = "SELECT name, text, digest FROM known WHERE store = ? AND run = ? AND name = ?"
-        return self._read(lambda base: _believed(where, base.execute(sql, (*where, os.fsencode(name))))).get(name)
+        if some:
+            sql += f" AND name IN ({', '.join('?' * len(some))})"
+        found = self._read(lambda base: _believed(where, base.execute(sql, (*where, *some))))
+        return found if names is None else {name: text for name, text in found.items() if name in names}
 
     def put(self, store: str, lines: Iterable[Line]) -> bool:
         """Add lines, in place of those with the same names; returns whether it could be done."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from ckptkit.catalog import manifest_files
 from ckptkit.catalog import refs as pins_and_tags
@@ -87,11 +88,15 @@ def places(storage: Storage, run: str | None = None) -> Iterator[Place]:
 
 def listed(found: Iterable[Place], ledger: Ledger | None = None) -> Iterator[Listed]:
     """Yield what is to be listed of each place; one that was removed since it was found is left out."""
-    known: dict[str, Mapping[str, Known]] = {}
+    for run, members in groupby(found, key=lambda place: place.at.run):
+        here = list(members)
+        known = {} if ledger is None else ledger.of_run(run, {place.at.name for place in here})
+        yield from _of_run(here, known)
+
+
+def _of_run(found: Iterable[Place], known: Mapping[str, Known]) -> Iterator[Listed]:
     for place in found:
         at = place.at
-        if at.run not in known:
-            known[at.run] = {} if ledger is None else ledger.of_run(at.run)
         try:
             summary = manifest_files.summary(at)
         except CkptkitError as error:
@@ -100,7 +105,7 @@ def listed(found: Iterable[Place], ledger: Ledger | None = None) -> Iterator[Lis
         else:
             problem = None if summary.step == at.step else f"manifest says step {summary.step}"
             shown = evidence.most(evidence.read(at, summary.digest))
-            same = _unchanged(at, known[at.run].get(at.name))
+            same = _unchanged(at, known.get(at.name))
             yield Listed(at, summary, problem, place.pinned, place.tags, shown, place.refs_problem, same)
 
 

@@ -103,6 +103,22 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_knowledge(tmp_pat
     assert ledger.of_run("a/run") == {}
 
 
+def test_a_disk_that_is_full_costs_nothing_but_the_knowledge(ledger: Ledger, file: Path) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; from ckptkit.catalog.ledger import Ledger; "
+        "from ckptkit.catalog.known import Known\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))\n"
+        f"ledger = Ledger({STORE!r}, Path(sys.argv[1]))\n"
+        "for step in range(300): ledger.note('run', str(step), Known('format', True, 1.0, 'j' * 500, {}))\n"
+        "print(len(ledger.of_run('run')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=True)
+    assert 0 <= int(done.stdout) < 300
+    assert ledger.one("a/run", "step-00000001") is not None
+    ledger.note("run", "later", KNOWN)
+    assert ledger.one("run", "later") is not None
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_read(ledger: Ledger, file: Path) -> None:
     file.parent.chmod(0o500)
