@@ -109,8 +109,8 @@ def note_saved(
 
 
 def _as_digested(stamp: Stamp, digested: Mapping[int, tuple[int, int]]) -> bool:
-    size, modified, _, inode = stamp
-    return digested.get(inode) == (size, modified)
+    inode = stamp[-1]  # another kind of store has other stamps, and is not noted
+    return isinstance(inode, int) and digested.get(inode) == tuple(stamp[:2])
 
 
 def _known(
