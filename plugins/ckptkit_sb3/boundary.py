@@ -47,13 +47,7 @@ def CheckpointBoundary(  # reads as the callback class that it returns
     Raises:
         UsageError: an interval below 1, or ``mid_rollout=True`` with a barrier.
     """
-    if mid_rollout is True and barrier is not None:
-        raise UsageError("a barrier resets the environments, inside a rollout too", hint="leave mid_rollout out")
-    for interval in (every_steps, every_episodes):
-        if interval is not None and interval < 1:
-            raise UsageError(
-                f"{interval} is not an interval between checkpoints", hint="give 1 or more, or leave it out"
-            )
+    _check(mid_rollout, barrier, every_steps, every_episodes)
     from ckptkit_sb3.boundary_callback import BoundaryCallback  # only now is SB3 needed
 
     return BoundaryCallback(
@@ -65,3 +59,13 @@ def CheckpointBoundary(  # reads as the callback class that it returns
         fresh_env=(factories or {}).get("env"),
         note=note,
     )
+
+
+def _check(mid_rollout: MidRollout, barrier: int | None, *intervals: int | None) -> None:
+    if mid_rollout is True and barrier is not None:
+        raise UsageError("a barrier resets the environments, inside a rollout too", hint="leave mid_rollout out")
+    for interval in intervals:
+        if interval is not None and interval < 1:
+            raise UsageError(
+                f"{interval} is not an interval between checkpoints", hint="give 1 or more, or leave it out"
+            )

@@ -54,8 +54,9 @@ def take(
     rng = take_rng()
     captured = Capture({"rng": rng})
     try:
-        for name, value, skip in _parts(model):
-            encoder = Encoder(captured.arrays, f"{name}/", shared=shared_tensors(model), skip=skip)
+        shared = shared_tensors(model)
+        for name, value in _parts(model):
+            encoder = Encoder(captured.arrays, f"{name}/", shared=shared)
             if name == "attributes":
                 captured.sections[name] = _attributes(encoder, value)
             elif name == "wrappers":
@@ -63,7 +64,7 @@ def take(
             else:
                 captured.sections[name] = encoder.encode(value, name)
             captured.left_out += encoder.left_out
-        _take_beside(model, captured)
+        _take_beside(model, captured, shared)
         started = time.perf_counter()
         captured.sections["environments"] = environments.take(
             model.env, captured.arrays, fresh_env, barrier, tested=tested
@@ -75,12 +76,12 @@ def take(
     return captured
 
 
-def _take_beside(model: Any, captured: Capture) -> None:
+def _take_beside(model: Any, captured: Capture, shared: frozenset[int]) -> None:
     """Take what a load puts back at moments of its own: settings, modules, callbacks."""
     progress = progress_of(model)
     captured.sections["settings"], lost = settings.describe(model, progress.start)
     captured.left_out += lost
-    captured.sections["modules"], lost = modules.take(model, captured.arrays, shared_tensors(model))
+    captured.sections["modules"], lost = modules.take(model, captured.arrays, shared)
     captured.left_out += lost
     captured.sections["callbacks"], lost = callbacks.take(model, progress.watched, captured.arrays)
     captured.left_out += lost
@@ -110,35 +111,20 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
         BackendError: the algorithm has another structure.
     """
     decoder = Decoder(arrays)
-    described = sections.get("environments")
     # Environments without their state start over: learn() resets them, and what belongs to the lost episodes goes.
     anew = begins_anew(sections)
-    for name, value, skip in _parts(model):
+    lost = {"observations", *(("wrappers", "noise") if started else ())} if anew else set()
+    for name, value in _parts(model):
         if name not in sections:
             raise DamagedError(f"state.json: section {name!r} is missing")
-        if anew and (name == "observations" or (started and name in ("wrappers", "noise"))):
-            continue
-        node = sections[name]
-        if name == "attributes":
-            part = Decoder(arrays, skip=skip | SET_BY_LEARN if started else skip)
-            values = {
-                k: part.decode(v, vars(model).get(k), f"attributes.{k}")
-                for k, v in sorted(node.items())
-                if k not in _configuration(model) and not (started and k in SET_BY_LEARN)
-            }
+        if name == "wrappers" and name not in lost:
+            environments.plan_wrappers(sections[name], value, arrays, decoder, name)
+        elif name not in lost:
+            part = Decoder(arrays)
+            values = _planned(model, name, sections[name], value, part, started=started)
             decoder.later(part.apply)
             decoder.later(partial(vars(model).update, values))
-        elif name == "wrappers":
-            environments.plan_wrappers(node, value, arrays, decoder, name)
-        else:
-            part = Decoder(arrays, skip=skip)
-            found = part.decode(node, value, name)
-            decoder.later(part.apply)
-            if name == "noise":
-                decoder.later(partial(vars(model).update, {"action_noise": value}))
-            elif name == "observations":
-                decoder.later(partial(vars(model).update, dict(zip(OBSERVATIONS, found, strict=True))))
-    put = environments.plan(model.env, described, arrays)
+    put = environments.plan(model.env, sections.get("environments"), arrays)
     if anew:
         if not started:
             decoder.later(partial(vars(model).update, {"_last_obs": None}))
@@ -147,6 +133,18 @@ def plan(model: Any, sections: Mapping[str, Any], arrays: Mapping[str, Any], *, 
         decoder.first(partial(environments.put_or_roll_back, model.env, put))
     check_rng(sections.get("rng"))
     return decoder
+
+
+def _planned(model: Any, name: str, node: Any, value: Any, part: Decoder, *, started: bool) -> dict[str, Any]:
+    """Decode a section; return the attributes of the algorithm that it is about."""
+    if name == "attributes":
+        own = _configuration(model) | (SET_BY_LEARN if started else frozenset())
+        kept = {k: v for k, v in sorted(node.items()) if k not in own}
+        return {k: part.decode(v, vars(model).get(k), f"attributes.{k}") for k, v in kept.items()}
+    found = part.decode(node, value, name)
+    if name == "noise":
+        return {"action_noise": value}
+    return dict(zip(OBSERVATIONS, found, strict=True)) if name == "observations" else {}
 
 
 def begins_anew(sections: Mapping[str, Any]) -> bool:
@@ -170,12 +168,12 @@ def _configuration(model: Any) -> frozenset[str]:
     return constructor_arguments(model) | _OWN_SECTION | torch_names
 
 
-def _parts(model: Any) -> Iterator[tuple[str, Any, frozenset[str]]]:
-    yield "attributes", model, frozenset()
-    yield "spaces", [model.action_space, model.observation_space], frozenset()
-    yield "wrappers", model.env, frozenset()
-    yield "noise", action_noise_of(model), frozenset()
-    yield "observations", [getattr(model, name, None) for name in OBSERVATIONS], frozenset()
+def _parts(model: Any) -> Iterator[tuple[str, Any]]:
+    yield "attributes", model
+    yield "spaces", [model.action_space, model.observation_space]
+    yield "wrappers", model.env
+    yield "noise", action_noise_of(model)
+    yield "observations", [getattr(model, name, None) for name in OBSERVATIONS]
 
 
 def _attributes(encoder: Encoder, model: Any) -> dict[str, Any]:

@@ -48,12 +48,3 @@ class Checkpointable(gymnasium.Wrapper):  # type: ignore[misc]  # gymnasium is o
             if len(self.ckptkit_log) > self.ckptkit_factory.longest:
                 self.ckptkit_log = None
         return self.env.step(action)
-
-    def ckptkit_replay(self, seed: int, log: list[Any]) -> None:
-        """Do again what was done since the reset with the seed."""
-        self.reset(seed=seed)
-        for action in log:
-            if action is None:
-                self.reset()
-            else:
-                self.step(action[()])

@@ -6,15 +6,15 @@ is imported, built by name, or called.
 
 import enum
 import math
-import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice, zip_longest
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import generators, no_state, standard
-from ckptkit_sb3.encoding import code_name, set_space_generators, space_generators
+from ckptkit_sb3.encoding import cells_of, code_name, set_space_generators, space_generators
 from ckptkit_sb3.names import SCALARS, class_name, is_kind
 from ckptkit_sb3.objects import bare
 
@@ -101,6 +101,20 @@ class Decoder:
             return self.decode(node, existing, where)
         finally:
             self._given = given
+
+    def items(self, node: Any, olds: Iterable[Any], where: str) -> Iterator[Any]:
+        """Yield the values of the items of a node, each decoded against the one in its place."""
+        for i, (item, old) in enumerate(zip_longest(node["items"], islice(olds, len(node["items"])))):
+            yield self.inside(item, old, f"{where}[{i}]")
+
+    def fill(self, made: dict[Any, Any], node: Any, existing: Any, where: str) -> dict[Any, Any]:
+        """Fill an empty dict with the pairs of a node, and return it."""
+        self.remember(node, made)  # before its values, which may refer back to it
+        olds = existing if isinstance(existing, dict) else {}
+        for key_node, item in node["items"]:
+            key = self.inside(key_node, None, where)
+            made[key] = self.inside(item, olds.get(key), f"{where}[{key!r:.40}]")
+        return made
 
     def attempt(self, node: Any, values: Mapping[str, Any], name: str, where: str, told: list[str]) -> Any:
         """Return the value of a node for an attribute; where the target has another structure, which is told, its own.
@@ -200,12 +214,9 @@ class Decoder:
 
 
 def _container(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    olds = list(existing) if isinstance(existing, (list, tuple, deque)) else []
-    items = node["items"]
     made: Any = deque(maxlen=node["maxlen"]) if node["@"] == "deque" else []
     decoder.remember(node, made)  # before its items, which may refer back to it
-    for i, item in enumerate(items):
-        made.append(decoder.inside(item, olds[i] if i < len(olds) else None, f"{where}[{i}]"))
+    made.extend(decoder.items(node, existing if isinstance(existing, (list, tuple, deque)) else (), where))
     return made
 
 
@@ -214,24 +225,14 @@ def _numbers(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
 
 
 def _frozen(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    olds = list(existing) if isinstance(existing, tuple) else []
-    items = [
-        decoder.inside(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
-        for i, item in enumerate(node["items"])
-    ]
+    items = list(decoder.items(node, existing if isinstance(existing, tuple) else (), where))
     if node["@"] == "namedtuple":
         return decoder.remember(node, decoder.kind(node, existing, where)(*items))
     return decoder.remember(node, {"tuple": tuple, "set": set, "frozenset": frozenset}[node["@"]](items))
 
 
 def _dict(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    made: dict[Any, Any] = OrderedDict() if node.get("ordered") else {}
-    decoder.remember(node, made)
-    olds = existing if isinstance(existing, dict) else {}
-    for key_node, item in node["items"]:
-        key = decoder.inside(key_node, None, where)
-        made[key] = decoder.inside(item, olds.get(key), f"{where}[{key!r:.40}]")
-    return made
+    return decoder.fill(OrderedDict() if node.get("ordered") else {}, node, existing, where)
 
 
 def _array(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
@@ -251,32 +252,15 @@ def _tensor(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     return decoder.remember(node, tensor)
 
 
-def _torch_generator(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    import torch
-
-    state = torch.from_numpy(decoder.array(node["state"], where))
-    if (device := str(node["device"]).partition(":")[0]) in ("cpu", "cuda"):
-        generators.validate_torch(device, bytes(state.numpy()), where)
-    kept = is_kind(existing, "torch._C.Generator")
-    try:
-        made = torch.Generator(existing.device if kept else node["device"])
-        made.set_state(state)  # a throw-away one where there is one already: torch checks only while it sets
-    except RuntimeError as error:
-        raise DamagedError(f"{where}: not a state of torch's generator on {node['device']}") from error
-    if kept:
-        decoder.later(lambda: existing.set_state(state))
-    return decoder.remember(node, existing if kept else made)
-
-
 def _function(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     """Put values into the variables of the closure that stands in the same place; its code is the target's own."""
     same_code(node, existing, where)
-    cells = getattr(existing, "__closure__", None) or ()
+    cells, olds = getattr(existing, "__closure__", None) or (), cells_of(existing)
     if len(cells) != len(node["cells"]):
         raise BackendError(f"{where}: {node['name']} captures other variables than in the checkpoint")
-    for cell, held, name in zip(cells, node["cells"], existing.__code__.co_freevars, strict=True):
+    for cell, old, held, name in zip(cells, olds, node["cells"], existing.__code__.co_freevars, strict=True):
         if held != {"@": "static"}:
-            decoder.later(partial(setattr, cell, "cell_contents", decoder.decode(held, _held(cell), f"{where} {name}")))
+            decoder.later(partial(setattr, cell, "cell_contents", decoder.decode(held, old, f"{where} {name}")))
     own = {k: decoder.decode(v, vars(existing).get(k), f"{where}.{k}") for k, v in sorted(node["own"].items())}
     decoder.later(lambda: vars(existing).update(own))
     return existing
@@ -286,13 +270,6 @@ def _method(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     same_code(node, existing, where)
     decoder.decode(node["self"], existing.__self__, where)
     return existing
-
-
-def _held(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
 
 
 def same_code(node: Any, existing: Any, where: str) -> None:
@@ -306,24 +283,6 @@ def _enum(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
     if not issubclass(kind, enum.Enum):
         raise DamagedError(f"{where}: {node['class']} is not an enum")
     return decoder.remember(node, kind[node["name"]])
-
-
-def _generator(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    return decoder.remember(node, generators.decode(node, where))
-
-
-def _random_state(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    import numpy as np
-
-    made = np.random.RandomState(0)
-    made.set_state(generators.decode_legacy(node, where))
-    return decoder.remember(node, made)
-
-
-def _random(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
-    made = random.Random(0)
-    made.setstate(generators.decode_python(node["state"], where))
-    return decoder.remember(node, made)
 
 
 def _space(decoder: Decoder, node: Any, existing: Any, where: str) -> Any:
@@ -355,14 +314,11 @@ _KINDS: dict[str, Kind] = {
     "scalar": _array,
     "tensor": _tensor,
     "enum": _enum,
-    "generator": _generator,
-    "random-state": _random_state,
-    "random": _random,
     "space": _space,
     "object": Decoder.object,
     "bytes": _bytes,
     **standard.KINDS,
-    "torch-generator": _torch_generator,
+    **generators.KINDS,
     "function": _function,
     "method": _method,
 }

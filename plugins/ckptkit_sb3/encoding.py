@@ -7,10 +7,9 @@ is marked ``static`` (the fresh one is kept) and, unless it is code, listed in `
 
 import enum
 import functools
-import random
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ckptkit_sb3 import generators, no_state, standard
@@ -100,6 +99,14 @@ class Encoder:
             return STATIC
         return {**node, "id": number}
 
+    def items(self, values: Iterable[Any], where: str) -> list[Any]:
+        """Return the nodes of the items of a container."""
+        return [self.encode(value, f"{where}[{i}]") for i, value in enumerate(values)]
+
+    def pairs(self, value: Mapping[Any, Any], where: str) -> list[list[Any]]:
+        """Return the nodes of the keys and values of a dict."""
+        return [[self.encode(k, f"{where} key"), self.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
+
     def attributes(self, value: object, where: str) -> dict[str, Any]:
         """Return the nodes of an object's ``__dict__`` by name, without the skipped and those that are no state."""
         return self._attributes(value, where, self._skip)
@@ -122,14 +129,14 @@ class Encoder:
     def _immutable(self, value: Any, where: str) -> Any:
         if type(value) is bytes:
             return {"@": "bytes", "hex": value.hex()}
-        return {"@": "tuple", "items": [self.encode(v, f"{where}[{i}]") for i, v in enumerate(value)]}
+        return {"@": "tuple", "items": self.items(value, where)}
 
     def _code(self, value: Any, where: str) -> Any:
         if isinstance(value, functools.partial):
             return self._code(value.func, where) and dict(STATIC)
         if self._functions:
             return self._function(value, where)
-        for held in _cells(value):
+        for held in cells_of(value):
             if isinstance(held, _MUTABLE):
                 self._leave_out(f"{where} (a closure over a {type(held).__name__})")
         return dict(STATIC)
@@ -143,7 +150,7 @@ class Encoder:
             return {**STATIC, "name": name}
         if any(isinstance(held, _MUTABLE) and held for held in value.__defaults__ or ()):
             self._leave_out(f"{where} (a function with a default value that changes)")
-        variables = zip(value.__code__.co_freevars, _cells(value), strict=True)
+        variables = zip(value.__code__.co_freevars, cells_of(value), strict=True)
         held = [self.encode(v, f"{where} {n}") if _is_data(v) else dict(STATIC) for n, v in variables]
         own = {k: self.encode(v, f"{where}.{k}") for k, v in sorted(vars(value).items()) if _is_data(v)}
         return {"@": "function", "name": name, "cells": held, "own": own}
@@ -155,11 +162,10 @@ class Encoder:
         if isinstance(value, enum.Enum):
             return {"@": "enum", "class": class_name(value), "name": value.name}
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            items = [self.encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
-            return {"@": "namedtuple", "class": class_name(value), "items": items}
+            return {"@": "namedtuple", "class": class_name(value), "items": self.items(value, where)}
         if is_kind(value, "numpy.ndarray", "numpy.generic"):
-            return self._array(value)
-        generator = self._generator(value)
+            return self.array(value)
+        generator = generators.encode(self, value)
         if generator is not None:
             return generator
         if is_kind(value, "torch.Tensor"):
@@ -174,24 +180,11 @@ class Encoder:
             return {"@": "object", "class": class_name(value), "attributes": attributes}
         return None
 
-    def _generator(self, value: Any) -> dict[str, Any] | None:
-        if type(value) is random.Random:
-            return {"@": "random", "state": generators.encode_python(value.getstate())}
-        if is_kind(value, "numpy.random._generator.Generator"):
-            return {"@": "generator", **generators.encode(value)}
-        if is_kind(value, "numpy.random.mtrand.RandomState"):
-            return {"@": "random-state", **generators.encode_legacy(value)}
-        if is_kind(value, "torch._C.Generator"):
-            state = self._array(value.get_state().numpy())
-            return {"@": "torch-generator", "device": str(value.device), "state": state}
-        return None
-
     def _container(self, value: Any, where: str) -> dict[str, Any] | None:
         if isinstance(value, dict):
             if type(value) is not dict and class_name(value) != "collections.OrderedDict":
                 return None
-            items = [[self.encode(k, f"{where} key"), self.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()]
-            return {"@": "dict", "ordered": type(value) is not dict, "items": items}
+            return {"@": "dict", "ordered": type(value) is not dict, "items": self.pairs(value, where)}
         numbers = self._numbers(value) if type(value) is list and len(value) >= _MANY else None
         if numbers is not None:
             return {"@": "numbers", "array": numbers}
@@ -199,7 +192,7 @@ class Encoder:
         node: dict[str, Any] = {"@": type(value).__name__}
         if isinstance(value, deque):
             node["maxlen"] = value.maxlen
-        return {**node, "items": [self.encode(v, f"{where}[{i}]") for i, v in enumerate(order)]}
+        return {**node, "items": self.items(order, where)}
 
     def _numbers(self, value: list[Any]) -> dict[str, Any] | None:
         """Return a long list of numbers (rewards of all episodes) as an array: as nodes it would cost too much."""
@@ -207,12 +200,13 @@ class Encoder:
 
         kinds = set(map(type, value))
         if kinds == {float}:
-            return self._array(np.array(value, np.float64))
+            return self.array(np.array(value, np.float64))
         if kinds == {int} and all(-(2**63) <= number < 2**63 for number in value):
-            return self._array(np.array(value, np.int64))
+            return self.array(np.array(value, np.int64))
         return None
 
-    def _array(self, value: Any) -> dict[str, Any] | None:
+    def array(self, value: Any) -> dict[str, Any] | None:
+        """Return the node of an array or scalar of NumPy; None for dtypes that are not plain numbers or text."""
         import numpy as np
 
         array = np.asarray(value)
@@ -231,7 +225,7 @@ class Encoder:
             return dict(STATIC)
         if str(value.dtype) == "torch.bfloat16":
             return None
-        node = self._array(value.detach().cpu().numpy())
+        node = self.array(value.detach().cpu().numpy())
         return None if node is None else {"@": "tensor", "array": node}
 
 
@@ -258,7 +252,7 @@ def code_name(value: Any) -> str:
     return f"{getattr(value, '__module__', None)}.{name}" if name is not None else f"<{class_name(value)}>"
 
 
-def _cells(value: Any) -> list[Any]:
+def cells_of(value: Any) -> list[Any]:
     """Return what the variables of a closure hold; None for one that was never set."""
     held = []
     for cell in getattr(value, "__closure__", None) or ():

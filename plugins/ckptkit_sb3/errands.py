@@ -35,7 +35,11 @@ class Errand:
             return None, f"{type(error).__name__}: {error}"
 
     def _env(self) -> Any:
-        """Return the environment that holds this errand: the worker that calls it has it at hand."""
+        """Return the environment that holds this errand: the worker that calls it has it at hand.
+
+        SB3's pipe has no command that hands a callable its environment, and an attribute is not told whose it is. So
+        the environment is looked for in the frame of the call.
+        """
         caller = sys._getframe(2)
         for value in caller.f_locals.values():
             if hasattr(value, "__dict__") and vars(value).get(_NAME) is self:

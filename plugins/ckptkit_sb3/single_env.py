@@ -228,7 +228,12 @@ def _put_replay(levels: list[Any], own: Any) -> None:
     wrapper = next(level for level in levels if "ckptkit_log" in vars(level))
     resets = set(own["resets"])
     actions = iter(own["actions"] if own["actions"] is not None else ())
-    wrapper.ckptkit_replay(own["seed"], [None if k in resets else next(actions) for k in range(own["length"])])
+    wrapper.reset(seed=own["seed"])
+    for k in range(own["length"]):
+        if k in resets:
+            wrapper.reset()
+        else:
+            wrapper.step(next(actions)[()])
 
 
 _STRATEGIES: dict[str, Strategy] = {

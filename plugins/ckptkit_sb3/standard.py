@@ -19,11 +19,8 @@ _MADE_BY: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bo
 def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
     """Return the node of a value of this room, or None for another one."""
     if type(value) in (Counter, defaultdict):
-        items = [
-            [encoder.encode(k, f"{where} key"), encoder.encode(v, f"{where}[{k!r:.40}]")] for k, v in value.items()
-        ]
         made_by = getattr(getattr(value, "default_factory", None), "__name__", None)
-        return {"@": type(value).__name__, "made_by": made_by, "items": items}
+        return {"@": type(value).__name__, "made_by": made_by, "items": encoder.pairs(value, where)}
     if type(value) is itertools.count:
         numbers = _count_of(value)
         return None if numbers is None else {"@": "count", "start": numbers[0], "step": numbers[1]}
@@ -31,8 +28,7 @@ def encode(encoder: Any, value: Any, where: str) -> dict[str, Any] | None:
         turning = _cycle_of(value)
         if turning is None:
             return None
-        items = [encoder.encode(v, f"{where}[{i}]") for i, v in enumerate(turning[0])]
-        return {"@": "cycle", "items": items, "turned": turning[1]}
+        return {"@": "cycle", "items": encoder.items(turning[0], where), "turned": turning[1]}
     if is_slotted(value):
         held = {k: encoder.encode(v, f"{where}.{k}") for k, v in sorted(slots_of(value).items())}
         own = encoder.attributes(value, where) if hasattr(value, "__dict__") else None
@@ -74,12 +70,7 @@ def _dict_like(decoder: Any, node: Any, existing: Any, where: str) -> Any:
     if node["@"] == "defaultdict":
         factory = existing.default_factory if isinstance(existing, defaultdict) else _MADE_BY.get(node["made_by"])
         made = defaultdict(factory)
-    decoder.remember(node, made)
-    olds = existing if isinstance(existing, dict) else {}
-    for key_node, item in node["items"]:
-        key = decoder.inside(key_node, None, where)
-        made[key] = decoder.inside(item, olds.get(key), f"{where}[{key!r:.40}]")
-    return made
+    return decoder.fill(made, node, existing, where)
 
 
 def _count(decoder: Any, node: Any, existing: Any, where: str) -> Any:
@@ -88,12 +79,7 @@ def _count(decoder: Any, node: Any, existing: Any, where: str) -> Any:
 
 def _cycle(decoder: Any, node: Any, existing: Any, where: str) -> Any:
     turning = _cycle_of(existing) if type(existing) is itertools.cycle else None
-    olds = turning[0] if turning is not None else []
-    items = [
-        decoder.inside(item, olds[i] if i < len(olds) else None, f"{where}[{i}]")
-        for i, item in enumerate(node["items"])
-    ]
-    made = itertools.cycle(items)
+    made = itertools.cycle(list(decoder.items(node, turning[0] if turning is not None else (), where)))
     for _ in range(int(node["turned"])):
         next(made)
     return decoder.remember(node, made)

@@ -20,8 +20,6 @@ _REPLAY = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environm
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     """Write all files of one algorithm; see ``Sb3Backend.save``."""
-    import numpy as np
-
     if not is_kind(model, ALGORITHM):
         raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
     position = position_of(model)
@@ -36,10 +34,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         rows, missing = replay.save(buffer, directory, taken.arrays)
         left_out += missing
     halfway = rollout.save(model, directory) if in_rollout(model) else None
-    counters = {"num_timesteps": int(model.num_timesteps)}
-    episodes = episodes_of(model)
-    if episodes is not None:
-        counters["episode"] = episodes
+    counters = _counters(model)
     captured = _captured(taken.sections, position, left_out)
     state = {
         "format": 1,
@@ -56,10 +51,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         "arrays": sorted(taken.arrays),
         "sections": taken.sections,
     }
-    (directory / layout.STATE).write_bytes(strict_json.dumps(state))
-    if taken.arrays:
-        with (directory / layout.ARRAYS).open("wb") as stream:
-            np.savez(stream, **taken.arrays)
+    _write_state(directory, state, taken.arrays)
     written, recorded = time.perf_counter(), None
     if context.probe:
         from ckptkit_sb3 import probe
@@ -101,6 +93,20 @@ def _write_zip(model: Any, path: Path) -> list[str]:
             hint="an attribute of the agent cannot be pickled; remove it or exclude it in _excluded_save_params",
         ) from error
     return replaced
+
+
+def _write_state(directory: Path, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    import numpy as np
+
+    (directory / layout.STATE).write_bytes(strict_json.dumps(state))
+    if arrays:
+        with (directory / layout.ARRAYS).open("wb") as stream:
+            np.savez(stream, **arrays)
+
+
+def _counters(model: Any) -> dict[str, int]:
+    episodes = episodes_of(model)
+    return {"num_timesteps": int(model.num_timesteps)} | ({} if episodes is None else {"episode": episodes})
 
 
 def _metadata(model: Any, directory: Path, taken: capture.Capture, seconds: Mapping[str, float]) -> dict[str, Any]:
