@@ -12,8 +12,8 @@ def lazy_import(name: str, *, backend: str, extra: str | None = None) -> Any:
 
     Args:
         name: of the module, for example ``safetensors.torch``.
-        backend: that needs it, for the message.
-        extra: of ckptkit that brings it; where it has another name than the backend.
+        backend: one of ckptkit's own, which needs it.
+        extra: of ckptkit that brings it, where it has another name than the backend.
 
     Raises:
         BackendUnavailableError: the module cannot be imported.

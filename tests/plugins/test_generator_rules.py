@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from ckptkit_safetensors import generators as of_modules
-from ckptkit_sb3 import generators as of_agents
 from ckptkit_sb3 import process_rng
+from ckptkit_sb3.decoding import Decoder
+from ckptkit_sb3.encoding import Encoder
 from ckptkit_torchdata import generators as of_loaders
 from ckptkit_torchdata.rules import leaf_fault
 
@@ -33,6 +34,14 @@ def with_texts(value: Json) -> Json:
     return str(value) if type(value) is int else value
 
 
+def capture_of_agent(live: Any) -> Json:
+    return as_file(Encoder({}, "").encode(live, "rng"))
+
+
+def build_of_agent(node: Json) -> Any:
+    return Decoder({}).decode(node, None, "rng")
+
+
 def judge_loader(leaf: Json, where: str) -> None:
     if (fault := leaf_fault(leaf, where)) is not None:
         raise DamagedError(fault)
@@ -47,24 +56,24 @@ def test_an_agents_generator_draws_on_and_spawns_the_same_children(bits: str) ->
     live = np.random.Generator(getattr(np.random, bits)(3))
     live.random(5, dtype=np.float32)
     live.bit_generator.seed_seq.spawn(2)  # type: ignore[attr-defined]
-    copy = of_agents.decode(as_file(of_agents.encode(live)), "rng")
+    copy = build_of_agent(capture_of_agent(live))
     assert copy.random(9).tolist() == live.random(9).tolist()
     assert [child.random() for child in copy.spawn(2)] == [child.random() for child in live.spawn(2)]
 
 
 @pytest.mark.parametrize("bits", BITS)
 def test_numbers_written_as_text_are_damage_to_an_agent(bits: str) -> None:
-    saved = of_agents.encode(np.random.Generator(getattr(np.random, bits)(3)))
-    with pytest.raises(DamagedError, match=r"env\.rng\."):
-        of_agents.decode(with_texts(saved), "env.rng")
+    saved = capture_of_agent(np.random.Generator(getattr(np.random, bits)(3)))
+    with pytest.raises(DamagedError, match=r"rng\."):
+        build_of_agent(with_texts(saved))
 
 
 @pytest.mark.parametrize("name", ["kind", "bit_generator", "seed_seq", "more"])
 def test_a_field_that_an_agents_state_does_not_have_is_damage(name: str) -> None:
-    saved = of_agents.encode(np.random.default_rng(3))
+    saved = capture_of_agent(np.random.default_rng(3))
     saved["state"][name] = None
     with pytest.raises(DamagedError):
-        of_agents.decode(saved, "rng")
+        build_of_agent(saved)
 
 
 def test_an_index_beyond_the_words_of_torch_is_damage_to_an_agent() -> None:
