@@ -56,6 +56,10 @@ class Shown:
             return f"differs ({steps}): {self.differs}"
         return f"exact ({steps})" if self.exact else f"not shown to be exact ({steps})"
 
+    def fields(self) -> dict[str, Any]:
+        """Return it as JSON fields, with a summary."""
+        return {**asdict(self), "words": self.words, "exact": self.exact}
+
     @property
     def exact(self) -> bool:
         """Whether the run itself was shown to continue as it would have."""
@@ -76,14 +80,18 @@ def read(at: Entry, manifest_digest: str) -> Sequence[Shown]:
         return ()
 
 
-def fields(one: Shown) -> dict[str, Any]:
-    """Return it as JSON fields, with a summary."""
-    return {**asdict(one), "words": one.words, "exact": one.exact}
-
-
 def most(shown: Sequence[Shown]) -> Shown | None:
     """Return what says most: a difference before anything else, then a real resume, a rehearsal, a replay."""
-    return max(shown, key=lambda one: (one.differs is not None, ORDER.index(one.how)), default=None)
+    return max(shown, key=_weight, default=None)
+
+
+def by_weight(shown: Sequence[Shown]) -> Sequence[Shown]:
+    """Return it in order, from what says least to what says most."""
+    return tuple(sorted(shown, key=_weight))
+
+
+def _weight(one: Shown) -> tuple[bool, int]:
+    return one.differs is not None, ORDER.index(one.how)
 
 
 def note(at: Entry, manifest_digest: str, new: Shown) -> bool:

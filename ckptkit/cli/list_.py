@@ -31,26 +31,10 @@ def list_checkpoints(
 
     Exit 1: the pins and tags of a run are damaged; everything is listed, and they are reported.
     """
-    # Straight from its module: importing the whole store would take longer than the listing.
-    from ckptkit.catalog.ledger import Ledger
-    from ckptkit.storage import open_storage
-    from ckptkit.store import listing
-
     session = session_of(context)
-    storage = open_storage(session.url(store))
-    ledger = Ledger.of(storage.same_store, cache=session.cache)
-    places = list(listing.places(storage, run))
-    damaged = dict.fromkeys(place.refs_problem for place in places if place.refs_problem is not None)
-    tagged = [place for place in places if tag is None or tag in place.tags]
-    if sort == "step" and limit is not None:
-        tagged = listing.last(tagged, limit)  # of the others nothing is read
-    found = list(listing.listed(tagged, ledger))
-    if sort == "created":
-        found.sort(key=lambda one: one.summary.created_at if one.summary else "")
-    elif sort == "size":
-        found.sort(key=lambda one: one.summary.size if one.summary else 0)
-    if sort != "step" and limit is not None:
-        found = found[-limit:]
+    opened = session.reader(store)
+    listing = opened.list(run, tag=tag, limit=limit, sort=sort)
+    found = list(listing)
     if not found:
         output.echo(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=session.quiet)
     format_chosen = output.chosen(format_)
@@ -63,17 +47,15 @@ def list_checkpoints(
         spare=spare,
         quiet=session.quiet,
     )
-    unlisted.tell(storage, run, quiet=session.quiet)
-    for problem in damaged:
+    unlisted.tell(opened, run, quiet=session.quiet)
+    for problem in listing.refs_problems:
         output.echo(f"pins and tags are not known: {output.safe(problem)}")
-    if damaged:
+    if listing.refs_problems:
         return 1
     return 4 if run is not None and not found and tag is None else 0
 
 
 def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
-    from ckptkit.catalog import shown as evidence
-
     for one in found:
         summary = one.summary
         refs = (["pinned"] if one.pinned else []) + list(one.tags)
@@ -96,7 +78,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
             fields |= {
                 "sequence": summary.sequence,
                 "captured": summary.grade,
-                "shown": None if one.shown is None else evidence.fields(one.shown),
+                "shown": None if one.shown is None else one.shown.fields(),
                 "size": summary.size,
                 "created_at": summary.created_at,
                 "items": summary.items,

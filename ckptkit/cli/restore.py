@@ -37,7 +37,7 @@ def restore(
     session = session_of(context)
     ranking = session.ranking(ref, metric, mode)
     depth = session.level(Ref.parse(ref).run, level)
-    chosen = session.open(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run, level=depth)
+    chosen = session.reader(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run, level=depth)
     output.followed(chosen, ref, quiet=session.quiet)
     for report in chosen.skipped:
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)

@@ -58,7 +58,7 @@ def resume_cmd(
     from ckptkit.verification import Verifier
 
     session = session_of(context)
-    opened = session.open(store)
+    opened = session.reader(store)
     with bytes_progress(f"verify {ref}", None, quiet=session.quiet) as advance:
         verifier = Verifier(session.level(Ref.parse(ref).run, level), on_bytes=advance, ledger=opened.ledger)
         ranking = session.ranking(ref, metric, mode)

@@ -19,22 +19,21 @@ def show(
     no_cache: NoCacheOption = False,
 ) -> None:
     """Show what a checkpoint's manifest says, and what was shown about it. Only `verify` judges its content."""
-    from ckptkit.catalog import shown
-
     session = session_of(context)
-    opened = session.open(store)
+    opened = session.reader(store)
     ranking = session.ranking(ref, metric, mode) if ref.endswith("@best") else None
     at = opened.locate(ref, ranking=ranking)[-1]
-    manifest, found = opened.manifest(at), opened.evidence(at)
-    most = shown.most(found)
+    manifest = opened.manifest(at)
+    found = opened.evidence(at)
+    most = found[-1] if found else None
     reasons = [reason for item in manifest.items.values() for reason in item.captured.reasons]
     fields = {
         "path": at.storage.where(at),
         "manifest": at.storage.where(at, at.manifest_file),
         **manifest.model_dump(mode="python"),
         "captured": {"grade": manifest.grade, "reasons": reasons},
-        "shown": None if most is None else shown.fields(most),
-        "evidence": [shown.fields(one) for one in found],
+        "shown": None if most is None else most.fields(),
+        "evidence": [one.fields() for one in found],
     }
     chosen = output.chosen(format_)
     if chosen in ("json", "ndjson"):

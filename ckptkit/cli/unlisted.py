@@ -1,23 +1,22 @@
 """What people must know about checkpoints that a trainer wrote without a manifest: they are not listed; what helps."""
 
 import shlex
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckptkit.cli import output
 from ckptkit.errors import CkptkitError
 
 if TYPE_CHECKING:
-    from ckptkit.storage import Storage
+    from ckptkit.store import StoreReader
     from ckptkit.store.adopting import Unlisted
 
 
-def tell(storage: "Storage", run: str | None, *, quiet: bool) -> None:
+def tell(store: "StoreReader", run: str | None, *, quiet: bool) -> None:
     """Say on stderr, in two lines for each kind, which have no manifest, and the command that takes them in."""
     if quiet:
         return
     try:
-        found = _found(storage, run)
+        found = store.unlisted(run)
     except (CkptkitError, OSError):  # what cannot be read, or vanished meanwhile, is no reason for a listing to fail
         return
     for one in found:
@@ -25,23 +24,12 @@ def tell(storage: "Storage", run: str | None, *, quiet: bool) -> None:
         some = ", ".join(names if len(names) < 4 else [names[0], "...", names[-1]])
         what = f"{len(names)} checkpoints have" if len(names) > 1 else "1 checkpoint has"
         output.echo(output.safe(f"{one.run}: {what} no manifest and cannot be listed: {some} ({one.backend})"))
-        output.echo(output.safe(f"  {_remedy(storage, one)}"))
+        output.echo(output.safe(f"  {_remedy(store, one)}"))
 
 
-def _found(storage: "Storage", run: str | None) -> "Sequence[Unlisted]":
-    if next(storage.unlisted(run), None) is None:  # names alone were read: the rest asks every backend
-        return ()
-    from ckptkit.store import adopting
-
-    return adopting.find(storage, run)
-
-
-def _remedy(storage: "Storage", one: "Unlisted") -> str:
-    from ckptkit.store.adopting import ITEMS, step_in
-
-    program = f"ckptkit --store {shlex.quote(storage.url)}"
+def _remedy(store: "StoreReader", one: "Unlisted") -> str:
+    program = f"ckptkit --store {shlex.quote(store.storage.url)}"
     if one.in_place:
         return f"to give each a manifest where it lies: {program} adopt {shlex.quote(one.run)}"
-    newest = one.paths[-1]
-    item = f"{ITEMS.get(one.backend, one.backend)}={shlex.quote(str(newest))}"
-    return f"to copy it into a run: {program} save RUN --step {step_in(newest)} {item}"
+    item = f"{one.item}={shlex.quote(str(one.paths[-1]))}"
+    return f"to copy it into a run: {program} save RUN --step {one.step} {item}"

@@ -14,9 +14,8 @@ from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from ckptkit.storage import Entry
-    from ckptkit.store import CheckpointStore
-    from ckptkit.verification import Report
+    from ckptkit.store import StoreReader
+    from ckptkit.verification import Level, Report
 
 
 COMMAND = "ckptkit.command"
@@ -80,34 +79,29 @@ def verify(
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
-    from ckptkit.verification import LEVELS, Report, Verifier, refs
 
     session = session_of(context)
-    opened = session.open(store)
+    opened = session.reader(store)
     for report_file in filter(None, (junit, sarif)):
-        opened.storage.require_outside(report_file)
-    places = _places(opened, references or (), latest=latest, sample=sample)
-    factories = _factories(factory or ())
-    levels = [session.level(at.run, level) for at in places]
-    if steps is not None and any(one != "resume" for one in levels):
-        raise UsageError("--steps belongs to --level resume")
+        opened.require_outside(report_file)
+
+    def level_of(run: str) -> "Level":
+        found = session.level(run, level)
+        if steps is not None and found != "resume":
+            raise UsageError("--steps belongs to --level resume")
+        return found
+
     with bytes_progress("verify", None, quiet=session.quiet) as advance:
-        ledger = opened.ledger
-        verifiers = {
-            one: Verifier(
-                one,
-                on_bytes=advance,
-                factories=factories,
-                strict=strict,
-                ledger=ledger,
-                trust_unchanged=trust_unchanged,
-            )
-            for one in set(levels)
-        }
-        with ledger.together():
-            reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
-        lowest = min(levels, key=LEVELS.index, default=level or "format")
-        report = Report.of(lowest, reports, refs.damaged(at for at in places if _is_whole(at.run, references)))
+        report = opened.verify(
+            references,
+            level=level_of,
+            strict=strict,
+            latest=latest,
+            sample=sample,
+            factories=_factories(factory or ()),
+            on_bytes=advance,
+            trust_unchanged=trust_unchanged,
+        )
     if steps is not None:
         command = context.meta.get(COMMAND)
         report = _rehearsed(opened, report, steps, command, seconds, quiet=session.quiet)
@@ -130,34 +124,23 @@ def verify(
     return report.exit_code
 
 
-def _is_whole(run: str, references: Sequence[str] | None) -> bool:
-    """Return whether the whole run was asked for, with its pins and tags, not just one of its checkpoints."""
-    return not references or run in references
-
-
 def _rehearsed(
-    store: "CheckpointStore", report: "Report", steps: int, command: list[str] | None, seconds: int, *, quiet: bool
+    store: "StoreReader", report: "Report", steps: int, command: list[str] | None, seconds: int, *, quiet: bool
 ) -> "Report":
-    """Return the report with the verdict of a rehearsal added to each good checkpoint, as that of an item `(run)`."""
+    """Return the report with the verdict of a rehearsal added to each good checkpoint."""
     from dataclasses import replace
 
-    from ckptkit.problem import Problem
     from ckptkit.resume import parse_template
-    from ckptkit.store import Chosen, rehearsal
-    from ckptkit.verification.report import REHEARSED
+    from ckptkit.store import Chosen
 
     template = parse_template(command) if command else None
     results = []
     for c in report.checkpoints:
         if c.good and c.manifest is not None:
-            chosen = Chosen(c.at, c.manifest)
-            done = rehearsal.rehearse(store.storage, chosen, steps=steps, template=template, seconds=seconds)
+            done = store.rehearse(Chosen(c.at, c.manifest), steps=steps, template=template, seconds=seconds)
             times = "twice" if done.runs == 2 else "once"
             output.echo(f"{c.at.ref}: the command ran {times}; compared: {_shortened(done.compared)}", quiet=quiet)
-            c = replace(c, proofs={**c.proofs, REHEARSED: done.proof})
-            if done.proof.verdict == "differs":
-                problem = Problem("rehearsal-differs", done.proof.reason or "differs", item=REHEARSED)
-                c = replace(c, problems=[*c.problems, problem])
+            c = c.rehearsed(done.proof)
         results.append(c)
     return replace(report, checkpoints=results)
 
@@ -179,31 +162,6 @@ def _echo_remarks(report: "Report", *, quiet: bool) -> None:
         output.echo(text, quiet=quiet)
     if trusted := sum(one.known_since is not None for one in report.checkpoints):
         output.echo(f"{trusted} of them not read again: unchanged since they were verified", quiet=quiet)
-
-
-def _places(
-    store: "CheckpointStore", references: Sequence[str], *, latest: bool, sample: str | None
-) -> "Sequence[Entry]":
-    places = [at for ref in references for at in store.locate(ref)] if references else list(store.locate())
-    if latest:
-        places = list({at.run: at for at in places}.values())  # in order of steps: the last one stays
-    return _sampled(places, sample) if sample else places
-
-
-def _sampled(places: "list[Entry]", sample: str) -> "list[Entry]":
-    import random
-
-    number, slash, parts = sample.partition("/")
-    if slash and number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts):
-        return places[int(number) - 1 :: int(parts)]
-    percent = sample.removesuffix("%")
-    if sample.endswith("%") and percent.isdigit() and 1 <= int(percent) <= 100 and places:
-        count = max(1, round(len(places) * int(percent) / 100))
-        chosen = set(random.sample(range(len(places)), count))
-        return [at for index, at in enumerate(places) if index in chosen]
-    if not places:
-        return []
-    raise UsageError(f"--sample {sample!r} is neither a share nor a part", hint="for example 5% or 3/7")
 
 
 def _factories(words: Sequence[str]) -> dict[str, dict[str, str]]:

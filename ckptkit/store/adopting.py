@@ -33,6 +33,16 @@ class Unlisted:
     paths: tuple[Path, ...]
     in_place: bool
 
+    @property
+    def item(self) -> str:
+        """What the item of each is called when it is adopted; with ``:files`` where no backend recognises it."""
+        return ITEMS.get(self.backend, self.backend)
+
+    @property
+    def step(self) -> int:
+        """Step of the newest."""
+        return step_in(self.paths[-1])
+
 
 def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
     """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists.

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
+from typing import Literal
 
 from ckptkit.catalog import manifest_files
 from ckptkit.catalog import refs as pins_and_tags
@@ -15,6 +17,8 @@ from ckptkit.manifest.redaction import redact_text
 from ckptkit.manifest.summary import Summary
 from ckptkit.renamed import warn
 from ckptkit.storage import Entry, Storage
+
+Sort = Literal["step", "created", "size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +65,48 @@ class Place:
         return tuple(sorted(map(redact_text, self.refs.tags.get(self.at.step or 0, ()))))
 
 
-def listing(
-    storage: Storage,
-    run: str | None = None,
-    *,
-    ledger: Ledger | None = None,
-) -> Iterator[Listed]:
-    """Yield the checkpoints of a run, or of the whole store, by run and step.
+@dataclass(frozen=True)
+class Listing:
+    """Checkpoints of a run, or of the whole store; to be iterated over, by run and step unless ``sort`` says otherwise.
 
-    Args:
+    Attributes:
         storage: the store.
         run: only this run.
         ledger: says which of them were verified.
+        tag: only those with this tag.
+        limit: only the last so many.
+        sort: ``step``, ``created`` or ``size``.
     """
-    yield from listed(places(storage, run), ledger)
+
+    storage: Storage
+    run: str | None = None
+    ledger: Ledger | None = None
+    tag: str | None = None
+    limit: int | None = None
+    sort: Sort = "step"
+
+    @cached_property
+    def _places(self) -> Sequence[Place]:
+        return list(places(self.storage, self.run))
+
+    @property
+    def refs_problems(self) -> Sequence[str]:
+        """Why the pins and tags of runs are not known, where they are damaged; also of runs that ``limit`` left out."""
+        return list(dict.fromkeys(place.refs_problem for place in self._places if place.refs_problem is not None))
+
+    def __iter__(self) -> Iterator[Listed]:
+        """Yield them; one that was removed since it was found is left out."""
+        found: Sequence[Place] = [place for place in self._places if self.tag is None or self.tag in place.tags]
+        if self.sort == "step":
+            # Of those that the limit leaves out nothing is read.
+            yield from listed(found if self.limit is None else last(found, self.limit), self.ledger)
+            return
+        in_order = list(listed(found, self.ledger))
+        if self.sort == "created":
+            in_order.sort(key=lambda one: one.summary.created_at if one.summary else "")
+        else:
+            in_order.sort(key=lambda one: one.summary.size if one.summary else 0)
+        yield from in_order if self.limit is None else in_order[-self.limit :]
 
 
 def places(storage: Storage, run: str | None = None) -> Iterator[Place]:

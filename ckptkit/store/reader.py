@@ -1,6 +1,6 @@
 """StoreReader: looks into a store (list, locate, verify, choose, copy out), and changes no checkpoint."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,23 @@ class StoreReader:
         """What is known of the store's checkpoints; for a ``Verifier``."""
         return Ledger.of(self.storage.same_store, cache=self._cache)
 
-    def list(self, run: str | None = None) -> Iterator[listing.Listed]:
-        """Yield the checkpoints of a run, or of the whole store, by run and step, without judging their content."""
-        return listing.listing(self.storage, run, ledger=self.ledger)
+    def list(
+        self,
+        run: str | None = None,
+        *,
+        tag: str | None = None,
+        limit: int | None = None,
+        sort: listing.Sort = "step",
+    ) -> listing.Listing:
+        """Return the checkpoints of a run, or of the whole store, to be iterated over; their content is not judged.
+
+        Args:
+            run: only this run.
+            tag: only those with this tag.
+            limit: only the last so many.
+            sort: ``step`` means by run, then step.
+        """
+        return listing.Listing(self.storage, run, self.ledger, tag, limit, sort)
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
         """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""
@@ -87,9 +101,9 @@ class StoreReader:
         return manifests.require(self._one(ref, ranking))
 
     def evidence(self, ref: str | Entry, *, ranking: "Ranking | None" = None) -> Sequence[shown.Shown]:
-        """Return what was shown of a checkpoint since it was saved, from least to most; see ``manifest``."""
+        """Return what was shown of a checkpoint since it was saved, what says most is the last; see ``manifest``."""
         at = self._one(ref, ranking)
-        return shown.read(at, self.manifest(at).digest)
+        return shown.by_weight(shown.read(at, self.manifest(at).digest))
 
     def choose(
         self,
@@ -129,6 +143,7 @@ class StoreReader:
         sample: str | None = None,
         factories: "Mapping[str, Mapping[str, str]] | None" = None,
         on_bytes: Callable[[int], None] | None = None,
+        trust_unchanged: bool = False,
         verifier: "Verifier | None" = None,
     ) -> "Report":
         """Verify what references cover, or the whole store; damage is in the report, never raised.
@@ -143,6 +158,7 @@ class StoreReader:
             sample: only a random share (``5%``), or one of so many parts in turn (``3/7``).
             factories: by item, by role, ``module:function`` of what builds a definition (level ``resume``).
             on_bytes: progress of digesting.
+            trust_unchanged: do not read again what was verified, and is unchanged since.
             verifier: does it in its own way; ``level``, ``strict`` and ``factories`` are then its own.
 
         Raises:
@@ -161,6 +177,7 @@ class StoreReader:
             strict=strict,
             factories=factories,
             on_bytes=on_bytes,
+            trust_unchanged=trust_unchanged,
             ledger=self.ledger,
         )
 

@@ -1,7 +1,7 @@
 """What a verification found, as data: problems per checkpoint, what was read, what was proven."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ckptkit.backend import Proof
@@ -66,6 +66,13 @@ class CheckpointReport:
         if rehearsed is not None and rehearsed.verdict == "same" and rehearsed.of == AS_THE_RUN:
             return []
         return [name for name, proof in self.proofs.items() if proof.verdict == "unproven"]
+
+    def rehearsed(self, proof: Proof) -> "CheckpointReport":
+        """Return it with the verdict on a rehearsal of the whole run; one that differs is a problem."""
+        problems = list(self.problems)
+        if proof.verdict == "differs":
+            problems.append(Problem("rehearsal-differs", proof.reason or "differs", item=REHEARSED))
+        return replace(self, proofs={**self.proofs, REHEARSED: proof}, problems=problems)
 
     @property
     def reason(self) -> str:

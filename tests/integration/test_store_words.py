@@ -104,7 +104,14 @@ def test_evidence_is_what_a_restore_showed(tmp_path: Path) -> None:
     assert store.evidence("r@1") == ()
     store.restore("r@1", {"rng": random.Random()})
     assert [one.how for one in store.evidence("r@1")] == ["read-back"]
-    assert shown.most(store.evidence("r")) is not None
+
+
+def test_of_all_evidence_what_says_most_is_the_last(tmp_path: Path) -> None:
+    store = saved(tmp_path, 1)
+    at, digest = store.locate("r@1")[0], store.manifest("r@1").digest
+    for one in (shown.Shown("replayed", differs="step 2: rng"), shown.Shown("observed", 8), shown.Shown("read-back")):
+        shown.note(at, digest, one)
+    assert [one.how for one in store.evidence("r@1")] == ["read-back", "observed", "replayed"]
 
 
 def test_the_resume_command_falls_back_and_says_from_what(tmp_path: Path) -> None:
@@ -206,3 +213,24 @@ def test_no_file_about_a_store_may_be_written_into_it(tmp_path: Path) -> None:
     store.require_outside(tmp_path / "report.xml")
     with pytest.raises(RefusedError):
         store.require_outside(tmp_path / "store/report.xml")
+
+
+def test_a_listing_selects_sorts_and_leaves_the_last(tmp_path: Path) -> None:
+    store = saved(tmp_path, 2, 1, 3)  # the order in which they were saved
+    store.tag("r@1", "kept")
+    store.tag("r@3", "kept")
+    assert [one.at.step for one in store.list()] == [1, 2, 3]
+    assert [one.at.step for one in store.list(tag="kept")] == [1, 3]
+    assert [one.at.step for one in store.list(sort="created")] == [2, 1, 3]
+    assert [one.at.step for one in store.list(limit=2)] == [2, 3]
+    assert [one.at.step for one in store.list(sort="created", limit=2)] == [1, 3]
+
+
+def test_a_listing_tells_of_damaged_tags_of_runs_that_its_limit_leaves_out(tmp_path: Path) -> None:
+    store = saved(tmp_path, 1)
+    store.save("z", 1, {"rng": random.Random(1)})
+    store.pin("r@1")
+    (tmp_path / "r/.ckptkit/refs.json").write_text("{")
+    listing = store.list(limit=1)
+    assert [one.at.ref for one in listing] == ["z@1"]
+    assert len(listing.refs_problems) == 1
