@@ -64,7 +64,7 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
             "ref": one.at.ref,
             "run": one.at.run,
             "step": one.at.step,
-            "state": _state(one),
+            "state": one.state,
             **_content(one),
             "problem": one.problem,
             "pinned": one.pinned if one.refs_problem is None else None,
@@ -95,14 +95,6 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
         yield cells, fields
 
 
-def _state(one: "Listed") -> str:
-    from ckptkit.catalog import manifest_files
-
-    if one.problem is None:
-        return "listed"
-    return "unreadable" if one.summary is not None or not manifest_files.is_missing(one.at) else "incomplete"
-
-
 def _content(one: "Listed") -> dict[str, Any]:
     """Return what the last verification found, and when and how far it looked, if no file was changed since."""
     known = one.known
@@ -115,7 +107,7 @@ def _content(one: "Listed") -> dict[str, Any]:
 def _words(one: "Listed", *, exact: bool) -> str:
     """Return the state for a person: ``verified 2h ago``; with the moment itself where the output is exact."""
     if one.problem is not None:
-        return _state(one)
+        return one.state
     said = _content(one)
     if said["content"] != "verified" or one.known is None:
         return str(said["content"])

@@ -40,6 +40,13 @@ class Listed:
     known: Known | None = None
 
     @property
+    def state(self) -> Literal["listed", "unreadable", "incomplete"]:
+        """Whether its manifest was read, cannot be read, or is not there."""
+        if self.problem is None:
+            return "listed"
+        return "unreadable" if self.summary is not None or not manifest_files.is_missing(self.at) else "incomplete"
+
+    @property
     def marks_problem(self) -> str | None:
         """The old name of ``refs_problem``, for one more version."""
         warn("Listed.marks_problem", "Listed.refs_problem")
