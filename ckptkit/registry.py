@@ -1,16 +1,16 @@
 """Find backends: all come through the entry-point group ``ckptkit.backends``, built-in or not."""
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ckptkit import installation
+from ckptkit import extensions, installation
 from ckptkit.backend import Backend, SupportsIngest
 from ckptkit.errors import BackendError, BackendUnavailableError, CkptkitError, UnknownBackendError
+from ckptkit.extensions import Extension, reason
 
 GROUP = "ckptkit.backends"
 _LOOKED_INTO = 256 << 20
@@ -51,45 +51,39 @@ def backends() -> Mapping[str, BackendInfo]:
 
     A broken plugin is reported in its place and does not affect the others.
     """
-    found: dict[str, BackendInfo] = {}
-    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
-        if entry.name in found:
-            problem = f"two distributions bring a backend named {entry.name!r}; uninstall one"
-            found[entry.name] = BackendInfo(entry.name, _origin(entry), None, problem)
-        else:
-            found[entry.name] = _load(entry)
-    return found
+    return {name: _only(brought) for name, brought in extensions.installed(GROUP).items()}
 
 
-def _origin(entry: metadata.EntryPoint) -> str:
+def _only(brought: Sequence[Extension]) -> BackendInfo:
+    first, *others = brought
+    if others:
+        problem = f"two distributions bring a backend named {first.name!r}; uninstall one"
+        return BackendInfo(first.name, others[-1].distribution, None, problem)
+    return _load(first)
+
+
+def _load(found: Extension) -> BackendInfo:
     try:
-        return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
-    except Exception:  # a distribution without readable metadata: its backend may be fine all the same
-        return "unknown"
-
-
-def _load(entry: metadata.EntryPoint) -> BackendInfo:
-    try:
-        backend: Any = entry.load()()
+        backend: Any = found.load()()
         if not isinstance(backend, Backend):
-            raise TypeError(f"{entry.value} does not follow the Backend protocol")
-        if backend.name != entry.name:
-            raise TypeError(f"{entry.value} calls itself {backend.name!r}, its entry point says {entry.name!r}")
-        extra, modules = _BUILT_IN.get(entry.name, (None, getattr(backend, "requires", ())))
+            raise TypeError(f"{found.value} does not follow the Backend protocol")
+        if backend.name != found.name:
+            raise TypeError(f"{found.value} calls itself {backend.name!r}, its entry point says {found.name!r}")
+        extra, modules = _BUILT_IN.get(found.name, (None, getattr(backend, "requires", ())))
         missing = tuple(m for m in modules if importlib.util.find_spec(m) is None)
     except (Exception, SystemExit) as error:
-        # A stranger's code may raise anything while it is imported; the reason is shown by `ckptkit backends`.
-        reason = f"failed to load: {_first_line(error)}"
-        return BackendInfo(entry.name, _origin(entry), None, reason)
-    return BackendInfo(entry.name, _origin(entry), backend, None, missing, _remedy(entry, extra) if missing else None)
+        # Making one runs a stranger's code as importing it does; the reason is shown by `ckptkit backends`.
+        return BackendInfo(found.name, found.distribution, None, f"failed to load: {reason(error)}")
+    remedy = _remedy(found, extra) if missing else None
+    return BackendInfo(found.name, found.distribution, backend, None, missing, remedy)
 
 
-def _remedy(entry: metadata.EntryPoint, extra: str | None) -> str:
+def _remedy(found: Extension, extra: str | None) -> str:
     """Return what to do about missing modules, which are not always packages of the same name."""
     if extra is not None:
         return installation.remedy(extra)
-    command = installation.remedy_of(entry.dist.name) if entry.dist else None
-    return command or f"see the documentation of {_origin(entry)}"
+    command = installation.remedy_of(found.package) if found.package else None
+    return command or f"see the documentation of {found.distribution}"
 
 
 def distributions(names: Iterable[str]) -> dict[str, str]:
@@ -129,10 +123,6 @@ def usable(name: str) -> Backend:
     return backend
 
 
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
-
-
 def for_object(item: object, *, name: str) -> Backend:
     """Return the one backend that saves the live object; raises UnknownBackendError naming the type if none does."""
     failed = ""
@@ -141,7 +131,7 @@ def for_object(item: object, *, name: str) -> Backend:
             if info.backend is not None and info.backend.can_save(item):
                 return info.backend
         except Exception as error:  # a stranger's backend that cannot even answer stands in nobody's way
-            failed = f" (backend {info.name!r} failed to answer: {_first_line(error)})"
+            failed = f" (backend {info.name!r} failed to answer: {reason(error)})"
     kind = f"{type(item).__module__}.{type(item).__qualname__}{failed}"
     raise UnknownBackendError(
         f"no installed backend saves a {kind}",
@@ -170,7 +160,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         except CkptkitError:
             raise
         except Exception as error:
-            raise BackendError(f"{path}: backend {backend!r} failed to look at it: {_first_line(error)}") from error
+            raise BackendError(f"{path}: backend {backend!r} failed to look at it: {reason(error)}") from error
         if not recognised:
             wanted = f" (it looks for {kind})" if (kind := getattr(one, "looks_for", "")) else ""
             raise UnknownBackendError(
@@ -187,7 +177,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
             if isinstance(info.backend, SupportsIngest) and (files := info.backend.recognise(path)):
                 found.append((info.backend, files))
         except Exception as error:
-            failed = f" (backend {info.name!r} failed to look at it: {_first_line(error)})"
+            failed = f" (backend {info.name!r} failed to look at it: {reason(error)})"
     if not found:
         kinds = [kind for info in backends().values() if (kind := getattr(info.backend, "looks_for", ""))]
         raise UnknownBackendError(

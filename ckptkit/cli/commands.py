@@ -9,17 +9,16 @@ The function returns its exit code. Looking for entry points costs more than mos
 typed name is not a built-in command, or if ``--help`` has to list them all.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from ckptkit import extensions
 from ckptkit.errors import BackendError
+from ckptkit.extensions import Extension, LoadError
 from ckptkit.formats.escaped import escaped
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "ckptkit.commands"
 _REPAIR = "repair or uninstall its package; the other commands work without it"
@@ -36,17 +35,12 @@ class OpenGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, the built-in ones first."""
         built_in = super().list_commands(ctx)
-        return [*built_in, *(name for name in installed() if name not in built_in)]
+        return [*built_in, *(name for name in brought() if name not in built_in)]
 
 
-def installed() -> Mapping[str, "list[EntryPoint]"]:
-    """Return the entry points of the group by name, in order of their names; nothing is imported."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
-        found.setdefault(entry.name, []).append(entry)
-    return found
+def brought() -> list[str]:
+    """Return the names of all commands that other distributions bring; nothing is imported."""
+    return list(extensions.installed(GROUP))
 
 
 def load(name: str) -> Any:
@@ -54,17 +48,22 @@ def load(name: str) -> Any:
 
     A command that cannot be loaded comes back as one that says so in one line and ends with exit code 7.
     """
-    entries = installed().get(name, [])
-    if not entries:
+    found = extensions.installed(GROUP).get(name, [])
+    if not found:
         return None
     try:
-        if len(entries) > 1:
-            brought = ", ".join(sorted(e.dist.name if e.dist else e.value for e in entries))
-            raise LookupError(f"more than one distribution brings it ({brought})")
-        return _command(name, entries[0].load())
-    except (Exception, SystemExit) as error:
-        # A stranger's code may raise anything while it is imported, and must not take the other commands with it.
+        return _command(name, _only(found).load())
+    except LoadError as error:
+        return _stand_in(name, str(error))
+    except Exception as error:  # typer cannot make a command of it
         return _stand_in(name, f"{type(error).__name__}: {error}")
+
+
+def _only(found: Sequence[Extension]) -> Extension:
+    if len(found) > 1:
+        names = ", ".join(sorted(one.package or one.value for one in found))
+        raise LoadError(f"LookupError: more than one distribution brings it ({names})")
+    return found[0]
 
 
 def _command(name: str, target: Any) -> Any:

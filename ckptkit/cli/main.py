@@ -24,7 +24,7 @@ from ckptkit.cli import (
     undelete,
     verify,
 )
-from ckptkit.cli.commands import OpenGroup, installed
+from ckptkit.cli.commands import OpenGroup, brought
 from ckptkit.cli.session import NoCacheOption, Session, StoreOption
 from ckptkit.errors import CkptkitError
 
@@ -135,7 +135,7 @@ def _code_of(error: SystemExit) -> int:
 
 
 def _called() -> str:
-    names = {command.name for command in app.registered_commands} | installed().keys()
+    names = {command.name for command in app.registered_commands} | set(brought())
     return " ".join(["ckptkit", *[a for a in sys.argv[1:] if a in names][:1]])
 
 

@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
+from ckptkit import extensions
 from ckptkit.digest import digest_bytes
 from ckptkit.registry import GROUP
 
@@ -22,19 +22,12 @@ def signature() -> str:
     """
     try:
         parts = [f"python {sys.version_info[:3]}", *_sources(Path(__file__).parents[1])]
-        for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
-            parts.append(f"{entry.name} {entry.value} {_version(entry)}")
-            parts += _of_package(entry.value.partition(":")[0].partition(".")[0])
+        for one in (one for brought in extensions.installed(GROUP).values() for one in brought):
+            parts.append(f"{one.name} {one.value} {one.distribution}")
+            parts += _of_package(one.value.partition(":")[0].partition(".")[0])
     except OSError:
         return ""
     return digest_bytes("\n".join(parts).encode("utf-8", "surrogateescape")).partition(":")[2][:16]
-
-
-def _version(entry: metadata.EntryPoint) -> str:
-    try:
-        return f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
-    except Exception:  # a distribution without readable metadata
-        return ""
 
 
 @cache
