@@ -5,7 +5,7 @@ checkpoint it speaks of is the very one that it was written for. Without it all 
 """
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ckptkit.catalog import manifest_files, manifests
@@ -29,12 +29,24 @@ class Last:
         sequence: commits of the run so far; readers order by step first, so two saves at once may share a number.
         size: bytes of its files, a guess at those of the next one.
         origin: ``(run, step)`` of the checkpoint of another run that the run began from.
+        highest: the highest step of the run.
+        stamp: of the run right after the commit (``Storage.run_stamp``); empty where it is not known.
     """
 
     step: int = -1
     sequence: int = 0
     size: int = 0
     origin: tuple[str, int] | None = None
+    highest: int = -1
+    stamp: str = ""
+
+    def is_beyond(self, storage: Storage, run: str, step: int) -> bool:
+        """Return whether a step lies beyond all that the run has, without a look at any of it.
+
+        It is what nearly every save asks, and looking through thousands of names would cost it more than all the rest.
+        A save of another process in the same tick is not seen; at the commit one of the two will lose.
+        """
+        return step > self.highest and self.stamp != "" and self.stamp == storage.run_stamp(run)
 
 
 def last(storage: Storage, run: str) -> Last:
@@ -59,9 +71,16 @@ def origin(storage: Storage, run: str, step: int, before: Last) -> tuple[str, in
     return None
 
 
-def note(at: Entry, manifest: Manifest) -> None:
-    """Leave a note of a commit; a store where that fails is only slower."""
-    one = Last(manifest.step, manifest.sequence, manifest.size, _began_from(manifest))
+def note(at: Entry, manifest: Manifest, before: Last) -> None:
+    """Leave a note of a commit; a store where that fails is only slower.
+
+    Args:
+        at: what was committed.
+        manifest: its manifest.
+        before: what the run saved last before that.
+    """
+    highest, stamp = max(before.highest, manifest.step), at.storage.run_stamp(at.run)
+    one = Last(manifest.step, manifest.sequence, manifest.size, _began_from(manifest), highest, stamp)
     content: dict[str, Any] = {
         "name": at.name,
         "layout": at.layout.kind,
@@ -87,7 +106,8 @@ def _noted(storage: Storage, run: str) -> Last | None:
         if value["identity"] != _identity(at):
             return None
         began = value["origin"]
-        return Last(value["step"], value["sequence"], value["size"], None if began is None else (began[0], began[1]))
+        origin = None if began is None else (began[0], began[1])
+        return Last(value["step"], value["sequence"], value["size"], origin, value["highest"], value["stamp"])
     except (CkptkitError, KeyError, TypeError, ValueError, AttributeError, IndexError):
         return None
 
@@ -97,12 +117,13 @@ def _searched(storage: Storage, run: str) -> Last:
     found, newest = Last(), None
     for at in storage.scan(run):
         with contextlib.suppress(ManifestError):
-            found = Last(found.step, max(found.sequence, manifest_files.summary(at).sequence))
+            found = replace(found, sequence=max(found.sequence, manifest_files.summary(at).sequence))
             newest = at
+        found = replace(found, highest=max(found.highest, -1 if at.step is None else at.step))
     manifest = manifests.read(newest)[0] if newest is not None else None
     if manifest is None:
         return found
-    return Last(manifest.step, found.sequence, manifest.size, _began_from(manifest))
+    return replace(found, step=manifest.step, size=manifest.size, origin=_began_from(manifest))
 
 
 def _began_from(manifest: Manifest) -> tuple[str, int] | None:

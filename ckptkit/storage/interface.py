@@ -221,6 +221,12 @@ class Storage(Protocol):
     def at_step(self, run: str, step: int) -> list[Entry]:
         """Return what claims to be this step of the run, complete or not."""
 
+    def run_stamp(self, run: str) -> str:
+        """Return what changes whenever a checkpoint came to a run or went; empty where that cannot be told cheaply.
+
+        Two changes within one tick of the store's clock may look like one.
+        """
+
     def identity(self, entry: Entry) -> Hashable | None:
         """Return what tells an entry from another one put in its place; None once it is gone."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from ckptkit import durable, environment, registry
 from ckptkit.backend import CheckContext, SavedItem
 from ckptkit.catalog import item_files, manifests, refs, succession
+from ckptkit.catalog.succession import Last
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
 from ckptkit.errors import (
     BackendError,
@@ -95,12 +96,12 @@ def save(
     if not items:
         raise UsageError("a checkpoint needs at least one item", hint="NAME=PATH on the command line")
     storage.require_reachable(run)
-    _require_free(storage, run, step, replace)
+    before = succession.last(storage, run)
+    _require_free(storage, run, step, replace, before)
     for item in items.values():
         if isinstance(item, (Path, Files)):
             storage.require_source(item if isinstance(item, Path) else item.path)
     sources = writing.resolve(items, factories or {})
-    before = succession.last(storage, run)
     guess = before.size if any(not s.estimate for s in sources) else 0  # where a backend cannot tell
     storage.require_space(run, max(sum(s.estimate for s in sources), guess) + SPARE)
     if tags:
@@ -123,13 +124,14 @@ def save(
         warnings = writing.lift_warnings(entries)
         if flat:
             entries = flattening.flattened(entries, staged.folder)
-        manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
+        before = succession.last(storage, run)  # others may have saved meanwhile
+        manifest, data = _sealed(_fields(storage, run, step, entries, details, before), algorithm)
         writing.require_consistent(manifest)
         staged.seal(data)  # whatever can fail has happened before an old one makes room
-        others = _require_free(storage, run, step, replace)
+        others = _require_free(storage, run, step, replace, before)
         here = next((old for old in others if old.name == name and not old.layout.shared), None)
         at = staged.commit(name, replaces=here)
-        succession.note(at, manifest)
+        succession.note(at, manifest, before)
     undone = _finish(at, [old for old in others if old is not here], tags)
     left = {source.name: source.left for source in sources if source.left}
     return Saved(at, manifest, left, warnings, undone, digested)
@@ -185,7 +187,7 @@ def adopt_in_place(
     folder = at.folder
     if inside and os.path.lexists(at.manifest):
         raise ConflictError(f"{at.manifest}: exists already", hint="it is a checkpoint; `ckptkit verify` judges it")
-    _require_free(storage, run, step, False)
+    _require_free(storage, run, step, False, succession.last(storage, run))
     with _nothing_committed(), durable.storage_errors(str(folder)), storage.locked(run, "save"):
         entries = {}
         digested: writing.Digested = {}
@@ -195,15 +197,16 @@ def adopt_in_place(
             given = (saved or {}).get(name)
             entries[name] = _item_in_place(folder, kind, name, listed, step, given, algorithm, digested)
         warnings = writing.lift_warnings(entries)
-        manifest, data = _sealed(_fields(storage, run, step, entries, details), algorithm)
+        before = succession.last(storage, run)
+        manifest, data = _sealed(_fields(storage, run, step, entries, details, before), algorithm)
         writing.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
         if inside and (others := sorted({entry.name for entry in folder.iterdir()} - mine)):
             raise UnsafeContentError(f"{folder}: holds {others[0]} too, which no item lists", hint=_COPY)
-        old = _require_free(storage, run, step, False)
+        old = _require_free(storage, run, step, False, before)
         with _giving_room(old, mine):
             storage.put(at, at.manifest_file, data, replace=False)
-        succession.note(at, manifest)
+        succession.note(at, manifest, before)
     return Saved(at, manifest, {}, warnings, None, digested)
 
 
@@ -247,13 +250,13 @@ def _item_in_place(
     return writing.entry(name, backend, folder, described, files, step, "")
 
 
-def _require_free(storage: Storage, run: str, step: int, replace: bool) -> list[Entry]:
+def _require_free(storage: Storage, run: str, step: int, replace: bool, before: Last) -> list[Entry]:
     """Return what has to make room at the step: what is damaged, or everything if that was asked for.
 
     Only what verifies is worth protecting: a run that fell back from a damaged checkpoint must be able to save there
     again.
     """
-    existing = storage.at_step(run, step)
+    existing = [] if before.is_beyond(storage, run, step) else storage.at_step(run, step)
     for at in existing:
         if not replace and ((found := Verifier().verify(at)).good or found.not_judged):
             raise ConflictError(
@@ -279,10 +282,9 @@ def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
 
 
 def _fields(
-    storage: Storage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details
+    storage: Storage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details, before: Last
 ) -> dict[str, Any]:
     boundary = writing.lift_boundary(items, details.boundary)
-    before = succession.last(storage, run)
     resume = None
     if details.resume is not None:
         cwd = details.cwd or str(Path.cwd())  # without one the command means another in another folder

@@ -92,6 +92,14 @@ class LocalStorage:
         found = scanning.at_step(self.root, check_run(run), step)
         return [Entry(of, name, layout, self) for of, name, layout in found]
 
+    def run_stamp(self, run: str) -> str:
+        """See ``Storage.run_stamp``."""
+        try:
+            found = os.stat(self.run_folder(run))
+        except OSError:
+            return ""
+        return f"{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
     def identity(self, entry: Entry) -> tuple[int, int, int] | None:
         """See ``Storage.identity``."""
         return self._place(entry).identity
