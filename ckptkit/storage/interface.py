@@ -8,34 +8,17 @@ folders that trainers themselves write into (``folder``, ``run_folder``), which 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 
 from ckptkit.layouts import Layout
 from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, step_of_name
-
-Stamp = tuple[int, int, int, int]
-"""Changes whenever a file may have changed: size, time of its content, time of any change (both in ns), inode; or what
-a store has in place of these."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileStat:
-    """What a store tells of a file without reading it.
-
-    Attributes:
-        path: relative to where the manifest counts paths from.
-        size: in bytes.
-        regular: whether it is a file at all; a link or a device is not.
-        stamp: see ``Stamp``.
-    """
-
-    path: str
-    size: int
-    regular: bool
-    stamp: Stamp
+from ckptkit.storage.values import FileStat as FileStat
+from ckptkit.storage.values import Leftover as Leftover
+from ckptkit.storage.values import Lock as Lock
+from ckptkit.storage.values import Removed as Removed
+from ckptkit.storage.values import Stamp as Stamp
 
 
 @dataclass(frozen=True)
@@ -113,48 +96,6 @@ class Entry:
     def shown(self) -> Path:
         """The file of what was shown of it; raises StoreError as ``folder`` does."""
         return self.folder / self.shown_file
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """A checkpoint in the trash.
-
-    Attributes:
-        run: the run it was removed from.
-        key: its entry in the trash.
-        removed_at: when.
-        step: its step; None if nothing is left of it.
-        where: for a person.
-    """
-
-    run: str
-    key: str
-    removed_at: datetime
-    step: int | None
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """What a save that died, or the trash, left behind and a prune takes away.
-
-    Attributes:
-        run: the run it belongs to.
-        key: what the store calls it.
-        where: for a person.
-    """
-
-    run: str
-    key: str
-    where: str
-
-    def __str__(self) -> str:
-        return self.where
-
-
-Lock = Literal["save", "change", "refs"]
-"""``save``: shared, tells prunes that a save is under way, never waits. ``change``: alone, to remove or bring back what
-is committed; holds ``refs`` too. ``refs``: alone, to pin and tag."""
 
 
 class Staging(Protocol):
