@@ -76,8 +76,9 @@ def prune(
     with bytes_progress("verify", None, quiet=session.quiet) as advance:
         verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
         planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
+    digest = planned.plan.digest
     extra = {
-        "plan": planned.plan.digest,
+        "plan": digest,
         "applied": apply,
         "notes": list(planned.plan.notes),
         "stopped": dict(planned.stopped),
@@ -85,7 +86,7 @@ def prune(
     }
     chosen = output.chosen(format_)
     output.rows(chosen, "checkpoints", COLUMNS, _records(planned, exact=chosen != "table"), extra)
-    return _finish(session, opened, planned, apply=apply, reviewed=plan)
+    return _finish(session, opened, planned, digest, apply=apply, reviewed=plan)
 
 
 def _policies(
@@ -123,7 +124,13 @@ def _records(planned: "PruneSurvey", *, exact: bool) -> Iterator[tuple[list[obje
 
 
 def _finish(
-    session: "Session", store: "CheckpointStore", planned: "PruneSurvey", *, apply: bool, reviewed: str | None
+    session: "Session",
+    store: "CheckpointStore",
+    planned: "PruneSurvey",
+    digest: str,
+    *,
+    apply: bool,
+    reviewed: str | None,
 ) -> int:
     plan, quiet = planned.plan, session.quiet
     for note in plan.notes:
@@ -143,7 +150,7 @@ def _finish(
         output.echo(
             f"plan: keep {len(plan.kept)} ({output.size(plan.kept_bytes)}), remove {len(plan.removed)} "
             f"({output.size(plan.removed_bytes)}){garbage}; nothing was changed. Carry it out with --apply "
-            f"(or --apply --plan {plan.digest})",
+            f"(or --apply --plan {digest})",
             quiet=quiet,
         )
         return 3 if planned.stopped else 0

@@ -76,7 +76,9 @@ def survey(
     wanted = None if run is None else {run}
     if isinstance(policies, Mapping):
         wanted = set(policies) if wanted is None else wanted & set(policies)
-    places = [at for at in storage.scan() if at.step is not None and is_run(at.run)]  # others can be no one's
+    places = [at for at in storage.scan() if at.step is not None]
+    no_runs = {name for name in {at.run for at in places} if not is_run(name)}
+    places = [at for at in places if at.run not in no_runs]  # these can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
         raise NotFoundError(f"{run or storage.url}: there is no checkpoint to prune")
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
