@@ -332,6 +332,15 @@ def test_a_hooks_retention_after_a_save_reads_no_payload(tmp_path: Path) -> None
     assert [at.step for at in CheckpointStore(tmp_path / "store").locate(RUN)] == [6, 7, 8]
 
 
+def test_a_hooks_retention_reads_no_manifest_of_another_run_that_is_known(tmp_path: Path) -> None:
+    alone = opened(tmp_path / "alone", "retention", "manifest.json")
+    for name in ("known", "unknown"):
+        for step in range(10):
+            CheckpointStore(tmp_path / name).save("b", step, {"rng": np.random.default_rng(step)})
+    assert opened(tmp_path / "known", "retention", "manifest.json") == alone
+    assert opened(tmp_path / "unknown", "retention", "manifest.json", CKPTKIT_NO_CACHE="1") >= alone + 10
+
+
 def test_a_short_listing_reads_no_other_manifests(tmp_path: Path) -> None:
     saved(tmp_path / "store", *range(1, 9))
     assert opened(tmp_path / "store", "list --limit 2", "manifest.json") == 2
