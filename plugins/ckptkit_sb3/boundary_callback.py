@@ -5,6 +5,7 @@ training, and, of on-policy algorithms, whose rollouts are long, at the head of 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,6 @@ class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: 
         self._note = note
         self._requested: tuple[int, Kind] | None = None
         self._seen: tuple[int, Any] | None = None
-        self._rows = 0
         self._hook: Any = None
 
     def request(self) -> None:
@@ -92,14 +92,14 @@ class BoundaryCallback(BaseCallback):  # type: ignore[misc]  # SB3 is optional: 
             self._ask("episode" if by_episodes else "step")
         self._steps, self._episodes = now, done
         # Past the end of training the rollout's own end comes soon, and needs no learn() to finish it.
-        if self._splits and (self._mid is True or now < self.model._total_timesteps):
-            self._rows = self.model.rollout_buffer.pos
-            if self._requested is not None and self._hook is None:
-                self._hook = self.model.policy.register_forward_pre_hook(self._at_policy)
+        here = self._splits and (self._mid is True or now < self.model._total_timesteps)
+        if here and self._requested is not None and self._hook is None:
+            at_policy = partial(self._at_policy, self.model.rollout_buffer.pos)
+            self._hook = self.model.policy.register_forward_pre_hook(at_policy)
         return True
 
-    def _at_policy(self, *_: Any) -> None:
-        if not rollout.at_head_of_step(self.model, self._rows):
+    def _at_policy(self, rows: int, *_: Any) -> None:
+        if not rollout.at_head_of_step(self.model, rows):
             return
         progress, buffer = progress_of(self.model), self.model.rollout_buffer
         progress.partial = (buffer.pos, self.model.num_timesteps)

@@ -47,7 +47,8 @@ def at_head_of_step(model: Any, before: int) -> bool:
 
     Args:
         model: the algorithm.
-        before: rows of its rollout buffer when it last told its callbacks of a step, which was not stored yet.
+        before: rows of its rollout buffer when it told its callbacks of a step, which was not stored yet. Once it is,
+            the next call is the head of a step.
     """
     buffer = model.rollout_buffer
     every, done = getattr(model, "use_sde", False) and model.sde_sample_freq, buffer.pos
