@@ -94,6 +94,33 @@ def dumps(value: Any, *, indent: int | None = None) -> bytes:
         raise UsageError("text with a lone surrogate cannot be written as JSON") from error
 
 
+def plain(value: Any) -> Any:
+    """Return what ``loads(dumps(value))`` would, without either: dicts and lists of the reader's own types.
+
+    Raises:
+        UsageError: the value holds something that is not JSON, or a lone surrogate.
+        StrictJsonError: it is nested too deep.
+    """
+    result = _plain(value, "$")
+    _check(result, MAX_DEPTH, surrogates=True)
+    return result
+
+
+def _plain(value: Any, where: str) -> Any:
+    kind = type(value)
+    if kind in _AS_IT_IS or kind is float or kind is int:
+        return value
+    if isinstance(value, Mapping):
+        return {_key(k, where): _plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        if set(map(type, value)) <= {int, str}:  # states of generators: hundreds of words
+            return list(value)
+        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, (int, float, str)):  # of a subclass
+        return float(value) if isinstance(value, float) else int(value) if isinstance(value, int) else str(value)
+    raise UsageError(f"{where}: a {type(value).__name__} cannot be written as JSON", hint="convert it to plain values")
+
+
 def encode(value: Any, where: str = "$") -> Any:
     """Return the value with unsafe numbers tagged, tuples as lists, and everything checked to be JSON."""
     if value is None or isinstance(value, (bool, str)):

@@ -27,16 +27,24 @@ def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
     Raises:
         CkptkitError: the fields break a law of the format; nothing is repaired silently.
     """
-    fields = redact_fields(strict_json.loads(strict_json.dumps(fields)))
+    fields = redact_fields(strict_json.plain(fields))
     fields["digest"] = digest_bytes(strict_json.dumps(fields), algorithm)
     data = strict_json.dumps(fields, indent=1) + b"\n"
-    return parse(data), data
+    if len(data) > MAX_BYTES:
+        raise ManifestError(f"would be {len(data)} bytes long, at most {MAX_BYTES} are read")
+    return _validated(fields), data
 
 
 def parse(data: bytes) -> Manifest:
+    """Return the manifest of a file; see ``examine``."""
+    return examine(data)[0]
+
+
+def examine(data: bytes) -> tuple[Manifest, bool]:
     """Parse and validate the bytes of a manifest file, its own digest included.
 
-    Secrets that an older writer let through are masked in what is returned; the file itself stays as it is.
+    Returns:
+        The manifest, and whether an older writer let something through that is masked in it; the file stays as it is.
 
     Raises:
         NewerFormatError: written by a newer major version.
@@ -50,21 +58,22 @@ def parse(data: bytes) -> Manifest:
     if not isinstance(fields, dict):
         raise ManifestError("is not a JSON object")
     minor = _check_version(fields.get("schema_version"))
+    said = _in_todays_words(fields) if minor == 0 else fields
+    masked = redact_fields(said)
+    manifest = _validated(masked, minor)
+    _check_digest(fields)
+    return manifest, masked != said
+
+
+def _validated(fields: dict[str, Any], minor: int = _MINOR) -> Manifest:
     try:
-        manifest = Manifest.model_validate(redact_fields(_in_todays_words(fields) if minor == 0 else fields))
+        manifest = Manifest.model_validate(fields)
     except ValidationError as error:
         raise ManifestError(_first_of(error)) from error
     if minor <= _MINOR and (unknown := _unknown_field(manifest)):
         raise ManifestError(f"has the unknown field {unknown[:80]!r}")
-    _check_digest(fields)
     _check_names(manifest)
     return manifest
-
-
-def holds_secrets(data: bytes) -> bool:
-    """Return whether a manifest file that parses holds something that reading masks: an older writer let it in."""
-    fields = strict_json.loads(data, max_bytes=MAX_BYTES)
-    return bool(redact_fields(fields) != fields)
 
 
 def _check_version(version: object) -> int:

@@ -93,11 +93,9 @@ class Verifier:
         return trust.report(at, known, self.level) if known is not None and self.trusts(at, known) else None
 
     def _verify(self, at: Entry) -> CheckpointReport:
-        manifest, problem, data = manifests.examine(at)
-        problems = [] if problem is None else [problem]
+        manifest, problems = manifests.examine(at)
         if manifest is None:
             return CheckpointReport(at, self.level, None, problems)
-        problems += manifests.secret_problems(at, data)
         problems += presence.set_problems(manifest)
         try:
             problems += presence.file_problems(at, manifest)
