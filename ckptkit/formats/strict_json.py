@@ -111,7 +111,8 @@ def _plain(value: Any, where: str) -> Any:
     if kind in _AS_IT_IS or kind is float or kind is int:
         return value
     if isinstance(value, Mapping):
-        return {_key(k, where): _plain(v, f"{where}.{k}") for k, v in value.items()}
+        pairs = {_key(k, where): _plain(v, f"{where}.{k}") for k, v in value.items()}
+        return {key: pairs[key] for key in sorted(pairs)}  # as they are written
     if isinstance(value, (list, tuple)):
         if set(map(type, value)) <= {int, str}:  # states of generators: hundreds of words
             return list(value)

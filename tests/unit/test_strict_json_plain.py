@@ -35,7 +35,7 @@ VALUES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
 def test_plain_is_what_comes_back_from_the_file(value: Any) -> None:
     back = strict_json.loads(strict_json.dumps({"value": value}))
     mine = strict_json.plain({"value": value})
