@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 
 from benchmarks.resume_matrix.setup import RUN, Setup, Train, digest
+from ckptkit import Schedule
 
 TOTAL, EVERY = 192, 48
 
@@ -109,7 +110,7 @@ def _train(algorithm: str, custom: bool, vec: str, normalized: bool) -> Train:
         else:
             from ckptkit_hooks.sb3 import CheckpointCallback
 
-            hook = CheckpointCallback(setup.store, RUN, every_steps=EVERY, resume=setup.resume)
+            hook = CheckpointCallback(setup.store, RUN, schedule=Schedule(every_steps=EVERY), resume=setup.resume)
             model = hook.resume_or_start(model, TOTAL, callback=Fate())
         end = digest(model.policy.parameters())
         model.get_env().close()

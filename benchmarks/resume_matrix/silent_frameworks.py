@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from benchmarks.resume_matrix.setup import RUN, Setup, Train, digest
+from ckptkit import Schedule
 
 STEPS, EVERY = 24, 5
 
@@ -97,7 +98,7 @@ def _lightning(change: str) -> Train:
         if setup.store:
             from ckptkit_hooks.lightning_ import CheckpointCallback
 
-            hook = CheckpointCallback(setup.store, RUN, every_steps=EVERY, resume=setup.resume)
+            hook = CheckpointCallback(setup.store, RUN, schedule=Schedule(every_steps=EVERY), resume=setup.resume)
             callbacks.append(hook)
             path = hook.latest()
         trainer = lightning.Trainer(
@@ -142,7 +143,7 @@ def _keras(prepare: Callable[[Any], list[Any]], **compiled: Any) -> Train:
             from ckptkit_hooks.keras_ import CheckpointCallback
             from ckptkit_tfdata import PersistentIterator
 
-            hook = CheckpointCallback(setup.store, RUN, every_steps=EVERY, resume=setup.resume)
+            hook = CheckpointCallback(setup.store, RUN, schedule=Schedule(every_steps=EVERY), resume=setup.resume)
             hook.fit(model, PersistentIterator(dataset), callbacks=callbacks, **more)
         return digest(model.get_weights())
 

@@ -22,6 +22,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnvWrapper
 
 from benchmarks.resume_matrix.setup import RUN, Setup, Train, digest
+from ckptkit import Schedule
 
 TOTAL, EVERY = 320, 48
 _NOISE = np.random.default_rng(3)
@@ -240,7 +241,7 @@ def _made(env: Callable[[], Any], callbacks: Callable[[], list[Any]] = list, **m
         else:
             from ckptkit_hooks.sb3 import CheckpointCallback
 
-            hook = CheckpointCallback(setup.store, RUN, every_steps=EVERY, resume=setup.resume)
+            hook = CheckpointCallback(setup.store, RUN, schedule=Schedule(every_steps=EVERY), resume=setup.resume)
             model = hook.resume_or_start(model, TOTAL, callback=others)
         end = digest(model.policy.parameters())
         model.get_env().close()

@@ -1,28 +1,19 @@
 """Hugging Face Trainer: a callback that adopts each checkpoint the Trainer writes, and names the one to resume from."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ckptkit.store import CheckpointStore
-from ckptkit.store.observing import Prove
 from ckptkit_hooks import torch_proof
-from ckptkit_hooks.keeper import Keeper, Mode
+from ckptkit_hooks.arguments import Arguments, HookFields
+from ckptkit_hooks.keeper import Keeper
 from ckptkit_hooks.sigterm import StopRequest
 
 
 def CheckpointCallback(  # reads as the callback class that it returns
     store: CheckpointStore | str | Path,
     run: str,
-    *,
-    keep_last_n: int | None = None,
-    keep_best_n: int | None = None,
-    best_metric: str | None = None,
-    best_mode: Mode | None = None,
-    sigterm: bool = True,
-    resume: Sequence[str] | None = None,
-    replace_newer: bool = False,
-    prove: Prove = "first",
+    **how: Unpack[HookFields],
 ) -> Any:
     """Return a ``TrainerCallback`` that keeps the checkpoints of one run.
 
@@ -42,37 +33,21 @@ def CheckpointCallback(  # reads as the callback class that it returns
     Args:
         store: the store, or its path.
         run: name of the run.
-        keep_last_n: keep this many of the newest that verify; None keeps all.
-        keep_best_n: keep this many of the best by ``best_metric`` besides.
-        best_metric: a metric that the Trainer logs, for example ``eval_loss``.
-        best_mode: whether the best is the ``min`` or the ``max``.
-        sigterm: whether SIGTERM saves first.
-        resume: argument list for ``ckptkit resume-cmd``.
-        replace_newer: move checkpoints beyond the step that training continues from to the trash; otherwise training
-            does not begin while there are any.
-        prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next steps did
-            is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``. In the
-            rehearsal ``output_dir`` is a scratch folder, and nothing is reported.
+        how: ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as all hooks take them; see
+            ``ckptkit_hooks.arguments.Arguments``. In a rehearsal ``output_dir`` is a scratch folder, and nothing is
+            reported.
 
     Returns:
         The callback, with the method ``latest(ref=None)``: the path of the newest checkpoint that verifies, for
         ``trainer.train(resume_from_checkpoint=hook.latest())``, or None for a fresh start; ``ref`` names another one.
 
     Raises:
-        UsageError: a count below 1, or a metric without mode.
+        UsageError: an argument makes no sense.
     """
-    keeper = Keeper(
-        store,
-        run,
-        keep_last_n=keep_last_n,
-        keep_best_n=keep_best_n,
-        best_metric=best_metric,
-        best_mode=best_mode,
-        resume=resume,
-        replace_newer=replace_newer,
-    )
-    observer = keeper.store.observe(run, prove=prove, resume=resume)
+    said = Arguments.of(how, where="the Trainer's hook")
+    keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
+    observer = keeper.store.observe(run, prove=said.prove, resume=said.resume)
     torch_proof.silence()
     from ckptkit_hooks import hf_callback  # only now is transformers needed
 
-    return hf_callback.CheckpointCallback(keeper, StopRequest({"Trainer.train"}, enabled=sigterm), observer)
+    return hf_callback.CheckpointCallback(keeper, StopRequest({"Trainer.train"}, enabled=said.sigterm), observer)

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ckptkit.errors import CkptkitError, NotFoundError, NothingResumableError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.store import CheckpointStore, Chosen, Ranking, Restored
+from ckptkit.store import CheckpointStore, Chosen, Restored
+from ckptkit_hooks.arguments import ranking_of
 
-Mode = Literal["min", "max"]
 _LOG = logging.getLogger("ckptkit_hooks")
 
 
@@ -19,15 +19,9 @@ class Keeper:
     Args:
         store: the store, or its path.
         run: name of the run.
-        keep_last_n: how many of the newest that verify are kept; None keeps all (unless ``keep_best_n`` is given).
-        keep_best_n: how many of the best by ``best_metric`` are kept besides.
-        best_metric: name of the metric.
-        best_mode: whether the best is the ``min`` or the ``max``.
+        retain: which checkpoints are kept; None keeps all. Its metric and mode say which one is ``RUN@best``.
         resume: argument list that resumes from a checkpoint, for ``ckptkit resume-cmd``.
         replace_newer: whether checkpoints beyond the step that training continues from are moved to the trash.
-
-    Raises:
-        UsageError: an interval, count or mode makes no sense.
     """
 
     def __init__(
@@ -35,23 +29,15 @@ class Keeper:
         store: CheckpointStore | str | Path,
         run: str,
         *,
-        keep_last_n: int | None = None,
-        keep_best_n: int | None = None,
-        best_metric: str | None = None,
-        best_mode: Mode | None = None,
+        retain: RetentionPolicy | None = None,
         resume: Sequence[str] | None = None,
         replace_newer: bool = False,
     ) -> None:
         self.store = store if isinstance(store, CheckpointStore) else CheckpointStore(store)
         self.run = run
         self._resume = resume
-        self._metric = best_metric
-        self._ranking = Ranking(best_metric, best_mode or "max")
-        self._retention: RetentionPolicy | None = None
-        if keep_last_n is not None or keep_best_n is not None:
-            self._retention = RetentionPolicy(
-                keep_last=keep_last_n, keep_best=keep_best_n, metric=best_metric, mode=best_mode
-            )
+        self._retain = retain
+        self._ranking = ranking_of(retain)
         self._replace_newer = replace_newer
         self._parent: str | None = None
         self._safe: int | None = None
@@ -95,10 +81,10 @@ class Keeper:
         if self.is_safe(step):
             return name
         numbers = {key: float(value) for key, value in (metrics or {}).items()}
-        if self._metric is not None and self._metric not in numbers and not self._warned:
+        if self._ranking.metric is not None and self._ranking.metric not in numbers and not self._warned:
             self._warned = True
             known = ", ".join(sorted(numbers)) or "none at all"
-            _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._metric, known)
+            _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._ranking.metric, known)
         saved = self.store.save(
             self.run,
             step,
@@ -118,10 +104,10 @@ class Keeper:
         return name
 
     def _prune(self) -> None:
-        if self._retention is None:
+        if self._retain is None or self._retain.keep_last == "all":
             return
         try:
-            pruned = self.store.prune(self.store.plan_prune(self._retention, run=self.run))
+            pruned = self.store.prune(self.store.plan_prune(self._retain, run=self.run))
         except CkptkitError as error:  # it is saved: old ones that stay are no reason to end the training
             _LOG.warning("%s: old checkpoints stay: %s", self.run, error)
             return

@@ -11,6 +11,7 @@ from typing import Any
 from ckptkit_files import Written
 from ckptkit_numpy import GlobalRng
 
+from ckptkit import Schedule
 from ckptkit.backend import Captured
 from ckptkit.errors import UsageError
 from ckptkit.store import Chosen
@@ -34,20 +35,16 @@ class Training:
     Args:
         keeper: the checkpoints of the run.
         stop: says whether SIGTERM came.
-        every_steps: save whenever this many batches have been trained.
-        every_epochs: save whenever this many epochs have ended.
+        schedule: after how many batches or epochs it saves.
         observer: the observer with which the run proves itself.
     """
 
-    def __init__(
-        self, keeper: Keeper, stop: StopRequest, every_steps: int | None, every_epochs: int | None, observer: Observer
-    ) -> None:
+    def __init__(self, keeper: Keeper, stop: StopRequest, schedule: Schedule, observer: Observer) -> None:
         self._keeper = keeper
         self._stop = stop
         self._observer = observer
         self._trace = Trace()
-        self._every_steps = every_steps
-        self._every_epochs = every_epochs
+        self._schedule = schedule
         self._feed: Feed | None = None
         self._doubts: list[str] = ["the training began with model.fit: its data is not known; begin it with hook.fit"]
         self._others: Others | None = None
@@ -88,7 +85,7 @@ class Training:
             raise UsageError(
                 "a persistent iterator goes on for ever: when does an epoch end?", hint="give steps_per_epoch"
             )
-        if self._every_steps is not None and self._feed is None:
+        if self._schedule.every_steps is not None and self._feed is None:
             raise UsageError("every_steps: fit() begins an epoch of this data again", hint="give a PersistentIterator")
         doubt = None
         if self._feed is None:
@@ -176,15 +173,15 @@ class Training:
         if self._feed is not None:
             self._feed.trained(count)
         self._observer.note(self._steps, self._observed)
-        due = self._every_steps is not None and self._steps // self._every_steps > before // self._every_steps
+        due = self._schedule.steps_due(before, self._steps)
         last = 0 < steps <= self._batches  # beyond it, if several steps at once do not divide an epoch
         if (due or self._stop.requested) and not last:
             self._save(self._epoch, self._batches, logs)
 
     def end_epoch(self, epoch: int, logs: Mapping[str, Any] | None) -> None:
         """Save if it is time, or if a SIGTERM came in the last batch or during validation."""
-        due = self._every_epochs is not None and (epoch + 1) % self._every_epochs == 0
-        due |= self._every_steps is not None and self._steps % self._every_steps == 0
+        due = self._schedule.epochs_due(epoch + 1)
+        due |= self._schedule.steps_due(self._steps - 1, self._steps)
         if due or self._stop.requested:
             self._save(epoch + 1, 0, logs)
 

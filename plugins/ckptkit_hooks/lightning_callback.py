@@ -10,6 +10,7 @@ from typing import Any
 from ckptkit_files import Written
 from ckptkit_numpy import GlobalRng
 
+from ckptkit import Schedule
 from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
 from ckptkit.store.observing import Observer
@@ -29,16 +30,14 @@ class FitCallback:
         self,
         keeper: Keeper,
         stop: StopRequest,
-        every_steps: int | None,
-        every_epochs: int | None,
+        schedule: Schedule,
         observer: Observer,
     ) -> None:
         self._keeper = keeper
         self._observer = observer
         self._ref: str | None = None
         self._stop = stop
-        self._every_steps = every_steps
-        self._every_epochs = every_epochs
+        self._schedule = schedule
         self._epoch_began: Mapping[str, Any] | None = None
         self._fetch_began: Mapping[str, Any] | None = None
         self._batches = 0
@@ -174,7 +173,7 @@ class FitCallback:
         if self._step > before and self._fit is not None:
             fit, batches = self._fit, self._batches
             self._observer.note(self._step, lambda: fit.noted(batches))
-        due = self._every_steps is not None and self._step // self._every_steps > before // self._every_steps
+        due = self._schedule.steps_due(before, self._step)
         self._request(trainer, due)
         # Lightning does not run again, after a resume, the validation that follows a batch.
         clean = self._step > before and not trainer.is_last_batch and (batch_idx + 1) % trainer.val_check_batch
@@ -190,7 +189,7 @@ class FitCallback:
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Save if it is time, or if a SIGTERM came during validation."""
         self._batches = 0
-        due = self._every_epochs is not None and (trainer.current_epoch + 1) % self._every_epochs == 0
+        due = self._schedule.epochs_due(trainer.current_epoch + 1)
         self._request(trainer, due)
         if self._requested is not None:
             self._save(trainer, "epoch")

@@ -1,15 +1,15 @@
 """Stable-Baselines3: a callback that saves exactly resumable checkpoints at clean boundaries, and resumes from them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ckptkit_sb3 import CheckpointBoundary
 
 from ckptkit.store import CheckpointStore
-from ckptkit.store.observing import Prove
 from ckptkit_hooks import sb3_proof
-from ckptkit_hooks.keeper import Keeper, Mode
+from ckptkit_hooks.arguments import Arguments, HookFields
+from ckptkit_hooks.keeper import Keeper
 from ckptkit_hooks.sb3_proof import ITEM, Proving
 from ckptkit_hooks.sigterm import StopRequest
 
@@ -23,19 +23,10 @@ def CheckpointCallback(  # reads as the callback class that it returns
     store: CheckpointStore | str | Path,
     run: str,
     *,
-    every_steps: int | None = None,
-    every_episodes: int | None = None,
-    keep_last_n: int | None = None,
-    keep_best_n: int | None = None,
-    best_metric: str = REWARD,
-    best_mode: Mode = "max",
     metrics: Callable[[Any], Mapping[str, float]] | None = None,
     barrier: int | None = None,
-    sigterm: bool = True,
-    resume: Sequence[str] | None = None,
     factories: Mapping[str, Callable[[], Any]] | None = None,
-    replace_newer: bool = False,
-    prove: Prove = "first",
+    **how: Unpack[HookFields],
 ) -> Any:
     """Return an SB3 callback that keeps the checkpoints of one run.
 
@@ -46,22 +37,13 @@ def CheckpointCallback(  # reads as the callback class that it returns
     Args:
         store: the store, or its path.
         run: name of the run.
-        every_steps: save whenever ``num_timesteps`` passes a multiple of it.
-        every_episodes: save whenever the number of finished episodes passes a multiple of it.
-        keep_last_n: keep this many of the newest that verify; None keeps all.
-        keep_best_n: keep this many of the best besides.
-        best_metric: by which metric; ``ep_rew_mean`` or one of ``metrics``.
-        best_mode: ``min`` or ``max``.
         metrics: more metrics, from the algorithm.
         barrier: for environments whose state cannot be captured; see ``ckptkit_sb3.CheckpointBoundary``.
-        sigterm: whether SIGTERM saves first.
-        resume: argument list for ``ckptkit resume-cmd``.
         factories: ``{"env": ...}`` builds one more environment, for a self-test in another process; only needed if the
             environment can neither be pickled nor be rebuilt from its ``spec``.
-        replace_newer: move checkpoints beyond the step that training continues from to the trash; otherwise training
-            does not begin while there are any.
-        prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next updates did
-            is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``.
+        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as of all hooks; see
+            ``ckptkit_hooks.arguments.Arguments``. ``every_steps`` counts ``num_timesteps``, ``every_episodes`` finished
+            episodes. Every checkpoint has the metric ``ep_rew_mean``, and those of ``metrics``.
 
     Returns:
         A ``CallbackList`` with two methods:
@@ -71,19 +53,11 @@ def CheckpointCallback(  # reads as the callback class that it returns
         at the next boundary.
 
     Raises:
-        UsageError: an interval or a count below 1.
+        UsageError: an argument makes no sense.
     """
-    keeper = Keeper(
-        store,
-        run,
-        keep_last_n=keep_last_n,
-        keep_best_n=keep_best_n,
-        best_metric=best_metric if keep_best_n is not None or best_metric != REWARD else None,
-        best_mode=best_mode if keep_best_n is not None or best_metric != REWARD else None,
-        resume=resume,
-        replace_newer=replace_newer,
-    )
-    stop = StopRequest(_LOOPS, enabled=sigterm)
+    said = Arguments.of(how, "every_steps", "every_episodes", where="SB3's hook", best_by=(REWARD, "max"))
+    keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
+    stop = StopRequest(_LOOPS, enabled=said.sigterm)
 
     def save(model: Any) -> None:
         measured = {**mean_reward(model), **(metrics(model) if metrics is not None else {})}
@@ -91,11 +65,11 @@ def CheckpointCallback(  # reads as the callback class that it returns
         if stop.requested:
             stop.exit(name)
 
-    proof = Proving(keeper.store, run, prove, resume)
+    proof = Proving(keeper.store, run, said.prove, said.resume)
     boundary = CheckpointBoundary(
         save,
-        every_steps=every_steps,
-        every_episodes=every_episodes,
+        every_steps=said.schedule.every_steps,
+        every_episodes=said.schedule.every_episodes,
         barrier=barrier,
         factories=factories,
         note=lambda model: proof.note(model.num_timesteps, {ITEM: model}),

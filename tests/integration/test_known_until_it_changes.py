@@ -273,6 +273,7 @@ def test_the_old_words_of_a_listing_stay_in_its_json(store: CheckpointStore) -> 
 WATCHED = """
 import os, sys
 import numpy as np
+from ckptkit import Retain
 from ckptkit_hooks.keeper import Keeper
 from ckptkit.cli import main
 
@@ -292,7 +293,7 @@ class Watched(Keeper):
         on = False
 
 store, what = sys.argv[1], sys.argv[2]
-keeper = Watched(store, "a/run", keep_last_n=3)
+keeper = Watched(store, "a/run", retain=Retain(last=3))
 if what == "retention":
     for step in range(1, 9):
         keeper.save(step, {"rng": np.random.default_rng(step)})

@@ -23,6 +23,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ckptkit import Schedule
+
 RUN = "case/run1"
 STEPS = 5  # of an epoch
 
@@ -318,7 +320,7 @@ def train(case: Case, place: Path, *, copy_at: int = -1, hook: str = "yes", **na
         history = model.fit(*data, **fit)
     else:
         every = None if case.data == "arrays" else 1 if hook == "each" else case.every_steps
-        saver = CheckpointCallback(place / "store", RUN, every_steps=every, every_epochs=1, **named)
+        saver = CheckpointCallback(place / "store", RUN, schedule=Schedule(every_steps=every, every_epochs=1), **named)
         history = saver.fit(model, *data, **fit)
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     end = {"weights": digest(model.variables), "optimizer": digest(model.optimizer.variables), "rate": rate}

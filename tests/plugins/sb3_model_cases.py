@@ -27,7 +27,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Schedule
 
 RUN = "case/run"
 KILL, TOTAL = 110, 192
@@ -359,7 +359,7 @@ def train(name: str, place: Path, store: Path, total: int = TOTAL) -> str:
 
     model, callbacks = CASES[name](place)
     command = [sys.executable, __file__, "--one", name, "{store}", str(total)]
-    hook = CheckpointCallback(store, RUN, every_steps=48, resume=command)
+    hook = CheckpointCallback(store, RUN, schedule=Schedule(every_steps=48), resume=command)
     hook.resume_or_start(model, total, callback=[*callbacks, Kill()])
     hasher = hashlib.sha256(str((model.num_timesteps, model._last_obs.tolist())).encode())
     for key, value in sorted(model.policy.state_dict().items()):

@@ -22,6 +22,8 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
+from ckptkit import Schedule
+
 EVERY, TOTAL = 50, 76
 EPISODES = 0
 
@@ -266,7 +268,7 @@ def main(store: str, names: list[str]) -> None:
     for name in names or TRAININGS:
         lines: list[str] = []
         run = name.replace(" ", "-").replace("'", "")
-        model = CheckpointCallback(store, run, every_steps=EVERY).resume_or_start(agent(name), TOTAL)
+        model = CheckpointCallback(store, run, schedule=Schedule(every_steps=EVERY)).resume_or_start(agent(name), TOTAL)
         grades = [listed.summary.grade for listed in CheckpointStore(store).list(run) if listed.summary]
         digests = dict(Sb3Backend().digests(model))
         ended[name] = {"digests": digests, "steps": model.num_timesteps, "grades": grades, "said": lines}

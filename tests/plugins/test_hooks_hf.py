@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Retain
 from tests.plugins import hooks_story
 from tests.plugins.hooks_story import RUN, Story
 
@@ -69,7 +69,7 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     )
     if variant:
         collator = masked
-    hook = CheckpointCallback(store, RUN, keep_last_n=2, keep_best_n=1, best_metric="eval_loss", best_mode="min")
+    hook = CheckpointCallback(store, RUN, retain=Retain(last=2, best=1, metric="eval_loss", mode="min"))
     trainer = Trainer(
         model(), arguments, train_dataset=rows, eval_dataset=rows[:4], data_collator=collator, callbacks=[Tell(), hook]
     )

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from ckptkit_hooks.keeper import Keeper
 
-from ckptkit import CheckpointStore
-from ckptkit.errors import ConflictError, NothingResumableError, UsageError
+from ckptkit import CheckpointStore, Retain, RetentionPolicy
+from ckptkit.errors import ConflictError, NothingResumableError
 
 RUN = "keeper/run1"
 
 
-def saved(store: Path, *steps: int, **options: int) -> Keeper:
-    keeper = Keeper(store, RUN, keep_last_n=options.get("keep_last_n"))
+def saved(store: Path, *steps: int, retain: RetentionPolicy | None = None) -> Keeper:
+    keeper = Keeper(store, RUN, retain=retain)
     for step in steps:
         keeper.save(step, {"rng": np.random.default_rng(step)}, metrics={"loss": float(step)})
     return keeper
@@ -126,7 +126,7 @@ def test_a_run_is_followed_where_it_went_on_and_goes_on_from_there(
 
 
 def test_old_checkpoints_go_and_a_damaged_one_fills_no_slot(tmp_path: Path) -> None:
-    keeper = saved(tmp_path, 1, 2, 3, keep_last_n=2)
+    keeper = saved(tmp_path, 1, 2, 3, retain=Retain(last=2))
     assert steps(tmp_path) == [2, 3]
     damage(tmp_path, 3)
     keeper.save(4, {"rng": np.random.default_rng(4)})
@@ -134,7 +134,7 @@ def test_old_checkpoints_go_and_a_damaged_one_fills_no_slot(tmp_path: Path) -> N
 
 
 def test_pruning_that_fails_does_not_end_the_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keeper = Keeper(tmp_path, RUN, keep_last_n=1, keep_best_n=1, best_metric="acuracy", best_mode="max")
+    keeper = Keeper(tmp_path, RUN, retain=Retain(last=1, best=1, metric="acuracy", mode="max"))
     with caplog.at_level(logging.WARNING):
         keeper.save(1, {"rng": np.random.default_rng(1)}, metrics={"accuracy": 0.5})
     assert "has no metric 'acuracy'" in caplog.text
@@ -143,15 +143,9 @@ def test_pruning_that_fails_does_not_end_the_training(tmp_path: Path, caplog: py
 
 def test_the_best_one_can_be_resumed_from(tmp_path: Path) -> None:
     saved(tmp_path, 1, 2, 3)
-    chosen = Keeper(tmp_path, RUN, best_metric="loss", best_mode="min").newest(f"{RUN}@best")
+    chosen = Keeper(tmp_path, RUN, retain=Retain(last="all", metric="loss", mode="min")).newest(f"{RUN}@best")
     assert chosen is not None
     assert chosen.manifest.step == 1
-
-
-@pytest.mark.parametrize("options", [{"keep_last_n": 0}, {"keep_best_n": 1}, {"keep_best_n": 1, "best_metric": "loss"}])
-def test_absurd_options_are_refused_before_training(tmp_path: Path, options: dict[str, int]) -> None:
-    with pytest.raises(UsageError):
-        Keeper(tmp_path, RUN, **options)
 
 
 @pytest.mark.parametrize("hook", ["sb3", "hf", "lightning_", "keras_"])

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Retain, Schedule
 from tests.plugins import hooks_story
 from tests.plugins.hooks_story import RUN, Story
 
@@ -53,11 +53,11 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
     model = make_model()
-    hook = CheckpointCallback(store, RUN, every_steps=4, every_epochs=1, keep_last_n=2)
+    hook = CheckpointCallback(store, RUN, schedule=Schedule(every_steps=4, every_epochs=1), retain=Retain(last=2))
     slower = keras.callbacks.EarlyStopping("loss", patience=50)
     if variant.startswith("arrays"):
         x, y = next(iter(dataset().unbatch().batch(24)))
-        hook = CheckpointCallback(store, RUN, keep_last_n=2)
+        hook = CheckpointCallback(store, RUN, retain=Retain(last=2))
         hook.fit(model, x.numpy(), y.numpy(), epochs=EPOCHS, batch_size=4, callbacks=[Tell(), slower], verbose=0)
     else:
         batches = PersistentIterator(dataset)

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Retain, Schedule
 from tests.plugins import hooks_story
 from tests.plugins.hooks_story import RUN, Story
 
@@ -85,7 +85,10 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     seed_everything(0)
     module = make_module()
     hook = CheckpointCallback(
-        store, RUN, every_steps=5, every_epochs=1, keep_last_n=2, keep_best_n=1, best_metric="val_loss", best_mode="min"
+        store,
+        RUN,
+        schedule=Schedule(every_steps=5, every_epochs=1),
+        retain=Retain(last=2, best=1, metric="val_loss", mode="min"),
     )
     trainer = Trainer(
         max_epochs=EPOCHS,

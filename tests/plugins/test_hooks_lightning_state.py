@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
+from ckptkit import Schedule
 from tests.plugins import three_runs
 from tests.plugins.three_runs import RUN, StopTrainingError
 
@@ -139,7 +140,11 @@ def train(kind: str, place: Path, stop: int | None, resume: int | None) -> str |
     seed_everything(0 if resume is None else 99, verbose=False)
     saving = stop is not None or resume is not None
     every = 1 if stop is not None else 10**6
-    hooks = [CheckpointCallback(place / "store", RUN, every_steps=every, every_epochs=every, replace_newer=True)]
+    hooks = [
+        CheckpointCallback(
+            place / "store", RUN, schedule=Schedule(every_steps=every, every_epochs=every), replace_newer=True
+        )
+    ]
     trainer = Trainer(
         max_epochs=3, logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
         callbacks=[*callbacks(kind, stop), *(hooks if saving else [])], enable_checkpointing=saving,

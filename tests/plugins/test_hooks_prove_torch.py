@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
+from ckptkit import Schedule
 from tests.plugins import test_hooks_hf_state as hf
 from tests.plugins import test_hooks_lightning_state as lightning
 
@@ -65,7 +66,7 @@ def _lightning(place: Path, resume: list[str], change: Any) -> None:
         def on_train_batch_start(self, trainer: Any, *others: Any) -> None:
             change(trainer.optimizers[0])
 
-    hook = CheckpointCallback(place / "store", "r", every_steps=STEPS, resume=resume)
+    hook = CheckpointCallback(place / "store", "r", schedule=Schedule(every_steps=STEPS), resume=resume)
     trainer = Trainer(
         max_steps=STEPS + 9, logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
         callbacks=[Changing(), hook], use_distributed_sampler=False,

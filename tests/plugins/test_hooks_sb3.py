@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Retain, Schedule
 from tests.plugins import hooks_story
 from tests.plugins.hooks_story import RUN, Story
 
@@ -45,7 +45,10 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     hook = CheckpointCallback(
-        store, RUN, every_steps=64, every_episodes=6 if variant else None, keep_last_n=2, keep_best_n=1
+        store,
+        RUN,
+        schedule=Schedule(every_steps=64, every_episodes=6 if variant else None),
+        retain=Retain(last=2, best=1, metric="ep_rew_mean", mode="max"),
     )
     model = hook.resume_or_start(make(algorithm=variant or "PPO"), TOTAL, callback=Tell())
     hasher = hashlib.sha256(str((model.num_timesteps, model._last_obs.tolist())).encode())

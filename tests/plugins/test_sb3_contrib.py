@@ -13,6 +13,7 @@ from sb3_contrib.common.vec_env import AsyncEval
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from ckptkit import Schedule
 from ckptkit.backend import Captured
 from ckptkit.errors import BackendError, UnsafeContentError
 
@@ -118,6 +119,6 @@ def test_processes_of_ars_are_refused_before_it_trains(tmp_path: Path) -> None:
 
 def test_an_algorithm_without_a_known_cycle_is_refused_when_the_hook_first_sees_it(tmp_path: Path) -> None:
     agent = Strange(QRDQNPolicy, gymnasium.make("CartPole-v1"), 1e-3)
-    hook = CheckpointCallback(tmp_path, "strange/run", every_steps=5)
+    hook = CheckpointCallback(tmp_path, "strange/run", schedule=Schedule(every_steps=5))
     with pytest.raises(BackendError, match="Strange has no collect_rollouts or _do_one_update"):
         hook.resume_or_start(agent, 100)

@@ -10,7 +10,7 @@ import torch
 from ckptkit_hooks.sb3 import CheckpointCallback
 from sb3_agents import BACKEND
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 TOTAL = 48
@@ -23,7 +23,10 @@ def ended(name: str, store: Path | None) -> dict[str, str]:
     np.random.seed(5)  # before the workers are forked: theirs begin with it
     model = sb3_worlds.agent(name, seed=4)
     try:
-        model.learn(TOTAL, callback=None if store is None else CheckpointCallback(store, "run", every_steps=1))
+        model.learn(
+            TOTAL,
+            callback=None if store is None else CheckpointCallback(store, "run", schedule=Schedule(every_steps=1)),
+        )
         found: dict[str, Any] = BACKEND.digests(model)
         return dict(found)
     finally:
