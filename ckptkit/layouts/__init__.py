@@ -6,11 +6,11 @@ One small file for each way. ``OURS`` are those with a manifest, which every sto
 from ckptkit.layouts.flat import FLAT as FLAT
 from ckptkit.layouts.interface import Layout as Layout
 from ckptkit.layouts.interface import Listing as Listing
+from ckptkit.layouts.search import OURS as OURS
+from ckptkit.layouts.search import checkpoints as checkpoints
+from ckptkit.layouts.search import other_folders as other_folders
 from ckptkit.layouts.sidecar import SIDECAR as SIDECAR
 from ckptkit.layouts.step_folder import STEP_FOLDER as STEP_FOLDER
-
-OURS: tuple[Layout, ...] = (STEP_FOLDER, SIDECAR)
-"""The layouts that checkpoints with a manifest have; ``FLAT`` is a step folder without a folder for each item."""
 
 
 def named(kind: str) -> Layout:

@@ -215,7 +215,11 @@ class Storage(Protocol):
         """Return the same for any change from now on, of files that were just written; may wait a moment."""
 
     def fetch(self, entry: Entry, paths: Sequence[str]) -> AbstractContextManager[Path]:
-        """Return a context with a folder of this machine in which the files lie at their paths: what backends read."""
+        """Return a context with a folder of this machine in which the files lie at their paths: what backends read.
+
+        What is missing is left out. What a backend returns may be the folder, or read from it later: where it is a
+        copy, it stays as long as this object.
+        """
 
     def where(self, entry: Entry, path: str | None = None) -> str:
         """Return where an entry, or a file of it, is, for a person."""
@@ -242,7 +246,7 @@ class Storage(Protocol):
         """Raise DiskFullError, saying how much is missing, unless so many bytes fit."""
 
     def stage(self, run: str) -> AbstractContextManager[Staging]:
-        """Return a context in which a checkpoint of a run is built."""
+        """Return a context in which a checkpoint of a run is built; raises RunNameError."""
 
     def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
         """Write a file of ckptkit's own beside the files of an entry, all of it or nothing.

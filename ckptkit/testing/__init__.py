@@ -1,4 +1,4 @@
-"""The conformance kit: subclass ``BackendTests`` in a test file, and pytest checks that a backend keeps the laws.
+"""The conformance kits: subclass ``BackendTests`` in a test file, and pytest checks that a backend keeps the laws.
 
 ::
 
@@ -13,6 +13,8 @@
         def advance(self, item):
             return item.next()
 
+A store is held against ``StorageTests`` likewise; ``MemoryStorage`` is a second store that keeps all of its laws.
+
 The hooks work on the live object itself and never go through the backend: a kit that asks the code under test whether
 the code under test is right learns nothing. This is the only room that imports pytest.
 """
@@ -26,8 +28,11 @@ from ckptkit.testing.laws_powers import PowerLaws
 from ckptkit.testing.laws_probe import ProbeLaws
 from ckptkit.testing.laws_restore import RestoreLaws
 from ckptkit.testing.laws_resume import ResumeLaws
+from ckptkit.testing.memory_storage import MemoryStorage
+from ckptkit.testing.storage_hooks import StorageHooks
+from ckptkit.testing.storage_laws import StorageTests
 
-__all__ = ["BackendHooks", "BackendTests", "Saved"]
+__all__ = ["BackendHooks", "BackendTests", "MemoryStorage", "Saved", "StorageHooks", "StorageTests"]
 
 
 class BackendTests(IdentityLaws, FileLaws, ResumeLaws, RestoreLaws, DamageLaws, ProbeLaws, IngestLaws, PowerLaws):

@@ -13,6 +13,7 @@ from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
 from ckptkit.testing.limits import in_time
 from ckptkit.testing.outputs import same_output, short
+from ckptkit.testing.skips import Skips
 from ckptkit.testing.tree import files_in
 
 
@@ -41,7 +42,7 @@ class Saved:
         return replace(self, directory=directory)
 
 
-class BackendHooks:
+class BackendHooks(Skips):
     """The hooks: ``backend``, ``make_item`` and ``advance`` are required, the others have defaults.
 
     Attributes:
@@ -63,7 +64,6 @@ class BackendHooks:
     )  # fmt: skip
     flips: ClassVar[int] = 24
     limit_seconds: ClassVar[float] = 300.0
-    skips: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def all_heavy_modules(cls) -> Sequence[str]:
@@ -121,13 +121,6 @@ class BackendHooks:
     def ablations(self) -> Mapping[str, Callable[[Path], None]]:
         """Return edits of a saved folder, by name, that each lose one component; the proof must notice each."""
         return {}
-
-    @pytest.fixture(autouse=True)
-    def _honour_skips(self, request: pytest.FixtureRequest) -> None:
-        node = request.node
-        reason = self.skips.get(node.name) or self.skips.get(getattr(node, "originalname", node.name))
-        if reason:
-            pytest.skip(reason)
 
     def outputs(self, item: Any, count: int | None = None) -> list[object]:
         """Return the next outputs of a live item (``steps`` of them unless told)."""

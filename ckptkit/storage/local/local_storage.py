@@ -177,6 +177,7 @@ class LocalStorage:
     @contextmanager
     def stage(self, run: str) -> Iterator["_Staging"]:
         """See ``Storage.stage``."""
+        check_run(run)
         with staging.staged(self.state_folder(run)) as folder:
             yield _Staging(self, run, folder)
 
@@ -232,6 +233,7 @@ class LocalStorage:
     def replace_state(self, run: str, name: str, data: bytes, *, lasting: bool = True) -> None:
         """See ``Storage.replace_state``."""
         with storage_errors(name):
+            durable.make_folders(self.state_folder(run))
             durable.replace_file(self.state_folder(run) / name, data, lasting=lasting)
 
     def where_state(self, run: str, name: str) -> str:

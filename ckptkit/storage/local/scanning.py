@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ckptkit import layouts
 from ckptkit.durable import require_descriptors, storage_errors
 from ckptkit.errors import RefusedError, StoreError
-from ckptkit.layouts import OURS, Layout, Listing
+from ckptkit.layouts import Layout, Listing
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STATE_FOLDER, check_run, step_of_name
 
 _HINT = "choose another run name; nothing was changed"
@@ -94,11 +95,8 @@ def _walk(folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator
 def _here(folder: Path, run: str, wanted: Callable[[str], bool] | None = None) -> tuple[list[Found], list[str]]:
     """Return the checkpoints right in a folder, and the names of its folders that are none."""
     listing = _listing(folder, wanted)
-    found = [(run, name, layout) for layout in OURS for name in layout.find(listing)]
-    taken = {name for _, name, layout in found if not layout.shared}
-    deeper = [name for name in listing.folders if name not in taken and not name.startswith(".")]
-    found.sort(key=lambda one: (-1 if (step := step_of_name(one[1])) is None else step, one[1]))
-    return found, sorted(deeper)
+    found = layouts.checkpoints(listing)
+    return [(run, name, layout) for name, layout in found], layouts.other_folders(listing, found)
 
 
 def _listing(folder: Path, wanted: Callable[[str], bool] | None) -> Listing:

@@ -98,7 +98,7 @@ def listing(state_folder: Path) -> list[Trashed]:
 
 
 def _content(entry: Path) -> Place | None:
-    there = sorted(entry.iterdir())
+    there = sorted(entry.iterdir()) if entry.is_dir() else []  # it may be purged by now
     folders = [path.name for path in there if path.is_dir() and not path.is_symlink()]
     listing = Listing(folders, [p.name for p in there if p.name not in folders], lambda p: (entry / p).exists())
     whole = [Place.within(entry, name, layout) for layout in OURS for name in layout.find(listing)]

@@ -1,0 +1,26 @@
+"""Find the checkpoints in the listing of a folder, in the order in which every store gives them."""
+
+from collections.abc import Iterable
+
+from ckptkit.layouts.interface import Layout, Listing
+from ckptkit.layouts.sidecar import SIDECAR
+from ckptkit.layouts.step_folder import STEP_FOLDER
+from ckptkit.manifest.names import step_of_name
+
+OURS: tuple[Layout, ...] = (STEP_FOLDER, SIDECAR)
+"""The layouts that checkpoints with a manifest have; ``FLAT`` is a step folder without a folder for each item."""
+
+Found = tuple[str, Layout]
+"""Name of the checkpoint, layout."""
+
+
+def checkpoints(listing: Listing) -> list[Found]:
+    """Return the checkpoints right in a folder, by step and name; those whose names end in no number come first."""
+    found = [(name, layout) for layout in OURS for name in layout.find(listing)]
+    return sorted(found, key=lambda one: (-1 if (step := step_of_name(one[0])) is None else step, one[0]))
+
+
+def other_folders(listing: Listing, found: Iterable[Found]) -> list[str]:
+    """Return the folders that are no checkpoints and hold nothing of ckptkit's own: runs may be in them."""
+    taken = {name for name, layout in found if not layout.shared}
+    return sorted(name for name in listing.folders if name not in taken and not name.startswith("."))

@@ -1,0 +1,87 @@
+"""The trash of an in-memory store: a removed checkpoint's objects under another prefix, moved there in one step."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import count
+
+from ckptkit.errors import ConflictError, DamagedError, StoreError
+from ckptkit.layouts import Layout, checkpoints
+from ckptkit.manifest.names import is_flat, step_of_name
+from ckptkit.storage.interface import Entry, Leftover, Removed
+from ckptkit.testing.memory_objects import Objects
+
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+
+
+class Trash:
+    """What was removed from one run.
+
+    Args:
+        objects: of the store.
+        run: name of the run.
+        prefix: of the keys of the run.
+        where: of the run, for a person.
+    """
+
+    _numbers = count(1)  # tells apart what was removed at the same moment, and keeps its order
+
+    def __init__(self, objects: Objects, run: str, prefix: str, where: str) -> None:
+        self._objects, self._run, self._run_prefix = objects, run, prefix
+        self._where = f"{where}.ckptkit/trash/"
+        self._prefix = f"{prefix}.ckptkit/trash/"
+
+    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+        """Move an entry here; raises StoreError where there is none."""
+        with self._objects.lock:
+            keys = self._keys(entry, files)
+            if not keys:
+                raise StoreError(f"{entry.ref}: cannot be removed: it is not there")
+            key = f"{datetime.now(UTC).strftime(_STAMP)}-{next(self._numbers):08d}"
+            self._objects.move(keys, self._run_prefix, f"{self._prefix}{key}/")
+            return self._removed(key)
+
+    def _keys(self, entry: Entry, files: Sequence[str]) -> list[str]:
+        if not entry.layout.shared:
+            return self._objects.below(f"{self._run_prefix}{entry.name}/")
+        if self._objects.get(self._run_prefix + entry.manifest_file) is None:
+            return []
+        # A sidecar's files lie right beside it: a manifest that says otherwise must not move what is others'.
+        names = [entry.manifest_file, entry.observed_file, entry.shown_file, *filter(is_flat, files)]
+        return [key for name in dict.fromkeys(names) if self._objects.get(key := self._run_prefix + name) is not None]
+
+    def listing(self) -> list[Removed]:
+        """Return what is here, the last removed first."""
+        return [self._removed(key) for key in sorted(self._objects.listing(self._prefix).folders, reverse=True)]
+
+    def _removed(self, key: str) -> Removed:
+        found = self._content(key)
+        moment = datetime.strptime(key.rpartition("-")[0], _STAMP).replace(tzinfo=UTC)
+        return Removed(self._run, key, moment, step_of_name(found[0]) if found else None, self._where + key)
+
+    def _content(self, key: str) -> tuple[str, Layout] | None:
+        return next(iter(checkpoints(self._objects.listing(f"{self._prefix}{key}/"))), None)
+
+    def bring_back(self, key: str) -> None:
+        """Move an entry back; raises ConflictError and DamagedError as ``Storage.bring_back``."""
+        source = f"{self._prefix}{key}/"
+        with self._objects.lock:
+            found = self._content(key)
+            if found is None:
+                raise DamagedError(f"{self._where}{key}: holds no checkpoint any more")
+            name, layout = found
+            keys = self._objects.below(source)
+            places = [k.removeprefix(source) for k in keys] if layout.shared else [name]
+            for place in places:
+                if self._objects.has(self._run_prefix + place):
+                    raise ConflictError(f"{self._run_prefix}{place}: exists already")
+            self._objects.move(keys, source, self._run_prefix)
+
+    def leftovers(self, grace: float) -> list[Leftover]:
+        """Return what has been here for more than ``grace`` seconds."""
+        now = datetime.now(UTC)
+        old = [one for one in self.listing() if (now - one.removed_at).total_seconds() > grace]
+        return [Leftover(self._run, one.key, one.where) for one in old]
+
+    def purge(self, key: str) -> None:
+        """Remove an entry for good."""
+        self._objects.drop(f"{self._prefix}{key}/")

@@ -1,0 +1,119 @@
+"""The kit for stores catches what it is for: each of its laws fails for a store that breaks just that promise."""
+
+import inspect
+import re
+from pathlib import Path
+
+import broken_storages as broken
+import pytest
+
+from ckptkit.errors import CkptkitError
+from ckptkit.storage import Storage
+from ckptkit.testing import MemoryStorage, StorageTests
+
+BROKEN: list[tuple[type[MemoryStorage], str]] = [
+    (broken.Overwrites, "of_many_commits_at_one_name_exactly_one_wins"),
+    (broken.NeverLooks, "a_second_commit_at_the_name_is_a_conflict_and_changes_nothing"),
+    (broken.NeverLooks, "a_file_in_the_way_is_a_conflict"),
+    (broken.NeverLooks, "a_replacement_of_what_is_not_there_changes_nothing"),
+    (broken.OneByOne, "who_looks_sees_all_of_a_commit_or_nothing"),
+    (broken.RemovesFirst, "while_one_replaces_another_one_of_them_is_there"),
+    (broken.ForgetsTheReplaced, "what_is_replaced_goes_to_the_trash"),
+    (broken.ListsWhatIsStaged, "nothing_is_listed_before_the_commit"),
+    (broken.ListsWhatIsStaged, "what_is_not_committed_is_gone"),
+    (broken.KeepsItsStaging, "what_is_not_committed_is_gone"),
+    (broken.KeepsItsStaging, "a_staging_folder_is_empty_and_nobody_elses"),
+    (broken.PutsInTwoSteps, "who_reads_while_it_is_replaced_sees_the_old_or_the_new"),
+    (broken.PutsOver, "a_file_of_ours_is_put_where_there_is_none"),
+    (broken.StatesInTwoSteps, "who_reads_a_state_while_it_is_replaced_sees_the_old_or_the_new"),
+    (broken.SortsAsText, "a_scan_is_ordered_by_run_and_by_step_as_a_number"),
+    (broken.ScansBelow, "a_scan_of_a_run_finds_no_runs_inside_it"),
+    (broken.ScansBelow, "the_store_itself_may_be_the_run"),
+    (broken.FindsStepsByTheirEnd, "all_that_claim_a_step_are_found_at_it"),
+    (broken.TakesAnyName, "an_unsafe_run_name_is_refused[../up]"),
+    (broken.ReadsAll, "a_read_gives_the_limit_and_one_byte_more"),
+    (broken.SharesItsStream, "streams_begin_at_the_start_and_do_not_disturb_each_other"),
+    (broken.MissingIsDamaged, "a_file_that_is_missing_is_not_found[rng/no]"),
+    (broken.FoldersAreEmptyFiles, "what_is_no_regular_file_is_damage[rng]"),
+    (broken.NamesOnlyOurs, "all_files_of_an_entry_are_named_also_those_of_strangers"),
+    (broken.FetchesTheLiveFolder, "what_is_written_into_a_fetched_folder_changes_no_store"),
+    (broken.FetchesFlat, "fetched_files_lie_at_their_paths_byte_for_byte"),
+    (broken.ConstantRunStamp, "the_stamp_of_a_run_changes_when_a_checkpoint_comes_or_goes"),
+    (broken.ConstantIdentity, "an_identity_changes_when_another_is_put_in_its_place"),
+    (broken.IdentityOfTheGone, "what_is_gone_has_no_identity"),
+    (broken.StampsSizes, "stamps_tell_what_was_changed_added_or_removed"),
+    (broken.StampsSizes, "what_is_called_telling_shows_the_next_change"),
+    (broken.StampsWhatWasShown, "stamps_are_of_all_files_but_what_was_shown"),
+    (broken.LosesAFile, "it_comes_back_byte_for_byte"),
+    (broken.BringsBackOver, "it_does_not_come_back_over_another_one"),
+    (broken.DeletesAtOnce, "what_is_removed_is_in_the_trash_and_listed_no_more"),
+    (broken.DeletesAtOnce, "what_is_gone_cannot_be_removed"),
+    (broken.OldestFirst, "the_last_removed_comes_first"),
+    (broken.OldestFirst, "one_step_may_lie_there_more_than_once"),
+    (broken.MovesWhatIsOthers, "a_manifest_of_flat_files_moves_nothing_that_lies_elsewhere"),
+    (broken.PurgesAtOnce, "trash_is_left_over_after_the_grace_time_and_purged_for_good"),
+    (broken.PurgesNothing, "trash_is_left_over_after_the_grace_time_and_purged_for_good"),
+    (broken.FinishesTooMuch, "finishing_removals_touches_nothing_that_is_whole"),
+    (broken.OneStateForAll, "states_of_other_runs_and_names_are_others"),
+    (broken.NoLocks, "a_lock_keeps_out_until_it_is_let_go[change-change]"),
+    (broken.OneLock, "a_lock_lets_in[save-save]"),
+    (broken.LocksForGood, "a_lock_is_let_go_when_its_block_fails[change]"),
+    (broken.AlwaysRoom, "what_cannot_fit_is_told_before_it_is_written"),
+    (broken.PreparesVisibly, "prepare_leaves_nothing_behind"),
+    (broken.AllStoresAreOne, "two_stores_are_told_apart"),
+    (broken.FollowsIntoCheckpoints, "a_run_inside_a_checkpoint_is_refused"),
+    (broken.FolderOfRunsOnly, "a_folder_on_this_machine_is_given_or_refused_in_words"),
+    (broken.WhereInManyLines, "an_entry_says_where_it_is_in_one_line"),
+    (broken.OwnedByNobodyElse, "what_this_user_commits_belongs_to_this_user"),
+    (broken.HidesWhatHasNoManifest, "what_has_no_manifest_is_found_by_our_names_only"),
+    (broken.OnlyNamesOfRuns, "names_of_strangers_are_found_and_read"),
+]
+
+
+class Kit(StorageTests):
+    """Runs one law by name; pytest collects none from here."""
+
+    __test__ = False
+    kind: type[MemoryStorage] = MemoryStorage
+    patience = 0.05
+
+    def make_storage(self, tmp_path: Path) -> MemoryStorage:
+        return self.kind()
+
+    def stranger_writes(self, storage: Storage, path: str, data: bytes) -> None:
+        assert isinstance(storage, MemoryStorage)
+        storage.objects.put({path: data})
+
+
+def run_law(kind: type[MemoryStorage], test: str, tmp_path: Path) -> None:
+    """Call one law as pytest would: with a store, a folder, and the value of each parameter."""
+    kit = Kit()
+    kit.kind = kind
+    name, _, parameters = test.removesuffix("]").partition("[")
+    law = getattr(kit, f"test_{name}")
+    wanted = [one for one in inspect.signature(law).parameters if one not in ("storage", "tmp_path")]
+    values = [parameters] if len(wanted) == 1 else parameters.split("-") if wanted else []
+    given = {"storage": kit.make_storage(tmp_path), "tmp_path": tmp_path}
+    fixtures = {name: value for name, value in given.items() if name in inspect.signature(law).parameters}
+    law(**fixtures, **dict(zip(wanted, values, strict=True)))
+
+
+@pytest.mark.parametrize(("kind", "test"), BROKEN, ids=[f"{kind.__name__}-{test}" for kind, test in BROKEN])
+def test_a_store_that_breaks_a_law_fails_it(kind: type[MemoryStorage], test: str, tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, CkptkitError, FileNotFoundError, pytest.fail.Exception)):
+        run_law(kind, test, tmp_path)
+
+
+def test_every_store_of_this_list_is_broken_in_one_way() -> None:
+    mine = {one for one in vars(broken).values() if inspect.isclass(one) and issubclass(one, MemoryStorage)}
+    assert mine - {MemoryStorage} == {kind for kind, _ in BROKEN}
+
+
+def laws() -> set[str]:
+    return {name.removeprefix("test_") for name in dir(StorageTests) if name.startswith("test_")}
+
+
+def test_laws_have_sentences_for_names_and_say_what_they_are_about() -> None:
+    for name in laws():
+        assert len(re.findall("_", name)) >= 3, name
+        assert (getattr(StorageTests, f"test_{name}").__doc__ or "").strip(), name
