@@ -10,11 +10,13 @@ from typing import Any, Literal, Unpack, overload
 from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
+from ckptkit.listeners import Listener
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import anchors, choosing, pins_and_tags, preparing, pruning, restoring, saving
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details, origin_of, require_open_run
+from ckptkit.store.happened import Doing
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
@@ -31,6 +33,7 @@ class CheckpointStore(StoreReader):
         digest: ``blake3`` (default) or ``sha256``.
         cache: know what was verified before, and keep what is found, in the user's cache folder; see
             docs/explanation/why-content-decides.md.
+        listeners: as of ``listen``.
 
     Example:
         >>> store = CheckpointStore("checkpoints")
@@ -41,11 +44,16 @@ class CheckpointStore(StoreReader):
     """
 
     def __init__(
-        self, url: str | Path | Storage = "checkpoints", *, digest: str = DEFAULT_ALGORITHM, cache: bool = True
+        self,
+        url: str | Path | Storage = "checkpoints",
+        *,
+        digest: str = DEFAULT_ALGORITHM,
+        cache: bool = True,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
-        super().__init__(url, cache=cache)
+        super().__init__(url, cache=cache, listeners=listeners)
         self._digest = digest
         self._resumed: dict[str, tuple[str, int]] = {}
         self._anchors = anchors.of(self.storage)
@@ -98,6 +106,7 @@ class CheckpointStore(StoreReader):
             PartlyDoneError: it was committed (as the error's ``committed``), but not tagged, or the checkpoint it
                 replaces is still there under another folder's name.
         """
+        doing = Doing(self.storage)
         saved = saving.save(
             self.storage,
             run,
@@ -116,6 +125,7 @@ class CheckpointStore(StoreReader):
         )
         self._note(saved)
         committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
+        self._listeners.tell(lambda: doing.saved(committed, () if saved.undone else tags))
         if saved.undone is not None:
             saved.undone.committed = committed
             raise saved.undone
@@ -150,10 +160,12 @@ class CheckpointStore(StoreReader):
         """
         if details is not None and words:
             raise UsageError(f"adopt_in_place: {next(iter(words))} is given beside details", hint="give one of the two")
-        said = details or self._details(run, words)
+        doing, said = Doing(self.storage), details or self._details(run, words)
         done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
         self._note(done)
-        return Committed(done.at, done.manifest, warnings=done.warnings)
+        committed = Committed(done.at, done.manifest, warnings=done.warnings)
+        self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
+        return committed
 
     def _note(self, saved: saving.Saved) -> None:
         self._anchors.saved(saved.at, saved.manifest)
@@ -216,6 +228,7 @@ class CheckpointStore(StoreReader):
             NothingResumableError, DamagedError: nothing, or not the one that was named, verifies.
             BackendError: the state does not fit its target; targets named later are unchanged.
         """
+        doing = Doing(self.storage)
         if isinstance(ref, choosing.Chosen):
             chosen, asked = ref, ref.at.run
         else:
@@ -228,6 +241,7 @@ class CheckpointStore(StoreReader):
         for run in {asked, restored.run}:  # two where the run was followed: either may be what is trained now
             self._resumed[run] = (restored.run, restored.step)
         self._anchors.restored(chosen.at, chosen.manifest)
+        self._listeners.tell(lambda: doing.restored(chosen, into, "objects", asked))
         return restored
 
     def resumed(self, ref: str) -> None:
@@ -242,10 +256,11 @@ class CheckpointStore(StoreReader):
         Raises:
             NotFoundError, ManifestError: there is no such checkpoint, or its manifest cannot be read.
         """
-        at = self._one(ref)
+        doing, at = Doing(self.storage), self._one(ref)
         manifest = self.manifest(at)
         self._resumed[at.run] = (at.run, manifest.step)
         self._anchors.restored(at, manifest)
+        self._listeners.tell(lambda: doing.restored(choosing.Chosen(at, manifest), manifest.items, "framework"))
 
     def prepare(self, run: str, *, after: int | str | None = None, replace_newer: bool = False) -> Sequence[Entry]:
         """Make a run ready to be trained, or say why it cannot be; call it before the first step.
@@ -274,7 +289,11 @@ class CheckpointStore(StoreReader):
             after = self._resumed[run][1]
         if after is None:
             after = self._resumed[run][1] if run in self._resumed else preparing.FRESH
-        return preparing.prepare(self.storage, run, after=after, replace_newer=replace_newer)
+        doing, begin = Doing(self.storage), after
+        moved = preparing.prepare(self.storage, run, after=begin, replace_newer=replace_newer)
+        if moved:
+            self._listeners.tell(lambda: doing.made_way(moved, begin))
+        return moved
 
     def hold(self, run: str) -> None:
         """Hold a run for this process until it ends, however it ends, or calls ``release``; a repeat has no effect.
@@ -339,18 +358,29 @@ class CheckpointStore(StoreReader):
 
     def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
         """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
-        return pruning.apply(self.storage, planned, expected=expected)
+        doing = Doing(self.storage)
+        done = pruning.apply(self.storage, planned, expected=expected)
+        self._listeners.tell(lambda: doing.pruned(planned, done))
+        return done
 
     def undelete(self, ref: str) -> Entry:
         """Take back a removed checkpoint: that of the step, or the one last removed from the run."""
-        parsed = Ref.parse(ref)
-        return pruning.undelete(self.storage, parsed.run, parsed.step)
+        doing, parsed = Doing(self.storage), Ref.parse(ref)
+        at = pruning.undelete(self.storage, parsed.run, parsed.step)
+        self._listeners.tell(lambda: doing.undeleted(at))
+        return at
 
     def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
-        return pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
+        doing = Doing(self.storage)
+        at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
+        self._listeners.tell(lambda: doing.pinned(at, pinned))
+        return at
 
     def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         pins_and_tags.require_tag(tag, new=not remove)
-        return pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)
+        doing = Doing(self.storage)
+        at = pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)
+        self._listeners.tell(lambda: doing.tagged(at, tag, not remove))
+        return at

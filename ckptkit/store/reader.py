@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ckptkit.catalog import shown
 from ckptkit.catalog.ledger import Ledger
+from ckptkit.listeners import Listener, Listeners
 from ckptkit.storage import Entry, Storage, open_storage
 from ckptkit.store import listing
 from ckptkit.store.reference import Ref
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ckptkit.store.choosing import Chosen, Ranking
     from ckptkit.store.rehearsal import Outcome
     from ckptkit.store.resuming import ResumeCommand
-    from ckptkit.verification import Level, Report, Verifier
+    from ckptkit.verification import CheckpointReport, Level, Report, Verifier
 
 # What only some of the methods need they import themselves: a listing takes less time than importing it all.
 
@@ -28,15 +29,28 @@ class StoreReader:
         url: a path or ``file://`` URL; or a ``Storage`` that is open already.
         cache: know what was verified before, and keep what is found, in the user's cache folder; see
             docs/explanation/why-content-decides.md.
+        listeners: as of ``listen``.
 
     Example:
         >>> for one in StoreReader("checkpoints").list():
         ...     print(one.at.ref, one.summary)
     """
 
-    def __init__(self, url: str | Path | Storage = "checkpoints", *, cache: bool = True) -> None:
+    def __init__(
+        self, url: str | Path | Storage = "checkpoints", *, cache: bool = True, listeners: Sequence[Listener] = ()
+    ) -> None:
         self.storage: Storage = open_storage(url) if isinstance(url, (str, Path)) else url
         self._cache = cache
+        self._listeners = Listeners(listeners)
+
+    def listen(self, listener: Listener) -> None:
+        """Call a function with each event (``ckptkit.events``) of what this store object does from now on.
+
+        It is called after the thing was done, in the thread that did it, before the method returns; listeners are
+        called in the order in which they were added. If one raises, that is logged once (logger ``ckptkit``), and
+        changes nothing: the others are called, and what was done is done.
+        """
+        self._listeners.add(listener)
 
     @property
     def ledger(self) -> Ledger:
@@ -179,7 +193,13 @@ class StoreReader:
             on_bytes=on_bytes,
             trust_unchanged=trust_unchanged,
             ledger=self.ledger,
+            each=self._verified,
         )
+
+    def _verified(self, began: float, report: "CheckpointReport") -> None:
+        from ckptkit.store.happened import Doing
+
+        self._listeners.tell(lambda: Doing(self.storage, began).verified(report))
 
     def resume_command(
         self,
@@ -255,11 +275,14 @@ class StoreReader:
             CkptkitError: see ``choose``; nothing was written.
         """
         from ckptkit.store import restoring
+        from ckptkit.store.happened import Doing
         from ckptkit.verification import Verifier
 
+        doing = Doing(self.storage)
         self.storage.require_outside(destination)
         chosen = self.choose(ref, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
         restoring.copy_out(chosen, destination)
+        self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", Ref.parse(ref).run))
         return chosen
 
     def require_outside(self, path: Path) -> None:

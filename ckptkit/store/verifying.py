@@ -1,13 +1,14 @@
 """Verify many checkpoints: which ones, how far each, and with whole runs their pins and tags."""
 
 import random
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import UsageError
 from ckptkit.storage import Entry
-from ckptkit.verification import LEVELS, Level, Report, Verifier
+from ckptkit.verification import LEVELS, CheckpointReport, Level, Report, Verifier
 from ckptkit.verification.refs import damaged
 
 
@@ -25,6 +26,7 @@ def verify(
     level: Level | Callable[[str], Level] = "format",
     verifier: Verifier | None = None,
     ledger: Ledger,
+    each: Callable[[float, CheckpointReport], None],
     **how: Any,
 ) -> Report:
     """Verify checkpoints, and the pins and tags of runs; damage is in the report, never raised.
@@ -35,12 +37,17 @@ def verify(
         level: how far to look, or what says it by the run's name.
         verifier: does it in its own way and on its own level.
         ledger: where what is found is kept.
+        each: told when each was begun (monotonic seconds), and what was found.
         how: ``strict``, ``factories``, ``on_bytes`` of ``Verifier``.
     """
     levels = [verifier.level if verifier else level(at.run) if callable(level) else level for at in places]
     verifiers: Mapping[Level, Verifier] = {one: verifier or Verifier(one, ledger=ledger, **how) for one in set(levels)}
+    reports: list[CheckpointReport] = []
     with (ledger if verifier is None or verifier.ledger is None else verifier.ledger).together():
-        reports = [verifiers[one].verify(at) for one, at in zip(levels, places, strict=True)]
+        for one, at in zip(levels, places, strict=True):
+            began = time.monotonic()
+            reports.append(verifiers[one].verify(at))
+            each(began, reports[-1])
     otherwise = verifier.level if verifier else "format" if callable(level) else level
     lowest = min(levels, key=LEVELS.index, default=otherwise)
     return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))

@@ -1,10 +1,10 @@
 """Laws about what a backend is: its name, what it accepts, and that looking at files needs no framework."""
 
 import re
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from ckptkit import extensions
 from ckptkit.backend import Backend, SaveContext
 from ckptkit.testing.hooks import BackendHooks
 from ckptkit.testing.outputs import short
@@ -37,7 +37,7 @@ class IdentityLaws(BackendHooks):
 
     def test_the_name_is_its_entry_point(self) -> None:
         """Manifests store the entry-point name, so the class must be what that name finds."""
-        found = [point for point in entry_points(group=GROUP) if point.name == self.backend.name]
+        found = extensions.installed(GROUP).get(self.backend.name, [])
         assert found, (
             f"no installed distribution has the entry point {self.backend.name!r} in the group {GROUP!r}; "
             "add it to your pyproject.toml and install the project"
