@@ -131,6 +131,16 @@ def made(leaf: Leaf) -> Any:
     return item
 
 
+def reseat(item: Any, leaf: Leaf) -> bool:
+    """Give a NumPy generator of the same class the bit generator of a judged leaf, in place; False if it is another."""
+    if kind_of(item) != leaf["kind"] or "bit_generator" not in leaf:
+        return False
+    new = made(leaf)
+    type(item).__init__(item, new.bit_generator if leaf["kind"] == "numpy-generator" else new._bit_generator)
+    put(item, leaf)
+    return True
+
+
 def misfit(item: Any, leaf: Leaf) -> str | None:
     """Return why a judged leaf cannot be put into a live generator, or None."""
     kind = kind_of(item)

@@ -1,16 +1,20 @@
 """The state inside some live objects: their generators, and those attributes that changed since they were built."""
 
+import functools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ckptkit_torchdata import values
-from ckptkit_torchdata.generators import capture, made, misfit, put, unknown
-from ckptkit_torchdata.walk import Leave, Seen, Slot, look
+from ckptkit_torchdata.entries import has
+from ckptkit_torchdata.generators import capture, made, misfit, put, reseat, unknown
+from ckptkit_torchdata.walk import Holder, Leave, Seen, Slot, look
 
 Attributes = Mapping[str, Mapping[str, Any]]
 _MOST_REASONS = 12
+_LOG = logging.getLogger("ckptkit_torchdata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class Parts:
             here = seen.holders[place].entries
             gone = [key for key, slot in built.items() if slot.kind == "value" and key not in here]
             changed |= {place: {**changed.get(place, {}), **dict.fromkeys(gone, values.ABSENT)}} if gone else {}
+        for place in (place for place in self._built.generators if place not in seen.generators):
+            if (home := self._built.home(place)) is not None:
+                container = seen.holders.get(home[0].place, home[0]).owner
+                if isinstance(container, (list, dict)) and not has(container, home[1]):
+                    changed.setdefault(home[0].place, {})[home[1]] = values.ABSENT
         return changed
 
     def reasons(self) -> list[str]:
@@ -108,18 +117,24 @@ class Parts:
         """Return why a state does not fit the objects, or None; what is not there at all is no reason."""
         here = self._look().generators
         for place, leaf in taken.generators.items():
-            if place in here and (reason := misfit(here[place], leaf)) is not None:
+            if place in here and (reason := misfit(here[place], leaf)) is not None and not self._replaceable(place):
                 return f"{place}: {reason}"
         return None
+
+    def _replaceable(self, place: str) -> bool:
+        """Return whether another generator can be put there: training exchanged it, and the file has all of it."""
+        home = self._look().home(place)
+        return home is not None and not isinstance(home[0].owner, (tuple, functools.partial))
 
     def put(self, taken: Taken) -> list[str]:
         """Put a judged state back, what it does not name as it was at first; returns the places that are missing."""
         seen, lost = self._look(), []
         for place, leaf in taken.generators.items():
-            if place in seen.generators:
-                put(seen.generators[place], leaf)
-            elif (home := seen.home(place)) is not None and home[0].entries.get(home[1]) is None:
-                home[0].put(home[1], made(leaf))
+            home, here = seen.home(place), seen.generators.get(place)
+            if here is not None and misfit(here, leaf) is None:
+                put(here, leaf)
+            elif home is not None and (here is not None or home[0].entries.get(home[1]) is None):
+                lost += _put_new(home, place, leaf, here)
             else:
                 lost.append(place)
         for place, nodes in taken.attributes.items():
@@ -151,6 +166,22 @@ class Parts:
                 if place in after.holders:
                     _put(after, place, {k: s.content for k, s in slots.items() if _was(s, now.get(k))})
                     _put(after, place, {k: values.ABSENT for k in now if k not in before.holders[place].entries})
+
+
+def _put_new(home: tuple[Holder, str], place: str, leaf: dict[str, Any], here: Any) -> list[str]:
+    """Put a new generator there; one that draws from another bit generator is given it, for whoever holds it."""
+    try:
+        if here is not None and reseat(here, leaf):
+            _LOG.warning("%s: was given another bit generator in place, as it had at the save", place)
+            return []
+        home[0].put(home[1], made(leaf))
+    except (TypeError, AttributeError, LookupError):  # a tuple, a frozen object, a list without the entries before
+        return [place]
+    if here is not None:
+        _LOG.warning(
+            "%s: one of another kind took its place, as at the save; what else holds it was not put back", place
+        )
+    return []
 
 
 def _same(first: Slot | None, second: Slot | None) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ckptkit_torchdata import entries as named
 from ckptkit_torchdata import fingerprints, values
 from ckptkit_torchdata.generators import kind_of
 from ckptkit_torchdata.states import takes_state
@@ -249,11 +250,14 @@ def _container(place: str, item: Any) -> Iterator[Holder]:
         first = [key for key, _ in zip(item, range(_MOST_ENTRIES), strict=False) if isinstance(key, (str, int))]
         by_text = {repr(key): key for key in first}
         entries = {text: item[key] for text, key in by_text.items()}
-        yield Holder(place, item, entries, lambda text, value: item.__setitem__(by_text[text], value), named="[{}]")
+        put_key = functools.partial(named.put_key, item, by_text)
+        yield Holder(place, item, entries, put_key, lambda text: item.pop(by_text[text]), named="[{}]")
     elif not isinstance(item, (set, frozenset)):
         entries = {str(index): value for index, value in zip(range(_MOST_ENTRIES), item, strict=False)}
-        put = _refuse if isinstance(item, tuple) else lambda text, value: item.__setitem__(int(text), value)
-        yield Holder(place, item, entries, put, named="[{}]")
+        fixed = isinstance(item, tuple)
+        put: Callable[[str, Any], object] = _refuse if fixed else functools.partial(named.put_index, item)
+        drop = functools.partial(named.drop_index, item) if isinstance(item, list) else None
+        yield Holder(place, item, entries, put, drop, named="[{}]")
 
 
 def _function(place: str, item: types.FunctionType) -> Iterator[Holder]:

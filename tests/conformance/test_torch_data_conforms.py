@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import changed_loaders
 import numpy as np
 import torch
 from ckptkit_torchdata import ResumableLoader, TorchDataBackend
@@ -161,6 +162,12 @@ class Counted(Noisy):
 
 class TestAttributes(Laws):
     """A dataset that counts, as one of many that hold state of their own."""
+
+    def changed_items(self) -> Mapping[str, tuple[Callable[[], ResumableLoader], Callable[[ResumableLoader], object]]]:
+        def build() -> ResumableLoader:
+            return ResumableLoader(changed_loaders.make)
+
+        return {name: (build, change) for name, change in changed_loaders.CHANGES.items()}
 
     def make_loader(self, batch_size: int = 3, seed: int = 5) -> DataLoader:  # type: ignore[type-arg]
         return DataLoader(Counted(seed), batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed))
