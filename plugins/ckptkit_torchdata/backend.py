@@ -53,8 +53,10 @@ class TorchDataBackend:
         captured.state_file.write(directory)
         if captured.states:
             part_states.write(directory, captured.states)
-        # A loader that was just loaded has given no batch yet: only an observation can hold the last batch.
-        parts = {part: value for part, value in captured.digests.items() if part != probe.LAST_BATCH}
+        # A loader that was just loaded has given no batch yet: only an observation can hold the last batch. Which
+        # generators there are is not compared where the grade says that a new process has others.
+        left_out = {probe.LAST_BATCH, *(["generators"] if item.between.exchanged() else [])}
+        parts = {part: value for part, value in captured.digests.items() if part not in left_out}
         proof = {**(captured.proof or {}), "digests": parts} if context.probe else None
         return _saved(captured.state_file, proof)
 
@@ -87,7 +89,8 @@ class TorchDataBackend:
             raise DamagedError(f"{STATE_NAME}: does not hold the parts that {FILE_NAME} names")
         loader = _own(target) if target is not None else _built(context)
         definition.refuse_changed(read.fields, _fields(loader))
-        loader.go_to(Place(read.position, kept, read.interleaved))
+        told = read.captured.reasons if read.interleaved else ()
+        loader.go_to(Place(read.position, kept, read.interleaved, told))
         return loader
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
@@ -147,11 +150,14 @@ class TorchDataBackend:
 def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
     place, loader = item.place(), item.loader
     fields = _fields(item)
+    item.between.look(begun=item.begun)
     missing = item.parts.reasons(place.position.start or place.position.now)
     present = definition.fields_of(loader, version=item.version)
-    missing += [f"{change} since the loader was built" for change in definition.changes(item.built, present)]
+    changed = [f"{change} since the loader was built" for change in definition.changes(item.built, present)]
+    changed += item.between.reasons()
+    missing = list(dict.fromkeys([*item.between.told, *missing, *changed]))
     unrepeated = second_pass.doubt(item, place, missing)
-    place = replace(place, interleaved=unrepeated is not None)
+    place = replace(place, interleaved=unrepeated is not None or bool(changed))
     captured = definition.grade(loader, unrepeated=unrepeated, missing=missing, random_items=item.random_items)
     hazards = definition.hazards_of(loader)
     proof: dict[str, Any] | None = None
@@ -171,6 +177,7 @@ def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
         hazards=hazards,
     )
     digests = probe.digests(item, place, definition.fingerprint_of(fields))
+    item.between.rest()
     return _Captured(written, place.states, digests, proof)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from ckptkit.errors import BackendError, UsageError
 from ckptkit_torchdata import generators
 from ckptkit_torchdata import states as part_states
+from ckptkit_torchdata.between import BetweenBatches
 from ckptkit_torchdata.definition import draws_at_once, fields_of, is_iterable, length_of
 from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
 from ckptkit_torchdata.loader_parts import LoaderParts, of_samplers
@@ -27,12 +28,14 @@ class Place:
     Attributes:
         position: where the loader is.
         states: by part.
-        interleaved: no second pass can be the same, so a resume takes what the next one gives.
+        interleaved: no second pass may be the same, so a resume takes what the next one gives.
+        told: why; empty while it is found out.
     """
 
     position: Position = field(default_factory=Position)
     states: part_states.States = field(default_factory=dict)
     interleaved: bool = False
+    told: Sequence[str] = ()
 
 
 class ResumableLoader:
@@ -96,7 +99,8 @@ class ResumableLoader:
         self.skip, self.random_items, self.version, self.ignore = skip, random_items, version, tuple(ignore)
         self.parts = LoaderParts(self.loader, self.ignore)
         self.built = fields_of(self.loader, version=version)
-        self.repeated: dict[int, bool] = {}
+        self.repeated: dict[tuple[int, int], bool] = {}
+        self.between = BetweenBatches(self.loader)
         self._pending: Place | None = None
         self._reset(Place())
 
@@ -130,6 +134,11 @@ class ResumableLoader:
         return self._pending is not None
 
     @property
+    def begun(self) -> bool:
+        """Whether the epoch has begun, so that a resume has to pass over the start of it again."""
+        return self._at.start is not None
+
+    @property
     def _at(self) -> Position:
         return (self._pending or self._place).position
 
@@ -148,6 +157,7 @@ class ResumableLoader:
         """
         if self._pending is not None:
             self._take_up(self._pending)
+        self.between.look(begun=self.begun)
         if self._iterator is None and not self._ended:
             self._begin()
         try:
@@ -155,7 +165,10 @@ class ResumableLoader:
         except StopIteration:
             at = self._place.position
             self._reset(Place(Position(epoch=at.epoch + 1, batches_seen=at.batches_seen)))
+            self.between.begin()
             raise
+        finally:
+            self.between.rest()
         self._count(batch)
         return batch
 
@@ -182,7 +195,9 @@ class ResumableLoader:
             if not part_states.takes_state(self.loader if name == "loader" else getattr(self.loader, name, None)):
                 return f"{name}: the one that was saved had a state_dict, this one has none"
         states = [state for state in (place.position.start, place.position.now) if state is not None]
-        return next((reason for state in states if (reason := self.parts.refusal(state)) is not None), None)
+        return next(
+            (why for one in states if (why := self.parts.refusal(one, told=place.interleaved)) is not None), None
+        )
 
     def go_to(self, place: Place) -> None:
         """Make the next ``next`` continue from a place; raises BackendError, and changes nothing, if it does not fit.
@@ -200,6 +215,8 @@ class ResumableLoader:
             self._reset(Place())
             self.parts.put(place.position.now)
             self._pending = place
+        self.between.begin(told=place.told)
+        self.between.rest()
 
     def go_there_now(self) -> None:
         """Finish a load without waiting for the next ``next``; the global generators stay as they are."""
@@ -295,6 +312,7 @@ class ResumableLoader:
                 self._reset(Place())
                 raise
         self._pending = None
+        self.between.rest()
 
     def _take_up_stateful(self, place: Place) -> None:
         self._reset(place)

@@ -49,15 +49,15 @@ class LoaderParts:
         ]
         return [*self._parts.reasons(), *late]
 
-    def refusal(self, inner: Inner) -> str | None:
+    def refusal(self, inner: Inner, *, told: bool = False) -> str | None:
         """Return why the state cannot be put into the loader's parts, or None.
 
         A generator that was handed to the DataLoader or to a sampler of torch's is definition: it is there or not. What
-        else is missing is told when the state is put back.
+        else is missing is told when the state is put back; so is that, where the save told that training changed it.
         """
         own = ("generator", *(f"{place}.generator" for place, part in self._samplers().items() if is_torchs_own(part)))
         here = self._parts.generators
-        for place in own:
+        for place in () if told else own:
             if place in inner.generators and place not in here:
                 return f"{place}: the loader that was saved had a generator there, this one has none"
             if place in here and place not in inner.generators:

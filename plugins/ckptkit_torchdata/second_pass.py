@@ -21,16 +21,22 @@ def doubt(item: ResumableLoader, place: Place, missing: Sequence[str]) -> str | 
         missing: what is not captured of its state: then its sampler is not tried, which could move that on.
     """
     loader, at = item.loader, place.position
+    if place.interleaved and item.between.told:
+        return None
     if place.interleaved:
         part = "IterableDataset" if is_iterable(loader) else "sampler"
         return f"the {part} draws from the global generators in between what training draws; give it its own"
-    known = samplers_are_torchs(loader) or is_stateful(loader) or is_iterable(loader)
+    changes = item.between.changes
+    known = (samplers_are_torchs(loader) and not changes) or is_stateful(loader) or is_iterable(loader)
     if known or missing or at.start is None or at.order is None or not at.batches or _speaks(loader):
         return None
-    if at.epoch not in item.repeated:
-        item.repeated = {at.epoch: _repeats(item, place)}
-    if item.repeated[at.epoch]:
+    moment = (at.epoch, at.batches if changes else 0)  # what training changes may show later
+    if moment not in item.repeated:
+        item.repeated = {moment: _repeats(item, place)}
+    if item.repeated[moment]:
         return None
+    if changes:
+        return "the sampler was changed in the middle of the epoch, which a second pass over it does not repeat"
     return "the sampler gives another order at each pass, from what no generator and no attribute holds"
 
 

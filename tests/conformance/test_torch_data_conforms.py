@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import changed_loaders
+import changed_samplers
 import numpy as np
 import torch
 from ckptkit_torchdata import ResumableLoader, TorchDataBackend
@@ -167,7 +168,8 @@ class TestAttributes(Laws):
         def build() -> ResumableLoader:
             return ResumableLoader(changed_loaders.make)
 
-        return {name: (build, change) for name, change in changed_loaders.CHANGES.items()}
+        of_the_dataset = {name: (build, change) for name, change in changed_loaders.CHANGES.items()}
+        return {**of_the_dataset, **changed_samplers.stories()}
 
     def make_loader(self, batch_size: int = 3, seed: int = 5) -> DataLoader:  # type: ignore[type-arg]
         return DataLoader(Counted(seed), batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed))
