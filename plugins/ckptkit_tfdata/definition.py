@@ -63,7 +63,7 @@ def define(dataset: Any) -> Definition:
         element_spec=repr(dataset.element_spec),
         ops=graph.ops(),
         texts=texts_in(graph),
-        stateful=stateful,
+        stateful=stateful or graph.unsaved(),
         symbolic=bool(options.experimental_symbolic_checkpoint),
         deterministic=options.deterministic,
     )

@@ -66,6 +66,20 @@ class Graph:
         for function in self._functions.values():
             yield from function.node_def
 
+    def unsaved(self) -> str | None:
+        """Name what the graph uses and does not hold, and TensorFlow lets pass: tables that can be written to."""
+        handles = {
+            name for name, node in self._top.items() if node.op == "Const" and node.attr["dtype"].type == _RESOURCE
+        }
+        for node in self._top.values():
+            if node.op.startswith("Mutable"):
+                return f"{node.op} can be written to at any time"
+            called = [self._functions[name] for _, name in _functions_of(node) if name in self._functions]
+            looks_up = any(inner.op.startswith("LookupTable") for function in called for inner in function.node_def)
+            if looks_up and handles.intersection(reference.partition(":")[0] for reference in node.input):
+                return f"Resource of {node.op}, a table, is known by its handle only"
+        return None
+
     def _digest_nodes(self, nodes: Mapping[str, Any], given: dict[str, str], roots: Sequence[str]) -> dict[str, str]:
         done = dict(given)
         for name in _inputs_first(nodes, roots):

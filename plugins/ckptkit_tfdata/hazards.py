@@ -119,6 +119,8 @@ def _remedy(op: str) -> str:
             "sample_from_datasets([dataset.filter(...) for each class], weights=target_dist, seed=...); "
             "a pipeline whose draws are all seeded can also be resumed by dataset.skip(batches_seen)"
         )
+    if op.startswith(("Mutable", "Resource")):
+        return "use a tf.lookup.StaticHashTable, or map with constants: the contents of these are in no checkpoint"
     if op == "DummySeedGenerator":
         return "shuffle outside of the function given to interleave or flat_map, with a seed"
     if "Variable" in op or "VarHandle" in op:

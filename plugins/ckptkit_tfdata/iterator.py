@@ -53,7 +53,7 @@ class PersistentIterator:
     ) -> None:
         tf = tensorflow()
         self.dataset_factory = dataset_factory
-        self.settings = None if settings is None else strict_json.loads(strict_json.dumps(dict(settings)))
+        self._settings = None if settings is None else strict_json.dumps(dict(settings))
         self._rng_scope = _rng_scope or RngScope.now()
         self._dataset = dataset_factory()
         if not isinstance(self._dataset, tf.data.Dataset):
@@ -83,6 +83,11 @@ class PersistentIterator:
     def batches_seen(self) -> int:
         """Number of batches taken since the very start, over all resumes."""
         return self._count
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """A copy of what the dataset was made from, as the program said it then."""
+        return None if self._settings is None else strict_json.loads(self._settings)
 
     @property
     def definition(self) -> Definition:

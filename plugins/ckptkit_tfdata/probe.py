@@ -32,7 +32,9 @@ def predict(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
     try:
         twin = iterator.twin()
         if twin.definition.fingerprint != iterator.definition.fingerprint:
-            raise UnprovableError("the dataset factory builds another dataset at its second call")
+            raise UnprovableError(
+                "the dataset factory builds another dataset at its second call; a process with that one is refused"
+            )
         twin.read(prefix)
         return _take(twin, BATCHES)
     except tf.errors.OpError as error:

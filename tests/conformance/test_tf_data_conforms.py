@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import changed_pipelines
 import pytest
 from ckptkit_tfdata import PersistentIterator, TfDataBackend
 
@@ -50,6 +51,9 @@ class TestTfData(BackendTests):
             "until": lambda: PersistentIterator(shuffled_without_a_seed),
             "partial": lambda: PersistentIterator(in_no_fixed_order),
         }
+
+    def changed_items(self) -> Mapping[str, changed_pipelines.Story]:
+        return changed_pipelines.stories()
 
     def advance(self, item: PersistentIterator) -> object:
         return {name: value.numpy() for name, value in next(item).items()}, item.batches_seen
