@@ -31,7 +31,7 @@ WORDS = ("unsafe", "refused", "warned of", "nothing said")
 @contextlib.contextmanager
 def nothing_refused() -> Iterator[None]:
     """Let a save commit what it would refuse, so that a verification can be asked."""
-    with mock.patch("ckptkit.store.writing._refuse"):
+    with mock.patch("ckptkit.store.item_entries.refuse"):
         yield
 
 

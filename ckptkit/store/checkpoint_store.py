@@ -21,7 +21,7 @@ from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
-from ckptkit.store.writing import Factories
+from ckptkit.store.sources import Factories
 from ckptkit.verification import Level, Verifier, trust
 
 

@@ -16,7 +16,7 @@ from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.storage import Entry
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen, Ranking
-from ckptkit.store.writing import Factories
+from ckptkit.store.sources import Factories
 from ckptkit.verification import Level, numeric
 
 _BLOCK = 1 << 20  # bytes

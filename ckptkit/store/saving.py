@@ -37,11 +37,12 @@ from ckptkit.manifest.names import (
 from ckptkit.manifest.reading import sealed
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import flattening, writing
+from ckptkit.store import flattening, item_entries, writing
 from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.files import Files
+from ckptkit.store.guests import guest
+from ckptkit.store.sources import Factories, resolve
 from ckptkit.store.trust import Trust
-from ckptkit.store.writing import Factories
 from ckptkit.verification import Verifier
 
 _COPY = "`ckptkit save` copies what belongs to the checkpoint; nothing was changed"
@@ -88,20 +89,12 @@ def save(
 ) -> Saved:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     details.require_open(items, tags, name or "")
-    check_run(run), check_step(step)
-    require_open_run(storage, run)
+    check_step(step)
     name = step_folder(step) if name is None else check_folder(name, step)
-    for tag in tags:
-        check_tag(tag)
-    if not items:
-        raise UsageError("a checkpoint needs at least one item", hint="NAME=PATH on the command line")
-    storage.require_reachable(run)
+    _require_sayable(storage, run, items, tags)
     before = succession.last(storage, run)
     _require_free(storage, run, step, replace, before)
-    for item in items.values():
-        if isinstance(item, (Path, Files)):
-            storage.require_source(item if isinstance(item, Path) else item.path)
-    sources = writing.resolve(items, factories or {})
+    sources = resolve(items, factories or {})
     guess = before.size if any(not s.estimate for s in sources) else 0  # where a backend cannot tell
     storage.require_space(run, max(sum(s.estimate for s in sources), guess) + SPARE)
     if tags:
@@ -121,12 +114,12 @@ def save(
             on_bytes=on_bytes,
             digested=digested,
         )
-        warnings = writing.lift_warnings(entries)
+        warnings = item_entries.lift_warnings(entries)
         if flat:
             entries = flattening.flattened(entries, staged.folder)
         before = succession.last(storage, run)  # others may have saved meanwhile
         manifest, data = _sealed(_fields(storage, run, step, entries, details, before), algorithm)
-        writing.require_consistent(manifest)
+        item_entries.require_consistent(manifest)
         staged.seal(data)  # whatever can fail has happened before an old one makes room
         others = _require_free(storage, run, step, replace, before)
         here = next((old for old in others if old.name == name and not old.layout.shared), None)
@@ -135,6 +128,19 @@ def save(
     undone = _finish(at, [old for old in others if old is not here], tags)
     left = {source.name: source.left for source in sources if source.left}
     return Saved(at, manifest, left, warnings, undone, digested)
+
+
+def _require_sayable(storage: Storage, run: str, items: Mapping[str, Any], tags: Sequence[str]) -> None:
+    """Raise where the run, a tag or a path is one that nothing may be saved under, or from."""
+    require_open_run(storage, check_run(run))
+    for tag in tags:
+        check_tag(tag)
+    if not items:
+        raise UsageError("a checkpoint needs at least one item", hint="NAME=PATH on the command line")
+    storage.require_reachable(run)
+    for item in items.values():
+        if isinstance(item, (Path, Files)):
+            storage.require_source(item if isinstance(item, Path) else item.path)
 
 
 def _finish(at: Entry, replaced: Sequence[Entry], tags: Sequence[str]) -> PartlyDoneError | None:
@@ -196,10 +202,10 @@ def adopt_in_place(
             kind = folder if inside else listed[0]  # what tells which backend it is for
             given = (saved or {}).get(name)
             entries[name] = _item_in_place(folder, kind, name, listed, step, given, algorithm, digested)
-        warnings = writing.lift_warnings(entries)
+        warnings = item_entries.lift_warnings(entries)
         before = succession.last(storage, run)
         manifest, data = _sealed(_fields(storage, run, step, entries, details, before), algorithm)
-        writing.require_consistent(manifest)
+        item_entries.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
         if inside and (others := sorted({entry.name for entry in folder.iterdir()} - mine)):
             raise UnsafeContentError(f"{folder}: holds {others[0]} too, which no item lists", hint=_COPY)
@@ -234,7 +240,7 @@ def _item_in_place(
 ) -> dict[str, Any]:
     check_item_name(name)
     backend, _ = registry.for_path(kind, name=name)
-    files: list[writing.FileFields] = []
+    files: list[item_entries.FileFields] = []
     for path in paths:
         if path.absolute().parent != folder.absolute():
             raise UnsafeContentError(f"{path}: does not lie in {folder}, beside its manifest")
@@ -243,11 +249,11 @@ def _item_in_place(
         size, digest = digest_file(path, algorithm)
         files.append({"path": path.name, "size": size, "digest": digest})
     context = CheckContext([f["path"] for f in files], step=step, source=kind)
-    with writing.guest(name, backend):
-        described = writing.describe(name, backend, folder, context)
+    with guest(name, backend):
+        described = item_entries.describe(name, backend, folder, context)
     if saved is not None:  # what only the live object could tell
         described = replace(described, probe=saved.probe, hazards=saved.hazards)
-    return writing.entry(name, backend, folder, described, files, step, "")
+    return item_entries.entry(name, backend, folder, described, files, step, "")
 
 
 def _require_free(storage: Storage, run: str, step: int, replace: bool, before: Last) -> list[Entry]:
@@ -284,7 +290,7 @@ def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
 def _fields(
     storage: Storage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details, before: Last
 ) -> dict[str, Any]:
-    boundary = writing.lift_boundary(items, details.boundary)
+    boundary = item_entries.lift_boundary(items, details.boundary)
     resume = None
     if details.resume is not None:
         cwd = details.cwd or str(Path.cwd())  # without one the command means another in another folder

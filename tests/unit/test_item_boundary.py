@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ckptkit.errors import UsageError
-from ckptkit.store.writing import lift_boundary
+from ckptkit.store.item_entries import lift_boundary
 
 EARLY = {"kind": "step", "requested_at": 40, "saved_at": 40}
 LATE = {"kind": "rollout", "requested_at": 40, "saved_at": 64}
