@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
+from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import (
     ExactRunOption,
     LevelOption,
@@ -37,7 +38,10 @@ def restore(
     session = session_of(context)
     ranking = session.ranking(ref, metric, mode)
     depth = session.level(Ref.parse(ref).run, level)
-    chosen = session.reader(store).copy_out(ref, destination, ranking=ranking, exact_run=exact_run, level=depth)
+    with progress_bar(quiet=session.quiet) as show:
+        chosen = session.reader(store).copy_out(
+            ref, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show
+        )
     output.followed(chosen, ref, quiet=session.quiet)
     for report in chosen.skipped:
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ckptkit.cli import output, pairs, telling
-from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
 from ckptkit.errors import NotFoundError, PartlyDoneError, UsageError
 from ckptkit.manifest.redaction import require_open
@@ -59,7 +59,7 @@ def save(
 
         template = parse_template(resume)
     undone: PartlyDoneError | None = None
-    with bytes_progress(f"save {run}@{step}", None, quiet=session.quiet) as advance:
+    with progress_bar(quiet=session.quiet) as show:
         try:
             saved = opened.save(
                 run,
@@ -75,7 +75,7 @@ def save(
                 replace=replace,
                 flat=flat,
                 trust=trust or (),
-                on_bytes=advance,
+                on_progress=show,
             )
         except PartlyDoneError as error:
             saved, undone = error.committed, error

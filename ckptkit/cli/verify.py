@@ -9,7 +9,7 @@ import typer
 import typer.core
 
 from ckptkit.cli import output
-from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session_of
 from ckptkit.errors import UsageError
 
@@ -91,7 +91,7 @@ def verify(
             raise UsageError("--steps belongs to --level resume")
         return found
 
-    with bytes_progress("verify", None, quiet=session.quiet) as advance:
+    with progress_bar(quiet=session.quiet) as show:
         report = opened.verify(
             references,
             level=level_of,
@@ -99,7 +99,7 @@ def verify(
             latest=latest,
             sample=sample,
             factories=_factories(factory or ()),
-            on_bytes=advance,
+            on_progress=show,
             trust_unchanged=trust_unchanged,
         )
     if steps is not None:

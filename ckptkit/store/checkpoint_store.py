@@ -11,6 +11,7 @@ from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
 from ckptkit.listeners import Listener
+from ckptkit.progress import Meter, Progress
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import anchors, choosing, pins_and_tags, preparing, pruning, restoring, saving
@@ -72,6 +73,7 @@ class CheckpointStore(StoreReader):
         factories: Factories | None = None,
         trust: Sequence[Path | str] = (),
         on_bytes: Callable[[int], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
         **details: Unpack[DetailFields],
     ) -> Committed:
         """Save all items as one checkpoint, or nothing.
@@ -93,7 +95,8 @@ class CheckpointStore(StoreReader):
                 that want one to test against.
             trust: files among those saved that the caller answers for, whatever loading them would run: a pickle that
                 you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` reports it.
-            on_bytes: progress of digesting.
+            on_bytes: called with the size of each block digested.
+            on_progress: told how far it is, in bytes digested; the total is known where all items are files.
             details: what the manifest says beside its items: ``metrics``, ``counters``, ``config``, ``resume``,
                 ``cwd``, ``env``, ``parent``, ``boundary``; see ``Details``.
 
@@ -121,7 +124,7 @@ class CheckpointStore(StoreReader):
             flat=flat,
             factories=factories or {},
             trust=trust,
-            on_bytes=on_bytes,
+            meter=Meter("save", f"{run}@{step}", on_progress=on_progress, on_bytes=on_bytes),
         )
         self._note(saved)
         committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ckptkit.catalog import shown
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.listeners import Listener, Listeners
+from ckptkit.progress import Meter, Progress
 from ckptkit.storage import Entry, Storage, open_storage
 from ckptkit.store import listing
 from ckptkit.store.reference import Ref
@@ -157,6 +158,7 @@ class StoreReader:
         sample: str | None = None,
         factories: "Mapping[str, Mapping[str, str]] | None" = None,
         on_bytes: Callable[[int], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
         trust_unchanged: bool = False,
         verifier: "Verifier | None" = None,
     ) -> "Report":
@@ -171,7 +173,8 @@ class StoreReader:
             latest: only the newest step of each run.
             sample: only a random share (``5%``), or one of so many parts in turn (``3/7``).
             factories: by item, by role, ``module:function`` of what builds a definition (level ``resume``).
-            on_bytes: progress of digesting.
+            on_bytes: called with the size of each block digested.
+            on_progress: told how far it is, in bytes digested, of all that the manifests list.
             trust_unchanged: do not read again what was verified, and is unchanged since.
             verifier: does it in its own way; ``level``, ``strict`` and ``factories`` are then its own.
 
@@ -190,7 +193,7 @@ class StoreReader:
             verifier=verifier,
             strict=strict,
             factories=factories,
-            on_bytes=on_bytes,
+            meter=Meter("verify", on_progress=on_progress, on_bytes=on_bytes),
             trust_unchanged=trust_unchanged,
             ledger=self.ledger,
             each=self._verified,
@@ -267,8 +270,11 @@ class StoreReader:
         ranking: "Ranking | None" = None,
         exact_run: bool = False,
         level: "Level" = "format",
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> "Chosen":
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
+
+        ``on_progress`` is told how far it is, in bytes copied.
 
         Raises:
             RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
@@ -281,7 +287,8 @@ class StoreReader:
         doing = Doing(self.storage)
         self.storage.require_outside(destination)
         chosen = self.choose(ref, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
-        restoring.copy_out(chosen, destination)
+        meter = Meter("restore", chosen.at.ref, on_progress=on_progress)
+        restoring.copy_out(chosen, destination, meter)
         self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", Ref.parse(ref).run))
         return chosen
 

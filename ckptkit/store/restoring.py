@@ -13,6 +13,7 @@ from ckptkit.catalog import item_files, shown
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFoundError
 from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.progress import Meter
 from ckptkit.storage import Entry
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen, Ranking
@@ -146,7 +147,7 @@ def _reader(name: str, item: ItemEntry) -> Backend:
     return backend
 
 
-def copy_out(chosen: Chosen, destination: Path) -> Path:
+def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None) -> Path:
     """Copy a checkpoint's files and manifest to a new folder, checking every byte on the way.
 
     Raises:
@@ -158,6 +159,8 @@ def copy_out(chosen: Chosen, destination: Path) -> Path:
     if os.path.lexists(destination) and (not destination.is_dir() or any(destination.iterdir())):
         raise ConflictError(f"{destination}: exists already", hint="name a new folder")
     durable.require_space(destination.parent, chosen.manifest.size)
+    if meter is not None:
+        meter.expect(chosen.manifest.size)
     partial = destination.with_name(f"{destination.name}.partial-{os.getpid()}")
     with durable.storage_errors(str(destination)):
         durable.make_folders(partial)
@@ -167,7 +170,7 @@ def copy_out(chosen: Chosen, destination: Path) -> Path:
                     target = partial / entry.path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _copy(chosen.at, entry.path, target)
-                    if digest_file(target, algorithm_of(entry.digest)) != (entry.size, entry.digest):
+                    if digest_file(target, algorithm_of(entry.digest), on_bytes=meter) != (entry.size, entry.digest):
                         raise DamagedError(f"{chosen.at.ref}: {entry.path}: changed while it was copied")
             _copy(chosen.at, chosen.at.manifest_file, partial / chosen.at.manifest_file)
             durable.fsync_tree(partial)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from ckptkit.manifest.names import (
 )
 from ckptkit.manifest.reading import sealed
 from ckptkit.problem import Problem
+from ckptkit.progress import Meter
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import flattening, item_entries, writing
 from ckptkit.store.details import Details, require_open_run
@@ -85,7 +86,7 @@ def save(
     flat: bool = False,
     factories: Factories | None = None,
     trust: Sequence[Path | str] = (),
-    on_bytes: Callable[[int], None] | None = None,
+    meter: Meter | None = None,
 ) -> Saved:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     details.require_open(items, tags, name or "")
@@ -99,6 +100,8 @@ def save(
     storage.require_space(run, max(sum(s.estimate for s in sources), guess) + SPARE)
     if tags:
         refs.read(storage, run)  # damaged ones are told before anything is saved
+    if meter is not None and all(source.files is not None for source in sources):
+        meter.expect(sum(source.estimate for source in sources))  # files are as large as they are: it is no guess
     trusted = Trust(trust, algorithm)
     digested: writing.Digested = {}
     with _nothing_committed(), durable.storage_errors(storage.url), contextlib.ExitStack() as held:
@@ -111,7 +114,7 @@ def save(
             probe=probe,
             algorithm=algorithm,
             trust=trusted,
-            on_bytes=on_bytes,
+            on_bytes=meter,
             digested=digested,
         )
         warnings = item_entries.lift_warnings(entries)

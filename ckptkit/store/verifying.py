@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ckptkit.catalog import manifest_files
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.errors import UsageError
+from ckptkit.errors import CkptkitError, UsageError
+from ckptkit.progress import Meter
 from ckptkit.storage import Entry
 from ckptkit.verification import LEVELS, CheckpointReport, Level, Report, Verifier
 from ckptkit.verification.refs import damaged
@@ -26,6 +28,7 @@ def verify(
     level: Level | Callable[[str], Level] = "format",
     verifier: Verifier | None = None,
     ledger: Ledger,
+    meter: Meter,
     each: Callable[[float, CheckpointReport], None],
     **how: Any,
 ) -> Report:
@@ -37,11 +40,16 @@ def verify(
         level: how far to look, or what says it by the run's name.
         verifier: does it in its own way and on its own level.
         ledger: where what is found is kept.
+        meter: told what is read.
         each: told when each was begun (monotonic seconds), and what was found.
-        how: ``strict``, ``factories``, ``on_bytes`` of ``Verifier``.
+        how: ``strict``, ``factories``, ``trust_unchanged`` of ``Verifier``.
     """
     levels = [verifier.level if verifier else level(at.run) if callable(level) else level for at in places]
-    verifiers: Mapping[Level, Verifier] = {one: verifier or Verifier(one, ledger=ledger, **how) for one in set(levels)}
+    verifiers: Mapping[Level, Verifier] = {
+        one: verifier or Verifier(one, ledger=ledger, on_bytes=meter, **how) for one in set(levels)
+    }
+    if meter.watched and verifier is None and not how.get("trust_unchanged"):  # else nobody can tell what will be read
+        meter.expect(sum(_size(at) for one, at in zip(levels, places, strict=True) if one != "presence"))
     reports: list[CheckpointReport] = []
     with (ledger if verifier is None or verifier.ledger is None else verifier.ledger).together():
         for one, at in zip(levels, places, strict=True):
@@ -51,6 +59,14 @@ def verify(
     otherwise = verifier.level if verifier else "format" if callable(level) else level
     lowest = min(levels, key=LEVELS.index, default=otherwise)
     return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))
+
+
+def _size(at: Entry) -> int:
+    """Return how many bytes a checkpoint says it has; nothing of one whose manifest cannot be read is digested."""
+    try:
+        return manifest_files.summary(at).size
+    except CkptkitError:
+        return 0
 
 
 def _sampled(places: Sequence[Entry], sample: str) -> Sequence[Entry]:
