@@ -1,10 +1,12 @@
 """What other distributions bring: the one place that looks for entry points, and loads what they name.
 
-Looking reads the metadata of every installed distribution, which takes longer than most commands: do it late.
+Looking reads the metadata of every installed distribution, which takes longer than most commands: it is done late, and
+once in a process.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,13 +57,19 @@ def installed(group: str) -> Mapping[str, Sequence[Extension]]:
 
     More than one of a name means that two distributions bring it: nobody can tell which one is meant.
     """
-    from importlib.metadata import entry_points
-
     found: dict[str, list[Extension]] = {}
-    for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
+    for entry in sorted(_all().select(group=group), key=lambda e: (e.name, e.value)):
         package, version = _origin(entry)
         found.setdefault(entry.name, []).append(Extension(entry.name, entry.value, package, version, entry))
     return found
+
+
+@cache
+def _all() -> Any:  # of another type before Python 3.12
+    # One look for all groups: each takes tens of milliseconds.
+    from importlib.metadata import entry_points
+
+    return entry_points()
 
 
 def _origin(entry: "EntryPoint") -> tuple[str, str]:
