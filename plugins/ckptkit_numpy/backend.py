@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError
-from ckptkit_numpy import live, live_trees, probe, rng_file, summary, trainers
+from ckptkit_numpy import live, live_trees, probe, rng_file, sequences, summary, trainers
 from ckptkit_numpy.containers import Shapes
 from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
 from ckptkit_numpy.opening import opened
@@ -64,6 +64,7 @@ class NumpyRngBackend:
                 "kind": _kind(is_global),
                 "generators": summary.generators_in(captured),
                 "versions": summary.library_versions(),
+                "sequences": sequences.shared(tree),
                 **({"containers": shapes.rows_as_json()} if shapes is not None else {}),
                 **({"built": item.built} if isinstance(item, GlobalRng) and item.said() != item.built else {}),
             },
@@ -84,6 +85,7 @@ class NumpyRngBackend:
         shapes = Shapes.read(context.metadata.get("containers"))
         if target is None:
             new = live_trees.build_tree(content.tree)
+            _share(new, context)
             new = new if shapes is None else shapes.ordered(new)
             if content.is_global:
                 return RngSnapshot(new, is_global=True)
@@ -100,7 +102,7 @@ class NumpyRngBackend:
             notes = live_trees.put_tree(*_matched(content, target))
         else:
             notes = live_trees.put_tree(content.tree, {"generators": target}, shapes)
-        context.notes.extend(notes)
+        context.notes.extend([*notes, *_share(live_tree_of(target), context)])
         return target
 
     def check(self, directory: Path, *, context: CheckContext) -> Iterator[Problem]:
@@ -177,6 +179,12 @@ def _shapes_of(item: Any) -> Shapes | None:
     if isinstance(item, RngSnapshot):
         return None
     return Shapes.of({"generators": item.generators if isinstance(item, GlobalRng) else item})
+
+
+def _share(tree: Any, context: LoadContext) -> list[str]:
+    """Let generators share their seed sequences as at the save, where it said so."""
+    groups = context.metadata.get("sequences")
+    return [] if groups is None else sequences.share(tree, groups)
 
 
 def _kind(is_global: bool) -> str:

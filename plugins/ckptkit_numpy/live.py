@@ -223,6 +223,28 @@ def _put_sequence(bits: Any, wanted: Mapping[str, Any] | None) -> None:
             bits.seed_seq.spawn(min(_SPAWN_CHUNK, behind - start))
 
 
+def sequence_of(item: Any) -> Any | None:
+    """Return NumPy's own seed sequence of a live generator, or None; a bare one is its own."""
+    if kind_of(item) == "seed-sequence":
+        return item
+    bits = bits_of(item)
+    return None if bits is None else _sequence(bits)
+
+
+def copy_of_sequence(sequence: Any) -> Any:
+    """Return another seed sequence that spawns the same children."""
+    return type(sequence)(**_seed_state(sequence))
+
+
+def give_sequence(item: Any, sequence: Any) -> bool:
+    """Let a live generator spawn from this seed sequence; False where that cannot be (NumPy 1, a bare sequence)."""
+    bits = bits_of(item)
+    if bits is None or not can_replace_sequence():
+        return False
+    bits.__setstate__((bits.state, sequence))
+    return True
+
+
 def can_replace_sequence() -> bool:
     """Return whether a bit generator's seed sequence can be replaced: from NumPy 2 on."""
     import numpy

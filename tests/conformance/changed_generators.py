@@ -46,6 +46,19 @@ def in_dict() -> dict[str, Any]:
     return {"noise": rng(1), "aug": state(2), "workers": [rng(3), random.Random(4)]}
 
 
+def of_one_sequence(*names: str) -> dict[str, Any]:
+    """Return generators that spawn their children from one seed sequence."""
+    sequence = np.random.SeedSequence(7)
+    return {name: np.random.Generator(kind(sequence)) for name, kind in zip(names, _KINDS, strict=False)}
+
+
+_KINDS = (np.random.PCG64, np.random.MT19937, np.random.Philox)
+
+
+def in_one_sequence() -> dict[str, Any]:
+    return {**of_one_sequence("noise", "aug"), "c": rng(7), "seeds": [np.random.SeedSequence(7)]}
+
+
 def in_list() -> list[Any]:
     return [rng(1), state(2), [rng(3)]]
 
@@ -172,6 +185,20 @@ STORIES: Mapping[str, Story] = {
     "a defaultdict grown by use": (in_defaultdict, lambda item: [item["b"], item["a"]]),
     "two names given one generator each": (in_two_places, untied),
     "a list in two places grown": (in_two_places, lambda item: item["c"].append(rng(5))),
+    # --- one seed sequence for more than one
+    "draws from a shared sequence": (in_one_sequence, lambda item: item["noise"].spawn(2)),
+    "two that share a sequence": (in_dict, lambda item: item.update(of_one_sequence("one", "two"))),
+    "one that joins a sequence": (in_dict, lambda item: item.update(more=like(item["noise"]))),
+    "one that joins a shared sequence": (in_one_sequence, lambda item: item.update(more=like(item["aug"]))),
+    "one that leaves a sequence": (in_one_sequence, lambda item: item.update(aug=apart(item["noise"]))),
+    "one that goes over to another": (in_one_sequence, lambda item: item.update(c=like(item["noise"]))),
+    "a bare sequence that is shared": (
+        in_one_sequence, lambda item: item["seeds"].append(item["noise"].bit_generator.seed_seq),
+    ),
+    "a RandomState that shares one": (
+        in_one_sequence,
+        lambda item: item.update(s=np.random.RandomState(np.random.MT19937(item["c"].bit_generator.seed_seq))),
+    ),
     # --- refused at the save
     "a key that is no text": (in_dict, lambda item: item.update({3: rng(5)})),
     "a generator of the system": (in_dict, lambda item: item.update(noise=random.SystemRandom())),
@@ -180,6 +207,16 @@ STORIES: Mapping[str, Story] = {
     ),
     "too deep": (in_list, lambda item: item.append(_nested(30))),
 }  # fmt: skip
+
+
+def like(one: np.random.Generator) -> np.random.Generator:
+    """Return a generator that shares the seed sequence of another."""
+    return np.random.Generator(np.random.PCG64(one.bit_generator.seed_seq))
+
+
+def apart(one: np.random.Generator) -> np.random.Generator:
+    """Return a generator with a seed sequence like that of another, of its own."""
+    return np.random.Generator(np.random.MT19937(np.random.SeedSequence(**one.bit_generator.seed_seq.state)))
 
 
 def _nested(depth: int) -> Any:
