@@ -1,5 +1,8 @@
 """Where checkpoints live: the contract of a store (``interface``), and what opens one. Only this room knows fsspec."""
 
+from typing import TYPE_CHECKING
+
+from ckptkit.renamed import new_name
 from ckptkit.storage.interface import Entry as Entry
 from ckptkit.storage.interface import FileStat as FileStat
 from ckptkit.storage.interface import Leftover as Leftover
@@ -10,5 +13,13 @@ from ckptkit.storage.interface import Stamp as Stamp
 from ckptkit.storage.interface import Storage as Storage
 from ckptkit.storage.urls import open_storage as open_storage
 
-Location = Entry
-"""The name of ``Entry`` before stores were more than folders; kept for one version."""
+if TYPE_CHECKING:
+    Location = Entry
+    from ckptkit.storage.local import LocalStorage as LocalStorage
+else:
+
+    def __getattr__(name: str) -> object:
+        new = new_name(__name__, name, {"Location": "Entry", "LocalStorage": "local.LocalStorage"})
+        from ckptkit.storage import local
+
+        return Entry if new == "Entry" else local.LocalStorage

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from ckptkit.catalog import manifests, refs
 from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
 from ckptkit.manifest.names import is_run
+from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import Entry, Leftover, Storage
 from ckptkit.store import surveying
@@ -37,6 +38,12 @@ class PruneSurvey:
     garbage: Sequence[Leftover]
     stopped: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reports(self) -> Sequence[Surveyed]:
+        """The old name of ``checkpoints``, for one more version."""
+        warn("PruneSurvey.reports", "PruneSurvey.checkpoints")
+        return self.checkpoints
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ckptkit import CheckpointStore, errors
+from ckptkit.retention import RetentionPolicy
 from ckptkit.store import Files
 from ckptkit.verification import Report
 from ckptkit.verification.report import RefsReport
@@ -16,6 +17,8 @@ RENAMED = [
     ("ckptkit.errors", "PartlyDone", "ckptkit.errors", "PartlyDoneError"),
     ("ckptkit.store", "Pruning", "ckptkit.store", "PruneSurvey"),
     ("ckptkit.verification", "MarksReport", "ckptkit.verification", "RefsReport"),
+    ("ckptkit.storage", "LocalStorage", "ckptkit.storage.local", "LocalStorage"),
+    ("ckptkit.storage", "Location", "ckptkit.storage", "Entry"),
     ("ckptkit.formats.shown", "shown", "ckptkit.formats.escaped", "escaped"),
 ]
 
@@ -66,3 +69,13 @@ def test_old_attributes_say_what_the_new_ones_say(tmp_path: Path) -> None:
         problem = listed.marks_problem
     assert problem
     assert problem == listed.refs_problem
+
+
+def test_what_a_plan_is_made_from_has_its_old_name_too(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    (tmp_path / "notes.txt").write_text("a")
+    store.save("a", 1, {"notes": Files(tmp_path / "notes.txt", "files")})
+    planned = store.plan_prune(RetentionPolicy(keep_last=1))
+    with pytest.warns(DeprecationWarning, match=r"PruneSurvey\.checkpoints"):
+        reports = planned.reports
+    assert [(one.at.ref, one.good, one.reason) for one in reports] == [("a@1", True, "")]
