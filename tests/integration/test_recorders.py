@@ -190,3 +190,24 @@ def test_the_recorder_of_the_how_to_records_as_it_stands(tmp_path: Path) -> None
     done = run(tmp_path, "-c", SAVE, tmp_path / "store", CKPT_EVENTS=str(tmp_path / "record"))
     assert (done.returncode, done.stderr) == (0, "")
     assert [one["ref"] for one in recorded(tmp_path)] == ["r@1", "r@2", "r@3"]
+
+
+TRAIN = """
+import random, sys
+from ckptkit import CheckpointStore
+store, rng = CheckpointStore("store", cache=False), random.Random(1)
+start = store.restore(sys.argv[1], {"rng": rng}).step if len(sys.argv) > 1 else 0
+for step in range(start + 1, start + 4):
+    rng.random()
+    store.save("r", step, {"rng": rng}, resume=[sys.executable, "train.py", "{run}@{step}"])
+"""
+
+
+def test_a_rehearsal_of_a_real_command_leaves_no_trace_in_the_record(tmp_path: Path) -> None:
+    install(tmp_path, GOOD)
+    (tmp_path / "train.py").write_text(TRAIN)
+    assert run(tmp_path, "train.py").returncode == 0
+    rehearse = "from ckptkit import CheckpointStore; print(CheckpointStore('store').rehearse('r@1', steps=2))"
+    done = run(tmp_path, "-c", rehearse)
+    assert "verdict='same'" in done.stdout, done.stdout + done.stderr
+    assert [(one["event"], one["ref"]) for one in recorded(tmp_path)] == [("saved", f"r@{step}") for step in (1, 2, 3)]

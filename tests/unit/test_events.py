@@ -14,6 +14,7 @@ import pytest
 from ckptkit import CheckpointStore, Retain, StoreReader, events
 from ckptkit.errors import ConflictError, PartlyDoneError
 from ckptkit.store import Chosen
+from ckptkit.testing import MemoryStorage
 
 
 def listened(folder: Path) -> tuple[CheckpointStore, list[events.Event]]:
@@ -228,3 +229,18 @@ def test_a_checkpoint_chosen_before_is_told_by_its_own_run(tmp_path: Path) -> No
     assert isinstance(chosen, Chosen)
     store.restore(chosen, {"rng": random.Random(3)})
     assert heard[-1].fields()["asked"] == "r"
+
+
+def test_a_store_that_is_no_folder_tells_the_same(tmp_path: Path) -> None:
+    heard: list[events.Event] = []
+    store = CheckpointStore(MemoryStorage(), listeners=[heard.append], cache=False)
+    save(store, 1), save(store, 2)
+    store.verify("r")
+    store.restore("r", {"rng": random.Random(3)})
+    store.prune(store.plan_prune(Retain(last=1)))
+    store.undelete("r@1")
+    told = [json.loads(json.dumps(one.fields())) for one in heard]
+    assert [one["event"] for one in told] == [
+        "saved", "saved", "verified", "verified", "restored", "pruned", "undeleted"
+    ]  # fmt: skip
+    assert {one["store"] for one in told} == {store.storage.url}
