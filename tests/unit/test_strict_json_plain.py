@@ -43,7 +43,7 @@ def test_plain_is_what_comes_back_from_the_file(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{1: 2}, {"$number": "1"}, b"x", object(), {"a": {2}}, "\ud800", [["\ud800"]], {"\ud800": 1}], ids=repr
+    "value", [{1: 2}, {"$number": "1"}, b"x", {"a": {2}}, "\ud800", [["\ud800"]], {"\ud800": 1}], ids=repr
 )
 def test_plain_refuses_what_cannot_be_written(value: Any) -> None:
     with pytest.raises(CkptkitError):
