@@ -10,6 +10,7 @@ from pathlib import Path
 
 import four_kinds
 import pytest
+from in_memory import _stores_in_memory as _stores_in_memory
 
 # A test that wants a rehearsal in the background says so: many runs of these tests have a resume command.
 os.environ["CKPTKIT_BACKGROUND"] = "never"

@@ -86,9 +86,9 @@ def save(
     )
     telling.tell(saved.manifest, saved.warnings, quiet=session.quiet)
     given = {name: item.path for name, item in files.items()}
-    for doubt in template_doubts.doubts(opened.storage, saved.at, saved.manifest, given):
+    for doubt in template_doubts.doubts(saved.at, saved.manifest, given):
         output.echo(output.safe(doubt), quiet=session.quiet)
-    output.line(output.safe(saved.path))
+    output.line(output.safe(saved.at.where))
     if undone is not None:
         raise undone
     return 3 if saved.left else 0

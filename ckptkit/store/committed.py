@@ -27,5 +27,5 @@ class Committed:
 
     @property
     def path(self) -> Path:
-        """The checkpoint's folder."""
+        """The checkpoint's folder; raises StoreError where its store is not on a file system."""
         return self.at.folder

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptkit.catalog import item_files, manifests
-from ckptkit.errors import UsageError
+from ckptkit.errors import StoreError, UsageError
 from ckptkit.manifest.models import ItemEntry, Manifest, Resume
-from ckptkit.resume import Command, Value, expand
+from ckptkit.resume import Command, Value, expand, pieces_of
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
@@ -46,7 +46,7 @@ def resume_command(
         )
     root = storage.url
     return ResumeCommand(
-        argv=expand(used, values(storage, chosen.at, manifest), overrides),
+        argv=filled(used, chosen.at, manifest, overrides),
         cwd=said.cwd if said else None,
         env=said.env if said else (),
         run=chosen.at.run,
@@ -56,19 +56,44 @@ def resume_command(
     )
 
 
-def values(storage: Storage, at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:
-    """Return what the fields of a template stand for in a checkpoint; paths are absolute."""
-    folder = at.folder.resolve()
-    items = {name: _item_path(at, name, item) for name, item in manifest.items.items()}
+def filled(template: Sequence[str], at: Entry, manifest: Manifest, overrides: Sequence[str] = ()) -> list[str]:
+    """Return the argument list of a template for one checkpoint; raises UsageError for a field that it cannot fill."""
+    paths = _paths(at, manifest)
+    if not paths:
+        fields = [field for argument in template for field, _ in pieces_of(argument)]
+        if wanted := next((field for field in fields if field.partition(".")[0] in _PATHS), None):
+            raise UsageError(
+                f"{at.ref}: the resume template names {{{wanted}}}, and the store has no folder on this machine",
+                hint="let the command restore {run}@{step} from {store}, or copy it out first: `ckptkit restore`",
+            )
+    return expand(template, _values(at, manifest) | paths, overrides)
+
+
+_PATHS = ("path", "checkpoint", "items")
+"""Fields that stand for places on this machine."""
+
+
+def _values(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:
+    return {
+        "run": at.run,
+        "step": manifest.step,
+        "store": at.storage.url,
+        "counters": dict(manifest.counters) | {n: c for i in manifest.items.values() for n, c in i.counters.items()},
+        "metrics": dict(manifest.metrics),
+    }
+
+
+def _paths(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:
+    """Return the fields that are absolute paths; none where the store is not on a file system."""
+    try:
+        folder = at.folder.resolve()
+    except StoreError:
+        return {}
+    items = {name: _item_path(at, folder, name, item) for name, item in manifest.items.items()}
     return {
         "path": next(iter(items.values())) if at.sidecar or wrote.only_one(manifest) else folder,
         "checkpoint": folder,
-        "run": at.run,
-        "step": manifest.step,
-        "store": storage.url,
         "items": items,
-        "counters": dict(manifest.counters) | {n: c for i in manifest.items.values() for n, c in i.counters.items()},
-        "metrics": dict(manifest.metrics),
     }
 
 
@@ -100,10 +125,10 @@ def _elsewhere(storage: Storage, chosen: Chosen) -> tuple[Entry, Resume] | None:
     return None
 
 
-def _item_path(at: Entry, name: str, item: ItemEntry) -> Path:
+def _item_path(at: Entry, folder: Path, name: str, item: ItemEntry) -> Path:
     """Return what was adopted as the item, else its only file or folder; for a sidecar checkpoint, its main file."""
     if item.path is not None:
-        return at.folder.resolve() / item.path
+        return folder / item.path
     if at.sidecar or len(item.files) == 1:
-        return at.folder.resolve() / item.files[0].path
-    return (at.folder / item_files.prefix(at, name, item)).resolve()
+        return folder / item.files[0].path
+    return (folder / item_files.prefix(at, name, item)).resolve()

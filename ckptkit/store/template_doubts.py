@@ -9,8 +9,8 @@ from pathlib import Path
 from ckptkit.errors import UsageError
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.models import Manifest
-from ckptkit.resume import expand, pieces_of
-from ckptkit.storage import Entry, Storage
+from ckptkit.resume import pieces_of
+from ckptkit.storage import Entry
 from ckptkit.store import resuming
 from ckptkit.store.wrote import only_one
 
@@ -20,11 +20,10 @@ _END = re.compile(r"[\s'\",:;]")
 """Where a name may end in an argument that is a shell line or a list; names may also contain these."""
 
 
-def doubts(storage: Storage, at: Entry, manifest: Manifest, given: Mapping[str, Path]) -> Iterator[str]:
+def doubts(at: Entry, manifest: Manifest, given: Mapping[str, Path]) -> Iterator[str]:
     """Yield what speaks against a checkpoint's own resume template, one line each.
 
     Args:
-        storage: the store.
         at: where the checkpoint is.
         manifest: of it.
         given: by item, the path that was adopted.
@@ -33,7 +32,7 @@ def doubts(storage: Storage, at: Entry, manifest: Manifest, given: Mapping[str, 
     fields = [(argument, field, rest) for argument in argv for field, rest in pieces_of(argument)]
     yield from _beside(manifest, [(field, rest) for _, field, rest in fields])
     yield from _originals(manifest, argv, given)
-    yield from _unfilled(storage, at, manifest, fields)
+    yield from _unfilled(at, manifest, fields)
 
 
 def _beside(manifest: Manifest, fields: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -55,12 +54,11 @@ def _originals(manifest: Manifest, argv: Sequence[str], given: Mapping[str, Path
             yield f"the resume template names {argument!r}, which the trainer may remove; {{{field}}} is the copy"
 
 
-def _unfilled(storage: Storage, at: Entry, manifest: Manifest, fields: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+def _unfilled(at: Entry, manifest: Manifest, fields: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     """Yield which fields the checkpoint cannot fill, and which files the template names that it does not have."""
-    values = resuming.values(storage, at, manifest)
     for argument, field, rest in fields:
         try:
-            base, below = expand([f"{{{field}}}", _FURTHER.split(rest)[0]], values)
+            base, below = resuming.filled([f"{{{field}}}", _FURTHER.split(rest)[0]], at, manifest)
         except UsageError as error:
             yield f"{error.message}: `ckptkit resume-cmd` will refuse it"
             continue

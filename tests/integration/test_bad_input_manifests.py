@@ -10,26 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import inside, refused
+from in_memory import WANTED, MemoryPath, in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.digest import digest_bytes
 from ckptkit.formats import strict_json
 
 RUN = "run"
+PLACE, GOOD = ("{run}@{step}", f"{RUN}@1") if WANTED else ("{path}", "step-00000001")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     for step in (1, 2):
-        CheckpointStore(tmp_path / "s").save(RUN, step, {"rng": np.random.default_rng(step)}, resume=["x", "{path}"])
+        CheckpointStore(tmp_path / "s").save(RUN, step, {"rng": np.random.default_rng(step)}, resume=["x", PLACE])
     return tmp_path / "s"
 
 
-def manifest(store: Path, step: int = 2) -> Path:
-    return store / RUN / f"step-{step:08d}" / "manifest.json"
+def manifest(store: Path, step: int = 2) -> Any:
+    return in_store(store / RUN / f"step-{step:08d}" / "manifest.json")
 
 
-def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def reseal(path: Path | MemoryPath, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a manifest as one would who knows how to compute its digest."""
     fields = json.loads(path.read_text())
     change(fields)
@@ -55,7 +57,7 @@ def all_commands_survive(store: Path, *, exit_code: int = 1) -> None:
     assert inside("show", f"{RUN}@2", store=store).returncode in (0, 1, 5)
     done = inside("resume-cmd", RUN, store=store)
     assert done.returncode == 0
-    assert "step-00000001" in done.stdout
+    assert GOOD in done.stdout
     assert inside("prune", "--keep-last", "1", store=store).returncode == 0
     assert CheckpointStore(store).verify(f"{RUN}@1").exit_code == 0
     CheckpointStore(store).save(RUN, 3, {"rng": np.random.default_rng(3)})
@@ -184,15 +186,16 @@ def test_a_newer_minor_version_may_have_more_fields(store: Path) -> None:
 
 
 def test_a_manifest_copied_over_another_is_found(store: Path) -> None:
-    shutil.copy(manifest(store, 1), manifest(store, 2))
+    manifest(store, 2).write_bytes(manifest(store, 1).read_bytes())
     assert problems(store)[0][0] == "manifest-step-mismatch"
     all_commands_survive(store)
 
 
 def test_a_renamed_step_folder_is_found(store: Path) -> None:
-    manifest(store).parent.rename(store / RUN / "step-00000009")
+    folder = manifest(store).parent
+    folder.rename(folder.with_name("step-00000009"))
     assert problems(store, 9)[0][0] == "manifest-step-mismatch"
-    assert "step-00000001" in inside("resume-cmd", RUN, store=store).stdout
+    assert GOOD in inside("resume-cmd", RUN, store=store).stdout
 
 
 def test_a_checkpoint_without_a_manifest_is_incomplete(store: Path) -> None:
@@ -204,6 +207,7 @@ def test_a_checkpoint_without_a_manifest_is_incomplete(store: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder", "device", "huge"])
+@pytest.mark.on_disk("links, devices and pipes")
 def test_a_manifest_that_is_no_file(kind: str, store: Path) -> None:
     path = manifest(store)
     kept = path.rename(store / "kept.json")
@@ -232,6 +236,7 @@ def test_a_manifest_of_many_files_takes_bounded_time(store: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["checkpoint", "run", "store"])
+@pytest.mark.on_disk("links, devices and pipes")
 def test_a_folder_that_is_a_link_is_never_followed(where: str, store: Path, tmp_path: Path) -> None:
     if where == "checkpoint":
         kept = manifest(store).parent.rename(tmp_path / "step-00000002")
@@ -248,6 +253,7 @@ def test_a_folder_that_is_a_link_is_never_followed(where: str, store: Path, tmp_
         assert len(list(CheckpointStore(tmp_path / "link").list())) == 2, "the store itself may be reached by a link"
 
 
+@pytest.mark.on_disk("links, devices and pipes")
 def test_a_state_folder_that_is_a_link_is_refused(store: Path, tmp_path: Path) -> None:
     kept = (store / RUN / ".ckptkit").rename(tmp_path / "elsewhere")
     (store / RUN / ".ckptkit").symlink_to(kept)
@@ -260,7 +266,7 @@ def test_a_state_folder_that_is_a_link_is_refused(store: Path, tmp_path: Path) -
     "content", ["", "{", "[]", '{"schema_version": "2.0"}', '{"schema_version":"1.0","pins":1,"tags":{}}']
 )
 def test_refs_that_are_broken_stop_what_would_forget_them(content: str, store: Path) -> None:
-    (store / RUN / ".ckptkit" / "refs.json").write_text(content)
+    in_store(store / RUN / ".ckptkit" / "refs.json").write_text(content)
     refused(inside("prune", "--keep-last", "1", "--apply", store=store), 1, "refs.json")
     refused(inside("pin", f"{RUN}@1", store=store), 1, "refs.json")
     report = CheckpointStore(store).verify()
@@ -269,11 +275,13 @@ def test_refs_that_are_broken_stop_what_would_forget_them(content: str, store: P
     assert inside("resume-cmd", RUN, store=store).returncode == 0
 
 
+@pytest.mark.on_disk("links, devices and pipes")
 def test_refs_in_a_fifo_do_not_hang(store: Path) -> None:
     os.mkfifo(store / RUN / ".ckptkit" / "refs.json")
     refused(inside("prune", "--keep-last", "1", "--apply", store=store), 1)
 
 
+@pytest.mark.on_disk("links, devices and pipes")
 def test_stray_things_in_a_store_are_never_touched(store: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("x")
@@ -299,10 +307,11 @@ def test_numbers_survive_that_json_cannot_carry(tmp_path: Path) -> None:
     for format_ in ("json", "table", "tsv", "ndjson"):
         assert inside("list", "--format", format_, store=tmp_path).returncode == 0
         assert inside("show", "r@1", "--format", format_, store=tmp_path).returncode == 0
-    assert strict_json.loads((tmp_path / "r" / "step-00000001" / "manifest.json").read_bytes())
+    assert strict_json.loads(in_store(tmp_path / "r/step-00000001/manifest.json").read_bytes())
 
 
 @pytest.mark.parametrize("name", [b"a@b", b"con", b"trailing ", b"\xff\xfe", b"esc\x1b[31m", "a\u202eb".encode()])
+@pytest.mark.on_disk("a person copies a folder within the store")
 def test_a_folder_that_no_run_can_be_called_hides_nothing(name: bytes, store: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(store) + b"/" + name))
     shutil.copytree(store / RUN / "step-00000001", folder / "step-00000001")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import inside
+from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.retention import RetentionPolicy
@@ -31,6 +32,7 @@ def store(tmp_path: Path) -> CheckpointStore:
     return save(tmp_path / "store", "b", 1, 2)
 
 
+@pytest.mark.on_disk("a person copies folders into the store")
 def test_a_store_in_a_run_is_not_pruned_with_it(store: CheckpointStore, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     (tmp_path / "copy").rename(tmp_path / "store" / "a" / "run" / "backup")
@@ -46,11 +48,13 @@ def test_a_store_in_a_run_is_not_pruned_with_it(store: CheckpointStore, tmp_path
     assert [c["ref"] for c in json.loads(listed.stdout)["checkpoints"]] == ["a/run@2"]
 
 
+@pytest.mark.on_disk("a person copies folders into the store")
 def test_it_is_pruned_when_it_is_named(store: CheckpointStore, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "store" / "b", tmp_path / "store" / "a" / "run" / "b")
     assert removed(store, run="a/run/b") == {"a/run/b@1"}
 
 
+@pytest.mark.on_disk("a person copies folders into the store")
 def test_a_copied_store_whose_checkpoints_lie_right_in_it(store: CheckpointStore, tmp_path: Path) -> None:
     save(tmp_path / "other", ".", 1, 2)
     shutil.copytree(tmp_path / "other", tmp_path / "store" / "b" / "backup")
@@ -63,10 +67,12 @@ def test_a_run_that_was_saved_inside_another_is_pruned_as_ever(store: Checkpoint
 
 
 def test_a_renamed_run_is_pruned_as_ever(store: CheckpointStore, tmp_path: Path) -> None:
-    (tmp_path / "store" / "b").rename(tmp_path / "store" / "renamed")
+    run = in_store(tmp_path / "store" / "b")
+    run.rename(run.with_name("renamed"))  # type: ignore[arg-type]  # both are of one kind
     assert removed(store) == {"a/run@1", "renamed@1"}
 
 
+@pytest.mark.on_disk("a person copies folders into the store")
 def test_the_copy_of_a_continuation_is_not_gone_on_from(store: CheckpointStore, tmp_path: Path) -> None:
     save(tmp_path / "store", "later", 5, parent="b@2")
     shutil.copytree(tmp_path / "store" / "later", tmp_path / "store" / "b" / "later")

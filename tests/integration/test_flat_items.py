@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ckptkit_numpy import GlobalRng
+from in_memory import MemoryPath, in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import DamagedError, UnsafeContentError, UsageError
@@ -20,12 +21,12 @@ def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "outputs")
 
 
-def save(store: CheckpointStore, step: int = 1000) -> Path:
+def save(store: CheckpointStore, step: int = 1000) -> Path | MemoryPath:
     items = {"weights": {"w": np.arange(6.0)}, "rng": GlobalRng(noise=np.random.default_rng(step))}
-    return store.save("run", step, items, folder=f"checkpoint-{step}", flat=True).path
+    return in_store(store.save("run", step, items, folder=f"checkpoint-{step}", flat=True).at.where)
 
 
-def rewritten(folder: Path, change: tuple[str, str]) -> None:
+def rewritten(folder: Path | MemoryPath, change: tuple[str, str]) -> None:
     path = folder / "manifest.json"
     fields = json.loads(path.read_text().replace(*change))
     del fields["digest"]
@@ -34,7 +35,7 @@ def rewritten(folder: Path, change: tuple[str, str]) -> None:
 
 def test_the_folder_is_as_drawn_and_has_the_manifest_beside(store: CheckpointStore) -> None:
     folder = save(store)
-    assert folder == Path(store.storage.url) / "run" / "checkpoint-1000"
+    assert str(folder) == f"{store.storage.url}/run/checkpoint-1000"
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "policy.safetensors", "rng.json"]
 
 
@@ -96,7 +97,7 @@ def test_items_with_files_of_one_name_are_refused(store: CheckpointStore) -> Non
     items = {"one": np.random.default_rng(1), "two": np.random.default_rng(2)}
     with pytest.raises(UsageError, match=r"'rng.json' of item 'two' would lie where a file of item 'one' does"):
         store.save("run", 1, items, flat=True)
-    assert not list((Path(store.storage.url) / "run").glob("*-*1"))
+    assert not list(in_store(f"{store.storage.url}/run").glob("*-*1"))
 
 
 def test_an_item_named_like_a_file_is_refused(store: CheckpointStore) -> None:

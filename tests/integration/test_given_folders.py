@@ -28,6 +28,7 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("word", ["it", "it:files"])
+@pytest.mark.on_disk("what was saved is looked at on the disk")
 def test_subfolders_and_hidden_files_are_saved(folder: Path, word: str, tmp_path: Path) -> None:
     (folder / "optimizer_0" / ".hidden").write_bytes(b"state")
     done = inside("save", "run", "--step", "6", f"{word}={folder}", store=tmp_path / "store")
@@ -36,6 +37,7 @@ def test_subfolders_and_hidden_files_are_saved(folder: Path, word: str, tmp_path
 
 
 @pytest.mark.parametrize("word", ["it", "it:files"])
+@pytest.mark.on_disk("what was saved is looked at on the disk")
 def test_a_snapshot_of_the_hubs_cache_is_saved_as_files(folder: Path, word: str, tmp_path: Path) -> None:
     hub = tmp_path / "models--x--y"
     snapshot = hub / "snapshots" / "0a1b"
@@ -92,6 +94,7 @@ def test_checkpoints_in_the_folder_of_a_training_are_not_saved_which_is_said_and
     assert "item 'it': hazard: not saved: checkpoint-3/ (1 file)" in done.stderr.splitlines()
 
 
+@pytest.mark.on_disk("the store lies in the folder that is saved")
 def test_a_folder_that_holds_the_store_is_refused(folder: Path) -> None:
     done = inside("save", "run", "--step", "6", f"it:files={folder}", store=folder / "checkpoints")
     refused(done, 5, "holds the store")

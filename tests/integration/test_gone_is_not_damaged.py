@@ -13,7 +13,7 @@ from ckptkit import CheckpointStore
 from ckptkit.errors import NotFoundError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry
-from ckptkit.store import Details
+from ckptkit.store import Details, StoreReader
 from ckptkit.verification import Verifier
 
 LAST = RetentionPolicy(keep_last=1)
@@ -39,7 +39,10 @@ def flat(store: CheckpointStore, step: int) -> None:
     store.adopt_in_place("r", f"ep{step:06d}", {"rng": rng}, Details())
 
 
-@pytest.fixture(params=["folders", "flat files"])
+FLAT = pytest.mark.on_disk("a trainer writes its files into the folder of the run")
+
+
+@pytest.fixture(params=["folders", pytest.param("flat files", marks=FLAT)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
     store = CheckpointStore(tmp_path)
     for step in (1, 2, 3):
@@ -106,6 +109,7 @@ def test_a_plan_takes_what_is_gone_for_done(store: CheckpointStore) -> None:
     assert (again.removed, again.failures) == ([], [])
 
 
+@pytest.mark.on_disk("another process saves and prunes there")
 def test_beside_a_process_that_saves_and_prunes_nothing_is_called_damaged(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     store.save("r", 1, {"rng": np.random.default_rng(1)})
@@ -132,7 +136,7 @@ def test_the_command_says_what_went(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         store.save("r", step, {"rng": np.random.default_rng(step)})
     places = store.locate("r")
     store.storage.remove(places[0])
-    monkeypatch.setattr(CheckpointStore, "locate", lambda self, ref=None: places)  # as a scan just before found it
+    monkeypatch.setattr(StoreReader, "locate", lambda self, ref=None: places)  # as a scan just before found it
     done = inside("verify", store=tmp_path)
     assert done.returncode == 0
     assert "removed while they were looked at, and not judged: r@1" in done.stderr

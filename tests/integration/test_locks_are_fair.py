@@ -11,6 +11,7 @@ import pytest
 from ckptkit.errors import LockedError
 from ckptkit.storage.local import locks
 
+pytestmark = pytest.mark.on_disk("lock files; the laws of the kit say it of every store")
 SAVE = 0.1  # seconds that a save takes
 
 

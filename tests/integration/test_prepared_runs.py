@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import ConflictError, LockedError, NothingResumableError, ProtectedError, StoreError, UsageError
 from ckptkit.storage.local import holds
 
+FLAT = pytest.mark.on_disk("a trainer writes its files into the folder of the run")
 TRAINING = """\
 import subprocess, sys, time
 from ckptkit import CheckpointStore
@@ -111,10 +113,11 @@ def steps(root: Path, run: str = "r") -> list[int | None]:
 
 
 def damage(root: Path, step: int) -> None:
-    path = root / "r" / f"step-{step:08d}" / "rng" / "rng.json"
+    path = in_store(root / "r" / f"step-{step:08d}" / "rng" / "rng.json")
     path.write_bytes(path.read_bytes()[:-1] + b" ")
 
 
+@pytest.mark.on_disk("other processes hold the run")
 class TestHold:
     @pytest.mark.parametrize("take", [PREPARE, OBSERVE, HOLD])
     def test_the_second_process_ends_at_once_and_says_who_holds_the_run(self, tmp_path: Path, take: str) -> None:
@@ -262,11 +265,12 @@ class TestGoingBack:
         store.prepare("r")
         store.save("r", 2, {"rng": rng()})
         saved(tmp_path, 1, run="all-bad")
-        (tmp_path / "all-bad/step-00000001/rng/rng.json").write_text("{}")
+        in_store(tmp_path / "all-bad/step-00000001/rng/rng.json").write_text("{}")
         with pytest.raises(NothingResumableError):
             store.choose("all-bad")
         store.prepare("all-bad")
 
+    @FLAT
     def test_flat_files_of_a_sidecar_are_moved_and_shared_ones_stay(self, tmp_path: Path) -> None:
         import safetensors.numpy
 
@@ -278,6 +282,7 @@ class TestGoingBack:
         store.prepare("flat", after=10, replace_newer=True)
         assert sorted(p.name for p in folder.iterdir() if p.is_file()) == ["ep10.manifest.json", "ep10.safetensors"]
 
+    @FLAT
     def test_a_damaged_sidecar_makes_room_when_its_step_is_reached_again(self, tmp_path: Path) -> None:
         import safetensors.numpy
 
@@ -295,6 +300,7 @@ class TestGoingBack:
             CheckpointStore(tmp_path).prepare("r", after=after)
 
 
+@pytest.mark.on_disk("the probe writes, flushes and renames files")
 class TestProbe:
     def test_a_file_in_the_way_is_told_before_the_first_step(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import BackendError
@@ -84,7 +85,8 @@ def test_a_run_that_died_before_leaves_no_observation(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     saved(store, rng=generator)
     store.observe("toy", steps=STEPS).note(7, {"rng": generator})
-    assert not store.locate("toy")[0].observed.exists()
+    at = store.locate("toy")[0]
+    assert not in_store(f"{at.where}/{at.observed_file}").exists()
     assert store.verify("toy").exit_code == 0
 
 
@@ -93,8 +95,8 @@ def test_a_sealed_observation_travels_and_verifies_with_the_checkpoint(tmp_path:
     generator = np.random.default_rng(1)
     saved(store, rng=generator)
     store.observe("toy", steps=1).note(7, {"rng": generator})
-    sealed = store.locate("toy")[0].observed
-    assert sealed.parent == store.locate("toy")[0].folder
+    at = store.locate("toy")[0]
+    sealed = in_store(f"{at.where}/{at.observed_file}")
     assert store.verify("toy").exit_code == 0
     data = json.loads(sealed.read_text())
     data["steps"]["7"]["rng"]["generators"] = "0" * 64
@@ -126,11 +128,12 @@ def test_a_difference_in_another_numeric_environment_is_a_verdict_of_its_own(tmp
     store = CheckpointStore(tmp_path / "store")
     saved(store, rng=np.random.default_rng(1))
     at = store.locate("toy")[0]
-    fields = parse(at.manifest.read_bytes()).model_dump()
+    file = in_store(f"{at.where}/{at.manifest_file}")
+    fields = parse(file.read_bytes()).model_dump()
     del fields["digest"]
     fields["items"]["rng"]["probe"]["draws"][0][1] = "sha256:" + "0" * 64
     fields["environment"]["packages"]["numpy"] = "1.0.0"
-    at.manifest.write_bytes(sealed(fields, "blake3")[1])
+    file.write_bytes(sealed(fields, "blake3")[1])
     report = Verifier("resume").verify(at)
     assert report.proofs["rng"].verdict == "environment-differs"
     assert "but it was saved with 1.0.0" in (report.proofs["rng"].reason or "")
@@ -141,6 +144,7 @@ def test_a_difference_in_another_numeric_environment_is_a_verdict_of_its_own(tmp
     ("mode", "code", "verdict"),
     [("observed", 0, "same"), ("unobserved", 0, "same"), ("random", 1, "differs")],
 )
+@pytest.mark.on_disk("the command runs in a process of its own")
 def test_a_rehearsal_tells_whether_the_script_itself_is_deterministic(
     tmp_path: Path, mode: str, code: int, verdict: str
 ) -> None:
@@ -159,6 +163,7 @@ def test_a_rehearsal_tells_whether_the_script_itself_is_deterministic(
     assert after == before, "the rehearsal touched the real store"
 
 
+@pytest.mark.on_disk("the command runs in a process of its own")
 def test_a_rehearsal_of_a_command_that_fails_is_unproven_with_its_last_words(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "store")
     saved(store, rng=np.random.default_rng(1))

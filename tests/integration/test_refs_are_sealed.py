@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import inside
+from in_memory import MemoryPath, in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.catalog import refs
@@ -32,8 +33,8 @@ def store(tmp_path: Path) -> CheckpointStore:
     return store
 
 
-def refs_of(store: CheckpointStore, run: str = "a") -> Path:
-    return Path(store.storage.where_state(run, refs.NAME))
+def refs_of(store: CheckpointStore, run: str = "a") -> Path | MemoryPath:
+    return in_store(store.storage.where_state(run, refs.NAME))
 
 
 def removed(store: CheckpointStore) -> set[str]:

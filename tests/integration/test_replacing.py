@@ -15,6 +15,7 @@ from ckptkit.storage.local import replacing
 from ckptkit.store import Details
 
 STEP = 3
+pytestmark = pytest.mark.on_disk("calls of the system fail one after the other")
 
 
 def draw(store: CheckpointStore) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import inside
+from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.catalog import manifests
@@ -28,7 +29,7 @@ def chosen(root: Path, ref: str = "first", **more: Any) -> str:
 
 
 def damage(root: Path, run: str, step: int) -> None:
-    path = root / run / f"step-{step:08d}" / "rng" / "rng.json"
+    path = in_store(root / run / f"step-{step:08d}" / "rng" / "rng.json")
     path.write_bytes(path.read_bytes()[:-1] + b" ")
 
 
@@ -158,6 +159,7 @@ class TestExperiments:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+@pytest.mark.on_disk("files belong to users")
 class TestStrangers:
     def test_what_another_user_wrote_is_told_and_not_followed(self, crashed_twice: Path) -> None:
         for path in (crashed_twice / "second").rglob("*"):
@@ -206,10 +208,11 @@ class TestDamage:
 
     def test_an_unreadable_manifest_hides_no_other_run(self, crashed_twice: Path) -> None:
         save(crashed_twice, "broken", 10)
-        (crashed_twice / "broken/step-00000010/manifest.json").write_text("{")
-        (crashed_twice / "second/step-00000150/manifest.json").write_text("{")
+        in_store(crashed_twice / "broken/step-00000010/manifest.json").write_text("{")
+        in_store(crashed_twice / "second/step-00000150/manifest.json").write_text("{")
         assert chosen(crashed_twice) == "second@100"
 
+    @pytest.mark.on_disk("a folder that nobody can list")
     def test_a_folder_that_cannot_be_read_does_not_matter(self, crashed_twice: Path) -> None:
         folder = os.open(crashed_twice, os.O_RDONLY)
         for _ in range(16):  # a path longer than the system takes: not even root can list the last one

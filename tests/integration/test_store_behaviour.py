@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from command_line import inside, refused
+from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import (
@@ -45,7 +46,7 @@ def steps(store: CheckpointStore, run: str = "r") -> list[int | None]:
 
 
 def damage(root: Path, step: int, run: str = "r") -> None:
-    path = root / run / f"step-{step:08d}" / "rng" / "rng.json"
+    path = in_store(root / run / f"step-{step:08d}" / "rng" / "rng.json")
     data = bytearray(path.read_bytes())
     data[20] ^= 1
     path.write_bytes(data)
@@ -80,10 +81,10 @@ class TestConsistentSets:
 class TestRoom:
     def test_a_good_checkpoint_is_not_overwritten(self, tmp_path: Path) -> None:
         store = save(tmp_path, 1)
-        before = (tmp_path / "r" / "step-00000001" / "manifest.json").read_bytes()
+        before = in_store(tmp_path / "r/step-00000001/manifest.json").read_bytes()
         with pytest.raises(ConflictError):
             save(tmp_path, 1)
-        assert (tmp_path / "r" / "step-00000001" / "manifest.json").read_bytes() == before
+        assert in_store(tmp_path / "r/step-00000001/manifest.json").read_bytes() == before
         assert store.verify().exit_code == 0
 
     def test_a_damaged_one_makes_room_and_waits_in_the_trash(self, tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ class TestRoom:
         damage(tmp_path, 2)
         save(tmp_path, 2)
         assert store.verify().exit_code == 0
-        assert len(list((tmp_path / "r" / ".ckptkit" / "trash").iterdir())) == 1
+        assert len(list(in_store(tmp_path / "r/.ckptkit/trash").iterdir())) == 1
 
     def test_replace_moves_the_old_one_to_the_trash(self, tmp_path: Path) -> None:
         store = save(tmp_path, 1)
@@ -102,10 +103,10 @@ class TestRoom:
 
     def test_a_file_in_the_way_is_a_conflict(self, tmp_path: Path) -> None:
         store = save(tmp_path, 1)
-        (tmp_path / "r" / "step-00000002").write_text("mine")
+        in_store(tmp_path / "r/step-00000002").write_text("mine")
         with pytest.raises(ConflictError):
             save(tmp_path, 2)
-        assert (tmp_path / "r" / "step-00000002").read_text() == "mine"
+        assert in_store(tmp_path / "r/step-00000002").read_text() == "mine"
         assert steps(store) == [1]
 
 
@@ -119,6 +120,7 @@ def _save_once(root: str, step: int, ready: Any, results: Any) -> None:
 
 
 class TestConcurrency:
+    @pytest.mark.on_disk("other processes save there")
     def test_of_saves_of_one_step_one_wins(self, tmp_path: Path) -> None:
         fork = multiprocessing.get_context("spawn")
         ready, results = fork.Barrier(3), fork.Queue()
@@ -134,6 +136,7 @@ class TestConcurrency:
         assert store.verify().exit_code == 0
         assert list((tmp_path / "r" / ".ckptkit" / "staging").iterdir()) == []
 
+    @pytest.mark.on_disk("another process prunes there")
     def test_saves_go_on_while_another_process_prunes(self, tmp_path: Path) -> None:
         save(tmp_path, 1)
         code = (
@@ -185,6 +188,7 @@ class TestConcurrency:
         assert len(store.prune(two).removed) == 0
         assert steps(store) == [3]
 
+    @pytest.mark.on_disk("a save that dies leaves a staging folder")
     def test_leftovers_of_a_dead_save_are_removed_after_the_grace_time_only(self, tmp_path: Path) -> None:
         store = save(tmp_path, 1, 2)
         left = tmp_path / "r" / ".ckptkit" / "staging" / "dead" / "checkpoint"
@@ -249,7 +253,8 @@ class TestNames:
 
     def test_a_run_inside_a_checkpoint_is_refused(self, tmp_path: Path) -> None:
         store = save(tmp_path, 1)
-        (tmp_path / "r" / "step-00000001").rename(tmp_path / "r" / "kept")
+        folder = in_store(tmp_path / "r" / "step-00000001")
+        folder.rename(folder.with_name("kept"))
         with pytest.raises(RefusedError, match="is a checkpoint"):
             save(tmp_path, 1, run="r/kept/more")
         assert len(list(store.list())) == 1
@@ -261,6 +266,7 @@ class TestNames:
 
 
 class TestCopies:
+    @pytest.mark.on_disk("a person copies a folder to another store")
     def test_a_copied_checkpoint_is_listed_and_good_in_its_new_place(self, tmp_path: Path) -> None:
         save(tmp_path / "a", 1)
         shutil.copytree(tmp_path / "a" / "r" / "step-00000001", tmp_path / "b" / "other" / "step-00000001")
@@ -295,6 +301,7 @@ def flat(root: Path, step: int) -> dict[str, list[Path]]:
     return {"weights": [path]}
 
 
+@pytest.mark.on_disk("a trainer writes its files into the folder of the run")
 class TestFlatFiles:
     @pytest.fixture
     def store(self, tmp_path: Path) -> CheckpointStore:

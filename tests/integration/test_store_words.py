@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.catalog import shown
@@ -34,7 +35,7 @@ def saved(folder: Path, *steps: int, **details: typing.Any) -> CheckpointStore:
 
 
 def damage(store: CheckpointStore, step: int) -> None:
-    (file,) = (store.locate(f"r@{step}")[0].folder / "rng").iterdir()
+    (file,) = in_store(f"{store.locate(f'r@{step}')[0].where}/rng").iterdir()
     file.write_bytes(file.read_bytes()[:-1] + b" ")
 
 
@@ -54,6 +55,7 @@ def test_every_detail_goes_into_the_manifest(tmp_path: Path) -> None:
     assert manifest.boundary.kind == "epoch"
 
 
+@pytest.mark.on_disk("a trainer writes its files into the folder of the run")
 def test_files_adopted_in_place_take_the_same_words(tmp_path: Path) -> None:
     store = saved(tmp_path, 1)
     (file,) = (store.locate("r@1")[0].folder / "rng").iterdir()
@@ -75,7 +77,7 @@ def test_a_misspelled_detail_is_named_and_nothing_is_saved(tmp_path: Path) -> No
     store = CheckpointStore(tmp_path / "store")
     with pytest.raises(TypeError, match="unexpected keyword argument 'metric'; did you mean 'metrics'"):
         store.save("r", 1, {"rng": random.Random(1)}, metric={"loss": 1.0})  # type: ignore[call-arg]
-    assert not store.storage.root.exists()
+    assert not store.storage.has_run("r")
 
 
 def test_none_is_a_detail_that_is_not_given(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_manifest_that_is_not_there_or_not_readable_is_told(tmp_path: Path) ->
     store = saved(tmp_path, 1)
     with pytest.raises(NotFoundError):
         store.manifest("r@2")
-    store.locate("r@1")[0].manifest.write_text("{")
+    in_store(f"{store.locate('r@1')[0].where}/manifest.json").write_text("{")
     with pytest.raises(ManifestError, match=r"r@1: manifest\.json: "):
         store.manifest("r@1")
 
@@ -193,7 +195,7 @@ def test_each_run_may_be_verified_on_a_level_of_its_own(tmp_path: Path) -> None:
 def test_pins_are_verified_with_a_run_and_not_with_one_of_its_checkpoints(tmp_path: Path) -> None:
     store = saved(tmp_path, 1)
     store.pin("r@1")
-    (tmp_path / "r/.ckptkit/refs.json").write_text("{")
+    in_store(tmp_path / "r/.ckptkit/refs.json").write_text("{")
     assert [m.run for m in store.verify("r").refs] == ["r"] == [m.run for m in store.verify().refs]
     assert store.verify("r@1").refs == []
 
@@ -208,6 +210,7 @@ def test_a_reader_reads_what_a_store_wrote_and_cannot_change_it(tmp_path: Path) 
     assert {"save", "prune", "pin", "tag", "undelete", "adopt_in_place", "restore", "prepare"} <= changing
 
 
+@pytest.mark.on_disk("no file of this machine lies in a store in memory")
 def test_no_file_about_a_store_may_be_written_into_it(tmp_path: Path) -> None:
     store = saved(tmp_path / "store", 1)
     store.require_outside(tmp_path / "report.xml")
@@ -230,7 +233,7 @@ def test_a_listing_tells_of_damaged_tags_of_runs_that_its_limit_leaves_out(tmp_p
     store = saved(tmp_path, 1)
     store.save("z", 1, {"rng": random.Random(1)})
     store.pin("r@1")
-    (tmp_path / "r/.ckptkit/refs.json").write_text("{")
+    in_store(tmp_path / "r/.ckptkit/refs.json").write_text("{")
     listing = store.list(limit=1)
     assert [one.at.ref for one in listing] == ["z@1"]
     assert len(listing.refs_problems) == 1
