@@ -55,7 +55,8 @@ def verify(
         for one, at in zip(levels, places, strict=True):
             began = time.monotonic()
             reports.append(verifiers[one].verify(at))
-            each(began, reports[-1])
+            if not reports[-1].gone:  # nothing is said about it
+                each(began, reports[-1])
     otherwise = verifier.level if verifier else "format" if callable(level) else level
     lowest = min(levels, key=LEVELS.index, default=otherwise)
     return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))

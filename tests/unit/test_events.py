@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import random
+import shutil
 import threading
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -244,3 +245,11 @@ def test_a_store_that_is_no_folder_tells_the_same(tmp_path: Path) -> None:
         "saved", "saved", "verified", "verified", "restored", "pruned", "undeleted"
     ]  # fmt: skip
     assert {one["store"] for one in told} == {store.storage.url}
+
+
+def test_what_is_removed_while_it_is_verified_is_not_told(tmp_path: Path) -> None:
+    store, heard = listened(tmp_path)
+    save(store, 1)
+    report = store.verify("r", on_bytes=lambda count: shutil.rmtree(tmp_path / "r" / "step-00000001"))
+    assert list(report.gone) == ["r@1"]
+    assert [one.kind for one in heard] == ["saved"]
