@@ -37,6 +37,7 @@ class Capture:
     sections: dict[str, Any]
     arrays: dict[str, Any] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    lost_of_modules: list[str] = field(default_factory=list)
     environments_seconds: float = 0.0
 
 
@@ -81,8 +82,8 @@ def _take_beside(model: Any, captured: Capture, shared: frozenset[int]) -> None:
     progress = progress_of(model)
     captured.sections["settings"], lost = settings.describe(model, progress.start)
     captured.left_out += lost
-    captured.sections["modules"], lost = modules.take(model, captured.arrays, shared)
-    captured.left_out += lost
+    captured.sections["modules"], captured.lost_of_modules = modules.take(model, captured.arrays, shared)
+    captured.left_out += captured.lost_of_modules
     captured.sections["callbacks"], lost = callbacks.take(model, progress.watched, captured.arrays)
     captured.left_out += lost
 

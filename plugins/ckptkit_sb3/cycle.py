@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ckptkit.errors import BackendError
-from ckptkit_sb3 import callbacks, settings
-from ckptkit_sb3.progress import Progress, progress_of
+from ckptkit_sb3 import callbacks, settings, structure_at_start
+from ckptkit_sb3.progress import Progress, note_start, progress_of
 
 _CYCLES = ("collect_rollouts", "_do_one_update")
 """Of all algorithms of SB3 and sb3-contrib but ARS; of ARS, which evaluates a population in each update."""
@@ -37,7 +37,7 @@ def tells_episodes(model: Any) -> bool:
 
 
 def begin(model: Any, variables: Mapping[str, Any]) -> None:
-    """Note, as training starts, what the program gave: settings, and the callbacks' plain values.
+    """Note, as training starts, what the program gave: settings and parts, and the callbacks' plain values.
 
     Args:
         model: the algorithm.
@@ -45,7 +45,7 @@ def begin(model: Any, variables: Mapping[str, Any]) -> None:
     """
     progress = progress_of(model)
     if progress.start is None:
-        progress.start, _ = settings.take(model)
+        note_start(model, settings.take(model)[0], structure_at_start.describe(model))
     if variables.get("callback") is not None:
         progress.watched = callbacks.watch(model, variables["callback"], progress.watched)
 

@@ -12,7 +12,7 @@ from ckptkit_sb3 import capture, layout, modules, process_rng, replay, resume, s
 from ckptkit_sb3.built_env import registered, registered_factory
 from ckptkit_sb3.encoding import members_of
 from ckptkit_sb3.parameters import part_of
-from ckptkit_sb3.progress import in_rollout
+from ckptkit_sb3.progress import has_other_env, in_rollout
 from ckptkit_sb3.trace import feed
 
 _NO_STATE = frozenset({"ep_info_buffer", "episode_times", "_total_timesteps", "_num_timesteps_at_start"})
@@ -107,10 +107,14 @@ def record(model: Any, taken: capture.Capture) -> dict[str, Any]:
     anew = capture.begins_anew(taken.sections)
     found = {k: v for k, v in _digests(model, taken).items() if k != "settings" and not k.startswith(CALLBACK)}
     for i, described in enumerate(taken.sections["environments"]):
-        if anew or described.get("wrong"):  # taken in another way than a live one whose self-test is not known
+        if (
+            anew or described.get("wrong") or has_other_env(model)
+        ):  # taken in another way than a live one whose self-test is not known
             del found[f"environment {i}"]
     if anew:
         del found["observations"]
+    if taken.lost_of_modules:
+        del found["attributes of modules"]
     action = None if anew else _action(model)
     return {"digests": found, "action": action, "numeric": _numeric(), "environment": registered(model.env)}
 

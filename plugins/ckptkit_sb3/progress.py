@@ -41,6 +41,8 @@ class Progress:
         partial: ``(rows, num_timesteps)`` where the algorithm stands between two steps of a rollout, and the rows of
             its rollout buffer count: while it is saved there, and from a load of such a save on.
         start: nodes of the settings when training began, or when it was resumed: what the program gave.
+        built: how the algorithm was built then, as ``structure_at_start`` says it.
+        env: the environments that it had then, as a weak reference: what others hold is saved under other numbers.
         watched: the callbacks of the ``learn`` that is running.
         rest: puts rows and generators back at the first step of the rollout that a resumed ``learn`` finishes.
     """
@@ -52,6 +54,8 @@ class Progress:
     partial: tuple[int, int] | None = None
     rest: Any = None
     start: dict[str, Any] | None = None
+    built: dict[str, str] | None = None
+    env: Any = None
     watched: Any = None
 
 
@@ -61,6 +65,19 @@ _PROGRESS: "weakref.WeakKeyDictionary[Any, Progress]" = weakref.WeakKeyDictionar
 def progress_of(model: Any) -> Progress:
     """Return (and begin, if new) what is known of a live algorithm."""
     return _PROGRESS.setdefault(model, Progress())
+
+
+def note_start(model: Any, settings: dict[str, Any], built: dict[str, str]) -> None:
+    """Note what an algorithm is when its training begins, or goes on in a new process."""
+    progress = progress_of(model)
+    progress.start, progress.built = settings, built
+    progress.env = None if model.env is None else weakref.ref(model.env)
+
+
+def has_other_env(model: Any) -> bool:
+    """Return whether training has given the algorithm other environments than it began with."""
+    noted = progress_of(model).env
+    return noted is not None and noted() is not model.env
 
 
 def episodes_of(model: Any) -> int | None:

@@ -13,13 +13,23 @@ from typing import Any
 
 from ckptkit.backend import LoadContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
-from ckptkit_sb3 import callbacks, capture, layout, process_rng, replay, rollout, settings, structure
+from ckptkit_sb3 import (
+    callbacks,
+    capture,
+    layout,
+    process_rng,
+    replay,
+    rollout,
+    settings,
+    structure,
+    structure_at_start,
+)
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.built_env import built_env
 from ckptkit_sb3.cycle import tells_episodes
 from ckptkit_sb3.names import class_name, full_name, is_kind
 from ckptkit_sb3.parameters import Parameters
-from ckptkit_sb3.progress import progress_of
+from ckptkit_sb3.progress import note_start, progress_of
 
 _LOG = logging.getLogger("ckptkit_sb3")
 _ENVIRONMENTS = ("gymnasium.core.Env", "stable_baselines3.common.vec_env.base_vec_env.VecEnv")
@@ -150,7 +160,7 @@ def load(directory: Path, target: Any, context: LoadContext) -> Resumed:
     progress = progress_of(model)
     progress.episodes, progress.cut_short = state["counters"].get("episode"), False
     progress.partial = progress.rest = progress.watched = None
-    progress.start = start
+    note_start(model, start, structure_at_start.describe(model))
     progress.callbacks.clear()
     if rest is not None:
         rest.put(model)

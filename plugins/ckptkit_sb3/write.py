@@ -8,7 +8,7 @@ from typing import Any
 from ckptkit.backend import GRADES, Captured, Grade, SaveContext, SavedItem
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import capture, layout, replay, rollout
+from ckptkit_sb3 import capture, layout, replay, rollout, structure_at_start
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.names import class_name, is_kind
@@ -23,6 +23,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     if not is_kind(model, ALGORITHM):
         raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
     position = position_of(model)
+    structure_at_start.refuse_changed(model, progress_of(model).built)
     started = time.perf_counter()
     replaced = _write_zip(model, directory / layout.MODEL)
     zipped = time.perf_counter()

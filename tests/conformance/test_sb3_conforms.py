@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import changed_agents
 import pytest
 from ckptkit_sb3 import Sb3Backend
 
@@ -95,6 +96,7 @@ def forget_weights(state: Any) -> None:
 
 class TestPpo(BackendTests):
     backend = Sb3Backend
+    changes = changed_agents.ON_POLICY
     steps = 3
     rollout = 16
     inner = ("environments", 0, "attributes", 0)
@@ -108,6 +110,9 @@ class TestPpo(BackendTests):
 
     def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
         return {"partial": lambda: self._build(width=8, env=sealed_cart_pole())}
+
+    def changed_items(self) -> Mapping[str, changed_agents.Story]:
+        return changed_agents.stories(self.make_item, self.changes)
 
     def load(self, directory: Path, target: Any, context: LoadContext) -> Any:
         resumed = super().load(directory, target, context)
@@ -155,6 +160,8 @@ class TestPpo(BackendTests):
 
 
 class TestDqn(TestPpo):
+    changes = changed_agents.OFF_POLICY
+
     def _build(self, width: int, env: Any = None) -> Any:
         from stable_baselines3 import DQN
 
@@ -176,6 +183,7 @@ class TestTd3(TestDqn):
     """With what stands around an agent: action noise with a memory, and a VecNormalize."""
 
     optimizer = "critic.optimizer.pth"
+    changes = changed_agents.NORMALIZED
 
     def lesser_items(self) -> Mapping[Grade, Callable[[], Any]]:
         return {}
