@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
@@ -12,21 +11,20 @@ from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
 from ckptkit.listeners import Listener
 from ckptkit.progress import Meter, Progress
-from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import anchors, choosing, pins_and_tags, preparing, pruning, restoring, saving
+from ckptkit.store import anchors, choosing, preparing, restoring, saving
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details, origin_of, require_open_run
 from ckptkit.store.happened import Doing
+from ckptkit.store.keeper import StoreKeeper
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
-from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
 from ckptkit.store.sources import Factories
 from ckptkit.verification import Level, Verifier, trust
 
 
-class CheckpointStore(StoreReader):
+class CheckpointStore(StoreKeeper):
     """Checkpoints of many runs below one folder.
 
     Args:
@@ -344,46 +342,3 @@ class CheckpointStore(StoreReader):
         return Observer(
             self.storage, run, steps=steps, prove=prove, note_after=note_after, resume=resume, seconds=seconds
         )
-
-    def plan_prune(
-        self,
-        policies: RetentionPolicy | Mapping[str, RetentionPolicy],
-        *,
-        run: str | None = None,
-        verifier: Verifier | None = None,
-        grace: timedelta = pruning.DEFAULT_GRACE,
-    ) -> pruning.PruneSurvey:
-        """Verify and plan what a retention policy would remove; nothing is changed.
-
-        What the ledger knows to verify, and is unchanged since, is not read again.
-        """
-        return pruning.survey(self.storage, policies, verifier or Verifier(ledger=self.ledger), run=run, grace=grace)
-
-    def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
-        """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
-        doing = Doing(self.storage)
-        done = pruning.apply(self.storage, planned, expected=expected)
-        self._listeners.tell(lambda: doing.pruned(planned, done))
-        return done
-
-    def undelete(self, ref: str) -> Entry:
-        """Take back a removed checkpoint: that of the step, or the one last removed from the run."""
-        doing, parsed = Doing(self.storage), Ref.parse(ref)
-        at = pruning.undelete(self.storage, parsed.run, parsed.step)
-        self._listeners.tell(lambda: doing.undeleted(at))
-        return at
-
-    def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
-        """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
-        doing = Doing(self.storage)
-        at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
-        self._listeners.tell(lambda: doing.pinned(at, pinned))
-        return at
-
-    def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
-        """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
-        pins_and_tags.require_tag(tag, new=not remove)
-        doing = Doing(self.storage)
-        at = pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)
-        self._listeners.tell(lambda: doing.tagged(at, tag, not remove))
-        return at

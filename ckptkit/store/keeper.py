@@ -1,0 +1,59 @@
+"""StoreKeeper: removes checkpoints by retention and takes them back, pins and tags; saves and restores nothing."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from ckptkit.retention import RetentionPolicy
+from ckptkit.storage import Entry
+from ckptkit.store import choosing, pins_and_tags, pruning
+from ckptkit.store.happened import Doing
+from ckptkit.store.reader import StoreReader
+from ckptkit.store.reference import Ref
+from ckptkit.verification import Verifier
+
+
+class StoreKeeper(StoreReader):
+    """Keeps order among the checkpoints of a store; ``CheckpointStore`` is one that saves and restores them too."""
+
+    def plan_prune(
+        self,
+        policies: RetentionPolicy | Mapping[str, RetentionPolicy],
+        *,
+        run: str | None = None,
+        verifier: Verifier | None = None,
+        grace: timedelta = pruning.DEFAULT_GRACE,
+    ) -> pruning.PruneSurvey:
+        """Verify and plan what a retention policy would remove; nothing is changed.
+
+        What the ledger knows to verify, and is unchanged since, is not read again.
+        """
+        return pruning.survey(self.storage, policies, verifier or Verifier(ledger=self.ledger), run=run, grace=grace)
+
+    def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
+        """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
+        doing = Doing(self.storage)
+        done = pruning.apply(self.storage, planned, expected=expected)
+        self._listeners.tell(lambda: doing.pruned(planned, done))
+        return done
+
+    def undelete(self, ref: str) -> Entry:
+        """Take back a removed checkpoint: that of the step, or the one last removed from the run."""
+        doing, parsed = Doing(self.storage), Ref.parse(ref)
+        at = pruning.undelete(self.storage, parsed.run, parsed.step)
+        self._listeners.tell(lambda: doing.undeleted(at))
+        return at
+
+    def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
+        """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
+        doing = Doing(self.storage)
+        at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
+        self._listeners.tell(lambda: doing.pinned(at, pinned))
+        return at
+
+    def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
+        """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
+        pins_and_tags.require_tag(tag, new=not remove)
+        doing = Doing(self.storage)
+        at = pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)
+        self._listeners.tell(lambda: doing.tagged(at, tag, not remove))
+        return at
