@@ -18,8 +18,9 @@ from ckptkit.formats.kinds import look_into_file
 from ckptkit_torchdata import definition, probe, second_pass, state_file
 from ckptkit_torchdata import states as part_states
 from ckptkit_torchdata.lazy_import import torch
-from ckptkit_torchdata.loader import Place, ResumableLoader
+from ckptkit_torchdata.loader import ResumableLoader
 from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
+from ckptkit_torchdata.place import Place
 from ckptkit_torchdata.state_file import FILE_NAME, FORMAT_VERSION, STATE_NAME, StateFile
 
 

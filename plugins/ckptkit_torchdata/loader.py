@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from ckptkit.errors import BackendError, UsageError
@@ -15,27 +15,11 @@ from ckptkit_torchdata.definition import draws_at_once, fields_of, is_iterable, 
 from ckptkit_torchdata.loader_kinds import is_data_loader, is_stateful
 from ckptkit_torchdata.loader_parts import LoaderParts, of_samplers
 from ckptkit_torchdata.order import NotedOrder, iterate
-from ckptkit_torchdata.state_file import Inner, Position
+from ckptkit_torchdata.place import Holder, Place, is_over, with_what_is_not_here
+from ckptkit_torchdata.state_file import Position
 
 Skip = Literal["refetch", "sampler"]
 _LOG = logging.getLogger("ckptkit_torchdata")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A position, with the ``state_dict`` of the parts that have one (at the epoch's start; torchdata's: at the save).
-
-    Attributes:
-        position: where the loader is.
-        states: by part.
-        interleaved: no second pass may be the same, so a resume takes what the next one gives.
-        told: why; empty while it is found out.
-    """
-
-    position: Position = field(default_factory=Position)
-    states: part_states.States = field(default_factory=dict)
-    interleaved: bool = False
-    told: Sequence[str] = ()
 
 
 class ResumableLoader:
@@ -176,7 +160,7 @@ class ResumableLoader:
         """Return where the loader is, apart from itself; changes nothing and draws nothing."""
         if self._pending is not None:
             waiting = self._pending
-            now = _with_what_is_not_here(self.parts.taken(), waiting.position.now)
+            now = with_what_is_not_here(self.parts.taken(), waiting.position.now)
             return replace(waiting, position=replace(waiting.position, now=now))
         at, kept = self._place.position, self._place.states
         if at.start is None:
@@ -297,12 +281,12 @@ class ResumableLoader:
 
     def _take_up(self, place: Place) -> None:
         at = place.position
-        now = _with_what_is_not_here(self.parts.taken(), at.now)
+        now = with_what_is_not_here(self.parts.taken(), at.now)
         with generators.undisturbed():
             try:
                 if is_stateful(self.loader):
                     self._take_up_stateful(place)
-                elif _is_over(self.loader, place):
+                elif is_over(self.loader, place):
                     self._reset(place)
                     self._ended = True
                 else:
@@ -316,7 +300,7 @@ class ResumableLoader:
 
     def _take_up_stateful(self, place: Place) -> None:
         self._reset(place)
-        part_states.put_states(_Holder(self.loader), place.states)
+        part_states.put_states(Holder(self.loader), place.states)
         self._iterator = iter(self.loader)
 
     def _go_again(self, place: Place) -> None:
@@ -352,26 +336,6 @@ class ResumableLoader:
             hint = "dataset and sampler must be those of the save; give them a state_dict if they hold more"
             raise BackendError(text, hint=hint)
         _LOG.warning("%s; it goes on with what this pass gives, as the save said", text)
-
-
-class _Holder:
-    """Names a loader as the part ``loader`` that a state belongs to."""
-
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-
-def _is_over(loader: Any, place: Place) -> bool:
-    """Return whether all batches of the epoch were given, and the end of it has nothing left to do or to draw."""
-    at = place.position
-    busy = place.states or is_iterable(loader) or not draws_at_once(loader) or of_samplers(at.start)
-    return not busy and at.batches == length_of(loader)
-
-
-def _with_what_is_not_here(here: Inner, saved: Inner) -> Inner:
-    """Return the state that is here, with the saved one of what is first made when items are fetched."""
-    generators_now = {**saved.generators, **here.generators}
-    return Inner(generators_now, {**saved.epochs, **here.epochs}, {**saved.attributes, **here.attributes})
 
 
 def _tell(lost: list[str]) -> None:

@@ -9,8 +9,9 @@ from ckptkit.formats import strict_json
 from ckptkit_torchdata import generators
 from ckptkit_torchdata.definition import is_iterable
 from ckptkit_torchdata.lazy_import import torch
-from ckptkit_torchdata.loader import Place, ResumableLoader
+from ckptkit_torchdata.loader import ResumableLoader
 from ckptkit_torchdata.loader_kinds import is_stateful, is_torchs_own
+from ckptkit_torchdata.place import Place
 from ckptkit_torchdata.states import takes_state
 from ckptkit_torchdata.tensor_bytes import raw_bytes
 

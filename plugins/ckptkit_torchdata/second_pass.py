@@ -6,9 +6,10 @@ from typing import Any
 
 from ckptkit_torchdata import generators
 from ckptkit_torchdata.definition import is_iterable, samplers_are_torchs
-from ckptkit_torchdata.loader import Place, ResumableLoader
+from ckptkit_torchdata.loader import ResumableLoader
 from ckptkit_torchdata.loader_kinds import is_stateful
 from ckptkit_torchdata.order import NotedOrder
+from ckptkit_torchdata.place import Place
 from ckptkit_torchdata.states import takes_state
 
 
