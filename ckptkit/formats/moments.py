@@ -23,10 +23,11 @@ from ckptkit.formats.named_steps import named_step
 from ckptkit.formats.safetensors_header import read_header
 from ckptkit.formats.torch_values import torch_table
 from ckptkit.formats.whole_files import newest_inside, steps_of_file
+from ckptkit.layouts import deepspeed, hf_trainer, lerobot
 
-_HUGGING_FACE = "trainer_state.json"
-_LEROBOT = "training_state/training_step.json"
-_LEROBOT_SCHEDULER = "training_state/scheduler_state.json"
+_HUGGING_FACE = hf_trainer.STATE
+_LEROBOT = f"{lerobot.STATE}/training_step.json"
+_LEROBOT_SCHEDULER = f"{lerobot.STATE}/scheduler_state.json"
 _COUNTED = {_HUGGING_FACE: "global_step", _LEROBOT: "step"}
 _TAG = re.compile(r"global_step(\d{1,18})")
 _FORMS = {"F32": "<f", "F64": "<d", "I64": "<q", "I32": "<i"}
@@ -112,7 +113,8 @@ def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]
         raise _of_different_moments(known, step)
     if _SCALES in files:  # fp16 skips steps, and the scheduler with it
         known = {place: count for place, count in known.items() if count > step}
-    if "latest" in files and (tag := _TAG.fullmatch((directory / "latest").read_text(errors="replace").strip())):
+    pointed = (directory / deepspeed.POINTER).read_text(errors="replace") if deepspeed.POINTER in files else ""
+    if tag := _TAG.fullmatch(pointed.strip()):
         known[f"DeepSpeed's {tag[0]}"] = int(tag[1])
     return [
         f"{place} is at step {count}, the trainer at {step}: from another moment, or counting earlier training too"
@@ -123,7 +125,7 @@ def _hugging_face(directory: Path, files: Sequence[str], step: int) -> list[str]
 
 def _lerobot(directory: Path, files: Sequence[str], step: int) -> None:
     """Raise InconsistentSetError if optimizer or scheduler is not at LeRobot's step: it resumes all or nothing."""
-    names = [name for name in files if fnmatchcase(name, "training_state/*optimizer_state.safetensors")]
+    names = [name for name in files if fnmatchcase(name, f"{lerobot.STATE}/*optimizer_state.safetensors")]
     updates = {name: _most(_numbers(directory / name)) for name in names}
     if _LEROBOT_SCHEDULER in files:
         planned = _scheduler(_json(directory / _LEROBOT_SCHEDULER))
@@ -156,7 +158,7 @@ def _accelerate(directory: Path, files: Sequence[str]) -> list[str]:
 
 def _half(directory: Path, files: Sequence[str]) -> bool:
     """Return whether LeRobot trained with automatic mixed precision: its optimizer may skip steps."""
-    name = "pretrained_model/train_config.json"
+    name = f"{lerobot.MODEL}/train_config.json"
     policy = _json(directory / name).get("policy") if name in files else None
     return isinstance(policy, dict) and policy.get("use_amp") is True
 

@@ -16,12 +16,11 @@ from typing import Any
 from ckptkit.errors import DamagedError
 from ckptkit.formats import dcp, onnx, strict_json
 from ckptkit.formats.escaped import escaped
+from ckptkit.layouts import dcp as dcp_layout
+from ckptkit.layouts import deepspeed, orbax, tf_train
 from ckptkit.problem import Problem
 
-_DATA_FILE = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _POINTED = re.compile(r'^model_checkpoint_path: "([^"\\]+)"', re.MULTILINE)
-_DCP = ".metadata"
-_ORBAX = "_CHECKPOINT_METADATA"
 _TAG = "global_step"
 _SHARDS = ".index.json"
 _MODELS = (".safetensors", ".bin", ".gguf", ".h5")
@@ -71,7 +70,7 @@ def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
         for ending, extents in _EXTENTS.items():
             if name.endswith(ending):
                 found += _too_short(item, name, extents(item.path(name)))
-        if name.endswith(_ORBAX) and (content := item.json(name)) and not content.get("commit_timestamp_nsecs"):
+        if name.endswith(orbax.METADATA) and (content := item.json(name)) and not content.get("commit_timestamp_nsecs"):
             found.append(Problem("orbax-uncommitted", "has no commit time: Orbax had not finished it", name))
     return found
 
@@ -157,7 +156,7 @@ def _tf_pointer(item: _Item, name: str) -> Iterator[str]:
 
 
 def _tf_index(item: _Item, name: str) -> Iterator[str]:
-    match = _DATA_FILE.fullmatch(name.rpartition("/")[2])
+    match = tf_train.DATA_FILE.fullmatch(name.rpartition("/")[2])
     if match:
         yield f"{match[1]}.index"
 
@@ -181,7 +180,7 @@ def _dcp(item: _Item, name: str) -> Iterator[str]:
 
 
 def _dcp_states(item: _Item, name: str) -> Iterator[str]:
-    yield _DCP
+    yield dcp_layout.MARKER
 
 
 def _onnx(item: _Item, name: str) -> Iterator[str]:
@@ -210,12 +209,12 @@ _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
     (r"model_index\.json", _diffusers),
     (r"modules\.json", _sentence_transformers),
     (r"training_metadata\.json", _keras_backup),
-    (r"checkpoint", _tf_pointer),
-    (_DATA_FILE.pattern, _tf_index),
-    (r"latest", _deepspeed),
+    (tf_train.POINTER, _tf_pointer),
+    (tf_train.DATA_FILE.pattern, _tf_index),
+    (deepspeed.POINTER, _deepspeed),
     (r".*(optim|model)_states\.pt", _deepspeed_states),
     (r".*\.distcp", _dcp_states),
-    (re.escape(_DCP), _dcp),
+    (re.escape(dcp_layout.MARKER), _dcp),
     (r".*\.onnx", _onnx),
     (r"_METADATA", _orbax),
     (r"manifest\.ocdbt", _ocdbt),
@@ -224,7 +223,7 @@ _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
 """By file name (as a pattern): what reads the names of other files from it, relative to its own folder."""
 
 _EXTENTS: Mapping[str, Callable[[Path], Mapping[str, int] | None]] = {
-    _DCP: dcp.extents,
+    dcp_layout.MARKER: dcp.extents,
     ".onnx": onnx.external_extents,
 }
 """By suffix: what reads how many bytes of which files are used, or None if that cannot be read."""

@@ -1,12 +1,9 @@
 """What SB3's CheckpointCallback writes after each zip, and whether it is done with the newest."""
 
-import re
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
-
-_ZIP = re.compile(r"(?P<prefix>.*)_(?P<steps>\d+)_steps\.zip")
-_AFTER = ("replay_buffer", "vecnormalize")
+from ckptkit.layouts import sb3_callback as layout
 
 
 def require_finished(source: Path) -> None:
@@ -17,13 +14,14 @@ def require_finished(source: Path) -> None:
     Args:
         source: what is adopted; anything but a zip with such a name is left alone.
     """
-    match = _ZIP.fullmatch(source.name)
-    if match is None or not source.is_file():
+    parts = layout.prefix_and_steps(source.name)
+    if parts is None or not source.is_file():
         return
-    for kind in _AFTER:
-        form = re.compile(rf"{re.escape(match['prefix'])}_{kind}_(\d+)_steps\.pkl")
-        beside = [int(found[1]) for entry in source.parent.iterdir() if (found := form.fullmatch(entry.name))]
-        if beside and max(beside) < int(match["steps"]):
+    prefix, steps = parts
+    names = [entry.name for entry in source.parent.iterdir()]
+    for kind in layout.KINDS:
+        beside = layout.steps_beside(kind, names, prefix)
+        if beside and max(beside) < int(steps):
             raise DamagedError(
                 f"{source.name}: no {kind} beside it, though the zip of {max(beside)} steps has one: "
                 "CheckpointCallback writes it after the zip",

@@ -5,16 +5,15 @@ Source: lightning (``dump_checkpoint``), stable_baselines3/common/save_util.py (
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ckptkit.errors import DamagedError, InconsistentSetError
-from ckptkit.formats.named_steps import folder_step, step_of_checkpoint
 from ckptkit.formats.torch_values import torch_table
 from ckptkit.formats.zips import read_member
+from ckptkit.layouts import lightning
+from ckptkit.layouts.trainers import step_of_file, step_of_folder
 
-_EPOCH = re.compile(r"(?:^|[^a-z])epoch=(\d{1,18})(?!\d)")
 _MOST_DATA = 64 << 20
 _WEIGHTS = (".bin", ".ckpt", ".h5", ".keras", ".npz", ".pt", ".pth", ".safetensors", ".zip")
 
@@ -31,9 +30,9 @@ def steps_of_file(path: Path, name: str) -> dict[str, int]:
     Raises:
         InconsistentSetError: it is of another epoch than its name says.
     """
-    if name.endswith(".ckpt"):
+    if name.endswith(lightning.SUFFIX):
         return _lightning(path, name)
-    steps = _timesteps(path) if name.endswith(".zip") and step_of_checkpoint(name) is not None else None
+    steps = _timesteps(path) if name.endswith(".zip") and step_of_file(name) is not None else None
     return {} if steps is None else {"num_timesteps in it": steps}
 
 
@@ -48,7 +47,7 @@ def newest_inside(directory: Path, files: Sequence[str]) -> int | None:
     steps: list[int] = []
     unnamed = []
     for name, inside in _parts(files).items():
-        step = folder_step(name, inside) if inside else _step_of(directory / name, name)
+        step = step_of_folder(name, inside) if inside else _step_of(directory / name, name)
         if step is not None:
             steps.append(step)
         elif any(file.endswith(_WEIGHTS) for file in inside or [name]):
@@ -64,7 +63,7 @@ def _parts(files: Sequence[str]) -> Mapping[str, list[str]]:
     for name in files:
         for folder in PurePosixPath(name).parents[:-1]:
             folders.setdefault(f"{folder}", []).append(name.removeprefix(f"{folder}/"))
-    own = {name: inside for name, inside in folders.items() if folder_step(name, inside) is not None}
+    own = {name: inside for name, inside in folders.items() if step_of_folder(name, inside) is not None}
     parts: dict[str, list[str]] = {}
     for name in files:
         around = [f"{folder}" for folder in PurePosixPath(name).parents[:-1] if f"{folder}" in own]
@@ -75,7 +74,7 @@ def _parts(files: Sequence[str]) -> Mapping[str, list[str]]:
 
 def _step_of(path: Path, name: str) -> int | None:
     file = name.rpartition("/")[2]
-    named, found = step_of_checkpoint(file), steps_of_file(path, file)
+    named, found = step_of_file(file), steps_of_file(path, file)
     for place, step in found.items():
         if named not in (None, step):
             raise InconsistentSetError(
@@ -89,9 +88,9 @@ def _lightning(path: Path, name: str) -> dict[str, int]:
     content = torch_table(path)
     if "pytorch-lightning_version" not in content:
         return {}
-    named, epoch = _EPOCH.search(name), content.get("epoch")
-    if named and type(epoch) is int and int(named[1]) != epoch:
-        raise InconsistentSetError(f"{name}: is of epoch {epoch}, its name says {int(named[1])}")
+    named, epoch = lightning.epoch_of(name), content.get("epoch")
+    if named is not None and type(epoch) is int and named != epoch:
+        raise InconsistentSetError(f"{name}: is of epoch {epoch}, its name says {named}")
     step = content.get("global_step")
     return {"global_step in it": step} if type(step) is int else {}
 

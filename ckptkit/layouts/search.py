@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from ckptkit.layouts.interface import Layout, Listing
+from ckptkit.layouts.own_names import step_of_name
 from ckptkit.layouts.sidecar import SIDECAR
 from ckptkit.layouts.step_folder import STEP_FOLDER
-from ckptkit.manifest.names import step_of_name
 
 OURS: tuple[Layout, ...] = (STEP_FOLDER, SIDECAR)
 """The layouts that checkpoints with a manifest have; ``FLAT`` is a step folder without a folder for each item."""

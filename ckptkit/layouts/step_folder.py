@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ckptkit.layouts import own_names as names
 from ckptkit.layouts.interface import Listing
-from ckptkit.manifest import names
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, UsageError
+from ckptkit.layouts.own_names import MANIFEST_NAME as MANIFEST_NAME
+from ckptkit.layouts.own_names import SIDECAR_SUFFIX as SIDECAR_SUFFIX
+from ckptkit.layouts.own_names import STEP_FOLDER as STEP_FOLDER
+from ckptkit.layouts.own_names import step_folder as step_folder
+from ckptkit.layouts.own_names import step_of_name as step_of_name
 
-MANIFEST_NAME = "manifest.json"
-SIDECAR_SUFFIX = ".manifest.json"
 OBSERVED_NAME = "observed.json"
 SHOWN_NAME = "shown.json"
 UNLISTED = (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)
@@ -17,8 +20,6 @@ MAX_STEP = 10**12
 MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
 _MAX_PATH, _MAX_PART = 1024, 255
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-STEP_FOLDER = re.compile(r"step-[0-9]+")
-_STEP_END = re.compile(r"([0-9]{1,13})$")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))}
 
 
@@ -148,14 +149,3 @@ def check_folder(name: str, step: int) -> str:
     if reason is not None:
         raise UsageError(f"folder name {name[:80]!r} {reason}", hint=f"for example checkpoint-{step}")
     return name
-
-
-def step_folder(step: int) -> str:
-    """Return the folder name of a step, for example ``step-00005000``; names sort as numbers do up to 10**8."""
-    return f"step-{step:08d}"
-
-
-def step_of_name(name: str) -> int | None:
-    """Return the number that a folder or file stem ends in, or None."""
-    match = _STEP_END.search(name)
-    return int(match[1]) if match else None

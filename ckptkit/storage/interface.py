@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ckptkit.layouts import Layout
+from ckptkit.layouts import Found, Layout
 from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, step_of_name
 from ckptkit.storage.values import FileStat as FileStat
 from ckptkit.storage.values import Leftover as Leftover
@@ -230,8 +230,8 @@ class Storage(Protocol):
     def run_folder(self, run: str) -> Path:
         """Return the folder of a run, for trainers that write there; raises StoreError likewise, RunNameError."""
 
-    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path]]:
-        """Yield run and path of what is named as checkpoints are and has no manifest: a trainer may have written it."""
+    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path, Found]]:
+        """Yield run, path and facts of what is named as trainers name checkpoints, and has no manifest."""
 
     # --- writing ---
 

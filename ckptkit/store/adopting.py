@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ckptkit import registry
 from ckptkit.errors import CkptkitError
+from ckptkit.layouts.numbered import stem_of
 from ckptkit.manifest.names import is_flat, step_of_name
 from ckptkit.storage import Storage
 
@@ -24,13 +25,15 @@ class Unlisted:
     Attributes:
         run: the run in whose folder they lie.
         backend: which backend recognises the newest of them.
-        paths: the main file or the folder of each, by step.
+        paths: the main file or the folder of each, by step, or by what else its name counts.
+        step: what the name of the newest tells.
         in_place: whether ``adopt`` can give them a manifest in place; if not, they can be copied with ``save``.
     """
 
     run: str
     backend: str
     paths: tuple[Path, ...]
+    step: int
     in_place: bool
 
     @property
@@ -38,30 +41,28 @@ class Unlisted:
         """What the item of each is called when it is adopted; with ``:files`` where no backend recognises it."""
         return ITEMS.get(self.backend, self.backend)
 
-    @property
-    def step(self) -> int:
-        """Step of the newest."""
-        return step_in(self.paths[-1])
-
 
 def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
     """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists.
 
     Names say where to look; of many with similar names only the newest is looked into.
     """
-    alike: dict[tuple[str, Path, str], list[Path]] = {}
-    for name, path in storage.unlisted(run):
-        alike.setdefault((name, path.parent, _NUMBERS.sub("0", path.name)), []).append(path)
+    alike: dict[tuple[str, Path, str], list[tuple[int, Path]]] = {}
+    for name, path, told in storage.unlisted(run):
+        numbered = (0 if told.number is None else told.number, path)
+        alike.setdefault((name, path.parent, _NUMBERS.sub("0", path.name)), []).append(numbered)
     found = []
-    for (name, _, _), paths in alike.items():
-        paths.sort(key=step_in)
+    for (name, _, _), sorts in alike.items():
+        sorts.sort()
+        paths = tuple(path for _, path in sorts)
+        step, newest = sorts[-1]
         try:
-            backend, files = _recognised(paths[-1])
+            backend, files = _recognised(newest)
         except CkptkitError:
-            if paths[-1].suffix in _OF_UNKNOWN_KIND and paths[-1].is_file():
-                found.append(Unlisted(name, "files", tuple(paths), in_place=False))
+            if newest.suffix in _OF_UNKNOWN_KIND and newest.is_file():
+                found.append(Unlisted(name, "files", paths, step, in_place=False))
             continue
-        found.append(Unlisted(name, backend, tuple(paths), _fits_in_place(paths[-1], files)))
+        found.append(Unlisted(name, backend, paths, step, _fits_in_place(newest, files, step)))
     return found
 
 
@@ -80,16 +81,11 @@ def _recognised(path: Path) -> tuple[str, Mapping[str, Path]]:
     return backend.name, files
 
 
-def _fits_in_place(path: Path, files: Mapping[str, Path]) -> bool:
-    """Whether all files are where a manifest can list them, the name gives the step, and nothing else is there."""
+def _fits_in_place(path: Path, files: Mapping[str, Path], step: int) -> bool:
+    """Whether all files are where a manifest can list them, the name ends in the step, and nothing else is there."""
     alone = not path.is_dir() or {entry.name for entry in path.iterdir()} == set(files)
-    return alone and all(map(is_flat, files)) and step_of_name(_stem(path)) is not None
+    return alone and all(map(is_flat, files)) and step_of_name(_stem(path)) == step
 
 
 def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.name.rpartition(".")[0] or path.name
-
-
-def step_in(path: Path) -> int:
-    """Return the last number in a name, which trainers use for the step."""
-    return int(_NUMBERS.findall(_stem(path))[-1])
+    return path.name if path.is_dir() else stem_of(path.name)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit.errors import ConflictError, DamagedError, DiskFullError, RefusedError, StoreError
-from ckptkit.layouts import STEP_FOLDER, checkpoints, other_folders
+from ckptkit.layouts import STEP_FOLDER, Found, checkpoints, other_folders
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
 from ckptkit.testing.memory_locks import RunLocks
@@ -209,7 +209,7 @@ class MemoryStorage:
     def _no_folder(self) -> StoreError:
         return StoreError(f"store {self.url}: has no folder on this machine", hint="`ckptkit restore` copies files out")
 
-    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path]]:
+    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path, Found]]:
         """See ``Storage.unlisted``: no trainer writes here."""
         return iter(())
 

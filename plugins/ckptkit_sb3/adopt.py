@@ -1,7 +1,6 @@
 """Adopting zips that a trainer wrote with ``model.save``: recognised by content, graded by what a zip cannot hold."""
 
 import json
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,14 +10,12 @@ from typing import Any
 from ckptkit.backend import CheckContext, SavedItem
 from ckptkit.errors import BackendError, DamagedError, InconsistentSetError
 from ckptkit.formats import sb3_callback
+from ckptkit.layouts import sb3_callback as callback_layout
 from ckptkit_sb3 import layout, trainers
 
 _VERSION = "_stable_baselines3_version"
-_KINDS = ("replay_buffer", "vecnormalize")
-"""What ``CheckpointCallback`` writes after the zip, where it was asked to."""
 _START = b"data"
 """Name of the first member that ``model.save`` writes, 30 bytes into the file."""
-_STEPS_NAME = re.compile(r"^(?P<prefix>.*)_(?P<steps>\d+)_steps$")
 
 
 def recognise(path: Path) -> Mapping[str, Path] | None:
@@ -34,9 +31,7 @@ def recognise(path: Path) -> Mapping[str, Path] | None:
         return None
     files = {path.name: path}
     beside = [f"{path.stem}{layout.METADATA}", *map(layout.Flat(path.parent, path.name).named, layout.BESIDE)]
-    if match := _STEPS_NAME.match(path.stem):
-        for kind in _KINDS:
-            beside.append(f"{match['prefix']}_{kind}_{match['steps']}_steps.pkl")
+    beside += callback_layout.names_beside(path.name).values()
     for name in beside:
         if (path.parent / name).is_file():
             files[name] = path.parent / name
@@ -72,7 +67,7 @@ def _is_cut_agent(path: Path) -> bool:
     except OSError:
         return False
     begins = start.startswith(b"PK\x03\x04") and start[30:] == _START
-    return begins or (not start.strip(b"\0") and _STEPS_NAME.match(path.stem) is not None)
+    return begins or (not start.strip(b"\0") and callback_layout.step_of(path.name) is not None)
 
 
 def describe(directory: Path, context: CheckContext) -> SavedItem:
@@ -128,10 +123,10 @@ def _named_step(context: CheckContext, data: Mapping[str, Any]) -> int | None:
     Raises:
         InconsistentSetError: the zip is of other steps.
     """
-    match = None if context.source is None else _STEPS_NAME.match(context.source.stem)
-    if match is None or context.source is None:
+    steps = None if context.source is None else callback_layout.step_of(context.source.name)
+    if steps is None or context.source is None:
         return None
-    steps, inside = int(match["steps"]), data.get("num_timesteps")
+    inside = data.get("num_timesteps")
     if layout.is_count(inside) and inside != steps:
         raise InconsistentSetError(f"{context.source.name}: its num_timesteps is {inside}, its name says {steps}")
     return steps

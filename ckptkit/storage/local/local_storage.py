@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ckptkit import durable
 from ckptkit.durable import storage_errors
-from ckptkit.layouts import STEP_FOLDER
+from ckptkit.layouts import STEP_FOLDER, Found
 from ckptkit.manifest.names import STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
 from ckptkit.storage.local import files, holds, locks, outside, preflight, replacing, scanning, staging, stamps, trash
@@ -160,7 +160,7 @@ class LocalStorage:
         """See ``Storage.folder``."""
         return self._place(entry).folder
 
-    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path]]:
+    def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path, Found]]:
         """See ``Storage.unlisted``."""
         return unlisted(self.root, run)
 

@@ -15,7 +15,6 @@ from ckptkit_tfdata import PersistentIterator
 
 from ckptkit import CheckpointStore, CkptkitError, NotFoundError, Retain
 from ckptkit.storage import Entry
-from ckptkit.store.adopting import step_in
 
 _LOG = logging.getLogger(__name__)
 _ITEM = "data"
@@ -57,7 +56,7 @@ def _tell_unlisted(store: CheckpointStore, run: str) -> None:
         _LOG.warning(
             "%s: has no manifest, so nothing says whether it is whole, or of which definition it is; "
             "to go on from it anyway: ckptkit --store %s save %s --step %s %s=%s",
-            *(newest, shlex.quote(store.storage.url), run, step_in(newest), _ITEM, shlex.quote(str(newest))),
+            *(newest, shlex.quote(store.storage.url), run, one.step, _ITEM, shlex.quote(str(newest))),
         )
 
 

@@ -1,0 +1,31 @@
+"""Orbax: ``1000/`` or ``prefix_1000/``, renamed from ``1000.orbax-checkpoint-tmp-...`` when it is whole.
+
+Source: orbax documentation (Checkpointing API, Checkpoint format guide; atomicity on object stores).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ckptkit.layouts.foreign import Found, there
+from ckptkit.layouts.interface import Listing
+
+METADATA, COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
+SIGNS = (METADATA, COMMITTED)
+_STEP = re.compile(r"(?:.*_)?(\d{1,18})(?:\.orbax-checkpoint-tmp.*)?")
+_UNFINISHED = ".orbax-checkpoint-tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Orbax:
+    """The layout of ``CheckpointManager`` and ``StandardCheckpointer``; it keeps no pointer."""
+
+    kind: str = "orbax"
+
+    def find(self, listing: Listing) -> Iterator[Found]:
+        """Yield folders with its metadata, and those that it had not finished."""
+        for name in listing.folders:
+            if _UNFINISHED in name or there(listing, name, SIGNS):
+                match = _STEP.fullmatch(name)
+                marker = there(listing, name, (COMMITTED,)) or f"{name}/{METADATA}"
+                yield Found(name, (name,), step=int(match[1]) if match else None, marker=marker)
