@@ -29,9 +29,11 @@ class StorageHooks(Skips):
 
     Attributes:
         patience: seconds after which a thread counts as waiting.
+        limit_seconds: seconds after which a thread that may go on counts as stuck.
     """
 
     patience: ClassVar[float] = 0.2
+    limit_seconds: ClassVar[float] = 30.0
 
     def make_storage(self, tmp_path: Path) -> Storage:
         """Return a new store that exists and is empty; each folder that it is called with gives another store."""

@@ -8,8 +8,6 @@ from ckptkit.storage.interface import Lock, Storage
 from ckptkit.testing.storage_hooks import RUN, StorageHooks, listed, whole
 from ckptkit.testing.threads import entering, meanwhile, within
 
-LONG = 30.0  # seconds; a thread that may go on does so at once, whatever else the machine does
-
 
 class RunLaws(StorageHooks):
     """States are old or new; who changes a run is alone."""
@@ -53,7 +51,7 @@ class RunLaws(StorageHooks):
     def test_a_lock_lets_in(self, storage: Storage, held: Lock, wanted: Lock) -> None:
         """Saves share, and wait for nobody; to pin is no change of what is committed."""
         with storage.locked(RUN, held), entering(storage.locked(RUN, wanted)) as entered:
-            assert entered.wait(LONG), f"{wanted} waits for {held}"
+            assert entered.wait(self.limit_seconds), f"{wanted} waits for {held}"
 
     @pytest.mark.parametrize(
         ("held", "wanted"),
@@ -68,7 +66,7 @@ class RunLaws(StorageHooks):
             early = entered.wait(self.patience)
             lock.__exit__(None, None, None)
             assert not early, f"{wanted} does not wait for {held}"
-            assert entered.wait(LONG), f"{wanted} still waits when {held} is let go"
+            assert entered.wait(self.limit_seconds), f"{wanted} still waits when {held} is let go"
 
     @pytest.mark.parametrize("lock", ["save", "change", "refs"])
     def test_a_lock_is_let_go_when_its_block_fails(self, storage: Storage, lock: Lock) -> None:
@@ -82,7 +80,7 @@ class RunLaws(StorageHooks):
     def test_runs_do_not_wait_for_each_other(self, storage: Storage) -> None:
         """Nor for a run inside them."""
         with storage.locked(RUN, "change"), entering(storage.locked("ppo", "change")) as entered:
-            assert entered.wait(LONG)
+            assert entered.wait(self.limit_seconds)
 
     def test_checkpoints_are_committed_while_a_run_is_changed(self, storage: Storage) -> None:
         """No lock is needed for what is right without one."""
@@ -109,4 +107,4 @@ class RunLaws(StorageHooks):
                 assert not entered.wait(self.patience)
                 with storage.locked(RUN, "save"):  # begins while the change waits
                     first.close()
-                    assert within(LONG, entered.is_set), "a save that began later keeps the change out"
+                    assert within(self.limit_seconds, entered.is_set), "a save that began later keeps the change out"

@@ -1,17 +1,17 @@
-"""Stores that each break one promise, as real ones do."""
+"""Stores that each break one promise about what is written, removed or locked, as real ones do."""
 
-import io
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
+from ckptkit.errors import LockedError, StoreError
 from ckptkit.layouts import STEP_FOLDER
-from ckptkit.storage import Entry, FileStat, Leftover, Removed, Stamp
+from ckptkit.storage import Entry, Leftover, Removed
 from ckptkit.storage.interface import Lock
 from ckptkit.testing import MemoryStorage
+from ckptkit.testing.memory_locks import RunLocks
 from ckptkit.testing.memory_staging import MemoryStaging
 
 _PAUSE = 0.001
@@ -26,7 +26,7 @@ class Overwrites(MemoryStorage):
         entry = Entry(run, name, STEP_FOLDER, self)
         if self.objects.has(self.key(entry).rstrip("/")):
             return super()._commit(run, name, files, replaces)
-        time.sleep(_PAUSE)
+        time.sleep(20 * _PAUSE)
         self.objects.put({self.key(entry, path): data for path, data in files.items()})
         return entry
 
@@ -112,123 +112,6 @@ class StatesInTwoSteps(MemoryStorage):
         super().replace_state(run, name, data)
 
 
-class SortsAsText(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
-        yield from sorted(super().scan(run), key=lambda entry: entry.ref)
-
-
-class ScansBelow(MemoryStorage):
-    """Takes a run's name for a prefix."""
-
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
-        yield from (entry for entry in super().scan() if entry.run.startswith((run or "").removeprefix(".")))
-
-
-class FindsStepsByTheirEnd(MemoryStorage):
-    """5 is also what 15 ends in."""
-
-    def at_step(self, run: str, step: int) -> list[Entry]:
-        self.has_run(run)
-        return [entry for entry in self.scan(run) if entry.name.endswith(str(step))]
-
-
-class TakesAnyName(MemoryStorage):
-    def has_run(self, run: str) -> bool:
-        return bool(self.objects.below(self.prefix(run)))
-
-
-class ReadsAll(MemoryStorage):
-    def read(self, entry: Entry, path: str, limit: int) -> bytes:
-        return super().read(entry, path, 1 << 40)
-
-
-class SharesItsStream(MemoryStorage):
-    """All readers of a file have one position."""
-
-    def open(self, entry: Entry, path: str) -> BinaryIO:
-        streams: dict[str, BinaryIO] = self.__dict__.setdefault("streams", {})
-        super().open(entry, path)
-        return streams.setdefault(self.key(entry, path), _Open(self._object(entry, path).data))
-
-
-class _Open(io.BytesIO):
-    def close(self) -> None:
-        """Stay open."""
-
-
-class MissingIsDamaged(MemoryStorage):
-    def stat(self, entry: Entry, path: str) -> FileStat:
-        try:
-            return super().stat(entry, path)
-        except FileNotFoundError:
-            return FileStat(path, 0, False, (0, 0, 0, 0))
-
-
-class FoldersAreEmptyFiles(MemoryStorage):
-    def read(self, entry: Entry, path: str, limit: int) -> bytes:
-        return b"" if self.objects.is_folder(self.key(entry, path)) else super().read(entry, path, limit)
-
-
-class NamesOnlyOurs(MemoryStorage):
-    """Leaves out what has an odd name."""
-
-    def names(self, entry: Entry) -> Iterator[str]:
-        return (path for path in super().names(entry) if not path.endswith(".txt"))
-
-
-class FetchesTheLiveFolder(MemoryStorage):
-    """Keeps a copy on disk, hands it out to everybody, and reads from it."""
-
-    @contextmanager
-    def fetch(self, entry: Entry, paths: Sequence[str]) -> Iterator[Path]:
-        with super().fetch(entry, paths) as folder:
-            yield folder
-            for path in paths:
-                if (folder / path).exists():
-                    self.objects.put({self.key(entry, path): (folder / path).read_bytes()})
-
-
-class FetchesFlat(MemoryStorage):
-    @contextmanager
-    def fetch(self, entry: Entry, paths: Sequence[str]) -> Iterator[Path]:
-        with super().fetch(entry, paths) as folder:
-            for path in paths:
-                if (folder / path).exists():
-                    (folder / path).rename(folder / path.replace("/", "_"))
-            yield folder
-
-
-class ConstantIdentity(MemoryStorage):
-    """A checkpoint is its name."""
-
-    def identity(self, entry: Entry) -> tuple[str, int] | None:
-        return ("here", 1) if super().identity(entry) is not None else None
-
-
-class IdentityOfTheGone(MemoryStorage):
-    def identity(self, entry: Entry) -> tuple[str, int] | None:
-        return super().identity(entry) or ("gone", 0)
-
-
-class StampsSizes(MemoryStorage):
-    """A file of the same size is the same file."""
-
-    def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
-        found = super().stamps(entry, listed)
-        return found and {path: (size, 0, 0, 0) for path, (size, *_) in found.items()}
-
-    def stat(self, entry: Entry, path: str) -> FileStat:
-        found = super().stat(entry, path)
-        return FileStat(found.path, found.size, found.regular, (found.size, 0, 0, 0))
-
-
-class StampsWhatWasShown(MemoryStorage):
-    def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
-        found = super().stamps(entry, listed)
-        shown = self.objects.get(self.key(entry, entry.shown_file))
-        return found if shown is None or found is None else found | {entry.shown_file: (0, 0, 0, 0)}
-
-
 class LosesAFile(MemoryStorage):
     """Brings back all but one."""
 
@@ -240,6 +123,7 @@ class LosesAFile(MemoryStorage):
 class BringsBackOver(MemoryStorage):
     def bring_back(self, removed: Removed) -> None:
         self.objects.drop(f"{self.prefix(removed.run)}step-00000005/")
+        self.objects.drop(f"{self.prefix(removed.run)}ep000050")
         super().bring_back(removed)
 
 
@@ -326,47 +210,87 @@ class PreparesVisibly(MemoryStorage):
         self.objects.put({f"{self.prefix(run)}step-00000000/probe": b""})
 
 
-class AllStoresAreOne(MemoryStorage):
-    @property
-    def same_store(self) -> str:
-        return "memory"
+class LosesOddNames(MemoryStorage):
+    """Keeps what has a plain name."""
+
+    def _commit(self, run: str, name: str, files: Mapping[str, bytes], replaces: Entry | None) -> Entry:
+        return super()._commit(run, name, {p: d for p, d in files.items() if p.isascii()}, replaces)
 
 
-class FollowsIntoCheckpoints(MemoryStorage):
-    def require_reachable(self, run: str) -> None:
-        pass
+class PutsOnce(MemoryStorage):
+    def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
+        super().put(entry, path, data, replace=False)
 
 
-class FolderOfRunsOnly(MemoryStorage):
-    def run_folder(self, run: str) -> Path:
-        self.has_run(run)
-        return Path("/", run)
+class HoldsOnce(MemoryStorage):
+    def hold(self, run: str) -> None:
+        held: set[str] = self.__dict__.setdefault("held", set())
+        if run in held:
+            raise LockedError(f"{run}: is held")
+        held.add(run)
 
 
-class WhereInManyLines(MemoryStorage):
-    def where(self, entry: Entry, path: str | None = None) -> str:
-        return super().where(entry, path) + "\n"
+class StatesAreNeverNone(MemoryStorage):
+    def read_state(self, run: str, name: str, limit: int) -> bytes | None:
+        return super().read_state(run, name, limit) or b""
 
 
-class OwnedByNobodyElse(MemoryStorage):
-    """Says that what this user wrote is another's."""
-
-    def owner(self, entry: Entry) -> int | None:
-        return None if super().owner(entry) is None else -1
-
-
-class HidesWhatHasNoManifest(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
-        return (entry for entry in super().scan(run) if self.owner(entry) is not None)
+class RemovesWholeOnesOnly(MemoryStorage):
+    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+        if self.owner(entry) is None:
+            raise StoreError(f"{entry.ref}: has no manifest")
+        return super().remove(entry, files)
 
 
-class OnlyNamesOfRuns(MemoryStorage):
-    """Leaves out strangers' folders."""
+class RefusesWhileChanged(MemoryStorage):
+    """Does not let a save begin while somebody prunes."""
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
-        return (entry for entry in super().scan(run) if " " not in entry.run)
+    changing = False
+
+    @contextmanager
+    def locked(self, run: str, lock: Lock) -> Iterator[None]:
+        with super().locked(run, lock):
+            self.changing = lock == "change"
+            yield
+
+    @contextmanager
+    def stage(self, run: str) -> Iterator[MemoryStaging]:
+        if self.changing:
+            raise LockedError(f"{run}: is being pruned")
+        with super().stage(run) as staging:
+            yield staging
 
 
-class ConstantRunStamp(MemoryStorage):
-    def run_stamp(self, run: str) -> str:
-        return "always the same"
+class LeavesFlatFiles(MemoryStorage):
+    """Removes the manifest alone."""
+
+    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+        return super().remove(entry)
+
+
+class OneRun(MemoryStorage):
+    """One lock for the whole store."""
+
+    def locked(self, run: str, lock: Lock) -> AbstractContextManager[None]:
+        return super().locked(".", lock)
+
+
+class _Impolite(RunLocks):
+    @contextmanager
+    def save(self) -> Iterator[None]:
+        with self._state:
+            self._saves += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._saves -= 1
+                self._state.notify_all()
+
+
+class SavesComeFirst(MemoryStorage):
+    """Every save joins those that a change waits for."""
+
+    def locked(self, run: str, lock: Lock) -> AbstractContextManager[None]:
+        self._locks.setdefault(run, _Impolite(run))
+        return super().locked(run, lock)
