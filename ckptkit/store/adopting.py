@@ -9,6 +9,7 @@ from ckptkit import registry
 from ckptkit.errors import CkptkitError
 from ckptkit.layouts.numbered import stem_of
 from ckptkit.manifest.names import is_flat, step_of_name
+from ckptkit.renamed import warn
 from ckptkit.storage import Storage
 
 ITEMS = {"sb3": "agent", "safetensors": "policy", "tf-data": "data", "numpy-rng": "rng", "files": "model:files"}
@@ -64,6 +65,12 @@ def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
             continue
         found.append(Unlisted(name, backend, paths, step, _fits_in_place(newest, files, step)))
     return found
+
+
+def step_in(path: Path) -> int:
+    """Return the last number in a name, by its old name: ``Unlisted.step`` knows better."""
+    warn("ckptkit.store.adopting.step_in", "ckptkit.store.adopting.Unlisted.step")
+    return int(_NUMBERS.findall(_stem(path))[-1])
 
 
 def described(path: Path) -> tuple[str, str, list[Path]]:

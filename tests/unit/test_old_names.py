@@ -79,3 +79,11 @@ def test_what_a_plan_is_made_from_has_its_old_name_too(tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning, match=r"PruneSurvey\.checkpoints"):
         reports = planned.reports
     assert [(one.at.ref, one.good, one.reason) for one in reports] == [("a@1", True, "")]
+
+
+def test_the_number_in_a_name_is_still_told_by_the_old_function() -> None:
+    from ckptkit.store import adopting
+
+    with pytest.warns(DeprecationWarning, match=r"adopting\.step_in is now .*Unlisted\.step") as caught:
+        assert adopting.step_in(Path("run/ep000050.zip")) == 50
+    assert [Path(one.filename) for one in caught] == [Path(__file__)]

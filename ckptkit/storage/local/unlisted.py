@@ -5,6 +5,7 @@ Only names are looked at here, by the layouts of trainers. What something is, it
 
 import os
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 from ckptkit.durable import storage_errors
@@ -45,6 +46,7 @@ def _in(folder: Path, run: str, depth: int) -> Iterator[tuple[str, Path, Found]]
 def _listing(folder: Path) -> tuple[Listing, set[str]]:
     """Return what may be a trainer's, and what stands before the suffix of sidecar manifests."""
     folders, files, listed = [], [], set()
+    inside = cache(partial(_names, folder))
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -54,6 +56,19 @@ def _listing(folder: Path) -> tuple[Listing, set[str]]:
                 continue
             elif not entry.is_dir():
                 files.append(name)
-            elif not STEP_FOLDER.fullmatch(name) and not os.path.lexists(folder / name / MANIFEST_NAME):
+            elif not STEP_FOLDER.fullmatch(name) and MANIFEST_NAME not in inside(name):
                 folders.append(name)
-    return Listing(folders, files, lambda path: os.path.lexists(folder / path)), listed
+
+    def has(path: str) -> bool:
+        around, _, name = path.rpartition("/")
+        return name in inside(around)
+
+    return Listing(folders, files, has), listed
+
+
+def _names(folder: Path, inner: str) -> frozenset[str]:
+    """Return what lies in a folder; read once, as every layout asks for names of its own."""
+    try:
+        return frozenset(os.listdir(f"{folder}/{inner}"))
+    except OSError:
+        return frozenset()
