@@ -13,7 +13,9 @@ from in_memory import VARIABLE, WANTED
 
 from ckptkit import CheckpointStore, Files
 from ckptkit.errors import StoreError, UsageError
+from ckptkit.retention import RetentionPolicy
 from ckptkit.testing import MemoryStorage
+from ckptkit.verification import Verifier
 
 HERE = Path(__file__).parent
 FILES = [
@@ -113,3 +115,24 @@ def test_what_only_a_folder_has_is_refused_in_words(store: CheckpointStore, tmp_
     with pytest.raises(StoreError, match="has no folder on this machine"):
         store.adopt_in_place("r", "ep000002", {"rng": tmp_path / "ep000002.json"})
     assert [one.at.ref for one in store.list()] == ["r@1"]
+
+
+def test_what_was_verified_is_known_until_a_file_changes(store: CheckpointStore) -> None:
+    storage = store.storage
+    assert isinstance(storage, MemoryStorage)
+    for step in (1, 2):
+        store.save("r", step, {"rng": random.Random(step)})
+
+    def read() -> int:
+        blocks: list[int] = []
+        store.plan_prune(RetentionPolicy(keep_last=1), verifier=Verifier(on_bytes=blocks.append, ledger=store.ledger))
+        return sum(blocks)
+
+    assert read() > 0
+    store.verify()
+    assert read() == 0
+    (key,) = storage.objects.below("r/step-00000001/rng/")
+    found = storage.objects.get(key)
+    assert found is not None
+    storage.objects.put({key: found.data})
+    assert read() == len(found.data), "written anew, it is read anew, and the other is not"
