@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ckptkit.layouts import FLAT, Layout
-from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.models import ItemEntry
 from ckptkit.manifest.names import UNLISTED, is_flat
 from ckptkit.storage import Entry
 
@@ -26,18 +26,18 @@ def names(at: Entry, name: str, item: ItemEntry) -> list[str]:
     return [entry.path.removeprefix(before) for entry in item.files]
 
 
+def main(at: Entry, name: str, item: ItemEntry) -> str:
+    """Return what a trainer takes for the item: what was adopted as it, its only or main file, or its folder."""
+    if item.path is not None:
+        return item.path
+    return item.files[0].path if at.layout.shared or len(item.files) == 1 else prefix(at, name, item)
+
+
 @contextmanager
 def fetched(at: Entry, name: str, item: ItemEntry) -> Iterator[Path]:
     """Yield a folder of this machine with the item's files in it, as its backend wrote them."""
     with at.storage.fetch(at, [entry.path for entry in item.files]) as folder:
         yield folder / prefix(at, name, item)
-
-
-def one_by_one(at: Entry, manifest: Manifest | None) -> list[str]:
-    """Return the files that must move with the manifest when a checkpoint is removed: it shares its folder."""
-    if manifest is None or not at.layout.shared:
-        return []
-    return [entry.path for item in manifest.items.values() for entry in item.files if is_flat(entry.path)]
 
 
 def _lies_flat(item: ItemEntry) -> bool:

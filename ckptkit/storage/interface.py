@@ -75,7 +75,7 @@ class Entry:
     @property
     def where(self) -> str:
         """Where it is, for a person: its folder, or the manifest beside its files."""
-        return self.storage.where(self, self.manifest_file if self.sidecar else None)
+        return self.storage.where(self, self.manifest_file if self.layout.shared else None)
 
     @property
     def folder(self) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ckptkit.catalog import item_files, manifests, refs, succession
+from ckptkit.catalog import beside_others, refs, succession
 from ckptkit.errors import ConflictError, ProtectedError, UsageError
 from ckptkit.manifest.names import MAX_STEP, check_run
 from ckptkit.resume.quoting import quote_word
@@ -42,14 +42,10 @@ def _moved(storage: Storage, run: str, newer: Sequence[Entry]) -> Sequence[Entry
                 f"{pinned[-1]}: is pinned, and would have to make room",
                 hint=f"`ckptkit unpin {quote_word(pinned[-1])}` lets it go; or give the new training another run name",
             )
-        others = {path for at in storage.scan(run) if at not in newer for path in _payload(at)}
+        others = {path for at in storage.scan(run) if at not in newer for path in beside_others.payload(at)}
         for at in reversed(newer):  # a crash in the middle leaves an older state, never a hole
-            storage.remove(at, [path for path in _payload(at) if path not in others])
+            storage.remove(at, [path for path in beside_others.payload(at) if path not in others])
     return newer
-
-
-def _payload(at: Entry) -> Sequence[str]:
-    return item_files.one_by_one(at, manifests.read(at)[0]) if at.layout.shared else ()
 
 
 def _conflict(run: str, after: int, newer: Sequence[Entry]) -> ConflictError:

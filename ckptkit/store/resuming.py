@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ckptkit.catalog import item_files, manifests
 from ckptkit.errors import StoreError, UsageError
-from ckptkit.manifest.models import ItemEntry, Manifest, Resume
+from ckptkit.manifest.models import Manifest, Resume
 from ckptkit.resume import Command, Value, expand, pieces_of
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
@@ -89,9 +89,9 @@ def _paths(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Valu
         folder = at.folder.resolve()
     except StoreError:
         return {}
-    items = {name: _item_path(at, folder, name, item) for name, item in manifest.items.items()}
+    items = {name: folder / item_files.main(at, name, item) for name, item in manifest.items.items()}
     return {
-        "path": next(iter(items.values())) if at.sidecar or wrote.only_one(manifest) else folder,
+        "path": next(iter(items.values())) if at.layout.shared or wrote.only_one(manifest) else folder,
         "checkpoint": folder,
         "items": items,
     }
@@ -123,12 +123,3 @@ def _elsewhere(storage: Storage, chosen: Chosen) -> tuple[Entry, Resume] | None:
         if manifest is not None and manifest.resume is not None:
             return at, manifest.resume
     return None
-
-
-def _item_path(at: Entry, folder: Path, name: str, item: ItemEntry) -> Path:
-    """Return what was adopted as the item, else its only file or folder; for a sidecar checkpoint, its main file."""
-    if item.path is not None:
-        return folder / item.path
-    if at.sidecar or len(item.files) == 1:
-        return folder / item.files[0].path
-    return (folder / item_files.prefix(at, name, item)).resolve()

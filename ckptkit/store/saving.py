@@ -10,7 +10,7 @@ from typing import Any
 
 from ckptkit import durable, environment, registry
 from ckptkit.backend import CheckContext, SavedItem
-from ckptkit.catalog import item_files, manifests, refs, succession
+from ckptkit.catalog import beside_others, refs, succession
 from ckptkit.catalog.succession import Last
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
 from ckptkit.errors import (
@@ -151,7 +151,7 @@ def _finish(at: Entry, replaced: Sequence[Entry], tags: Sequence[str]) -> Partly
     undone, then = "what was saved at this step before was not moved to the trash", "save it again with --replace"
     try:
         for old in replaced:
-            old.storage.remove(old, payload(old))
+            old.storage.remove(old, beside_others.payload(old))
         undone, then = f"it was not tagged {', '.join(tags)}", f"`ckptkit tag {at.ref} TAG`"
         if tags:
             with refs.changed(at.storage, at.run) as changed:
@@ -222,7 +222,7 @@ def adopt_in_place(
 @contextlib.contextmanager
 def _giving_room(old: Sequence[Entry], mine: Collection[str]) -> Iterator[None]:
     """Move old checkpoints to the trash, without the files of the new one, and back if nothing comes to their place."""
-    room = [at.storage.remove(at, [path for path in payload(at) if path not in mine]) for at in old]
+    room = [at.storage.remove(at, [path for path in beside_others.payload(at) if path not in mine]) for at in old]
     try:
         yield
     except BaseException:
@@ -273,11 +273,6 @@ def _require_free(storage: Storage, run: str, step: int, replace: bool, before: 
                 hint="choose another step or run; nothing was changed",
             )
     return existing
-
-
-def payload(at: Entry) -> list[str]:
-    """Return the files that must move one by one when a checkpoint is removed: those of a sidecar checkpoint."""
-    return item_files.one_by_one(at, manifests.read(at)[0]) if at.layout.shared else []
 
 
 def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from ckptkit.catalog import item_files, refs
+from ckptkit.catalog import beside_others, refs
 from ckptkit.catalog.known import Known
-from ckptkit.manifest.names import is_flat
 from ckptkit.retention import Candidate
 from ckptkit.storage import Entry
 from ckptkit.verification import CheckpointReport, Verifier, trust
@@ -25,7 +24,7 @@ class Surveyed:
         judged: whether this installation can tell.
         not_judged: nothing wrong was found, but this installation cannot look into all of it.
         reason: one line: why it is not good.
-        payload: the files that must move one by one: those of a sidecar checkpoint.
+        payload: the files that must move one by one: see ``catalog.beside_others``.
     """
 
     at: Entry
@@ -93,8 +92,8 @@ def survey(places: Iterable[Entry], of_run: Callable[[str], Verifier]) -> Iterat
 
 def _remembered(at: Entry, known: Known) -> Surveyed:
     own = (at.manifest_file, at.observed_file)
-    payload = tuple(path for path in known.stamps if path not in own and is_flat(path)) if at.sidecar else ()
-    return Surveyed(at, known.facts, good=True, payload=payload)
+    payload = beside_others.payload_among(at, (path for path in known.stamps if path not in own))
+    return Surveyed(at, known.facts, good=True, payload=tuple(payload))
 
 
 def _found(report: CheckpointReport) -> Surveyed:
@@ -107,5 +106,5 @@ def _found(report: CheckpointReport) -> Surveyed:
         judged=not report.not_judged and all(p.code != "manifest-newer" for p in report.problems),
         not_judged=report.not_judged,
         reason=report.reason,
-        payload=tuple(item_files.one_by_one(at, manifest)),
+        payload=tuple(beside_others.payload_of(at, manifest)),
     )

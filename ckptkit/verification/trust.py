@@ -60,7 +60,7 @@ def report(at: Entry, known: Known, level: Level) -> CheckpointReport | None:
 def seen(at: Entry) -> Seen | None:
     """Return the stamps of a checkpoint as they are before it is verified."""
     moment = time.time()
-    found = at.storage.stamps(at, _listed(manifests.read(at)[0]) if at.sidecar else ())
+    found = at.storage.stamps(at, _listed(manifests.read(at)[0]) if at.layout.shared else ())
     return None if found is None else (moment, found)
 
 
