@@ -11,7 +11,8 @@ from ckptkit.layouts.foreign import Found, there
 from ckptkit.layouts.interface import Listing
 
 METADATA, COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
-SIGNS = (METADATA, COMMITTED)
+SIGNS = (METADATA, COMMITTED, "orbax.checkpoint")
+"""The last is an empty file of the V1 API."""
 _STEP = re.compile(r"(?:.*_)?(\d{1,18})(?:\.orbax-checkpoint-tmp.*)?")
 _UNFINISHED = ".orbax-checkpoint-tmp"
 

@@ -1,6 +1,7 @@
 """Checkpoints that a trainer wrote without a manifest: `list` tells of them, `adopt` gives them one where they lie."""
 
 import shlex
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,23 @@ def test_what_cannot_be_adopted_where_it_lies_is_copied_by_the_printed_command(t
 def test_parts_and_files_without_a_step_or_a_kind_are_not_told(tmp_path: Path, name: str) -> None:
     weights(tmp_path / "run" / name) if name.endswith("safetensors") else write_rng(tmp_path / "run" / name)
     assert told(tmp_path) == ["no checkpoints"]
+
+
+def test_the_number_in_the_name_of_an_environment_is_no_step(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo/CartPole-v1_1"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "CartPole-v1.zip", "w") as agent:
+        for name in ("data", "policy.pth"):
+            agent.writestr(name, "{}")
+    assert "CartPole-v1.zip (sb3)" in told(tmp_path)[1]  # alone it might be a first step
+    (folder / "CartPole-v1").mkdir()
+    (folder / "CartPole-v1/args.yml").write_text("algo: ppo\n")
+    assert told(tmp_path) == ["no checkpoints"]
+
+
+def test_the_step_of_a_name_is_printed_not_its_version(tmp_path: Path) -> None:
+    torch.save({"model": {"w": torch.zeros(2)}}, weights(tmp_path / "run/x.safetensors").with_name("step=48-v1.ckpt"))
+    assert "--step 48" in told(tmp_path)[-1].split(" save RUN ")[1]
 
 
 def test_a_run_with_a_number_in_its_name_is_a_run(tmp_path: Path) -> None:

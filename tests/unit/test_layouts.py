@@ -116,6 +116,11 @@ TABLE = [
         ),
     ),
     (
+        "orbax",
+        below("foobar_1000", ("orbax.checkpoint", "pytree/_METADATA")),
+        Found("foobar_1000", ("foobar_1000",), step=1000, marker="foobar_1000/_CHECKPOINT_METADATA"),
+    ),
+    (
         "tf_train",
         ["checkpoint", "ckpt-12.data-00000-of-00001", "ckpt-12.index"],
         Found("ckpt-12.index", ("ckpt-12.index", "ckpt-12.data-00000-of-00001"), count=12, pointers=("checkpoint",)),
