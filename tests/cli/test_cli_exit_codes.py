@@ -63,7 +63,7 @@ class TestUsage2:
             (["list", "--frobnicate"], "No such option"),
             (["list", "--limit", "0"], "--limit"),
             (["verify", "--level", "deep"], "--level"),
-            (["verify", "--sample", "7/3"], "--sample"),
+            (["verify", "--sample", "7/3"], "sample '7/3'"),
             (["verify", "--factory", "x"], "--factory"),
             (["show"], "Missing argument"),
             (["show", "a/run@x"], "a/run@x"),

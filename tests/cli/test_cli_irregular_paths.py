@@ -1,6 +1,7 @@
 """A path that is a pipe, a socket or a device is refused in one line; one that is too long for the system, too."""
 
 import os
+import shlex
 import socket
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_what_is_no_file_is_said_to_be_none(words: str, path: str, place: Path) 
 
 def test_a_process_substitution_is_said_to_be_a_pipe(place: Path) -> None:
     command = [*PROGRAM, "--store", "store", "save", "run", "--step", "1"]
-    line = f"{' '.join(command)} a:files=<(echo hi)"
+    line = f"{shlex.join(command)} a:files=<(echo hi)"
     done = ckptkit("-c", line, cwd=place, program=["bash"])
     refused(done, 2, "is a pipe, not a regular file or a folder")
 
