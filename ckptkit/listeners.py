@@ -18,11 +18,15 @@ class Listeners:
     """
 
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
-        self._listeners = list(listeners)
+        self._listeners: list[Listener] = []
         self._failed: set[int] = set()
+        for listener in listeners:
+            self.add(listener)
 
     def add(self, listener: Listener) -> None:
-        """Call one more, after the others."""
+        """Call one more, after the others; raises TypeError for what cannot be called."""
+        if not callable(listener):
+            raise TypeError(f"a listener is called with each event; a {type(listener).__name__} cannot be called")
         self._listeners.append(listener)
 
     def tell(self, make: "Callable[[], Event]") -> None:

@@ -12,7 +12,7 @@ from ckptkit.layouts.numbers import end_number, step_by_word
 
 MARKER = ".metadata"
 SIGNS = (MARKER,)
-_SHARD = "__0_0.distcp"
+SHARD = "__0_0.distcp"
 """Of the first rank: ranks write before the marker, so a checkpoint that was cut has such alone."""
 
 
@@ -25,6 +25,6 @@ class Dcp:
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders with a marker or shards."""
         for name in listing.folders:
-            if there(listing, name, (*SIGNS, _SHARD)):
+            if there(listing, name, (*SIGNS, SHARD)):
                 step = step_by_word(name, steps=True)
-                yield Found(name, (name,), step, end_number(name), marker=f"{name}/{MARKER}")
+                yield Found(name, (name,), step, end_number(name), marker=f"{name}/{MARKER}", signed=True)

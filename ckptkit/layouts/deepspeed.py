@@ -25,4 +25,4 @@ class DeepSpeed:
         for name in listing.folders:
             if there(listing, name, SIGNS):
                 step = step_by_word(name, steps=True)
-                yield Found(name, (name,), step, end_number(name), beside(listing, (POINTER,)))
+                yield Found(name, (name,), step, end_number(name), beside(listing, (POINTER,)), signed=True)

@@ -4,7 +4,7 @@ These have no manifest, and their trainers choose the names; so a foreign layout
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ckptkit.layouts.interface import Listing
@@ -21,6 +21,7 @@ class Found:
         count: the number that tells older from newer where it is no known step: of saves, of epochs, or of who knows.
         pointers: names beside it that the trainer moves on to its newest checkpoint; its own name may be one of them.
         marker: the file that the trainer writes last, relative to the listed folder; None where it has none.
+        signed: whether something in it, not its name alone, tells whose it is.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Found:
     count: int | None = None
     pointers: tuple[str, ...] = ()
     marker: str | None = None
+    signed: bool = field(default=False, compare=False)
 
     @property
     def number(self) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, there
 from ckptkit.layouts.interface import Listing
+from ckptkit.layouts.numbers import end_number
 
 METADATA, COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
 SIGNS = (METADATA, COMMITTED, "orbax.checkpoint")
@@ -29,4 +30,5 @@ class Orbax:
             if _UNFINISHED in name or there(listing, name, SIGNS):
                 match = _STEP.fullmatch(name)
                 marker = there(listing, name, (COMMITTED,)) or f"{name}/{METADATA}"
-                yield Found(name, (name,), step=int(match[1]) if match else None, marker=marker)
+                step, count = (int(match[1]), None) if match else (None, end_number(name))
+                yield Found(name, (name,), step, count, marker=marker, signed=True)

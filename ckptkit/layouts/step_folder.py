@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ckptkit.layouts import dcp, orbax
 from ckptkit.layouts import own_names as names
+from ckptkit.layouts.foreign import there
 from ckptkit.layouts.interface import Listing
+
+_OTHERS = (*dcp.SIGNS, dcp.SHARD, *orbax.SIGNS)
+"""Of trainers whose folders may be called `step-100` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +20,11 @@ class StepFolder:
     shared: bool = False
 
     def find(self, listing: Listing) -> Iterator[str]:
-        """Yield folders that are named like ours, whole or not, and those that hold a manifest."""
+        """Yield folders with a manifest, and those that are named like ours and have no sign of another trainer."""
         for name in listing.folders:
-            if names.STEP_FOLDER.fullmatch(name) or listing.has(f"{name}/{names.MANIFEST_NAME}"):
+            if listing.has(f"{name}/{names.MANIFEST_NAME}") or (
+                names.STEP_FOLDER.fullmatch(name) and there(listing, name, _OTHERS) is None
+            ):
                 yield name
 
     def name(self, step: int) -> str:

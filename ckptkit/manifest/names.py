@@ -1,5 +1,6 @@
 """Which run, item and file names are safe to write down, to join to a folder and to hand to another machine."""
 
+import operator
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -73,9 +74,13 @@ def is_run(name: str) -> bool:
 
 def check_step(step: int) -> int:
     """Return the step; raises UsageError unless it is a whole number from 0 to 10**12."""
-    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MAX_STEP:
+    try:
+        number = -1 if isinstance(step, bool) else operator.index(step)  # NumPy's counts are whole numbers, too
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_STEP:
         raise UsageError(f"step {step!r} is not a whole number from 0 to {MAX_STEP}", hint="give the training step")
-    return step
+    return number
 
 
 def check_item_name(name: str) -> str:

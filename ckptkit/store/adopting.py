@@ -49,8 +49,11 @@ def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
     Names say where to look; of many with similar names only the newest is looked into.
     """
     alike: dict[tuple[str, Path, str], list[tuple[int, Path]]] = {}
+    signed: set[Path] = set()  # folders with a sign by which one trainer's are known
     for name, path, told in storage.unlisted(run):
         numbered = (0 if told.number is None else told.number, path)
+        if told.signed:
+            signed.add(path)
         alike.setdefault((name, path.parent, _NUMBERS.sub("0", path.name)), []).append(numbered)
     found = []
     for (name, _, _), sorts in alike.items():
@@ -60,7 +63,7 @@ def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
         try:
             backend, files = _recognised(newest)
         except CkptkitError:
-            if newest.suffix in _OF_UNKNOWN_KIND and newest.is_file():
+            if newest in signed or (newest.suffix in _OF_UNKNOWN_KIND and newest.is_file()):
                 found.append(Unlisted(name, "files", paths, step, in_place=False))
             continue
         found.append(Unlisted(name, backend, paths, step, _fits_in_place(newest, files, step)))

@@ -107,7 +107,7 @@ class CheckpointStore(StoreKeeper):
             PartlyDoneError: it was committed (as the error's ``committed``), but not tagged, or the checkpoint it
                 replaces is still there under another folder's name.
         """
-        doing = Doing(self.storage)
+        doing, tags = Doing(self.storage), (tags,) if isinstance(tags, str) else tags
         saved = saving.save(
             self.storage,
             run,

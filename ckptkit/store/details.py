@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from ckptkit.errors import StoreError, UsageError
 from ckptkit.manifest import redaction
+from ckptkit.resume import parse_template
 from ckptkit.storage import Storage
 from ckptkit.store.reference import Ref
 
@@ -18,7 +19,7 @@ class DetailFields(TypedDict, total=False):
     metrics: Mapping[str, float] | None
     counters: Mapping[str, int] | None
     config: Mapping[str, Any] | None
-    resume: Sequence[str] | None
+    resume: Sequence[str] | str | None
     cwd: str | Path | None
     env: Sequence[str] | None
     parent: str | tuple[str, int] | None
@@ -33,8 +34,8 @@ class Details:
         metrics: numbers by name, for ``RUN@best`` and retention; NaN and infinity are kept.
         counters: whole counts by name (episode, epoch, batches_seen); items that know the same counter must agree.
         config: JSON values of the run; secret-looking text is masked.
-        resume: template of the argument list that resumes from the checkpoint; fields such as ``{path}``,
-            ``{items.agent}``, ``{step}``.
+        resume: template of the argument list that resumes from the checkpoint, or of the command line; fields such as
+            ``{path}``, ``{items.agent}``, ``{step}``.
         cwd: folder to run it in; the current one when left out.
         env: names of environment variables that the command needs (never their values).
         parent: the checkpoint that this run was resumed from: ``RUN@STEP`` as a keyword argument, ``(run, step)`` here.
@@ -45,11 +46,18 @@ class Details:
     metrics: Mapping[str, float] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
-    resume: Sequence[str] | None = None
+    resume: Sequence[str] | str | None = None
     cwd: str | None = None
     env: Sequence[str] = ()
     parent: tuple[str, int] | None = None
     boundary: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Take a command line, or one name, for the list that it means: text is a sequence of letters, too."""
+        if isinstance(self.resume, str):
+            object.__setattr__(self, "resume", parse_template(self.resume))
+        if isinstance(self.env, str):
+            object.__setattr__(self, "env", (self.env,))
 
     @classmethod
     def of(cls, said: DetailFields) -> "Details":

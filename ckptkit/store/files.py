@@ -15,3 +15,7 @@ class Files:
 
     path: Path
     backend: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take text for the path that it is."""
+        object.__setattr__(self, "path", Path(self.path))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Literal
+from typing import Literal, get_args
 
 from ckptkit.catalog import manifest_files
 from ckptkit.catalog import refs as pins_and_tags
@@ -12,7 +12,7 @@ from ckptkit.catalog import shown as evidence
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.catalog.refs import Refs
-from ckptkit.errors import CkptkitError
+from ckptkit.errors import CkptkitError, UsageError
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.manifest.summary import Summary
 from ckptkit.renamed import warn
@@ -91,6 +91,13 @@ class Listing:
     tag: str | None = None
     limit: int | None = None
     sort: Sort = "step"
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a sort order or a limit that there is not."""
+        if self.sort not in get_args(Sort):
+            raise UsageError(f"sort {self.sort!r} is not known", hint=f"use {', '.join(get_args(Sort))}")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit {self.limit} shows nothing", hint="give a number from 1, or none")
 
     @cached_property
     def _places(self) -> Sequence[Place]:

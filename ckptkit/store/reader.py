@@ -285,6 +285,7 @@ class StoreReader:
         from ckptkit.verification import Verifier
 
         doing = Doing(self.storage)
+        destination = Path(destination)
         self.storage.require_outside(destination)
         chosen = self.choose(ref, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
         meter = Meter("restore", chosen.at.ref, on_progress=on_progress)

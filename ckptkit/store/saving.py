@@ -90,7 +90,7 @@ def save(
 ) -> Saved:
     """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
     details.require_open(items, tags, name or "")
-    check_step(step)
+    step = check_step(step)
     name = step_folder(step) if name is None else check_folder(name, step)
     _require_sayable(storage, run, items, tags)
     before = succession.last(storage, run)

@@ -11,7 +11,7 @@ from ckptkit.catalog import digests, item_files, manifests, shown
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.digest import algorithm_of
-from ckptkit.errors import BackendError, CkptkitError, ConflictError
+from ckptkit.errors import BackendError, CkptkitError, ConflictError, UsageError
 from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
@@ -53,6 +53,8 @@ class Verifier:
         ledger: Ledger | None = None,
         trust_unchanged: bool = False,
     ) -> None:
+        if level not in LEVELS:
+            raise UsageError(f"level {level!r} is not known", hint=f"use {', '.join(LEVELS)}")
         self.level: Level = level
         self.ledger = None if strict else ledger  # what only strictness finds is no damage
         self._depth = LEVELS.index(level)

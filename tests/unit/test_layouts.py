@@ -1,15 +1,16 @@
 """What each trainer calls its checkpoints, by names alone.
 
 Orbax, LeRobot, DeepSpeed and RL Zoo are not installed where this runs: theirs are the names that their documentation
-and sources give. What the others write is compared with the library in tests/integration/test_layouts_written.py.
+and sources give. What the others write is compared with the library in tests/plugins/test_layouts_written.py.
 """
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from ckptkit.layouts import FOREIGN, Found, Listing, claimed
+from ckptkit.store.reader import StoreReader
 
 HF = ("config.json", "model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt", "training_args.bin")
 ACCELERATE = ("model.safetensors", "optimizer.bin", "random_states_0.pkl", "scheduler.bin")
@@ -183,3 +184,27 @@ def test_a_name_that_the_trainer_moves_is_told() -> None:
         ("epoch=1-step=48.ckpt", False),
         ("last.ckpt", True),
     ]
+
+
+@pytest.mark.parametrize("sign", [".metadata", "__0_0.distcp", "_CHECKPOINT_METADATA", "commit_success.txt"])
+def test_a_folder_named_like_ours_with_the_sign_of_another_trainer_is_not_ours(sign: str, tmp_path: Path) -> None:
+    (tmp_path / "r" / "step-1000").mkdir(parents=True)
+    (tmp_path / "r" / "step-1000" / sign).write_text("x")
+    store = StoreReader(tmp_path)
+    assert list(store.list()) == []
+    [told] = store.unlisted()
+    assert (told.run, told.step, told.item, [path.name for path in told.paths]) == (
+        "r",
+        1000,
+        "model:files",
+        ["step-1000"],
+    )
+    assert told.in_place is False
+
+
+def test_a_folder_named_like_ours_without_a_manifest_and_without_a_sign_is_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "r" / "step-1000").mkdir(parents=True)
+    (tmp_path / "r" / "step-1000" / "weights.bin").write_text("x")
+    store = StoreReader(tmp_path)
+    assert [one.at.ref for one in store.list()] == ["r@1000"]
+    assert store.unlisted() == ()

@@ -9,9 +9,9 @@ from functools import cache, partial
 from pathlib import Path
 
 from ckptkit.durable import storage_errors
-from ckptkit.layouts import FOREIGN, Found, Listing, claimed
+from ckptkit.layouts import FOREIGN, STEP_FOLDER, Found, Listing, claimed
 from ckptkit.layouts.numbered import stem_of
-from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STEP_FOLDER, check_run, is_run
+from ckptkit.manifest.names import MAX_RUN_PARTS, SIDECAR_SUFFIX, check_run, is_run
 
 
 def unlisted(root: Path, run: str | None = None) -> Iterator[tuple[str, Path, Found]]:
@@ -45,7 +45,9 @@ def _in(folder: Path, run: str, depth: int) -> Iterator[tuple[str, Path, Found]]
 
 def _listing(folder: Path) -> tuple[Listing, set[str]]:
     """Return what may be a trainer's, and what stands before the suffix of sidecar manifests."""
-    folders, files, listed = [], [], set()
+    folders: list[str] = []
+    files: list[str] = []
+    listed: set[str] = set()
     inside = cache(partial(_names, folder))
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -56,14 +58,15 @@ def _listing(folder: Path) -> tuple[Listing, set[str]]:
                 continue
             elif not entry.is_dir():
                 files.append(name)
-            elif not STEP_FOLDER.fullmatch(name) and MANIFEST_NAME not in inside(name):
+            else:
                 folders.append(name)
 
     def has(path: str) -> bool:
         around, _, name = path.rpartition("/")
         return name in inside(around)
 
-    return Listing(folders, files, has), listed
+    ours = set(STEP_FOLDER.find(Listing(folders, files, has)))
+    return Listing([name for name in folders if name not in ours], files, has), listed
 
 
 def _names(folder: Path, inner: str) -> frozenset[str]:
