@@ -92,6 +92,10 @@ class Arguments:
             words = _retained(given, best_by)
             warn(_call("", given), f"retain={_call('Retain', words)}", depth=2)
             new["retain"] = Retain(**words)
+        for name, kind in (("schedule", Schedule), ("retain", RetentionPolicy)):
+            if name in new and not isinstance(new[name], kind):
+                value = f"Schedule({units[0]}={new[name]!r})" if name == "schedule" and units else "Retain(last=3)"
+                raise UsageError(f"{where}: {name}={new[name]!r} is no {kind.__name__}", hint=f"for example {value}")
         if units:
             schedule = cast("Schedule | None", new.get("schedule")) or usually or Schedule()
             new["schedule"] = schedule.require_only(*units, where=where)

@@ -116,3 +116,12 @@ def test_the_best_of_rewards_is_the_highest_in_old_words() -> None:
 def test_the_metric_of_retention_says_which_one_is_the_best() -> None:
     assert ranking_of(Retain(last="all", metric="loss", mode="min")) == Ranking("loss", "min")
     assert ranking_of(Retain(last=3)) == ranking_of(None) == Ranking(None, "max")
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"), [({"schedule": 100}, "Schedule(every_steps=100)"), ({"retain": 3}, "Retain(last=3)")]
+)
+def test_a_number_is_no_schedule_and_no_policy(said: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UsageError, match="the hook: ") as caught:
+        taken(*STEPS, **said)
+    assert hint in str(caught.value.hint)
