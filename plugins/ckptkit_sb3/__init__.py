@@ -15,7 +15,8 @@ A map, from the outside in; each file begins with what it is for.
   of ``learn``; ``replay`` and ``rollout``: rows of buffers; ``process_rng``: global generators.
 - *Values*: ``encoding`` and ``decoding`` turn live values into JSON and back, with ``generators`` and ``standard``
   (Python's own library) for theirs. ``objects``: which objects can be read whole; ``no_state``: which attributes are
-  none; ``names``: what a value is, without importing its library.
+  none; ``names``: what a value is, without importing its library. ``structure_at_start``: what a load needs an
+  algorithm to be built like.
 - *Environments*: ``environments`` takes a vector environment, ``single_env`` one of those in it, by the first way
   that can say all of it (``known_envs``: MuJoCo, Atari; ``wrapper`` with ``checkpointable_wrapper``: a log of
   actions); ``errands`` asks those in workers, ``levels`` goes through wrappers, ``shared_state`` is what classes and

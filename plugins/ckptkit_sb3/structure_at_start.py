@@ -28,7 +28,8 @@ def describe(model: Any) -> Structure:
     noise, buffer = getattr(model, "action_noise", None), getattr(model, "replay_buffer", None)
     found["action_noise"] = class_name(getattr(noise, "base_noise", noise))  # learn wraps it for several environments
     if buffer is not None:
-        rows = {name: value for name, value in vars(buffer).items() if hasattr(value, "dtype")}
+        # Spaces have a dtype too; that of a dict of them is None.
+        rows = {name: value for name, value in vars(buffer).items() if isinstance(getattr(value, "shape", None), tuple)}
         found["replay_buffer"] = class_name(buffer)
         found |= {f"replay_buffer.{name}": _shape(value) for name, value in sorted(rows.items())}
     return found
