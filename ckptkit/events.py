@@ -24,7 +24,7 @@ class Event:
 
     Attributes:
         kind: ``saved``, ``verified``, ...
-        store: URL of the store.
+        store: absolute path of a local store, URL of any other.
         when: when it was done; UTC, ISO 8601.
         seconds: how long it took.
         id: differs for each event, so that one that is delivered twice can be stored once.

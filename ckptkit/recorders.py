@@ -95,7 +95,8 @@ class Channel:
         """Wait until the moment, and say what is lost then."""
         if not self.settle(until - time.monotonic()):
             count = self._events.unfinished_tasks
-            self._complain("is too slow", f"{count} events were not recorded when the process ended", again=True)
+            lost = "1 event was" if count == 1 else f"{count} events were"
+            self._complain("is too slow", f"{lost} not recorded when the process ended", again=True)
 
     def _live(self) -> None:
         try:

@@ -12,7 +12,7 @@ from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, sessio
 if TYPE_CHECKING:
     from ckptkit.store import Listed
 
-COLUMNS = ("RUN", "STEP", "STATE", "CAPTURED, SHOWN", "SIZE", "CREATED", "ITEMS", "METRICS", "MARKS")
+COLUMNS = ("RUN", "STEP", "STATE", "CAPTURED, SHOWN", "SIZE", "CREATED", "ITEMS", "METRICS", "PINS, TAGS")
 
 
 def list_checkpoints(

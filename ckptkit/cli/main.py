@@ -39,6 +39,16 @@ app = typer.Typer(
 )
 
 
+# typer shows the words of pydantic, which reads its values; the last line is for what is not named here.
+_REWORDED = (
+    ("Value error, ", ""),
+    ("Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
+    ("Input should be a valid number, unable to parse string as a number", "not a number"),
+    ("Input should be greater than or equal to ", "must be at least "),
+    ("Input should be ", "must be "),
+)
+
+
 def _version(value: bool) -> None:
     if value:
         output.line(f"ckptkit {__version__}")
@@ -127,6 +137,8 @@ def _misused(message: str) -> int:
     if "\n" in message:  # called without a command: this is the help
         sys.stderr.write(message + "\n")
         return 2
+    for theirs, ours in _REWORDED:
+        message = message.replace(theirs, ours, 1)
     return output.failure(message, f"see `{_called()} --help`", 2)
 
 

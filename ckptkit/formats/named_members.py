@@ -85,7 +85,8 @@ def _missing(item: _Item, name: str, named: Iterator[str]) -> Iterator[Problem]:
             lacking.append(place)
     own = name.rpartition("/")[2]
     if lacking and len(lacking) == len(members) and _is_of_another_form(item, name):
-        message = f"names {len(lacking)} files of which none is here: the model is here in another form"
+        what = "a file that is not here" if len(lacking) == 1 else f"{len(lacking)} files, none of which is here"
+        message = f"names {what}: the model is here in another form"
         yield Problem("member-missing", message, name, severity="warning")
         return
     for place in lacking[:_MOST]:

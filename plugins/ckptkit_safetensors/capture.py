@@ -218,7 +218,8 @@ def _capture_gradients(captured: Snapshot, policy: Policy) -> None:
     if pending and policy.gradients:
         captured.gradients = collect(pending, "gradient of")
     elif pending and captured.kind == "policy":
-        captured.hazards.append(f"pending gradients of {len(pending)} parameters are not saved (gradients=False)")
+        whose = "1 parameter" if len(pending) == 1 else f"{len(pending)} parameters"
+        captured.hazards.append(f"pending gradients of {whose} are not saved (gradients=False)")
 
 
 def _scaler_hazard(captured: Snapshot, scaler: Any) -> None:

@@ -133,4 +133,5 @@ def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -
             yield Problem("file-missing", "a shard of the model is missing", file=shard)
         elif shard in headers and expected != set(headers[shard].tensors):
             count = len(expected ^ set(headers[shard].tensors))
-            yield Problem("bad-shard-index", f"{count} tensors are not where the index says", file=shard)
+            what = "1 tensor is" if count == 1 else f"{count} tensors are"
+            yield Problem("bad-shard-index", f"{what} not where the index says", file=shard)

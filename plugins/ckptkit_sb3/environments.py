@@ -89,7 +89,7 @@ def plan(env: Any, described: Any, arrays: Mapping[str, Any]) -> Callable[[], No
     base = base_of(env)
     count = 0 if base is None else base.num_envs
     if count != len(described):
-        raise BackendError(f"{count} environments here, {len(described)} in the checkpoint")
+        raise BackendError(f"the number of environments is {count} here, {len(described)} in the checkpoint")
     if base is None:
         return lambda: None
     if hasattr(base, "envs"):

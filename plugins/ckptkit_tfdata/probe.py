@@ -65,7 +65,7 @@ def replay(iterator: PersistentIterator, probe: Mapping[str, Any]) -> str | None
         if before != now:
             return f"batch {number} after the resume differs"
     if len(got["batches"]) != len(expected):
-        return f"{len(got['batches'])} batches follow instead of {len(expected)}"
+        return f"the number of batches that follow is {len(got['batches'])} instead of {len(expected)}"
     return None
 
 

@@ -104,7 +104,11 @@ def replay(item: ResumableLoader, probe: Mapping[str, Any]) -> str | None:
     for number, (before, now) in enumerate(zip(expected, got, strict=False), start=1):
         if before != now:
             return f"batch {number} after the resume differs"
-    return None if len(expected) == len(got) else f"{len(got)} batches follow instead of {len(expected)}"
+    return (
+        None
+        if len(expected) == len(got)
+        else f"the number of batches that follow is {len(got)} instead of {len(expected)}"
+    )
 
 
 def digests(item: ResumableLoader, place: Place, fingerprint: str) -> dict[str, str]:

@@ -207,6 +207,17 @@ def test_the_store_comes_from_option_environment_or_configuration(store: Path, t
     assert ckptkit("list", cwd=tmp_path).stdout == expected
 
 
+def test_the_last_column_of_a_list_says_pins_and_tags(store: Path) -> None:
+    ok("pin", "a/run@2", store=store)
+    ok("tag", "a/run@2", "paper", store=store)
+    heading, *rows = ok("list", "--format", "tsv", store=store).splitlines()
+    assert heading.split("\t")[-1] == "PINS, TAGS"
+    assert [row.split("\t")[-1] for row in rows] == ["", "pinned,paper", ""]
+    table = ckptkit("list", "--format", "table", store=store, env={"COLUMNS": "200"}).stdout
+    assert "PINS, TAGS" in table.splitlines()[0]
+    assert "pinned,paper" in table
+
+
 def test_a_list_leaves_out_columns_until_it_fits_a_narrow_terminal(store: Path) -> None:
     wide = ckptkit("list", "--format", "table", store=store, env={"COLUMNS": "200"})
     assert "ITEMS" in wide.stdout

@@ -61,7 +61,9 @@ class TestUsage2:
         [
             (["frobnicate"], "No such command"),
             (["list", "--frobnicate"], "No such option"),
-            (["list", "--limit", "0"], "--limit"),
+            (["list", "--limit", "0"], "'--limit': must be at least 1"),
+            (["list", "--limit", "x"], "'--limit': not a whole number"),
+            (["list", "--sort", "name"], "'--sort': 'name' is not one of"),
             (["verify", "--level", "deep"], "--level"),
             (["verify", "--sample", "7/3"], "sample '7/3'"),
             (["verify", "--factory", "x"], "--factory"),

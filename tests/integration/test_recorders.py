@@ -120,6 +120,12 @@ def test_a_recorder_that_hangs_delays_no_save_and_the_end_of_the_process_for_sec
     assert "3 events were not recorded when the process ended" in done.stderr
 
 
+def test_a_single_event_that_was_not_recorded_is_told_as_one(tmp_path: Path) -> None:
+    install(tmp_path, GOOD.replace("with Path", "__import__('time').sleep(3600)\n        with Path"))
+    done = run(tmp_path, "-c", SAVE.replace("range(1, 4)", "[1]"), tmp_path / "store")
+    assert "1 event was not recorded when the process ended" in done.stderr
+
+
 def test_what_a_recorder_cannot_keep_up_with_is_dropped_and_said(tmp_path: Path) -> None:
     install(tmp_path, GOOD.replace("with Path", "__import__('time').sleep(3600)\n        with Path"))
     done = run(tmp_path, "-c", "from ckptkit import recorders; recorders.WAITING = 1\n" + SAVE, tmp_path / "store")

@@ -235,12 +235,13 @@ def test_the_python_reference_names_every_method_of_the_store() -> None:
 
 _STEP = re.compile(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 _SIZE = re.compile(r"[0-9.]+ [kMG]?B\b")  # differs with the versions of the libraries
+_HEADINGS = re.compile(r"^[A-Z][A-Z, ]+$", re.MULTILINE)
 _NOT_ECHOED = re.compile(r"\S  +\S|blake3:|^ |\.\.\.$")  # tables are for terminals; digests, losses are of one machine
 
 
 @pytest.mark.slow
 def test_the_tutorial_goes_as_it_says(tmp_path: Path) -> None:
-    """Its program, its commands and its damage, in an empty folder; every line of stderr that it shows must come."""
+    """Its program, commands and damage in an empty folder; each line of stderr and heading that it shows must come."""
     page = DOCS / "tutorial/first-checkpoint.md"
     (tmp_path / "train.py").write_text(_blocks(page, "python")[0], encoding="utf-8")
     code, commands = 0, 0
@@ -252,10 +253,12 @@ def test_the_tutorial_goes_as_it_says(tmp_path: Path) -> None:
                 assert code == int(shown)
                 continue
             code, output = _bash(command, tmp_path)
-            output = output.replace(str(tmp_path), "/home/me/tutorial")
+            output = output.replace(str(tmp_path), "/home/me/first-checkpoint")
             shown, output = _SIZE.sub("SIZE", shown), _SIZE.sub("SIZE", output)
             told = [line for line in shown.splitlines() if not _NOT_ECHOED.search(line)]
             assert [line for line in told if line not in output.splitlines()] == [], f"{command}\n{output}"
+            headings = [one for line in _HEADINGS.findall(shown) for one in re.split(r" {2,}", line)]
+            assert set(headings) <= set(re.split(r"[\t\n]", output)), f"{command}\n{output}"
             commands += 1
     assert commands == 9
 
