@@ -1,4 +1,4 @@
-"""All layouts of trainers, the telling ones first: what one has found, none after it gives out again."""
+"""All layouts of trainers, the telling ones first: each folder or file goes to the first layout that finds it."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
