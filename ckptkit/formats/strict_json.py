@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _SAFE_INTEGER = 2**53 - 1  # RFC 7493, section 2.2
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,2999})")
 _AS_IT_IS = (str, bool, type(None))
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_LINES = 5  # levels of what is written for people
 _DEEP = "more than {} levels of nesting"
 
 
@@ -102,7 +104,12 @@ def plain(value: Any) -> Any:
         StrictJsonError: it is nested too deep.
     """
     result = _plain(value, "$")
-    _check(result, MAX_DEPTH, surrogates=True)
+    try:
+        _check(result, MAX_DEPTH, surrogates=True)
+    except StrictJsonError as error:
+        if "surrogate" in str(error):
+            raise UsageError("text with a lone surrogate cannot be written as JSON") from error
+        raise
     return result
 
 
@@ -120,6 +127,43 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, (int, float, str)):  # of a subclass
         return float(value) if isinstance(value, float) else int(value) if isinstance(value, int) else str(value)
     raise UsageError(f"{where}: a {type(value).__name__} cannot be written as JSON", hint="convert it to plain values")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A value written once, in two forms: ``canonical`` as ``dumps`` does it, ``lines`` for people to read."""
+
+    canonical: str
+    lines: str
+
+
+def written(value: Any, *, margin: str = " ") -> Text:
+    """Return a value of ``plain`` as text; what is nested deeper than ``_LINES`` stays on one line.
+
+    Args:
+        value: dicts, lists and scalars.
+        margin: of the lines of what is in it.
+    """
+    if value and len(margin) <= _LINES:
+        if isinstance(value, dict):
+            return joined({key: written(inner, margin=f"{margin} ") for key, inner in value.items()}, margin=margin)
+        if isinstance(value, list) and isinstance(value[0], (dict, list)):
+            inner = [written(one, margin=f"{margin} ") for one in value]
+            return Text(
+                f"[{','.join(one.canonical for one in inner)}]",
+                f"[\n{margin}{f',{chr(10)}{margin}'.join(one.lines for one in inner)}\n{margin[:-1]}]",
+            )
+    text = json.dumps(_ready(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return Text(text, text)
+
+
+def joined(members: Mapping[str, Text], *, margin: str = " ") -> Text:
+    """Return the object that has these members, which are not written again."""
+    named = [(json.dumps(key, ensure_ascii=False), members[key]) for key in sorted(members)]
+    return Text(
+        f"{{{','.join(f'{key}:{member.canonical}' for key, member in named)}}}",
+        f"{{\n{margin}{f',{chr(10)}{margin}'.join(f'{key}: {member.lines}' for key, member in named)}\n{margin[:-1]}}}",
+    )
 
 
 def encode(value: Any, where: str = "$") -> Any:

@@ -28,8 +28,10 @@ def sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
         CkptkitError: the fields break a law of the format; nothing is repaired silently.
     """
     fields = redact_fields(strict_json.plain(fields))
-    fields["digest"] = digest_bytes(strict_json.dumps(fields), algorithm)
-    data = strict_json.dumps(fields, indent=1) + b"\n"
+    members = {name: strict_json.written(value, margin="  ") for name, value in fields.items()}
+    fields["digest"] = digest_bytes(strict_json.joined(members).canonical.encode(), algorithm)
+    members["digest"] = strict_json.written(fields["digest"])
+    data = strict_json.joined(members).lines.encode() + b"\n"
     if len(data) > MAX_BYTES:
         raise ManifestError(f"would be {len(data)} bytes long, at most {MAX_BYTES} are read")
     return _validated(fields), data

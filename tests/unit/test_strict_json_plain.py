@@ -42,6 +42,18 @@ def test_plain_is_what_comes_back_from_the_file(value: Any) -> None:
     assert repr(mine) == repr(back)  # types count, and the sign of zero
 
 
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
+def test_what_is_written_in_one_go_is_what_dumps_writes(value: Any) -> None:
+    fields = strict_json.plain(
+        {"value": value, "a": {"b": {"c": {"d": {"e": {"f": [value]}}}}}, 'key "ä"\n': [[value]]}
+    )
+    members = {name: strict_json.written(inner, margin="  ") for name, inner in fields.items()}
+    text = strict_json.joined(members)
+    assert text == strict_json.written(fields)
+    assert text.canonical.encode() == strict_json.dumps(fields)
+    assert repr(strict_json.loads(text.lines.encode())) == repr(strict_json.loads(text.canonical.encode()))
+
+
 @pytest.mark.parametrize(
     "value", [{1: 2}, {"$number": "1"}, b"x", {"a": {2}}, "\ud800", [["\ud800"]], {"\ud800": 1}], ids=repr
 )
