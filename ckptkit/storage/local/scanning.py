@@ -115,4 +115,5 @@ def _listing(folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
                     files.append(name)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
-    return Listing(folders, files, lambda path: os.path.lexists(folder / path))
+    around = str(folder)
+    return Listing(folders, files, lambda path: os.path.lexists(f"{around}/{path}"))
