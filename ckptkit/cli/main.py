@@ -1,6 +1,7 @@
 """The `ckptkit` program: commands by name, and how every error ends (two lines on stderr and an exit code)."""
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -39,13 +40,15 @@ app = typer.Typer(
 )
 
 
-# typer shows the words of pydantic, which reads its values; the last line is for what is not named here.
+# typer shows the words of pydantic, which reads its values, or (0.26) those of click; the last two lines are click's.
 _REWORDED = (
-    ("Value error, ", ""),
-    ("Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
-    ("Input should be a valid number, unable to parse string as a number", "not a number"),
-    ("Input should be greater than or equal to ", "must be at least "),
-    ("Input should be ", "must be "),
+    (r"Value error, ", ""),
+    (r"Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
+    (r"Input should be a valid number, unable to parse string as a number", "not a number"),
+    (r"Input should be greater than or equal to ", "must be at least "),
+    (r"Input should be ", "must be "),
+    (r"\S+ is not a valid integer( range)?", "not a whole number"),
+    (r"\S+ is not in the range x>=(\d+)", r"must be at least \1"),
 )
 
 
@@ -138,7 +141,7 @@ def _misused(message: str) -> int:
         sys.stderr.write(message + "\n")
         return 2
     for theirs, ours in _REWORDED:
-        message = message.replace(theirs, ours, 1)
+        message = re.sub(theirs, ours, message, count=1)
     return output.failure(message, f"see `{_called()} --help`", 2)
 
 
