@@ -9,6 +9,7 @@ import typer
 
 from ckptkit.digest import DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
+from ckptkit.renamed import new_name
 
 if TYPE_CHECKING:
     from ckptkit.config import Config
@@ -108,3 +109,10 @@ def session_of(context: typer.Context) -> Session:
     if context.params.get("no_cache"):  # as well after the command as before it
         found.cache = False
     return found
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        new_name(__name__, name, {"session": "session_of"})
+        return session_of

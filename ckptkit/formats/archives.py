@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol, cast
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.sources import Source
-from ckptkit.formats.zip_directory import Entry
+from ckptkit.formats.zip_directory import Member
 from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
 
@@ -60,7 +60,7 @@ def check_zip(source: Source, look: Look) -> Iterator[Problem]:
         yield from look_into_member(source, entry, look, kind)
 
 
-def look_into_member(source: Source, entry: Entry, look: Look, kind: str | None = None) -> Iterator[Problem]:
+def look_into_member(source: Source, entry: Member, look: Look, kind: str | None = None) -> Iterator[Problem]:
     """Yield what a look into one member of a zip finds; ``kind`` is what the zip's owner knows it to be."""
     if (not entry.size and kind is None) or entry.name.endswith("/"):
         return

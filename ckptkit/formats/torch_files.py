@@ -20,7 +20,7 @@ from ckptkit.formats.pickle_stream import PickleError
 from ckptkit.formats.pickles import follow_pickle
 from ckptkit.formats.sources import Source
 from ckptkit.formats.torch_storages import Storages
-from ckptkit.formats.zip_directory import Entry
+from ckptkit.formats.zip_directory import Member
 from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
 from ckptkit.problem import Problem
 
@@ -65,12 +65,12 @@ def check_torch(source: Source, look: Look) -> Iterator[Problem]:
     yield from _check_members(source, entries, look)
 
 
-def _role(entry: Entry) -> str:
+def _role(entry: Member) -> str:
     """Return the name of a member without the folder that all are in."""
     return entry.name.partition("/")[2].casefold()
 
 
-def _check_members(source: Source, entries: Sequence[Entry], look: Look) -> Iterator[Problem]:
+def _check_members(source: Source, entries: Sequence[Member], look: Look) -> Iterator[Problem]:
     """Check what is in the members. They are scanned even if the zip is damaged: torch may read them all the same."""
     storages, sizes = Storages(), dict[str, int]()
     pickles = 0
@@ -94,7 +94,7 @@ def _check_members(source: Source, entries: Sequence[Entry], look: Look) -> Iter
         yield source.problem(code, message)
 
 
-def _check_data(source: Source, entry: Entry, storages: Storages) -> Iterator[Problem]:
+def _check_data(source: Source, entry: Member, storages: Storages) -> Iterator[Problem]:
     try:
         stream = member_stream(source.stream, entry)
     except DamagedError as error:
@@ -108,7 +108,7 @@ def _check_data(source: Source, entry: Entry, storages: Storages) -> Iterator[Pr
         yield inner.problem("pickle-trailing-data", f"{left} bytes follow its end")
 
 
-def _check_stranger(source: Source, entry: Entry, role: str, look: Look) -> Iterator[Problem]:
+def _check_stranger(source: Source, entry: Member, role: str, look: Look) -> Iterator[Problem]:
     name = escaped(entry.name)
     if role.startswith(_SCRIPT):
         message = f"member {name!r}: is part of a program (TorchScript or torch.package); loading would run it"

@@ -11,7 +11,7 @@ from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.pickle_machine import INERT, Global
 from ckptkit.formats.pickle_stream import PickleError
 from ckptkit.formats.pickle_values import plain_value
-from ckptkit.formats.zip_directory import Entry
+from ckptkit.formats.zip_directory import Member
 from ckptkit.formats.zips import list_members, read_entry
 
 _MAX_PICKLE = 64 << 20
@@ -56,7 +56,7 @@ def torch_table(path: Path) -> dict[Any, Any]:
 class _Scalars:
     """The two hooks of the machine: storages by their persistent ids, and tensors without dimensions made of them."""
 
-    def __init__(self, stream: BinaryIO, members: Mapping[str, Entry]) -> None:
+    def __init__(self, stream: BinaryIO, members: Mapping[str, Member]) -> None:
         self._stream, self._members = stream, members
 
     def persistent(self, identifier: object) -> object:

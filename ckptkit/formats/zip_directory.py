@@ -39,7 +39,7 @@ class ZipLayoutError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Member:
     """One member as the central directory tells it.
 
     Attributes:
@@ -80,7 +80,7 @@ class LocalHeader:
 class Directory:
     """The whole table; ``start`` is where it begins, that is where the members must end."""
 
-    entries: list[Entry]
+    entries: list[Member]
     start: int
 
 
@@ -133,7 +133,7 @@ def _table(stream: BinaryIO, length: int, count: int, size: int, start: int, max
     return _read(stream, start, size)
 
 
-def read_local_header(stream: BinaryIO, entry: Entry) -> LocalHeader:
+def read_local_header(stream: BinaryIO, entry: Member) -> LocalHeader:
     """Read the header in front of a member's data; raises ZipLayoutError if there is none."""
     fixed = _read(stream, entry.offset, _LOCAL.size)
     signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = _LOCAL.unpack(fixed)
@@ -192,7 +192,7 @@ def _end_record64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, 
     return place, disk, first_disk, here, count, size, start
 
 
-def _entries(table: bytes, count: int, *, lenient: bool = False) -> Iterator[Entry]:
+def _entries(table: bytes, count: int, *, lenient: bool = False) -> Iterator[Member]:
     place = 0
     for _ in range(count):
         if place + _CENTRAL.size > len(table):
@@ -209,7 +209,7 @@ def _entries(table: bytes, count: int, *, lenient: bool = False) -> Iterator[Ent
         size, compressed, offset = _zip64(body[n : n + e], size, compressed, offset, lenient=lenient)
         # The upper half is a Unix mode whoever made it: some readers do not look at made_by, so neither do we.
         name = body[:n].decode("utf-8", "replace") if lenient else _decode(body[:n], flags)
-        yield Entry(name, flags, method, crc, compressed, size, offset, external >> 16)
+        yield Member(name, flags, method, crc, compressed, size, offset, external >> 16)
         place += _CENTRAL.size + len(body)
     if place != len(table) and not lenient:
         raise ZipLayoutError(f"has a directory of more than the {count} members it counts")

@@ -14,8 +14,8 @@ from ckptkit.formats.sources import unpacked, window
 from ckptkit.formats.zip_directory import (
     DESCRIPTOR_FLAG,
     Directory,
-    Entry,
     LocalHeader,
+    Member,
     ZipLayoutError,
     find_directory,
     read_directory,
@@ -99,7 +99,7 @@ def check_zip_stream(
     return found.problems
 
 
-def list_members(stream: BinaryIO, length: int) -> list[Entry]:
+def list_members(stream: BinaryIO, length: int) -> list[Member]:
     """Return the members that any reader finds in a zip; raises DamagedError when none finds a directory."""
     try:
         return read_directory(stream, length).entries
@@ -110,7 +110,7 @@ def list_members(stream: BinaryIO, length: int) -> list[Entry]:
             raise DamagedError(str(error)) from error
 
 
-def read_entry(stream: BinaryIO, entry: Entry, *, limit: int, check_crc: bool = True) -> bytes:
+def read_entry(stream: BinaryIO, entry: Member, *, limit: int, check_crc: bool = True) -> bytes:
     """Return at most ``limit`` bytes from the beginning of a member.
 
     The CRC is compared when the whole member was read. A scanner turns that off: torch reads members whose CRC is
@@ -160,7 +160,7 @@ def read_member(path: Path, name: str, *, max_bytes: int) -> bytes:
         raise DamagedError(f"{path.name}: cannot be read ({reason(error)})") from error
 
 
-def member_stream(stream: BinaryIO, entry: Entry) -> BinaryIO:
+def member_stream(stream: BinaryIO, entry: Member) -> BinaryIO:
     """Return the content of a member as a seekable stream of bounded memory; a step back in a packed one costs much.
 
     CRC and flags play no part: torch reads members whose CRC is wrong or whose flags say "encrypted".
@@ -190,7 +190,7 @@ class _Findings:
         self.problems.append(Problem(code, self._where + message, self._file, severity=severity))
 
 
-def _check_names(entries: list[Entry], found: _Findings) -> None:
+def _check_names(entries: list[Member], found: _Findings) -> None:
     seen: set[str] = set()
     for entry in entries:
         name = f"member {escaped(entry.name)!r}"
@@ -246,7 +246,7 @@ def _check_layout(stream: BinaryIO, directory: Directory, found: _Findings) -> l
     return [headers[index] for index in range(len(directory.entries))]
 
 
-def _local_header(stream: BinaryIO, entry: Entry, name: str, found: _Findings) -> LocalHeader | None:
+def _local_header(stream: BinaryIO, entry: Member, name: str, found: _Findings) -> LocalHeader | None:
     try:
         header = read_local_header(stream, entry)
     except ZipLayoutError as error:
@@ -261,7 +261,7 @@ def _local_header(stream: BinaryIO, entry: Entry, name: str, found: _Findings) -
     return header
 
 
-def _descriptor(stream: BinaryIO, place: int, entry: Entry) -> int:
+def _descriptor(stream: BinaryIO, place: int, entry: Member) -> int:
     """Return the length of the data descriptor at the place: the one whose fields are this member's."""
     stream.seek(place)
     data = stream.read(max(_DESCRIPTORS))
@@ -279,7 +279,7 @@ def _descriptor(stream: BinaryIO, place: int, entry: Entry) -> int:
 
 
 def _check_member(
-    stream: BinaryIO, entry: Entry, header: LocalHeader | None, found: _Findings, max_ratio: int, ratio_from: int
+    stream: BinaryIO, entry: Member, header: LocalHeader | None, found: _Findings, max_ratio: int, ratio_from: int
 ) -> None:
     name = f"member {escaped(entry.name)!r}"
     if entry.flags & _ENCRYPTED:
@@ -306,7 +306,7 @@ def _check_member(
             found.add("zip-damaged", f"{name}: unpacks to {got} bytes instead of {entry.size}")
 
 
-def _content(stream: BinaryIO, entry: Entry, start: int) -> Iterator[bytes]:
+def _content(stream: BinaryIO, entry: Member, start: int) -> Iterator[bytes]:
     """Yield the content in blocks; stops with an error as soon as it exceeds what the directory promises."""
     stream.seek(start)
     left = entry.compressed

@@ -19,7 +19,7 @@ Action = Literal["keep", "remove"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlanEntry:
     """What happens to one checkpoint, and why (short sentences, at least one)."""
 
     candidate: Candidate
@@ -37,7 +37,7 @@ class PrunePlan:
         notes: one line each: what people should know although nothing is wrong with the plan.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PlanEntry, ...]
     refused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -116,7 +116,7 @@ def plan(
     entries = []
     for ruling in (v for found in rulings.values() for v in found):
         stays, reasons = settlement.outcome(ruling)
-        entries.append(Entry(ruling.candidate, "keep" if stays else "remove", reasons))
+        entries.append(PlanEntry(ruling.candidate, "keep" if stays else "remove", reasons))
     return PrunePlan(tuple(entries), refused, tuple(settlement.notes()))
 
 

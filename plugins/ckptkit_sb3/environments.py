@@ -12,7 +12,7 @@ from typing import Any
 from ckptkit.errors import BackendError, CkptkitError, DamagedError
 from ckptkit_sb3 import errands, single_env, trials
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.definition import Definition, Verdict, define
+from ckptkit_sb3.definition import Definition, SelfTestResult, define
 from ckptkit_sb3.encoding import Encoder, members_of
 from ckptkit_sb3.levels import base_of, wrappers_of
 from ckptkit_sb3.names import class_name
@@ -57,10 +57,10 @@ def take(
     base = base_of(env)
     if base is None:
         return []
-    verdicts: list[Verdict | None] = [None] * base.num_envs
+    verdicts: list[SelfTestResult | None] = [None] * base.num_envs
     if tested:
         begun = _trials_of(base, fresh_env, barrier is not None)
-        verdicts = [Verdict(untested=_NO_ANSWER) if trial is None else trial.verdict() for trial in begun]
+        verdicts = [SelfTestResult(untested=_NO_ANSWER) if trial is None else trial.verdict() for trial in begun]
     seeds = [None if barrier is None else barrier + i for i in range(base.num_envs)]
     if hasattr(base, "envs"):
         return [

@@ -20,7 +20,7 @@ from typing import Any
 
 from ckptkit.errors import CkptkitError
 from ckptkit_sb3 import shared_state, single_env
-from ckptkit_sb3.definition import Definition, Verdict, Way
+from ckptkit_sb3.definition import Definition, SelfTestResult, Way
 from ckptkit_sb3.forked import in_a_fork
 from ckptkit_sb3.levels import names_of, without_monitor
 from ckptkit_sb3.trace import SECONDS, reset, step, trace
@@ -51,7 +51,7 @@ class _Failed(str):
     """Why there is no answer."""
 
 
-def judge(request: Request) -> Verdict:
+def judge(request: Request) -> SelfTestResult:
     """Return which ways of capturing an environment of this kind are right."""
     why = ""
     for way, data in request.definition.ways:
@@ -60,9 +60,9 @@ def judge(request: Request) -> Verdict:
         if isinstance(answer, _Played):
             found = {description["strategy"]: _compare(build, description, arrays, answer.trace)
                      for description, arrays in answer.taken}  # fmt: skip
-            return Verdict(found, answer.outside)
+            return SelfTestResult(found, answer.outside)
         why = f" ({answer})"
-    return Verdict(untested=f'another process cannot build one{why}; give factories={{"env": ...}}')
+    return SelfTestResult(untested=f'another process cannot build one{why}; give factories={{"env": ...}}')
 
 
 def _built(way: Way, data: bytes, names: Sequence[str]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit_sb3 import known_envs, objects, shared_state
 from ckptkit_sb3.decoding import Decoder
-from ckptkit_sb3.definition import Verdict
+from ckptkit_sb3.definition import SelfTestResult
 from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.levels import MONITOR, levels_of, names_of
 from ckptkit_sb3.names import class_name
@@ -33,7 +33,7 @@ def missing(reasons: Sequence[str]) -> dict[str, Any]:
 
 
 def take(
-    env: Any, arrays: dict[str, Any], prefix: str, verdict: Verdict | None = None, barrier: int | None = None
+    env: Any, arrays: dict[str, Any], prefix: str, verdict: SelfTestResult | None = None, barrier: int | None = None
 ) -> dict[str, Any]:
     """Return the description of one environment: the first way that can say everything and was not found wrong.
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from threading import Lock, Thread
 
-from ckptkit_sb3.definition import Definition, Verdict
+from ckptkit_sb3.definition import Definition, SelfTestResult
 from ckptkit_sb3.selftest import TIMEOUT, Request, main
 
 _STARTING = 30
@@ -21,23 +21,23 @@ _BEGUN: dict[tuple[str, bool, bool], "Trial"] = {}
 class Trial:
     """One self-test, going on or done."""
 
-    def __init__(self, ask: Callable[[], Verdict]) -> None:
-        self._answer: Future[Verdict] = Future()
+    def __init__(self, ask: Callable[[], SelfTestResult]) -> None:
+        self._answer: Future[SelfTestResult] = Future()
 
         def run() -> None:
             try:
                 self._answer.set_result(ask())
             except Exception as error:  # no process, no memory: then nothing is known
-                self._answer.set_result(Verdict(untested=f"{type(error).__name__}: {error}"))
+                self._answer.set_result(SelfTestResult(untested=f"{type(error).__name__}: {error}"))
 
         Thread(target=run, name="ckptkit-selftest", daemon=True).start()
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SelfTestResult:
         """Return what was found; waits for it."""
         try:
             return self._answer.result(TIMEOUT + _STARTING)
         except NotYet:
-            return Verdict(untested="the process of the self-test did not answer")
+            return SelfTestResult(untested="the process of the self-test did not answer")
 
 
 def begin(definition: Definition, *, barrier: bool = False) -> Trial:
@@ -54,9 +54,9 @@ def begin(definition: Definition, *, barrier: bool = False) -> Trial:
         return _BEGUN[key]
 
 
-def _judged(request: Request) -> Verdict:
+def _judged(request: Request) -> SelfTestResult:
     if request.definition.untouchable is not None:
-        return Verdict(untested=request.definition.untouchable)
+        return SelfTestResult(untested=request.definition.untouchable)
     path = [os.path.abspath(entry) for entry in sys.path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -70,6 +70,6 @@ def _judged(request: Request) -> Verdict:
             check=False,
         )
         if done.stdout:
-            found: Verdict = pickle.loads(done.stdout)  # from the process that this one started
+            found: SelfTestResult = pickle.loads(done.stdout)  # from the process that this one started
             return found
-    return Verdict(untested="the process of the self-test died")
+    return SelfTestResult(untested="the process of the self-test died")

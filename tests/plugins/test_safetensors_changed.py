@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import changed_stories as stories
+import changes_on_the_way as changes
 import pytest
 import torch
 from ckptkit_numpy import GlobalRng
@@ -137,7 +138,7 @@ def test_a_load_that_fails_late_takes_back_what_it_made_of_the_structure(name: s
 def test_a_program_that_makes_the_change_itself_before_it_restores_gets_all_of_it(tmp_path: Path) -> None:
     item = changed("head_of_another_shape", tmp_path)
     target = stories.build("head_of_another_shape", seed=1)
-    stories.head_of_another_shape(target)
+    changes.head_of_another_shape(target)
     assert load(tmp_path, target) == []
     assert digests_of(capture(target))["optimizer"] == digests_of(capture(item))["optimizer"]
     assert target.model.head.out_features == 5
@@ -146,7 +147,7 @@ def test_a_program_that_makes_the_change_itself_before_it_restores_gets_all_of_i
 def test_a_target_that_is_neither_what_was_built_nor_what_was_saved_is_refused(tmp_path: Path) -> None:
     changed("head_of_another_shape", tmp_path)
     target = stories.build("head_of_another_shape", seed=1)
-    stories.bias_removed(target)
+    changes.bias_removed(target)
     with pytest.raises(BackendError, match="of another shape"):
         load(tmp_path, target)
 
@@ -181,7 +182,7 @@ def test_a_hook_of_a_library_that_only_looks_on_is_no_missing_piece(tmp_path: Pa
 
 
 HOSTILE = {
-    "a class that is no module": ("head_wrapped", "changed_stories:Wrapped", "changed_stories:Blend"),
+    "a class that is no module": ("head_wrapped", "changed_nets:Wrapped", "changed_nets:Blend"),
     "an invalid dtype": ("buffer_added", '["buffer",true,[2],"torch.float32"', '["buffer",true,[2],"os"'),
     "a module without one above it": ("layer_appended", '["body.4",', '["nobody.4",'),
     "something else": ("layer_appended", '"now":{"modules":', '"now":{"others":'),
@@ -208,7 +209,7 @@ def test_a_record_of_changes_that_is_not_what_we_write_is_damaged_and_changes_no
 def test_a_module_of_another_package_is_not_made_and_nothing_changes(tmp_path: Path) -> None:
     changed("head_wrapped", tmp_path)
     path = tmp_path / "module_state.json"
-    path.write_text(path.read_text().replace("changed_stories:Wrapped", "pdb:Pdb"))
+    path.write_text(path.read_text().replace("changed_nets:Wrapped", "pdb:Pdb"))
     target = stories.build("head_wrapped", seed=1)
     before = picture(target)
     with pytest.raises(BackendError, match=r"a module of pdb\.Pdb, which is not where the model comes from"):
