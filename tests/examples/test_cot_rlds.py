@@ -1,6 +1,5 @@
 """The CoT RLDS example: its programs run as documented, a killed training goes on exactly, bad input is refused."""
 
-import importlib.util
 import os
 import runpy
 import shlex
@@ -14,81 +13,30 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cot_rlds_example
 import numpy as np
 import pytest
-import torch
 from command_line import ckptkit
+from cot_rlds_example import (
+    EXAMPLE,
+    ONE_THREAD,
+    SHORT,
+    finished,
+    flip,
+    loader,
+    module,
+    start,
+    take,
+)
+from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader, Sharding, create_data_loader
+from openpi_cot.training import checkpoints as _checkpoints
+from openpi_cot.training.config import CONFIGS, TrainConfig, get_config
+from openpi_cot.training.policy import TrainState
 
-from ckptkit.errors import BackendError, ConflictError, DamagedError, NotFoundError, NothingResumableError, RefusedError
+from ckptkit.errors import ConflictError, NothingResumableError, RefusedError
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "cot_rlds"
-sys.path.insert(0, str(EXAMPLE / "src"))  # as each script of the example does
-
-from openpi_cot.dataloader.cot_data_loader import CoTRLDSDataLoader, Sharding, create_data_loader  # noqa: E402
-from openpi_cot.training import checkpoints as _checkpoints  # noqa: E402
-from openpi_cot.training.config import CONFIGS, TrainConfig, get_config  # noqa: E402
-from openpi_cot.training.policy import TrainState  # noqa: E402
-
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-SHORT = ["--num-train-steps", "30", "--save-interval", "10"]
-
-
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, **ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=EXAMPLE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def finished(process: subprocess.Popen[str], code: int = 0) -> str:
-    output, errors = process.communicate(timeout=240)
-    assert process.returncode == code, (process.returncode, output[-2000:], errors[-2000:])
-    return output
-
-
-def module(path: str) -> Any:
-    """Import a script of the example under a name that no other example has."""
-    spec = importlib.util.spec_from_file_location(f"cot_{Path(path).stem}", EXAMPLE / path)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As train.py has it: the same order of additions everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Episodes played once, by the example's own script."""
-    folder = tmp_path_factory.mktemp("cot") / "data"
-    module("make_episodes.py").record(folder)
-    return folder
-
-
-@pytest.fixture
-def config(data: Path) -> TrainConfig:
-    return get_config("gemma3").with_(batch_size=8, data={"data_dir": data})
-
-
-def loader(config: TrainConfig, **options: Any) -> CoTRLDSDataLoader:
-    return create_data_loader(config, **{"persistent_iterator": True, "shuffle": True, **options})
-
-
-def take(data_loader: CoTRLDSDataLoader, count: int) -> list[bytes]:
-    batches = iter(data_loader)
-    return [(o.frame_id.tobytes() + o.state.tobytes() + a.tobytes()) for o, a in (next(batches) for _ in range(count))]
-
-
-# --- programs
+# pytest finds fixtures among the names of a module
+one_thread, data, config = (getattr(cot_rlds_example, name) for name in ("one_thread", "data", "config"))
 
 
 def test_a_step_that_is_not_there_is_not_trained_from_the_beginning(data: Path, tmp_path: Path) -> None:
@@ -364,12 +312,6 @@ def saved_state(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def flip(path: Path, at: int | None = None) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2 if at is None else at] ^= 0x10
-    path.write_bytes(content)
-
-
 def test_a_damaged_state_is_passed_over_and_all_damaged_is_not_taken_for_none(
     config: TrainConfig, saved_state: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -383,63 +325,6 @@ def test_a_damaged_state_is_passed_over_and_all_damaged_is_not_taken_for_none(
         one.load_dataloader_state(str(folder))
     assert not isinstance(caught.value, ValueError)  # or the document's example would start from scratch
     assert one.get_batches_seen() == 0
-
-
-@pytest.fixture
-def broken(config: TrainConfig, tmp_path: Path) -> tuple[TrainConfig, Path]:
-    """A copy of the data that may be broken, and its first shard."""
-    folder = Path(shutil.copytree(config.data_dir, tmp_path / "data"))
-    shard = folder / "acrobot_cot/1.0.0/acrobot_cot-train.tfrecord-00000-of-00004"
-    return config.with_(data={"data_dir": folder}), shard
-
-
-def test_a_missing_shard_is_named(broken: tuple[TrainConfig, Path]) -> None:
-    broken[1].unlink()
-    with pytest.raises(NotFoundError, match=r"shard acrobot_cot-train\.tfrecord-00000-of-00004 is missing"):
-        loader(broken[0])
-
-
-def test_a_shard_that_was_cut_short_is_named(broken: tuple[TrainConfig, Path]) -> None:
-    broken[1].write_bytes(broken[1].read_bytes()[:-100])
-    with pytest.raises(DamagedError, match=r"00000-of-00004: record 11 at byte \d+ is cut short"):
-        loader(broken[0])
-
-
-def test_a_shard_with_other_episodes_than_listed_is_refused(broken: tuple[TrainConfig, Path]) -> None:
-    broken[1].write_bytes(broken[1].read_bytes() * 2)
-    with pytest.raises(DamagedError, match=r"holds 24 episodes, and dataset_info\.json lists 12"):
-        loader(broken[0])
-
-
-@pytest.mark.parametrize("shuffle_by", ["indices", "frames"])
-def test_a_corrupted_record_is_named_when_it_is_read(broken: tuple[TrainConfig, Path], shuffle_by: str) -> None:
-    flip(broken[1], at=500)
-    one = loader(broken[0].with_(data={"shuffle_by": shuffle_by}), shuffle=False)
-    with pytest.raises(DamagedError, match="00000-of-00004: record 0 at byte 0: the checksum of its data"):
-        next(iter(one))
-
-
-def test_a_state_is_refused_when_a_shard_has_other_contents(broken: tuple[TrainConfig, Path], tmp_path: Path) -> None:
-    loader(broken[0]).save_dataloader_state(str(tmp_path / "state"))
-    flip(broken[1], at=500)
-    with pytest.raises(BackendError, match="00000-of-00004 has other contents"):
-        loader(broken[0]).load_dataloader_state(str(tmp_path / "state"))
-
-
-def test_no_dataset_no_split_no_config_and_too_many_hosts_are_refused(config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="holds no dataset") as caught:
-        loader(config.with_(data={"data_dir": tmp_path}))
-    assert "make_episodes.py" in caught.value.hint
-    with pytest.raises(NotFoundError, match="has no split 'test'"):
-        loader(config, split="test")
-    with pytest.raises(ValueError, match="too few for 5 hosts"):
-        loader(config, sharding=Sharding(0, 5))
-    with pytest.raises(ValueError, match="process_index 2"):
-        Sharding(2, 2)
-    with pytest.raises(ValueError, match=r"^gemma3: num_train_steps: Input should be greater than 0$"):
-        config.with_(num_train_steps=0)
-    with pytest.raises(ValueError, match="no config 'gemma4'; there are gemma3,"):
-        get_config("gemma4")
 
 
 def test_every_named_config_makes_a_loader(data: Path) -> None:
