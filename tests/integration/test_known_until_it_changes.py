@@ -167,19 +167,12 @@ def test_what_a_resume_chooses_is_read_whatever_is_known(store: CheckpointStore)
     assert sum(blocks) == payload(store).stat().st_size
 
 
-def test_what_other_code_judged_is_read_again(store: CheckpointStore) -> None:
+@pytest.mark.parametrize("otherwise", [{"judge": "older"}, {"level": "digest"}], ids=["other code", "less deeply"])
+def test_what_was_judged_otherwise_is_read_again(otherwise: dict[str, str], store: CheckpointStore) -> None:
     at = store.locate(f"{RUN}@2")[0]
     known = store.ledger.one(RUN, at.name)
     assert known is not None
-    store.ledger.note(RUN, at.name, replace(known, judge="older"))
-    assert read(store)[0] == payload(store).stat().st_size
-
-
-def test_what_was_verified_less_deeply_is_read_again(store: CheckpointStore) -> None:
-    at = store.locate(f"{RUN}@2")[0]
-    known = store.ledger.one(RUN, at.name)
-    assert known is not None
-    store.ledger.note(RUN, at.name, replace(known, level="digest"))
+    store.ledger.note(RUN, at.name, replace(known, **otherwise))
     assert read(store)[0] == payload(store).stat().st_size
 
 

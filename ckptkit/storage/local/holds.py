@@ -19,7 +19,7 @@ from ckptkit.errors import LockedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_argv
-from ckptkit.storage.local.locks import BUSY, UNSUPPORTED
+from ckptkit.storage.local.locks import granted
 
 NAME = "writer.lock"
 _MAX_BYTES = 1 << 16
@@ -82,14 +82,7 @@ def _key(path: Path) -> tuple[int, int] | None:
 
 
 def _try(descriptor: int) -> bool:
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in BUSY:
-            return False
-        if error.errno not in UNSUPPORTED:
-            raise
-    return True
+    return granted(lambda: fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
 
 
 def _forget_removed() -> None:

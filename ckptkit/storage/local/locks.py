@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,8 +20,13 @@ _POLL = 0.05  # seconds
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Take the lock without waiting; return False if another process holds it."""
+    return granted(lambda: fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB))
+
+
+def granted(ask: Callable[[], object]) -> bool:
+    """Ask for a lock; return False if another process holds it. Where there are no locks, that is allowed."""
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        ask()
     except OSError as error:
         if error.errno in BUSY:
             return False
