@@ -38,13 +38,12 @@ def list_checkpoints(
     if not found:
         output.echo(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=session.quiet)
     format_chosen = output.chosen(format_)
-    spare = ("ITEMS", "CREATED") if any(map(_odd, found)) else ("ITEMS", "CREATED", "STATE")
     output.rows(
         format_chosen,
         "checkpoints",
         COLUMNS,
         _records(found, exact=format_chosen != "table"),
-        spare=spare,
+        spare=("ITEMS", "CREATED", "METRICS"),  # whether it is whole and what it holds stay, however narrow
         quiet=session.quiet,
     )
     unlisted.tell(opened, run, quiet=session.quiet)
@@ -119,10 +118,6 @@ def _ago(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{unit} ago"
     return f"{max(0, int(seconds))}s ago"
-
-
-def _odd(one: "Listed") -> bool:
-    return one.problem is not None or (one.known is not None and not one.known.good)
 
 
 def _short(value: Any) -> str:
