@@ -1,13 +1,16 @@
-"""What programs keep generators in, and what training makes of it on the way: added, removed, exchanged, tied."""
+"""What programs keep generators in, and what training makes of it on the way: added, removed, exchanged, tied.
+
+The backend needs only NumPy, and so do its laws; the story with a generator of torch's is told where torch is.
+"""
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 Story = tuple[Callable[[], Any], Callable[[Any], object]]
 
@@ -113,7 +116,7 @@ def reseated(item: dict[str, Any]) -> None:
     item["noise"].__init__(np.random.SFC64(5))
 
 
-STORIES: Mapping[str, Story] = {
+STORIES: dict[str, Story] = {
     # --- a dict
     "a key added": (in_dict, lambda item: item.update(more=rng(5))),
     "a key removed": (in_dict, lambda item: item.pop("aug")),
@@ -131,7 +134,6 @@ STORIES: Mapping[str, Story] = {
     "a seed sequence for a Generator": (in_dict, lambda item: item.update(noise=np.random.SeedSequence(5))),
     "a bit generator for a Generator": (in_dict, lambda item: item.update(noise=np.random.Philox(5))),
     "python's for a Generator": (in_dict, lambda item: item.update(noise=random.Random(5))),
-    "torch's for a Generator": (in_dict, lambda item: item.update(noise=torch.Generator().manual_seed(5))),
     "a list for a Generator": (in_dict, lambda item: item.update(noise=[rng(5), rng(6)])),
     "a Generator for a list": (in_dict, lambda item: item.update(workers=rng(5))),
     "a dict for a list": (in_dict, lambda item: item.update(workers={"a": item["workers"][0]})),
@@ -207,6 +209,15 @@ STORIES: Mapping[str, Story] = {
     ),
     "too deep": (in_list, lambda item: item.append(_nested(30))),
 }  # fmt: skip
+if find_spec("torch"):
+    STORIES["torch's for a Generator"] = (in_dict, lambda item: item.update(noise=torch_s(5)))
+
+
+def torch_s(seed: int) -> Any:
+    """Return a generator of torch's."""
+    import torch
+
+    return torch.Generator().manual_seed(seed)
 
 
 def like(one: np.random.Generator) -> np.random.Generator:
@@ -245,7 +256,7 @@ def draw(item: Any) -> Iterator[object]:
         yield item.spawn(1)[0].generate_state(1).tolist()
     elif isinstance(item, np.random.BitGenerator):
         yield int(item.random_raw())
-    elif isinstance(item, torch.Generator):
-        yield torch.rand(1, generator=item).item()
+    elif type(item).__module__ == "torch._C":
+        yield item.get_state().tolist()
     else:
         yield item.gauss(0, 1) if isinstance(item, random.Random) else item
