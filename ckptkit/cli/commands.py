@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from ckptkit import extensions
+from ckptkit.cli import help as pages
 from ckptkit.errors import BackendError
 from ckptkit.extensions import Extension, LoadError
 from ckptkit.formats.escaped import escaped
@@ -36,6 +37,16 @@ class OpenGroup(TyperGroup):
         """Return the names of all commands, the built-in ones first."""
         built_in = super().list_commands(ctx)
         return [*built_in, *(name for name in brought() if name not in built_in)]
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write what the program is for."""
+        pages.write_text(self.help or "", formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands in groups, each with its whole summary, then the options before a command."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        pages.write_commands({name: command for name, command in found.items() if not command.hidden}, formatter)
+        pages.write_parameters(self, ctx, formatter)
 
 
 def brought() -> list[str]:
@@ -77,7 +88,7 @@ def _command(name: str, target: Any) -> Any:
 
 def _of_function(name: str, function: Callable[..., Any], **settings: Any) -> Any:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(name, **settings)(function)
+    app.command(name, cls=pages.Command, **settings)(function)
     return typer.main.get_command(app)
 
 
@@ -89,6 +100,5 @@ def _stand_in(name: str, reason: str) -> Any:
 
     # Whatever was typed after the name, even --help, the answer is why it cannot be loaded.
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return _of_function(
-        name, broken, help=f"(cannot be loaded: {text})", context_settings=anything, add_help_option=False
-    )
+    told = f"(cannot be loaded: {text})"
+    return _of_function(name, broken, help=told, short_help=told, context_settings=anything, add_help_option=False)

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from ckptkit.cli import (
     verify,
 )
 from ckptkit.cli.commands import OpenGroup, brought
+from ckptkit.cli.help import Command
 from ckptkit.cli.session import NoCacheOption, Session, StoreOption
 from ckptkit.errors import CkptkitError
 
@@ -70,19 +72,25 @@ def _main(
     context.obj = Session(store=store, quiet=quiet, cache=not no_cache)
 
 
-app.command("save")(save.save)
-app.command("adopt")(adopt.adopt)
-app.command("list")(list_.list_checkpoints)
-app.command("show")(show.show)
-app.command("verify", cls=verify.CommandAfterDashes)(verify.verify)
-app.command("prune")(prune.prune)
-app.command("undelete")(undelete.undelete)
-app.command("pin")(pin.pin)
-app.command("unpin")(pin.unpin)
-app.command("tag")(tag.tag)
-app.command("resume-cmd")(resume_cmd.resume_cmd)
-app.command("restore")(restore.restore)
-app.command("backends")(backends.backends)
+# By what people want to do. A command in no group is shown under "More".
+_GROUPS: dict[str, dict[str, Callable[..., object]]] = {
+    "Save and take over": {"save": save.save, "adopt": adopt.adopt},
+    "Look": {"list": list_.list_checkpoints, "show": show.show, "verify": verify.verify},
+    "Keep and remove": {
+        "prune": prune.prune,
+        "undelete": undelete.undelete,
+        "pin": pin.pin,
+        "unpin": pin.unpin,
+        "tag": tag.tag,
+    },
+    "Resume": {"resume-cmd": resume_cmd.resume_cmd, "restore": restore.restore},
+    "Set up": {"backends": backends.backends},
+}
+_CLASSES = {"verify": verify.CommandAfterDashes}
+
+for group, members in _GROUPS.items():
+    for word, function in members.items():
+        app.command(word, cls=_CLASSES.get(word, Command), rich_help_panel=group)(function)
 
 
 def run() -> None:
@@ -106,7 +114,7 @@ def _terminated(number: int, frame: object) -> None:
 
 def _run(debug: bool) -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="ckptkit", standalone_mode=False)  # however it was called
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except CkptkitError as error:

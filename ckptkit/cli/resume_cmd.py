@@ -30,7 +30,7 @@ def resume_cmd(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP or RUN@best.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- OVERRIDES]...", help="Appended to the command, so they win.")
+        list[str] | None, typer.Argument(metavar="-- OVERRIDES", help="Appended to the command, so they win.")
     ] = None,
     format_: Annotated[
         Literal["shell", "json", "argv0", "slurm", "k8s"], typer.Option("--format", help="How to print it.")

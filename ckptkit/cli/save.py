@@ -20,7 +20,7 @@ def save(
     run: Annotated[str, typer.Argument(help="Run name, for example ppo/run1.")],
     items: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=PATH...", help="Items; NAME:BACKEND=PATH forces the backend."),
+        typer.Argument(metavar="NAME=PATH", help="Items; NAME:BACKEND=PATH forces the backend."),
     ],
     step: Annotated[int, typer.Option("--step", help="Training step.")],
     metric: Annotated[list[str] | None, typer.Option("--metric", metavar="K=V", help="A number, for @best.")] = None,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import typer.core
 
 from ckptkit.cli import output
+from ckptkit.cli.help import Command
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session_of
 from ckptkit.errors import UsageError
@@ -22,8 +22,12 @@ COMMAND = "ckptkit.command"
 """Where the words after ``--`` wait in the context: typer itself would take them for references."""
 
 
-class CommandAfterDashes(typer.core.TyperCommand):
+class CommandAfterDashes(Command):
     """A command that keeps what follows ``--`` apart from its own arguments."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the arguments, then what may follow them."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND]"]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Split the words at ``--`` first."""
@@ -36,9 +40,7 @@ class CommandAfterDashes(typer.core.TyperCommand):
 
 def verify(
     context: typer.Context,
-    references: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF]...", help="The whole store if left out.")
-    ] = None,
+    references: Annotated[list[str] | None, typer.Argument(metavar="REF", help="The whole store if left out.")] = None,
     level: LevelOption = None,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest step of each run.")] = False,
     sample: Annotated[
