@@ -19,7 +19,16 @@ def adopt(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
-    """Give a manifest to checkpoints without one, in place. Exit 3: not to all of them; 4: there are none."""
+    """Give a manifest to checkpoints that a trainer wrote, where they lie.
+
+    Examples:
+        ckptkit adopt sac/run2
+
+    Exit codes:
+        0: All of them have one now.
+        3: Some of them; it is said why the others have none.
+        4: There are none.
+    """
     from ckptkit.resume import parse_template
     from ckptkit.store import Details, adopting
 

@@ -10,7 +10,13 @@ from ckptkit.cli.session import FormatOption
 
 
 def backends(context: typer.Context, format_: FormatOption = None) -> None:
-    """List the installed backends. One that is not usable can still be listed and verified, unless it failed."""
+    """List the installed backends, and what to install for those that are not usable.
+
+    What a backend wrote can be listed and verified even where its framework is missing.
+
+    Examples:
+        ckptkit backends
+    """
     output.rows(
         output.chosen(format_), "backends", ("BACKEND", "STATE", "FORMAT", "POWERS", "FROM", "REMARK"), _records()
     )

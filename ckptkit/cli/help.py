@@ -16,6 +16,8 @@ OTHERS = "More"
 """The heading of commands that name no group (``rich_help_panel``), such as those that other packages bring."""
 
 _EXTRAS = re.compile(r"\s*\[([^\[\]]*)\]$")
+_WORDS = re.compile(r"""(?:[^\s'"]|'[^']*'|"[^"]*")+""")
+_TOGETHER = re.compile(rf"--?\w\S* (?!-)(?:{_WORDS.pattern})|{_WORDS.pattern}")  # an option and its value
 _NARROW = 78  # below it, what explains an option needs the room more than its name does
 
 
@@ -47,7 +49,8 @@ def summary(command: Any) -> str:
 def examples(command: Any) -> list[str]:
     """Return the lines that a command's help shows as examples, without their comments."""
     sections = dict(_sections(command.help or ""))
-    return [line for line in sections.get("Examples", "").splitlines() if not line.startswith("#")]
+    lines = sections.get("Examples", "").splitlines()
+    return [" ".join(_WORDS.findall(line)) for line in lines if not line.startswith("#")]
 
 
 def write_text(text: str, formatter: Any) -> None:
@@ -65,7 +68,8 @@ def write_text(text: str, formatter: Any) -> None:
                 rows = [line.split(": ", 1) for line in body.splitlines()]
                 formatter.write_dl([(code, told) for code, told in rows])
             else:
-                formatter.write("".join(f"  {line}\n" for line in body.splitlines()))
+                fitting = (part for line in body.splitlines() for part in _broken(line, formatter.width - 2))
+                formatter.write("".join(f"  {part}\n" for part in fitting))
 
 
 def write_commands(commands: Mapping[str, Any], formatter: Any) -> None:
@@ -146,6 +150,18 @@ def _hidden(parameter: Any) -> bool:
 def _blocks(text: str) -> list[str]:
     """Return a docstring's blocks: paragraphs, and sections with all their lines."""
     return [block for block in re.split(r"\n\s*\n", inspect.cleandoc(text).partition("\f")[0]) if block.strip()]
+
+
+def _broken(line: str, width: int) -> Iterator[str]:
+    """Yield a line that is typed as lines that fit and can be typed, too."""
+    part = ""
+    for word in _TOGETHER.findall(" ".join(_WORDS.findall(line))):
+        if part.strip() and len(part) + len(word) + 3 > width:  # a space, and " \\"
+            yield f"{part} \\"
+            part = f"    {word}"
+        else:
+            part = f"{part} {word}" if part else word
+    yield part
 
 
 def _is_section(block: str) -> bool:

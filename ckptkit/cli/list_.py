@@ -27,9 +27,18 @@ def list_checkpoints(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
-    """List checkpoints, by run and step, and when each was verified; listing reads no content. Exit 4: no such run.
+    """List checkpoints by run and step, and whether each is known to verify.
 
-    Exit 1: the pins and tags of a run are damaged; everything is listed, and they are reported.
+    Nothing is read but manifests, so that this takes no time; `ckptkit verify` judges content.
+
+    Examples:
+        ckptkit list
+        ckptkit list ppo/run1 --limit 3
+
+    Exit codes:
+        0: They are listed; there may be none.
+        1: They are listed, but the pins and tags of a run are damaged.
+        4: There is no such run.
     """
     session = session_of(context)
     opened = session.reader(store)

@@ -18,7 +18,15 @@ def pin(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Keep a checkpoint whatever retention says."""
+    """Keep a checkpoint whatever retention says.
+
+    Examples:
+        ckptkit pin ppo/run1@5000
+
+    Exit codes:
+        0: It is pinned.
+        4: There is no such checkpoint.
+    """
     session = session_of(context)
     at = session.open(store).pin(ref, ranking=session.ranking(ref, metric, mode))
     output.echo(f"pinned {at.ref}", quiet=session.quiet)
@@ -32,7 +40,15 @@ def unpin(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Let retention decide about a checkpoint again."""
+    """Let retention decide about a checkpoint again.
+
+    Examples:
+        ckptkit unpin ppo/run1@5000
+
+    Exit codes:
+        0: It is not pinned.
+        4: There is no such checkpoint.
+    """
     session = session_of(context)
     at = session.open(store).pin(ref, pinned=False, ranking=session.ranking(ref, metric, mode))
     output.echo(f"unpinned {at.ref}", quiet=session.quiet)

@@ -48,7 +48,22 @@ def prune(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
-    """Plan what a retention policy removes, with a reason for each; only --apply removes, into the trash."""
+    """Plan what a retention policy removes, with a reason for each; only --apply removes.
+
+    What is removed goes to the trash and can be taken back for the grace time. The newest that verifies, pinned ones,
+    and what a newer run was resumed from are always kept; what is damaged never counts.
+
+    Examples:
+        ckptkit prune ppo/run1 --keep-last 3
+        ckptkit prune ppo/run1 --keep-last 3 --keep-best 1 --metric reward --mode max --apply
+
+    Exit codes:
+        0: The plan was made, and carried out if asked for.
+        3: Some could not be removed, or a run was left whole, and it is said why.
+        5: Refused, and nothing was removed: nothing verifies, or a tag or metric matches nothing.
+        6: The plan is not the one that was reviewed (--plan), and nothing was removed.
+        11: Another process saves or prunes there.
+    """
     from ckptkit.errors import UsageError
     from ckptkit.retention import parse_duration
     from ckptkit.verification import Verifier

@@ -29,9 +29,21 @@ def restore(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Copy a checkpoint's files to a new folder, verified byte by byte; RUN falls back to the newest good one.
+    """Copy a checkpoint's files to a new folder, and check every byte on the way.
 
-    A run that was resumed as another one is followed to the newest good checkpoint there.
+    RUN means its newest checkpoint that verifies; if it was resumed as another run, the newest one there. DEST appears
+    when all files are in it, or not at all.
+
+    Examples:
+        ckptkit restore ppo/run1 recovered
+        ckptkit restore ppo/run1@best best --metric reward --mode max
+
+    Exit codes:
+        0: The folder is complete.
+        1: The step that was named does not verify.
+        4: There is no such checkpoint, or none that verifies.
+        5: Refused: DEST lies in a store, or around one.
+        6: DEST exists and is not empty.
     """
     from ckptkit.store import Ref
 

@@ -46,11 +46,23 @@ def resume_cmd(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Print the command that resumes a run; the checkpoint is verified first, with a fallback to older ones.
+    """Print the command that resumes a run from the newest checkpoint that verifies.
 
-    A run that was resumed as another one is followed to the newest good checkpoint there.
+    Newer ones that do not verify are skipped, and it is said why. A run that was resumed as another one is followed to
+    the newest good checkpoint there. If nothing can be resumed from, nothing is printed on stdout, so that running the
+    output does no harm.
 
-    Nothing resumable: nothing on stdout, exit 4, so that eval "$(ckptkit resume-cmd RUN)" does no harm.
+    Examples:
+        ckptkit resume-cmd ppo/run1
+        eval "$(ckptkit resume-cmd ppo/run1)"
+        ckptkit resume-cmd ppo/run1@4000 -- --learning-rate 1e-4
+
+    Exit codes:
+        0: The command is on stdout.
+        1: The step that was named does not verify.
+        2: Nothing says how to resume it.
+        4: There is nothing to resume from.
+        5: Loading the step that was named would run code.
     """
     from ckptkit.errors import NothingResumableError
     from ckptkit.resume import format_command, parse_template, redacted_arguments

@@ -47,7 +47,24 @@ def save(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
-    """Save files that a trainer wrote as one checkpoint; each item's backend is detected by content."""
+    """Save files that a trainer wrote as one checkpoint, all of it or nothing.
+
+    The files are copied, checked and digested; only then does the checkpoint appear. Each NAME is an item of it. Which
+    backend an item is for is found by its content.
+
+    Examples:
+        ckptkit save ppo/run1 --step 6000 policy=outputs/checkpoint-6000
+        # Two items, a number for @best, and how to go on
+        ckptkit save ppo/run1 --step 7000 rng=rng.json policy=outputs/checkpoint-7000 --metric reward=187.5 \
+            --resume 'python train.py --resume {path}'
+
+    Exit codes:
+        0: It was saved.
+        3: It was saved, but not all that the given folder holds, or without its tags.
+        5: Refused, and nothing was committed: the items disagree about the step, or loading one would run code.
+        6: The step is committed already, and nothing was changed.
+        10: The disk is full or cannot be written, and nothing was committed.
+    """
     from ckptkit.store import template_doubts
 
     session = session_of(context)

@@ -18,7 +18,14 @@ def show(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Show what a checkpoint's manifest says, and what was shown about it. Only `verify` judges its content."""
+    """Show what a checkpoint holds, where it comes from, and what was shown about it.
+
+    Its manifest says all that; only `ckptkit verify` judges content.
+
+    Examples:
+        ckptkit show ppo/run1@5000
+        ckptkit show ppo/run1@best --metric reward --mode max
+    """
     session = session_of(context)
     opened = session.reader(store)
     ranking = session.ranking(ref, metric, mode) if ref.endswith("@best") else None

@@ -14,7 +14,18 @@ def undelete(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Take back a removed checkpoint; what prune removed stays in the trash for the grace time."""
+    """Take a removed checkpoint back out of the trash.
+
+    What prune removed stays in the trash for the grace time, a day unless --grace said otherwise.
+
+    Examples:
+        ckptkit undelete ppo/run1@500
+
+    Exit codes:
+        0: It is back.
+        4: The trash does not hold it.
+        6: The step exists again, and nothing was changed.
+    """
     session = session_of(context)
     at = session.open(store).undelete(ref)
     output.echo(f"{at.ref} is back", quiet=session.quiet)

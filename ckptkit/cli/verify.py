@@ -72,11 +72,27 @@ def verify(
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
-    """Verify checkpoints by content. Exit 0: all good; 1: problems; 3: unproven; 4: nothing to check; 5: unsafe.
+    """Verify checkpoints by content: find every changed bit, and what would run code when it is loaded.
 
-    With --level resume --steps N [-- COMMAND], the resume command (that of the manifest, or COMMAND) runs in a scratch
-    copy of the store for N steps and is compared with what the run itself noted. If it noted nothing, the command runs
-    twice, and the two runs are compared with each other.
+    With --level resume every item is loaded by its framework in a process of its own, and what it would produce next
+    is compared with what was noted at the save. With --steps N the resume command too (that of the manifest, or
+    COMMAND) runs N steps in a scratch copy of the store, and is compared with what the run itself noted. If it noted
+    nothing, the command runs twice, and the two runs are compared with each other.
+
+    Examples:
+        ckptkit verify
+        # The newest of each run, for a nightly job
+        ckptkit verify --latest --junit verify.xml
+        # Again, reading only what was touched since
+        ckptkit verify ppo/run1 --trust-unchanged
+
+    Exit codes:
+        0: All that was looked at verifies.
+        1: Problems were found.
+        3: Nothing is wrong, but not every item is proven to resume (--level resume).
+        4: There is nothing to check.
+        5: Loading would run code, or a path leaves its folder.
+        7: Nothing is wrong, but a backend that some of it needs is missing or failed.
     """
     from ckptkit.cli.reports import hosts, lines
     from ckptkit.cli.reports import junit as junit_report
