@@ -1,5 +1,6 @@
 """Find backends: all come through the entry-point group ``ckptkit.backends``, built-in or not."""
 
+import difflib
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,8 +94,12 @@ def distributions(names: Iterable[str]) -> dict[str, str]:
     return {name: version for name, _, version in pairs if name}
 
 
-def get(name: str) -> Backend:
+def get(name: str, *, item: str | None = None) -> Backend:
     """Return a backend by name, whether or not its framework is installed.
+
+    Args:
+        name: of the backend.
+        item: that was to be saved by it, for the message.
 
     Raises:
         UnknownBackendError: no such backend is installed.
@@ -102,13 +107,20 @@ def get(name: str) -> Backend:
     """
     info = backends().get(name)
     if info is None:
-        raise UnknownBackendError(
-            f"backend {name!r} is not installed here",
-            hint=f"installed: {', '.join(backends()) or 'none'}; install the package that brings {name!r}",
-        )
+        hint = _other_names(name, item)
+        raise UnknownBackendError(f"backend {name!r} is not installed here", hint=hint, item=item)
     if info.backend is None:
         raise BackendError(f"backend {name!r} {info.problem}", hint="repair or uninstall its package")
     return info.backend
+
+
+def _other_names(name: str, item: str | None) -> str:
+    """Return what may be meant by the name of a backend that is not there."""
+    there = f"installed: {', '.join(backends()) or 'none'}"
+    near = difflib.get_close_matches(name.lower(), backends(), n=1, cutoff=0.5)
+    if not near:
+        return f"{there}; install the package that brings {name!r}"
+    return f"did you mean {near[0] if item is None else f'{item}:{near[0]}='}? {there}"
 
 
 def usable(name: str) -> Backend:
@@ -152,7 +164,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         UnknownBackendError: no backend, or more than one, recognises the path.
     """
     if backend is not None:
-        one = get(backend)
+        one = get(backend, item=name)
         if not isinstance(one, SupportsIngest):
             raise BackendError(f"backend {backend!r} cannot adopt files", hint="save the live object", item=name)
         try:

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from ckptkit import extensions
+from ckptkit.cli import habits
 from ckptkit.cli import help as pages
 from ckptkit.errors import BackendError
 from ckptkit.extensions import Extension, LoadError
@@ -32,6 +33,12 @@ class OpenGroup(TyperGroup):
         """Return the command of that name, or None. A built-in command cannot be replaced."""
         found = super().get_command(ctx, cmd_name)
         return found if found is not None else load(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return name, command and what follows it; a word that is no command is answered with the right one."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            habits.refuse(args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, the built-in ones first."""

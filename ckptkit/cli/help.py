@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from typer.core import TyperCommand
+from ckptkit.cli.anywhere import AnywhereCommand
 
 OTHERS = "More"
 """The heading of commands that name no group (``rich_help_panel``), such as those that other packages bring."""
@@ -21,7 +21,7 @@ _TOGETHER = re.compile(rf"--?\w\S* (?!-)(?:{_WORDS.pattern})|{_WORDS.pattern}") 
 _NARROW = 78  # below it, what explains an option needs the room more than its name does
 
 
-class Command(TyperCommand):
+class Command(AnywhereCommand):
     """A command whose help is laid out here."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -46,6 +46,10 @@ def list_checkpoints(
     found = list(listing)
     if not found:
         output.echo(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=session.quiet)
+        if run is not None and tag is None and not session.quiet:
+            from ckptkit.store import nearest_run
+
+            output.echo(f"  {nearest_run.hint(opened.storage, run)}")
     format_chosen = output.chosen(format_)
     output.rows(
         format_chosen,

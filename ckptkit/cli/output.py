@@ -39,20 +39,6 @@ def followed(chosen: "Chosen", ref: str, *, quiet: bool = False) -> None:
         echo("--exact-run asks for the run itself", quiet=quiet)
 
 
-def failure(message: str, hint: str, code: int) -> int:
-    """Print what went wrong and what to do, one line each, and return the exit code."""
-    with contextlib.suppress(OSError):  # the data may have nowhere to go, which is no reason to be silent about why
-        sys.stdout.flush()
-    try:
-        sys.stderr.write(f"ckptkit: {safe(redact_text(message))}\n")
-        if hint:
-            sys.stderr.write(f"  {safe(redact_text(hint))}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError):  # a pipe that was closed, a full device: nobody is there to be told
-        closed()
-    return code
-
-
 def open_missing() -> None:
     """Open what was closed before the start (`>&-`): otherwise the next file opened would take its place."""
     for name in ("stdin", "stdout", "stderr"):  # in this order each gets its own number, 0 to 2

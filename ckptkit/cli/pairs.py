@@ -1,6 +1,7 @@
 """Arguments of the form NAME=VALUE."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from ckptkit.errors import UsageError
@@ -29,3 +30,16 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise ValueError(text)
     return int(text)
+
+
+def require_run(run: str, *, items: bool) -> str:
+    """Return the run's name; raises UsageError where it was forgotten, so that an item stands in its place.
+
+    Args:
+        run: the first word. A run may well be called ``sweep/lr=0.1``.
+        items: whether items follow it.
+    """
+    name, equals, path = run.partition("=")
+    if equals and (not items or Path(path).exists()):
+        raise UsageError(f"RUN is missing before {name}=...", hint=f"ckptkit save RUN --step N {name}=PATH")
+    return run

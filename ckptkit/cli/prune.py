@@ -70,6 +70,8 @@ def prune(
 
     if dry_run and apply:
         raise UsageError("--dry-run and --apply cannot be used together")
+    if plan is not None and not apply:
+        raise UsageError("--plan is of no use without --apply", hint="add --apply, or leave --plan out to see the plan")
     words = {
         "keep_last": keep_last,
         "keep_every": keep_every,

@@ -68,6 +68,7 @@ def save(
     from ckptkit.store import template_doubts
 
     session = session_of(context)
+    pairs.require_run(run, items=True)
     opened = session.open(store)
     files = _items(items)
     template = None

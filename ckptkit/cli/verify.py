@@ -94,14 +94,16 @@ def verify(
         5: Loading would run code, or a path leaves its folder.
         7: Nothing is wrong, but a backend that some of it needs is missing or failed.
     """
-    from ckptkit.cli.reports import hosts, lines
+    from ckptkit.cli.reports import files, hosts, lines
     from ckptkit.cli.reports import junit as junit_report
     from ckptkit.cli.reports import sarif as sarif_report
 
     session = session_of(context)
     opened = session.reader(store)
-    for report_file in filter(None, (junit, sarif)):
-        opened.require_outside(report_file)
+    for option, report_file in (("--junit", junit), ("--sarif", sarif)):
+        if report_file is not None:
+            files.require_writable(option, report_file)
+            opened.require_outside(report_file)
 
     def level_of(run: str) -> "Level":
         found = session.level(run, level)

@@ -11,14 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, Val
 from ckptkit.config import strict_yaml
 from ckptkit.config.settings import Config, Level, RunConfig
 from ckptkit.errors import UsageError
+from ckptkit.manifest import findings
 from ckptkit.retention import RetentionPolicy, policy_from_words
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_WORDS = {
-    "string_type": "should be text; put it in quotes",
-    "dict_type": "should hold keys and values",
-    "model_type": "should hold keys and values",
-}
 
 
 def _template(value: object) -> object:
@@ -120,7 +116,8 @@ def _explained(error: ValidationError, path: Path, lines: strict_yaml.Lines) -> 
     elif first["type"] == "extra_forbidden":
         message, hint = "unknown key", _nearest(place)
     else:
-        message = _WORDS.get(first["type"], first["msg"][0].lower() + first["msg"][1:])
+        message = findings.said(first)
+        hint = "put it in quotes" if first["type"] == "string_type" else hint
     others = f" (and {more} more)" if more else ""
     return UsageError(f"{_where(path, lines, place)}: {message}{others}", hint=hint)
 

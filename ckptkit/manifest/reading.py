@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from ckptkit.digest import algorithm_of, digest_bytes
 from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError, UsageError
 from ckptkit.formats import strict_json
-from ckptkit.manifest import names
+from ckptkit.manifest import findings, names
 from ckptkit.manifest.limits import MAX_BYTES, OLD_GRADES
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
 from ckptkit.manifest.redaction import redact_fields
@@ -110,7 +110,7 @@ def _first_of(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"field {where[:160] or '(top)'}: {first['msg']}{more}"
+    return f"field {where[:160] or '(top)'}: {findings.said(first)}{more}"
 
 
 def _unknown_field(part: BaseModel, where: str = "") -> str | None:

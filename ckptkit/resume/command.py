@@ -15,6 +15,8 @@ class Command:
         run: name of the run, for the name of a job.
         refresh: a command that prints ``argv`` anew, NUL-separated (``ckptkit resume-cmd RUN --format argv0``): a job
             that is started again must resume from what is the newest checkpoint by then, not from this one.
+        step: of the checkpoint that it resumes from.
+        skipped: references of newer checkpoints that it does not resume from, each with the reason.
     """
 
     argv: Sequence[str]
@@ -22,6 +24,8 @@ class Command:
     env: Sequence[str] = ()
     run: str = "resume"
     refresh: Sequence[str] = ()
+    step: int | None = None
+    skipped: Sequence[tuple[str, str]] = ()
 
 
 def redacted_arguments(argv: Sequence[str]) -> list[int]:

@@ -19,7 +19,7 @@ def format_command(command: Command, format: Format = "shell") -> str:
     r"""Return the command as text; ``argv0`` ends with NUL, all others with a newline.
 
     Formats: ``shell``: one command for sh, bash, dash and zsh (an argument with a newline spans lines, in quotes);
-    ``json``: an object with ``schema_version, argv, cwd, env`` (an argument that is not UTF-8 is
+    ``json``: an object with ``schema_version, argv, cwd, env, run, step, skipped`` (an argument that is not UTF-8 is
     ``{"base64": "..."}``); ``argv0``: arguments separated by NUL, for ``xargs -0``; ``slurm``: a script for sbatch;
     ``k8s``: a Job.
 
@@ -61,6 +61,9 @@ def _as_json(command: Command) -> str:
         "argv": [_json_text(argument) for argument in command.argv],
         "cwd": None if command.cwd is None else _json_text(command.cwd),
         "env": list(command.env),
+        "run": command.run,
+        "step": command.step,
+        "skipped": [{"ref": _json_text(ref), "reason": _json_text(reason)} for ref, reason in command.skipped],
     }
     return strict_json.dumps(document, indent=2).decode("utf-8") + "\n"
 

@@ -18,6 +18,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
+from ckptkit.store import nearest_run
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
@@ -115,7 +116,7 @@ def found(storage: Storage, ref: Ref) -> list[Entry]:
         return candidates
     if ref.step is not None and (steps := [at.step for at in storage.scan(ref.run)]):
         raise NotFoundError(f"{ref}: there is no such step in the run", hint=f"it has {some(steps)}")
-    raise NotFoundError(f"{ref.run}: there is no such run in {storage.url}")
+    raise NotFoundError(f"{ref.run}: there is no such run in {storage.url}", hint=nearest_run.hint(storage, ref.run))
 
 
 def some(steps: Sequence[int | None]) -> str:

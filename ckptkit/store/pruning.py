@@ -12,7 +12,7 @@ from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import Entry, Leftover, Storage
-from ckptkit.store import surveying
+from ckptkit.store import nearest_run, surveying
 from ckptkit.store.copies import copied_into
 from ckptkit.store.surveying import Surveyed
 from ckptkit.verification import Verifier
@@ -87,7 +87,8 @@ def survey(
     no_runs = {name for name in {at.run for at in places} if not is_run(name)}
     places = [at for at in places if at.run not in no_runs]  # these can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
-        raise NotFoundError(f"{run or storage.url}: there is no checkpoint to prune")
+        hint = None if run is None else nearest_run.hint(storage, run)
+        raise NotFoundError(f"{run or storage.url}: there is no checkpoint to prune", hint=hint)
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
     # Runs that are not pruned are only asked what they were resumed from.
     shallow = Verifier("presence", ledger=verifier.ledger)
@@ -197,7 +198,8 @@ def undelete(storage: Storage, run: str, step: int | None) -> Entry:
     """
     storage.require()
     if not storage.has_run(run):
-        raise NotFoundError(f"{run}: there is no such run in {storage.url}, or nothing was ever removed from it")
+        reason = f"{run}: there is no such run in {storage.url}, or nothing was ever removed from it"
+        raise NotFoundError(reason, hint=nearest_run.hint(storage, run))
     with storage.locked(run, "change"):
         found = [one for one in storage.removed(run) if one.step is not None and step in (None, one.step)]
         if not found:

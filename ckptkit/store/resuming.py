@@ -51,6 +51,8 @@ def resume_command(
         env=said.env if said else (),
         run=chosen.at.run,
         refresh=["ckptkit", "--store", root, "resume-cmd", chosen.at.run, "--format", "argv0", *again],
+        step=manifest.step,
+        skipped=[(report.at.ref, report.reason) for report in chosen.skipped],
         chosen=chosen,
         said_by=said_by,
     )

@@ -59,7 +59,7 @@ class TestUsage2:
     @pytest.mark.parametrize(
         ("arguments", "word"),
         [
-            (["frobnicate"], "No such command"),
+            (["frobnicate"], "no command `frobnicate`"),
             (["list", "--frobnicate"], "No such option"),
             (["list", "--limit", "0"], "'--limit': must be at least 1"),
             (["list", "--limit", "x"], "'--limit': not a whole number"),

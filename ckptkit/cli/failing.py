@@ -1,0 +1,161 @@
+"""How every error ends: two lines on stderr and an exit code; one JSON object where the command was to print JSON."""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import typer
+
+from ckptkit.cli import output, pairs
+from ckptkit.errors import CkptkitError, StoreError, UsageError
+from ckptkit.manifest.redaction import redact_text
+
+# typer shows the words of pydantic, which reads its values, or (0.26) those of click; the last two lines are click's.
+_REWORDED = (
+    (r"Value error, ", ""),
+    (r"Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
+    (r"Input should be a valid number, unable to parse string as a number", "not a number"),
+    (r"Input should be greater than or equal to ", "must be at least "),
+    (r"Input should be ", "must be "),
+    (r"\S+ is not a valid integer( range)?", "not a whole number"),
+    (r"\S+ is not in the range x>=(\d+)", r"must be at least \1"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, as it is told.
+
+    Attributes:
+        error: name of the class in ``ckptkit.errors``; ``CkptkitError`` stands for a bug.
+        message: one line that names the file and the reason.
+        hint: one line that says what to do.
+        exit_code: that of the class.
+        item: the item that it is about, or None.
+        file: the file that the system refused, or None.
+    """
+
+    error: str
+    message: str
+    hint: str
+    exit_code: int
+    item: str | None = None
+    file: str | None = None
+
+
+def ended(program: Callable[[], object], words: Sequence[str], called: Callable[[], str]) -> int:
+    """Run the program and return its exit code; whatever it raises is told on stderr.
+
+    Args:
+        program: runs a command and returns its exit code, or None.
+        words: of the command line, without the program's name.
+        called: returns the program and command as they were typed, for ``see `ckptkit list --help` ``.
+    """
+    before = list(words[: words.index("--")] if "--" in words else words)
+    debug, as_json = "--debug" in before, _wants_json(before)
+    try:
+        code = program()
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        return output.closed()
+    except SystemExit as error:
+        # typer turns a closed stdout into exit 1, which would read as "problems found"
+        return output.closed() if isinstance(error.__context__, BrokenPipeError) else _code_of(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception as error:
+        if isinstance(help_text := getattr(error, "message", None), str) and _is_help(error, help_text):
+            sys.stderr.write(help_text + "\n")
+            return 2
+        if debug and not _is_usage(error):
+            output.echo(traceback.format_exc().rstrip())
+        return _told(_failure(error, called), as_json=as_json)
+
+
+def _failure(error: Exception, called: Callable[[], str]) -> Failure:
+    error = _run_forgotten(error) or error
+    if isinstance(error, CkptkitError):
+        return Failure(type(error).__name__, error.message, error.hint, error.exit_code, error.item, _file_of(error))
+    if _is_usage(error):
+        return Failure(UsageError.__name__, _reworded(error), f"see `{called()} --help`", UsageError.exit_code)
+    if isinstance(error, OSError):
+        hint = "check the path" if error.filename else "make room where the output goes, or send it elsewhere"
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+        return Failure(StoreError.__name__, message, hint, StoreError.exit_code, file=_file_of(error))
+    reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+    return Failure(CkptkitError.__name__, reason, CkptkitError.default_hint, CkptkitError.exit_code)
+
+
+def _run_forgotten(error: Any) -> UsageError | None:
+    """Return what to say where items are missing because the first of them was taken for the run; else None."""
+    if getattr(getattr(error, "param", None), "name", None) != "items" or not _is_usage(error):
+        return None
+    try:
+        pairs.require_run(str(error.ctx.params.get("run", "")), items=False)
+    except UsageError as forgotten:
+        return forgotten
+    return None
+
+
+def _file_of(error: BaseException) -> str | None:
+    """Return the file that the system named when it refused."""
+    for one in (error, error.__cause__):
+        if isinstance(one, OSError) and isinstance(one.filename, (str, bytes)):
+            return os.fsdecode(one.filename)
+    return None
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether it is a usage error of typer's, which has no public class for all of them."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _is_help(error: Exception, text: str) -> bool:
+    return _is_usage(error) and "\n" in text  # called without a command
+
+
+def _reworded(error: Any) -> str:
+    message = str(error.format_message())
+    for theirs, ours in _REWORDED:
+        message = re.sub(theirs, ours, message, count=1)
+    return " ".join(message.split())
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    given = [value for word, value in itertools.pairwise(words) if word == "--format"]
+    given += [word.partition("=")[2] for word in words if word.startswith("--format=")]
+    return bool(given) and given[-1] in ("json", "ndjson")
+
+
+def _told(failure: Failure, *, as_json: bool) -> int:
+    """Print a failure, and return its exit code."""
+    with contextlib.suppress(OSError):  # the data may have nowhere to go, which is no reason to be silent about why
+        sys.stdout.flush()
+    masked = {name: redact_text(v) if isinstance(v, str) else v for name, v in asdict(failure).items()}
+    try:
+        if as_json:  # on one line: a program takes the last line of stderr, whatever was told before
+            document = {"schema_version": output.SCHEMA_VERSION, **masked}
+            sys.stderr.write(json.dumps(document) + "\n")
+        else:
+            sys.stderr.write(f"ckptkit: {output.safe(masked['message'])}\n")
+            if failure.hint:
+                sys.stderr.write(f"  {output.safe(masked['hint'])}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):  # a pipe that was closed, a full device: nobody is there to be told
+        output.closed()
+    return failure.exit_code
+
+
+def _code_of(error: SystemExit) -> int:
+    return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
