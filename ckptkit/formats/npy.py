@@ -9,6 +9,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import archives
@@ -100,8 +101,37 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
         yield from check_npy(source.inner(entry.name, member, entry.size, stored=entry.compressed))
 
 
-def _check_array(start: bytes, length: int) -> None:
-    """Check the beginning of an array file of ``length`` bytes."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an array file says of its array.
+
+    Attributes:
+        descr: its dtype, as the format writes it.
+        shape: of the array.
+        fortran: whether the first index runs fastest.
+        place: where the data begins.
+    """
+
+    descr: object
+    shape: tuple[int, ...]
+    fortran: bool
+    place: int
+
+
+def read_header(start: bytes, length: int) -> Header:
+    """Return what the beginning of an array file of ``length`` bytes says.
+
+    Raises:
+        DamagedError: it is no array file, not whole, or holds Python objects.
+    """
+    try:
+        return _check_array(start, length)
+    except _NpyError as error:
+        raise DamagedError(str(error)) from error
+
+
+def _check_array(start: bytes, length: int) -> Header:
+    """Check the beginning of an array file of ``length`` bytes, and return what it says."""
     if start[:6] != b"\x93NUMPY":
         raise _NpyError("is empty" if not length else "is not an array file")
     if start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
@@ -121,11 +151,13 @@ def _check_array(start: bytes, length: int) -> None:
     except _ObjectsError as error:
         error.place = place + size
         raise
-    count = math.prod(_dimensions(header["shape"]))
+    shape = tuple(_dimensions(header["shape"]))
+    count = math.prod(shape)
     if max(count, item_bytes) > _MAX_COUNT:
         raise _NpyError("claims more items than any machine could hold")
     if count * item_bytes != length - place - size:
         raise _NpyError(f"has {length - place - size} bytes of data where {count * item_bytes} are needed")
+    return Header(header["descr"], shape, bool(header["fortran_order"]), place + size)
 
 
 def _parse(header: bytes, encoding: str) -> dict[str, object]:

@@ -5,3 +5,4 @@ from ckptkit.trainers.interface import Seen as Seen
 from ckptkit.trainers.interface import State as State
 from ckptkit.trainers.interface import Told as Told
 from ckptkit.trainers.interface import Trainer as Trainer
+from ckptkit.trainers.table import TRAINERS as TRAINERS

@@ -1,0 +1,92 @@
+"""Lightning: a file of ``torch.save``, moved to its name when it is written; its callbacks say the monitored metric.
+
+Source: lightning/pytorch/trainer/connectors/checkpoint_connector.py (``dump_checkpoint``),
+callbacks/model_checkpoint.py, lightning/fabric/utilities/cloud_io.py (``_atomic_save``).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats.torch_values import torch_value
+from ckptkit.layouts.lightning import epoch_of, step_of
+from ckptkit.trainers import dcp
+from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.links import file_of
+from ckptkit.trainers.state_files import as_count, as_number
+from ckptkit.trainers.steps import told_step
+from ckptkit.trainers.torch_file import judged_zip
+
+_VERSION = "pytorch-lightning_version"
+_META = "meta.pt"
+"""In a folder of sharded weights: all that is no tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lightning:
+    """``ModelCheckpoint``; ``last.ckpt`` may be a link to one of the others."""
+
+    kind: str = "lightning"
+    title: str = "Lightning"
+    item: str = "model"
+    resume: Sequence[str] = ("python", "train.py", "fit", "--ckpt_path", "{path}")
+    program: str | None = "train.py"
+
+    def judge(self, seen: Seen) -> Judged:
+        """Return whether the file has its end; of a folder, whether all of it is there."""
+        if seen.found.name in seen.listing.folders:
+            if not seen.listing.has(f"{seen.found.name}/{_META}"):
+                return Judged("incomplete", (f"no {_META} is in it, which Lightning writes",))
+            return dcp.judged_folder(seen)
+        return judged_zip(seen)
+
+    def told(self, seen: Seen) -> Told:
+        """Return ``global_step``, ``epoch``, and the score of this checkpoint by what ``ModelCheckpoint`` monitors."""
+        try:
+            content = _content(seen)
+        except DamagedError as error:
+            told = told_step(seen, ())
+            return replace(told, doubts=(*told.doubts, error.message))
+        told = told_step(seen, [("global_step in it", content.get("global_step"))])
+        doubts, epoch, named = list(told.doubts), as_count(content.get("epoch")), epoch_of(seen.found.name)
+        if epoch is not None and named not in (None, epoch):
+            doubts.append(f"epoch in it is {epoch}, its name says {named}")
+        if _VERSION not in content:
+            doubts.append(f"holds no {_VERSION}: not of Lightning's Trainer")
+        metrics = dict(_scores(content, seen.found.name, told.step, epoch))
+        return replace(told, counters={} if epoch is None else {"epoch": epoch}, metrics=metrics, doubts=tuple(doubts))
+
+
+def _content(seen: Seen) -> Mapping[Any, Any]:
+    folder = seen.found.name in seen.listing.folders
+    path = seen.folder / seen.found.name / _META if folder else file_of(seen)
+    value = torch_value(path)
+    if not isinstance(value, dict):
+        raise DamagedError(f"{path.name}: holds no dict")
+    return value
+
+
+def _scores(content: Mapping[Any, Any], name: str, step: int | None, epoch: int | None) -> Iterator[tuple[str, float]]:
+    """Yield what each ``ModelCheckpoint`` monitors, with the score that it noted for this checkpoint.
+
+    Its ``current_score`` will not do: in a ``last.ckpt`` it is that of the last one that was among the best.
+    """
+    callbacks = content.get("callbacks")
+    for state in callbacks.values() if isinstance(callbacks, dict) else ():
+        match state:
+            case {"monitor": str(monitor), "best_k_models": dict(scores)}:
+                own = [as_number(score) for path, score in scores.items() if _is_own(path, name, step, epoch)]
+                if own and own[-1] is not None:
+                    yield monitor, own[-1]
+
+
+def _is_own(path: object, name: str, step: int | None, epoch: int | None) -> bool:
+    if not isinstance(path, str):
+        return False
+    own = PurePosixPath(path.replace("\\", "/")).name
+    named = step_of(own)
+    if named is not None:
+        return named == step
+    return own == name or (epoch is not None and epoch_of(own) == epoch)

@@ -1,0 +1,77 @@
+"""Files of ``torch.save`` by loops of one's own: a dict whose keys say where it is, by the names that loops use.
+
+Source: torch/serialization.py (``_save``: a zip, closed last); the examples of pytorch/examples, timm and fairseq.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ckptkit.errors import DamagedError
+from ckptkit.formats.torch_values import torch_value
+from ckptkit.trainers.ends import cut_zip, start
+from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.links import file_of
+from ckptkit.trainers.state_files import as_epoch, numbers
+from ckptkit.trainers.steps import Said, told_step
+
+STEPS = ("global_step", "step", "iteration", "iter", "num_updates")
+"""Keys that hold a step, in the order in which they are believed."""
+EPOCHS = ("epoch",)
+_OLD = b"\x80"
+_METRIC = re.compile(r"(?!best)(.*[_-])?(loss|acc|acc1|accuracy|score|reward|perplexity|fitness|f1|auc|bleu|wer|miou)")
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFile:
+    """Any training loop that ends in ``torch.save``; each has flags of its own, so no command is known."""
+
+    kind: str = "torch_file"
+    title: str = "torch.save"
+    item: str = "model"
+    resume: None = None
+    program: None = None
+
+    def judge(self, seen: Seen) -> Judged:
+        """Return whether the file has its end."""
+        return judged_zip(seen)
+
+    def told(self, seen: Seen) -> Told:
+        """Return what the keys of the dict say."""
+        try:
+            content = torch_value(file_of(seen))
+        except DamagedError as error:
+            told = told_step(seen, ())
+            return replace(told, doubts=(*told.doubts, error.message))
+        if not isinstance(content, dict):
+            return told_step(seen, ())
+        epochs = [(f"{key} in it", content[key]) for key in EPOCHS if content.get(key) is not None]
+        told = told_step(seen, _steps(content), epoch=epochs[0] if epochs else None)
+        epoch = as_epoch(epochs[0][1]) if epochs else None
+        return replace(told, counters={} if epoch is None else {"epoch": epoch}, metrics=dict(_metrics(content)))
+
+
+def judged_zip(seen: Seen) -> Judged:
+    """Return whether a file of ``torch.save`` was written to its end; of its old form, nothing tells."""
+    try:
+        path = file_of(seen)
+        first = start(path)
+    except DamagedError as error:
+        return Judged("incomplete", (error.message,))
+    if first.startswith(_OLD):
+        return Judged("unknown", ("it has the form of old versions of torch.save, which nothing ends",))
+    if fault := cut_zip(path):
+        return Judged("incomplete", (fault,))
+    return Judged("complete", ("the zip was closed, which torch.save does last",))
+
+
+def _steps(content: Mapping[Any, Any]) -> Iterator[Said]:
+    for key in STEPS:
+        yield f"{key} in it", content.get(key)
+
+
+def _metrics(content: Mapping[Any, Any]) -> Iterator[tuple[str, float]]:
+    """Yield numbers in ``metrics``, and those at the top whose names say that they are metrics of this checkpoint."""
+    yield from numbers(content.get("metrics"))
+    yield from ((name, value) for name, value in numbers(content) if _METRIC.fullmatch(name.lower()))
