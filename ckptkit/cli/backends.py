@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import FormatOption
+from ckptkit.cli.session import FormatOption, session_of
 
 
 def backends(context: typer.Context, format_: FormatOption = None) -> None:
@@ -18,7 +18,12 @@ def backends(context: typer.Context, format_: FormatOption = None) -> None:
         ckptkit backends
     """
     output.rows(
-        output.chosen(format_), "backends", ("BACKEND", "STATE", "FORMAT", "POWERS", "FROM", "REMARK"), _records()
+        output.chosen(format_),
+        "backends",
+        ("BACKEND", "STATE", "FORMAT", "POWERS", "FROM", "REMARK"),
+        _records(),
+        spare=("FROM", "FORMAT", "POWERS"),
+        quiet=session_of(context).quiet,
     )
 
 

@@ -56,7 +56,15 @@ def list_checkpoints(
         "checkpoints",
         COLUMNS,
         _records(found, exact=format_chosen != "table"),
-        spare=("ITEMS", "CREATED", "METRICS"),  # whether it is whole and what it holds stay, however narrow
+        spare=(
+            "ITEMS",
+            "CREATED",
+            "METRICS",
+            "SIZE",
+            "PINS, TAGS",
+            "CAPTURED, SHOWN",
+        ),  # the state stays, however narrow
+        names=("RUN",),
         quiet=session.quiet,
     )
     unlisted.tell(opened, run, quiet=session.quiet)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -97,7 +98,10 @@ def rows(
     columns: Sequence[str],
     records: Iterable[tuple[Sequence[object], Mapping[str, Any]]],
     extra: Mapping[str, Any] | None = None,
+    *,
     spare: Sequence[str] = (),
+    names: Sequence[str] = (),
+    prose: Sequence[str] | None = None,
     quiet: bool = False,
 ) -> None:
     """Print records, each given as cells and as JSON fields.
@@ -109,7 +113,9 @@ def rows(
         records: cells (text for table and tsv) and fields (for json and ndjson).
         extra: further fields of the JSON document.
         spare: columns that a table leaves out, one after the other, until it fits into the terminal.
-        quiet: do not say on stderr which those were.
+        names: columns that a table cuts in the middle, if that does not suffice.
+        prose: columns that a table continues below, between words; when left out, the last one unless it is a name.
+        quiet: do not say on stderr what was left out or cut.
     """
     if format_ == "json":
         document = {"schema_version": SCHEMA_VERSION, name: [fields for _, fields in records], **(extra or {})}
@@ -122,7 +128,8 @@ def rows(
         for cells, _ in records:
             line("\t".join(safe(cell) for cell in cells))
     else:
-        _table(columns, [[safe(cell) for cell in cells] for cells, _ in records], spare, quiet)
+        words = columns[-1:] if prose is None and not {*spare, *names} & {columns[-1]} else prose or ()
+        _table(columns, [cells for cells, _ in records], quiet=quiet, spare=spare, names=names, prose=words)
 
 
 def dump(value: Any, indent: int | None = None) -> str:
@@ -144,33 +151,42 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _table(columns: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequence[str], quiet: bool) -> None:
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, emoji=False, no_color=bool(os.environ.get("NO_COLOR")))
-    # What is empty in every row takes no room.
-    used = [i for i, _ in enumerate(columns) if any(row[i] for row in cells)] or list(range(len(columns)))
-    widths = [max(cell_len(text) for text in (columns[i], *(row[i] for row in cells))) for i in range(len(columns))]
-    out = []
-    for name in spare:
-        if sum(widths[i] + 2 for i in used) - 2 > console.width and (index := columns.index(name)) in used:
-            used.remove(index)
-            out.append(name)
-    columns, cells = [columns[i] for i in used], [[row[i] for i in used] for row in cells]
-    table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
-    for index, column in enumerate(columns):
-        numeric = all(row[index][:1].isdigit() for row in cells if row[index]) and bool(cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
-    for row in cells:
-        table.add_row(*[_plain(cell) for cell in row])
-    console.print(table)
-    if out:
-        echo(f"left out to fit the terminal: {', '.join(out)} (--format tsv shows all)", quiet=quiet)
+def width() -> int | None:
+    """Return how many cells a line of stdout may have; None where it is no terminal, unless COLUMNS says so."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        return None
+    return shutil.get_terminal_size().columns
 
 
-def _plain(cell: str) -> Any:
-    from rich.text import Text
+def notes(lines: Iterable[str]) -> None:
+    """Print lines of prose as data: where they are longer than the terminal, broken between words and indented."""
+    from ckptkit.cli import tables
 
-    return Text(cell)  # never markup: names come from files
+    for text in tables.unbroken([_shown(safe(one)) for one in lines], width()):
+        line(text)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, quiet: bool, **kinds: Sequence[str]) -> None:
+    from ckptkit.cli import tables
+
+    cells = [[_shown(safe(cell)) for cell in row] for row in rows]
+    mark = "…" if _shown("…") == "…" else "..."
+    table = tables.fitted(columns, cells, width(), mark=mark, **kinds)
+    heading, *body = table.lines
+    line(f"\x1b[1m{heading}\x1b[0m" if _is_bold() else heading)
+    for text in body:
+        line(text)
+    if table.left_out:
+        echo(f"left out to fit the terminal: {'; '.join(table.left_out)} (--format tsv shows all)", quiet=quiet)
+    elif table.cut:
+        echo("names are cut to fit the terminal (--format tsv shows all)", quiet=quiet)
+
+
+def _shown(text: str) -> str:
+    """Return the text as stdout will write it: what its encoding lacks is escaped there, and takes more room."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _is_bold() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -102,7 +102,16 @@ def prune(
         "copies": dict(planned.copies),
     }
     chosen = output.chosen(format_)
-    output.rows(chosen, "checkpoints", COLUMNS, _records(planned, exact=chosen != "table"), extra)
+    output.rows(
+        chosen,
+        "checkpoints",
+        COLUMNS,
+        _records(planned, exact=chosen != "table"),
+        extra,
+        spare=("SIZE",),
+        names=("CHECKPOINT",),
+        quiet=session.quiet,
+    )
     return _finish(session, opened, planned, digest, apply=apply, reviewed=plan)
 
 

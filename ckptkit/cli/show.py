@@ -51,7 +51,7 @@ def show(
             ((name, value), {})
             for name, value in _lines(fields, most.resume if most else "nothing shown", exact=chosen == "tsv")
         )
-        output.rows(chosen, "", ("FIELD", "VALUE"), cells)
+        output.rows(chosen, "", ("FIELD", "VALUE"), cells, names=("FIELD",))
 
 
 def _lines(fields: dict[str, Any], resume: str, *, exact: bool) -> Iterator[tuple[str, object]]:

@@ -135,7 +135,7 @@ def verify(
     if chosen in renderers:
         sys.stdout.write(renderers[chosen](report))
     else:
-        lines.write(report, chosen, verbose=verbose)
+        lines.write(report, chosen, verbose=verbose, quiet=session.quiet)
     if junit is not None:
         junit.write_text(junit_report.render(report), encoding="utf-8")
     if sarif is not None:

@@ -21,7 +21,7 @@ def result(report: CheckpointReport) -> str:
     return "unsafe" if any(p.severity == "unsafe" for p in report.problems) else "damaged"
 
 
-def write(report: Report, format_: str, *, verbose: bool = False) -> None:
+def write(report: Report, format_: str, *, verbose: bool = False, quiet: bool = False) -> None:
     """Print the report: for programs a row per problem, for a person a row per checkpoint and the problems below it.
 
     With ``verbose`` also each name that a problem counts.
@@ -41,14 +41,16 @@ def write(report: Report, format_: str, *, verbose: bool = False) -> None:
         heads: Iterator[tuple[list[object], dict[str, Any]]] = (
             ([*_head(c)[:4], output.size(c.bytes_read)], {}) for c in report.checkpoints
         )
-        output.rows(format_, "checkpoints", COLUMNS[:5], heads)
-        for c in report.checkpoints:
-            for item, file, code, message in _notes(c, verbose):
-                output.line(f"  {c.at.ref}: {output.safe(file or item or 'manifest')}: {output.safe(message)} [{code}]")
-        for m in report.refs:
-            output.line(
-                f"  {output.safe(m.run)}: {m.problem.file}: {output.safe(m.problem.message)} [{m.problem.code}]"
-            )
+        optional = ("FILES", "LEVEL", "BYTES")
+        output.rows(
+            format_, "checkpoints", COLUMNS[:5], heads, spare=optional, names=COLUMNS[:1], prose=(), quiet=quiet
+        )
+        output.notes(
+            f"  {c.at.ref}: {file or item or 'manifest'}: {message} [{code}]"
+            for c in report.checkpoints
+            for item, file, code, message in _notes(c, verbose)
+        )
+        output.notes(f"  {m.run}: {m.problem.file}: {m.problem.message} [{m.problem.code}]" for m in report.refs)
 
 
 def _head(c: CheckpointReport) -> list[object]:
