@@ -8,8 +8,12 @@ Source: HDF5 File Format Specification 3.0, section II.A (superblock).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
+from ckptkit.errors import DamagedError
+from ckptkit.formats.escaped import escaped
+from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
@@ -39,6 +43,17 @@ def check_hdf5(source: Source) -> Iterator[Problem]:
     """Yield what shows that an HDF5 file is not whole."""
     if message := _fault(source.stream, source.length):
         yield source.problem("hdf5-damaged", message)
+
+
+def fault_of(path: Path) -> str | None:
+    """Return why a file is not a whole HDF5 file, with its name; None where it is one."""
+    name = escaped(path.name)
+    try:
+        with opened(path) as (stream, length):
+            message = _fault(stream, length) if length else "is empty"
+    except (DamagedError, OSError) as error:
+        return f"{name}: {reason(error)}"
+    return None if message is None else f"{name} {message}"
 
 
 def _fault(stream: BinaryIO, length: int) -> str | None:

@@ -17,6 +17,8 @@ _EARLIER = (
     *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "adapter_config.json"),
 )
 """Files that it writes before the last one: a checkpoint that was cut has some of them."""
+_ACCELERATE = ("random_states_0.pkl", "optimizer.bin", "scheduler.bin")
+"""Of programs that call their folders so, and save with accelerate."""
 _NAME = re.compile(r"checkpoint-(\d{1,18})")
 
 
@@ -29,5 +31,7 @@ class HfTrainer:
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders named by the step that hold a file of its."""
         for name in listing.folders:
-            if (match := _NAME.fullmatch(name)) and there(listing, name, (*SIGNS, *_EARLIER)):
+            if not (match := _NAME.fullmatch(name)) or not there(listing, name, (*SIGNS, *_EARLIER)):
+                continue
+            if there(listing, name, SIGNS) or not there(listing, name, _ACCELERATE):
                 yield Found(name, (name,), step=int(match[1]), marker=f"{name}/{STATE}")

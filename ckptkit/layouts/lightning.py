@@ -30,15 +30,19 @@ def epoch_of(name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Lightning:
-    """The layout of ``ModelCheckpoint``. ``last.ckpt`` is a copy or a link, and may be the only one."""
+    """The layout of ``ModelCheckpoint``. ``last.ckpt`` is a copy or a link, and may be the only one.
+
+    Programs may name the files as they like: ``best.ckpt``.
+    """
 
     kind: str = "lightning"
 
     def find(self, listing: Listing) -> Iterator[Found]:
-        """Yield what has an epoch or a step in its name, and ``last.ckpt``."""
+        """Yield every file of that suffix, and folders that have an epoch or a step in their names."""
         names = [name for name in (*listing.files, *listing.folders) if name.endswith(SUFFIX)]
+        files = set(listing.files)
         pointers = only(names, _LAST.fullmatch)
         for name in names:
             step, epoch = step_of(name), epoch_of(name)
-            if step is not None or epoch is not None or name in pointers:
+            if step is not None or epoch is not None or name in pointers or name in files:
                 yield Found(name, (name,), step, epoch, pointers)

@@ -15,7 +15,7 @@ METADATA, COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
 SIGNS = (METADATA, COMMITTED, "orbax.checkpoint")
 """The last is an empty file of the V1 API."""
 _STEP = re.compile(r"(?:.*_)?(\d{1,18})(?:\.orbax-checkpoint-tmp.*)?")
-_UNFINISHED = ".orbax-checkpoint-tmp"
+UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Orbax:
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders with its metadata, and those that it had not finished."""
         for name in listing.folders:
-            if _UNFINISHED in name or there(listing, name, SIGNS):
+            if UNFINISHED in name or there(listing, name, SIGNS):
                 match = _STEP.fullmatch(name)
                 marker = there(listing, name, (COMMITTED,)) or f"{name}/{METADATA}"
                 step, count = (int(match[1]), None) if match else (None, end_number(name))

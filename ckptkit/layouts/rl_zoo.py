@@ -1,6 +1,4 @@
-"""RL Zoo: in ``logs/ppo/CartPole-v1_1/`` the last agent, the best one, and a folder with how the environment was made.
-
-The agents that its callback writes while it trains are those of Stable-Baselines3.
+"""RL Zoo: in ``logs/ppo/CartPole-v1_1/`` the last agent, the best one, those of its callback, a folder of arguments.
 
 Source: rl_zoo3/exp_manager.py (``save_trained_model``, ``_save_config``), callbacks.py (``SaveVecNormalizeCallback``).
 """
@@ -10,8 +8,9 @@ from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside, there
 from ckptkit.layouts.interface import Listing
+from ckptkit.layouts.sb3_callback import Sb3Callback
 
-_SIGNS = ("args.yml", "config.yml")
+ARGUMENTS, SETTINGS = "args.yml", "config.yml"
 _BEST, _BUFFER = "best_model.zip", "replay_buffer.pkl"
 
 
@@ -22,11 +21,18 @@ class RlZoo:
     kind: str = "rl_zoo"
 
     def find(self, listing: Listing) -> Iterator[Found]:
-        """Yield the environment's agent with its folder, and the best agent."""
-        for env in listing.folders:
-            if there(listing, env, _SIGNS):
-                last = f"{env}.zip"
-                if last in listing.files:
-                    yield Found(last, (last, *beside(listing, (env, _BUFFER))), pointers=(last,))
-                if _BEST in listing.files:
-                    yield Found(_BEST, (_BEST,), pointers=(_BEST,))
+        """Yield the environment's agent with its folder, the best agent, and those that are named by their steps."""
+        env = folder_of(listing)
+        if env is None:
+            return
+        last = f"{env}.zip"
+        if last in listing.files:
+            yield Found(last, (last, *beside(listing, (env, _BUFFER))), pointers=(last,))
+        if _BEST in listing.files:
+            yield Found(_BEST, (_BEST,), pointers=(_BEST,))
+        yield from Sb3Callback().find(listing)
+
+
+def folder_of(listing: Listing) -> str | None:
+    """Return the folder that is named by the environment, and holds how it was trained."""
+    return next((name for name in sorted(listing.folders) if there(listing, name, (ARGUMENTS, SETTINGS))), None)

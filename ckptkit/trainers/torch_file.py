@@ -19,7 +19,7 @@ from ckptkit.trainers.steps import Said, told_step
 STEPS = ("global_step", "step", "iteration", "iter", "num_updates")
 """Keys that hold a step, in the order in which they are believed."""
 EPOCHS = ("epoch",)
-_OLD = b"\x80"
+_ZIP, _OLD = b"PK", b"\x80"
 _METRIC = re.compile(r"(?!best)(.*[_-])?(loss|acc|acc1|accuracy|score|reward|perplexity|fitness|f1|auc|bleu|wer|miou)")
 
 
@@ -61,6 +61,8 @@ def judged_zip(seen: Seen) -> Judged:
         return Judged("incomplete", (error.message,))
     if first.startswith(_OLD):
         return Judged("unknown", ("it has the form of old versions of torch.save, which nothing ends",))
+    if not first.startswith(_ZIP[: len(first)]) and first.strip(b"\0"):
+        return Judged("unknown", ("it does not begin as files of torch.save do",))
     if fault := cut_zip(path):
         return Judged("incomplete", (fault,))
     return Judged("complete", ("the zip was closed, which torch.save does last",))
