@@ -125,12 +125,13 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DiskFullError(
-            f"{folder}: the checkpoint needs about {_human(needed)}, only {_human(free)} are free, "
-            f"{_human(needed - free)} are missing; nothing was written"
+            f"{folder}: the checkpoint needs about {human(needed)}, only {human(free)} are free, "
+            f"{human(needed - free)} are missing; nothing was written"
         )
 
 
-def _human(size: float) -> str:
+def human(size: float) -> str:
+    """Return bytes for people, in powers of ten."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -32,6 +32,7 @@ HABITS = {
     "version": "`ckptkit --version` shows the version",
     "label": "`ckptkit tag REF TAG` gives a checkpoint a tag",
     "keep": "`ckptkit pin REF` keeps a checkpoint whatever retention says",
+    "diagnose": "`ckptkit doctor` examines this installation and the store",
     "plugins": "`ckptkit backends` shows what is installed",
 }
 """Words of other tools, and what is typed here instead. A command of that name, ours or brought, comes first."""

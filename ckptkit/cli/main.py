@@ -12,6 +12,7 @@ from ckptkit import __version__
 from ckptkit.cli import (
     adopt,
     backends,
+    doctor,
     failing,
     list_,
     output,
@@ -73,7 +74,7 @@ _GROUPS: dict[str, dict[str, Callable[..., object]]] = {
         "tag": tag.tag,
     },
     "Resume": {"resume-cmd": resume_cmd.resume_cmd, "restore": restore.restore},
-    "Set up": {"backends": backends.backends},
+    "Set up": {"backends": backends.backends, "doctor": doctor.doctor},
 }
 _CLASSES = {"verify": verify.CommandAfterDashes}
 

@@ -1,6 +1,6 @@
 """StoreReader: looks into a store (list, locate, verify, choose, copy out), and changes no checkpoint."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from ckptkit.store import listing
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
+    from ckptkit.health import Finding
     from ckptkit.manifest.models import Manifest, Resume
     from ckptkit.store.adopting import Unlisted
     from ckptkit.store.choosing import Chosen, Ranking
@@ -292,6 +293,15 @@ class StoreReader:
         restoring.copy_out(chosen, destination, meter)
         self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", Ref.parse(ref).run))
         return chosen
+
+    def examine(self) -> "Iterator[Finding]":
+        """Yield how the store is: there, writable, with room; what its file system can do; what lies in its runs.
+
+        A save is tried in a scratch folder inside it, of which nothing stays. Whatever is wrong is yielded, not raised.
+        """
+        from ckptkit.store import examining
+
+        return examining.examine(self.storage)
 
     def require_outside(self, path: Path) -> None:
         """Raise RefusedError for a path in the store, around it, or in some checkpoint: nothing may be written there.

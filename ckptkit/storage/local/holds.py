@@ -73,6 +73,34 @@ def release(state_folder: Path) -> None:
             os.close(descriptor)
 
 
+def holder(state_folder: Path) -> dict[str, Any] | None:
+    """Return what the process that holds a run wrote about itself, or None: nobody holds it. Raises OSError."""
+    path = state_folder / NAME
+    with _guard:
+        if (known := _held.get(_key(path) or (-1, -1))) is not None:  # to open it here and close it would let it go
+            return _note(known)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        try:
+            free = granted(lambda: fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB))
+            return None if free else _note(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def who(note: dict[str, Any]) -> str:
+    """Return who wrote a note, for a person."""
+    pid, host, started = (note.get(name) for name in ("pid", "host", "started"))
+    if pid is None:
+        return "another process"
+    words = note.get("command")
+    command = " ".join(map(str, words)) if isinstance(words, list) else ""
+    told = f"process {pid} on {host} since {started}"
+    return escaped(f"{told}: {command}" if command else told, _MOST)
+
+
 def _key(path: Path) -> tuple[int, int] | None:
     try:
         status = path.lstat()
@@ -124,14 +152,9 @@ def _note(descriptor: int) -> dict[str, Any]:
 
 
 def _locked(run: str, note: dict[str, Any]) -> LockedError:
-    pid, host, started = (note.get(name) for name in ("pid", "host", "started"))
-    who, stop = "another process", "stop it"
-    if pid is not None:
-        who, stop = f"process {pid} on {host} since {started}", f"stop it (kill {pid})"
-        words = note.get("command")
-        command = " ".join(map(str, words)) if isinstance(words, list) else ""
-        who = escaped(f"{who}: {command}" if command else who, _MOST)
+    pid = note.get("pid")
+    stop = "stop it" if pid is None else f"stop it (kill {pid})"
     return LockedError(
-        f"{run}: is being written by {who}",
+        f"{run}: is being written by {who(note)}",
         hint=f"let it end, {stop}, or give this training another run name; nothing was changed",
     )

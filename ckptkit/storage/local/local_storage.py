@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from ckptkit import durable
 from ckptkit.durable import storage_errors
+from ckptkit.health import Finding
 from ckptkit.layouts import STEP_FOLDER, Found
 from ckptkit.manifest.names import STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
@@ -259,6 +260,12 @@ class LocalStorage:
     def require_source(self, path: Path) -> None:
         """See ``Storage.require_source``."""
         outside.require_source(self.root, path)
+
+    def examine(self) -> Iterator[Finding]:
+        """See ``SupportsExamine.examine``."""
+        from ckptkit.storage.local import examining  # nothing else needs it
+
+        return examining.examine(self.root)
 
 
 @dataclass(frozen=True, slots=True)

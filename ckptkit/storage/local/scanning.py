@@ -69,6 +69,17 @@ def everywhere(root: Path, *, skip_unreadable: bool) -> Iterator[Found]:
     yield from _walk(root, ".", 0, skip_unreadable)
 
 
+def folders_of_runs(root: Path, run: str = ".", depth: int = 0) -> Iterator[tuple[str, Path]]:
+    """Yield every folder of a store that is no checkpoint, as a run and its folder; what cannot be read is left out."""
+    yield run, root
+    try:
+        _, deeper = _here(root, run)
+    except StoreError:
+        return
+    for name in deeper if depth < MAX_RUN_PARTS else ():
+        yield from folders_of_runs(root / name, name if run == "." else f"{run}/{name}", depth + 1)
+
+
 def _crosses_link(root: Path, run: str) -> bool:
     path = root
     for part in () if run == "." else run.split("/"):
