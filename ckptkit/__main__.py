@@ -1,6 +1,22 @@
-"""`python -m ckptkit` is `ckptkit`: for a Python whose scripts are not on the PATH."""
+"""Where the program begins, as `ckptkit` or as `python -m ckptkit`: Ctrl-C is quiet already while it is imported."""
 
-from ckptkit.cli.main import run
+import os
+import signal
+
+
+def _end(number: int, frame: object) -> None:
+    os.write(2, b"interrupted, nothing was changed\n")
+    os._exit(128 + number)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for a job in the background
+        signal.signal(signal.SIGINT, _end)
+    from ckptkit.cli import main
+
+    main.run()
+
 
 if __name__ == "__main__":
     run()

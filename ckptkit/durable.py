@@ -7,6 +7,7 @@ A failed fsync is final: the kernel marks the pages clean afterwards, so a secon
 import errno
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,16 @@ def require_descriptors() -> None:
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the body is done: for the few calls between two states of a store."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def fsync_path(path: Path) -> None:

@@ -55,7 +55,7 @@ def inside(
         env or {}
     )
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     code: object = 0
     with (
         mock.patch.object(sys, "argv", command),
@@ -69,7 +69,8 @@ def inside(
         except SystemExit as end:
             code = end.code
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     texts = []
     for stream in (out, err):
         stream.flush()

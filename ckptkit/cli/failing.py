@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import typer
 
-from ckptkit.cli import output, pairs
+from ckptkit.cli import interrupts, output, pairs
 from ckptkit.errors import CkptkitError, StoreError, UsageError
 from ckptkit.manifest.redaction import redact_text
 
@@ -65,15 +64,13 @@ def ended(program: Callable[[], object], words: Sequence[str], called: Callable[
         code = program()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except typer.Abort:
-        return 130
+    except (interrupts.Interrupted, KeyboardInterrupt, typer.Abort) as error:
+        return interrupts.told(error)
     except BrokenPipeError:
         return output.closed()
     except SystemExit as error:
         # typer turns a closed stdout into exit 1, which would read as "problems found"
         return output.closed() if isinstance(error.__context__, BrokenPipeError) else _code_of(error)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except Exception as error:
         if isinstance(help_text := getattr(error, "message", None), str) and _is_help(error, help_text):
             sys.stderr.write(help_text + "\n")

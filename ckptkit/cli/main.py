@@ -14,6 +14,7 @@ from ckptkit.cli import (
     backends,
     doctor,
     failing,
+    interrupts,
     list_,
     output,
     pin,
@@ -92,6 +93,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
     signal.signal(signal.SIGTERM, _terminated)
+    interrupts.install()
     code = failing.ended(lambda: app(prog_name="ckptkit", standalone_mode=False), sys.argv[1:], _called)
     output.settle()
     sys.exit(code)

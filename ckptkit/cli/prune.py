@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import interrupts, output
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
@@ -90,7 +90,8 @@ def prune(
     session = session_of(context)
     opened = session.open(store)
     policies = _policies(session, opened, run, {name: word for name, word in words.items() if word is not None})
-    with bytes_progress("verify", None, quiet=session.quiet) as advance:
+    nothing = interrupts.leaving(lambda: "nothing was removed")
+    with nothing, bytes_progress("verify", None, quiet=session.quiet) as advance:
         verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
         planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
     digest = planned.plan.digest
@@ -180,7 +181,8 @@ def _finish(
             quiet=quiet,
         )
         return 3 if planned.stopped else 0
-    done = store.prune(planned, expected=reviewed)
+    with interrupts.leaving(lambda: _left(planned)):
+        done = store.prune(planned, expected=reviewed)
     for failure in done.failures:
         output.echo(f"not removed: {output.safe(failure)}")
     output.echo(
@@ -189,3 +191,14 @@ def _finish(
         quiet=quiet,
     )
     return 3 if done.failures or plan.refused or planned.stopped or left else 0
+
+
+def _left(planned: "PruneSurvey") -> str:
+    """Return what Ctrl-C left: which of those that were to be removed are gone by now."""
+    decided = zip(planned.plan.entries, planned.checkpoints, strict=True)
+    to_remove = [one.at for entry, one in decided if entry.action == "remove"]
+    gone = [at.ref for at in to_remove if at.identity is None]
+    if not gone:
+        return "nothing was removed"
+    some = ", ".join(gone if len(gone) < 6 else [*gone[:4], f"and {len(gone) - 4} more"])
+    return f"{len(gone)} of {len(to_remove)} were removed to the trash ({some}); `ckptkit undelete` takes them back"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import interrupts, output
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import (
     ExactRunOption,
@@ -50,7 +50,7 @@ def restore(
     session = session_of(context)
     ranking = session.ranking(ref, metric, mode)
     depth = session.level(Ref.parse(ref).run, level)
-    with progress_bar(quiet=session.quiet) as show:
+    with interrupts.leaving(lambda: _left(destination)), progress_bar(quiet=session.quiet) as show:
         chosen = session.reader(store).copy_out(
             ref, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show
         )
@@ -59,3 +59,10 @@ def restore(
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
     output.echo(f"restored {chosen.at.ref}", quiet=session.quiet)
     output.line(output.safe(destination))
+
+
+def _left(destination: Path) -> str:
+    """Return what Ctrl-C left: the folder gets its name last."""
+    if destination.is_dir() and any(destination.iterdir()):
+        return f"but {destination} was complete before that"
+    return f"nothing is left in {destination}"

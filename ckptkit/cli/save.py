@@ -1,18 +1,19 @@
 """`ckptkit save`: make one checkpoint of files that a trainer wrote; no Python needed."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ckptkit.cli import output, pairs, telling
+from ckptkit.cli import interrupts, output, pairs, telling
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
-from ckptkit.errors import NotFoundError, PartlyDoneError, UsageError
+from ckptkit.errors import CkptkitError, NotFoundError, PartlyDoneError, UsageError
 from ckptkit.manifest.redaction import require_open
 
 if TYPE_CHECKING:
-    from ckptkit.store import Files
+    from ckptkit.store import CheckpointStore, Files
 
 
 def save(
@@ -77,7 +78,8 @@ def save(
 
         template = parse_template(resume)
     undone: PartlyDoneError | None = None
-    with progress_bar(quiet=session.quiet) as show:
+    began = datetime.now(UTC)
+    with interrupts.leaving(lambda: _left(opened, run, step, began)), progress_bar(quiet=session.quiet) as show:
         try:
             saved = opened.save(
                 run,
@@ -110,6 +112,17 @@ def save(
     if undone is not None:
         raise undone
     return 3 if saved.left else 0
+
+
+def _left(store: "CheckpointStore", run: str, step: int, began: datetime) -> str:
+    """Return what Ctrl-C left: the moment of the commit may have been before it."""
+    try:
+        saved = datetime.fromisoformat(store.manifest(f"{run}@{step}").created_at)
+    except CkptkitError:
+        return "nothing was committed"
+    if saved < began:
+        return "nothing was committed"
+    return f"but {run}@{step} was committed before that; `ckptkit list` shows whether it has its tags"
 
 
 def _items(words: list[str]) -> "dict[str, Files]":

@@ -96,8 +96,10 @@ class Session:
 
     def open(self, store: str | None = None) -> "CheckpointStore":
         """Return that store, opened."""
+        from ckptkit.cli import interrupts
         from ckptkit.store import CheckpointStore
 
+        interrupts.may_change()
         algorithm = self.config().digest or DEFAULT_ALGORITHM
         return CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
 

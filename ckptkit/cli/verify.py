@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import interrupts, output
 from ckptkit.cli.help import Command
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session_of
@@ -111,7 +111,7 @@ def verify(
             raise UsageError("--steps belongs to --level resume")
         return found
 
-    with progress_bar(quiet=session.quiet) as show:
+    with interrupts.leaving(lambda: "nothing was changed"), progress_bar(quiet=session.quiet) as show:
         report = opened.verify(
             references,
             level=level_of,

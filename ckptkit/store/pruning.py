@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from ckptkit import durable
 from ckptkit.catalog import manifests, refs
 from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
 from ckptkit.manifest.names import is_run
@@ -162,7 +163,8 @@ def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = Non
                     _require_as_planned(one, pins[one.at.run])
                     payload = _payload(one)
                     alone = [path for of, path in payload if claims[of, path] == 1]  # others need what they list too
-                    storage.remove(one.at, alone)
+                    with durable.undivided():
+                        storage.remove(one.at, alone)
                     claims.subtract(payload)
                     removed.append(one.at)
                 except CkptkitError as error:

@@ -126,8 +126,9 @@ def save(
         staged.seal(data)  # whatever can fail has happened before an old one makes room
         others = _require_free(storage, run, step, replace, before)
         here = next((old for old in others if old.name == name and not old.layout.shared), None)
-        at = staged.commit(name, replaces=here)
-        succession.note(at, manifest, before)
+        with durable.undivided():
+            at = staged.commit(name, replaces=here)
+            succession.note(at, manifest, before)
     undone = _finish(at, [old for old in others if old is not here], tags)
     left = {source.name: source.left for source in sources if source.left}
     return Saved(at, manifest, left, warnings, undone, digested)

@@ -101,7 +101,9 @@ def test_a_person_is_told_what_was_left_out_unless_quiet(long_names: Path) -> No
     narrow = at_terminal("list", "ppo/run1", cwd=long_names, columns=60)
     assert narrow.code == 0
     assert "\x1b[1mRUN" in narrow.raw
-    assert "left out to fit the terminal: ITEMS; CREATED; METRICS; SIZE (--format tsv shows all)" in " ".join(narrow.lines)
+    assert "left out to fit the terminal: ITEMS; CREATED; METRICS; SIZE (--format tsv shows all)" in " ".join(
+        narrow.lines
+    )
     assert max(len(line) for line in narrow.lines if "@" in line or "verified" in line) <= 60
     for arguments, width in ((["-q", "list"], 60), (["list"], 200)):
         told = inside(*arguments, "--format", "table", cwd=long_names, env={"COLUMNS": str(width)}).stderr
