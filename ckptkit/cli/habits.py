@@ -16,6 +16,7 @@ _RESUMES = "`ckptkit resume-cmd RUN` prints the command that resumes a run from 
 _SAVES = "`ckptkit save RUN --step N NAME=PATH` makes a checkpoint of files"
 _TAKES_BACK = "`ckptkit undelete REF` takes a removed checkpoint back"
 _ADOPTS = "`ckptkit adopt` takes over checkpoints that a trainer wrote"
+_SETTINGS = "`ckptkit config show` shows every setting and where it comes from"
 _HELPS = "`ckptkit --help` shows all commands, `ckptkit COMMAND --help` one of them"
 
 HABITS = {
@@ -28,6 +29,7 @@ HABITS = {
     **dict.fromkeys(("add", "backup", "commit", "create", "store", "put", "snapshot"), _SAVES),
     **dict.fromkeys(("undo", "unrm", "unremove", "recover", "trash"), _TAKES_BACK),
     **dict.fromkeys(("import", "init", "scan", "watch"), _ADOPTS),
+    **dict.fromkeys(("settings", "conf", "env"), _SETTINGS),
     **dict.fromkeys(("help", "man", "usage"), _HELPS),
     "version": "`ckptkit --version` shows the version",
     "label": "`ckptkit tag REF TAG` gives a checkpoint a tag",

@@ -12,6 +12,7 @@ from ckptkit import __version__
 from ckptkit.cli import (
     adopt,
     backends,
+    config,
     doctor,
     failing,
     interrupts,
@@ -75,7 +76,7 @@ _GROUPS: dict[str, dict[str, Callable[..., object]]] = {
         "tag": tag.tag,
     },
     "Resume": {"resume-cmd": resume_cmd.resume_cmd, "restore": restore.restore},
-    "Set up": {"backends": backends.backends, "doctor": doctor.doctor},
+    "Set up": {"backends": backends.backends, "doctor": doctor.doctor, "config": config.config},
 }
 _CLASSES = {"verify": verify.CommandAfterDashes}
 

@@ -79,6 +79,7 @@ def parse(data: bytes, path: Path) -> Config:
         digest=file.digest,
         default=_run_config(file, (), path, lines),
         runs=[(run, _run_config(section, ("runs", run), path, lines)) for run, section in file.runs.items()],
+        lines=lines,
     )
 
 

@@ -1,10 +1,10 @@
 """What a configuration says, as plain values: for the store, and for a run by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ckptkit.retention import RetentionPolicy
 
@@ -38,6 +38,7 @@ class Config:
         digest: algorithm for new checkpoints.
         default: what applies to every run.
         runs: pattern -> settings, in the order of the file. ``*`` matches any text, ``/`` included.
+        lines: the line of each key in the file, by its place.
     """
 
     path: Path | None = None
@@ -45,17 +46,36 @@ class Config:
     digest: Literal["blake3", "sha256"] | None = None
     default: RunConfig = field(default_factory=RunConfig)
     runs: Sequence[tuple[str, RunConfig]] = ()
+    lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, compare=False, repr=False)
 
     def for_run(self, run: str) -> RunConfig:
         """Return the settings of a run: each key from the last pattern in the file that matches and sets it.
 
         A ``retention`` replaces the one before it as a whole; rules of two policies are never mixed.
         """
-        found = [self.default] + [settings for pattern, settings in self.runs if fnmatchcase(run, pattern)]
-        told = next((s for s in reversed(found) if s.resume is not None), RunConfig())
+        told = self._told(run, "resume")[1]
         return RunConfig(
             resume=told.resume,
             resume_where=told.resume_where,
-            retention=next((s.retention for s in reversed(found) if s.retention is not None), None),
-            level=next((s.level for s in reversed(found) if s.level is not None), None),
+            retention=self._told(run, "retention")[1].retention,
+            level=self._told(run, "level")[1].level,
         )
+
+    def said_of(self, run: str | None, key: str) -> tuple[str | None, Any]:
+        """Return the pattern that says a key of a run (None: the top of the file), and the value (None: nobody)."""
+        pattern, settings = self._told(run, key)
+        return pattern, getattr(settings, key)
+
+    def line(self, *place: str) -> str:
+        """Return ``FILE:LINE`` of a key, or of what is around it."""
+        known = place
+        while known and known not in self.lines:
+            known = known[:-1]
+        return f"{self.path}:{self.lines[known]}" if known else str(self.path)
+
+    def _told(self, run: str | None, key: str) -> tuple[str | None, RunConfig]:
+        """Return the settings that say a key of a run, and their pattern; empty ones where none do."""
+        matching = [] if run is None else [(p, settings) for p, settings in self.runs if fnmatchcase(run, p)]
+        found: list[tuple[str | None, RunConfig]] = [(None, self.default), *matching]
+        told = (one for one in reversed(found) if getattr(one[1], key) is not None)
+        return next(told, (None, RunConfig()))
