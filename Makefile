@@ -1,5 +1,6 @@
 # make demo: set up and run the main job.   make test: set up and run the checks.
 # make matrices: the tests of every set-up of a kind; minutes, and CI runs them too.
+# make docs: the documentation as a site, in build/docs.   make picture: the picture of the README, from a real session.
 # make lowest: the command line with the lowest versions that pyproject.toml allows, on the lowest Python.
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -8,7 +9,7 @@ LOWEST := .venv-lowest/bin/python
 LOWEST_PYTHON ?= $(PYTHON)
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: setup demo test lint types walls tests matrices lowest bench clean
+.PHONY: setup demo test lint types walls tests matrices lowest docs picture bench clean
 
 setup: .venv/.ready .venv-light/.ready
 
@@ -65,8 +66,20 @@ lowest: .venv-lowest/.ready
 	$(LOWEST) -m pytest -q tests/cli tests/plugins/test_data_command.py
 	$(LOWEST) -m pytest -q tests/conformance/test_numpy_rng_conforms.py
 
+.venv/.docs-ready: .venv/.ready
+	@$(PY) $(INSTALL) --group docs
+	@touch $@
+
+docs: .venv/.docs-ready
+	rm -rf build/docs docs/generated
+	$(PY) -m sphinx -q -W --keep-going -b html -c docs/site . build/docs
+	@echo "the site: build/docs/index.html"
+
+picture: .venv/.ready
+	$(PY) docs/pictures/make.py
+
 bench: .venv/.ready
 	$(PY) benchmarks/startup.py
 
 clean:
-	rm -rf .venv .venv-light .venv-lowest demo-output dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-light .venv-lowest build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache

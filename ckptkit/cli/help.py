@@ -41,7 +41,7 @@ class Command(AnywhereCommand):
 
 def summary(command: Any) -> str:
     """Return the first sentence of a command's help, whole."""
-    text = command.short_help or next(iter(_blocks(command.help or "")), "")
+    text = command.short_help or next(iter(blocks(command.help or "")), "")
     first = re.match(r".*?[.!?](?=\s|$)", " ".join(text.split()))
     return first.group() if first and not command.short_help else " ".join(text.split())
 
@@ -55,9 +55,9 @@ def examples(command: Any) -> list[str]:
 
 def write_text(text: str, formatter: Any) -> None:
     """Write a docstring: paragraphs wrapped, the lines of a section as they are, or in two columns (``0: text``)."""
-    for block in _blocks(text):
+    for block in blocks(text):
         heading, _, lines = block.partition("\n")
-        if not _is_section(block):
+        if not is_section(block):
             formatter.write_paragraph()
             with formatter.indentation():
                 formatter.write_text(" ".join(block.split()))
@@ -89,7 +89,7 @@ def write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
     """Write what may be given to a command: arguments, then options."""
     for kind, heading in (("argument", "Arguments"), ("option", "Options")):
         rows = [
-            (label(p, ctx), _explained(p, ctx))
+            (label(p, ctx), explained(p, ctx))
             for p in command.get_params(ctx)
             if p.param_type_name == kind and not _hidden(p)
         ]
@@ -129,7 +129,7 @@ def _value(option: Any, ctx: Any) -> str:
     )
 
 
-def _explained(parameter: Any, ctx: Any) -> str:
+def explained(parameter: Any, ctx: Any) -> str:
     """Return what explains a parameter, with its default; typer's notes about ranges are no words for people."""
     text = (parameter.get_help_record(ctx) or ("", ""))[1]
     found = _EXTRAS.search(text)
@@ -147,7 +147,7 @@ def _hidden(parameter: Any) -> bool:
     return bool(getattr(parameter, "hidden", False))
 
 
-def _blocks(text: str) -> list[str]:
+def blocks(text: str) -> list[str]:
     """Return a docstring's blocks: paragraphs, and sections with all their lines."""
     return [block for block in re.split(r"\n\s*\n", inspect.cleandoc(text).partition("\f")[0]) if block.strip()]
 
@@ -164,12 +164,12 @@ def _broken(line: str, width: int) -> Iterator[str]:
     yield part
 
 
-def _is_section(block: str) -> bool:
+def is_section(block: str) -> bool:
     heading, *lines = block.splitlines()
     return heading.endswith(":") and bool(lines) and all(line.startswith("  ") for line in lines)
 
 
 def _sections(text: str) -> Iterator[tuple[str, str]]:
-    for block in filter(_is_section, _blocks(text)):
+    for block in filter(is_section, blocks(text)):
         heading, _, lines = block.partition("\n")
         yield heading.removesuffix(":"), inspect.cleandoc(lines)
