@@ -1,10 +1,12 @@
 """Checkpoints whose files lie in the folder of their run, beside those of others: they are moved one by one."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
 
 from ckptkit.catalog import manifests
+from ckptkit.layouts.adopted import parted
 from ckptkit.manifest.models import Manifest
-from ckptkit.manifest.names import is_flat
+from ckptkit.manifest.names import lies_beside
 from ckptkit.storage import Entry
 
 
@@ -21,4 +23,11 @@ def payload_of(at: Entry, manifest: Manifest | None) -> list[str]:
 
 def payload_among(at: Entry, paths: Iterable[str]) -> list[str]:
     """Return the same of a checkpoint whose files are known."""
-    return [path for path in paths if is_flat(path)] if at.layout.shared else []
+    return [path for path in paths if lies_beside(at.layout, path)] if at.layout.shared else []
+
+
+def unlisted(at: Entry, listed: Collection[str]) -> Iterator[str]:
+    """Yield what lies in the folders that a trainer's files lie in, and is none of them."""
+    for folder in parted(listed)[1]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            yield from (path for path in at.storage.names(at, folder) if path not in listed)

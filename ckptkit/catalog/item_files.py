@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.layouts import FLAT, Layout
+from ckptkit.layouts import ADOPTED, FLAT, Layout
 from ckptkit.manifest.models import ItemEntry
 from ckptkit.manifest.names import UNLISTED, is_flat
 from ckptkit.storage import Entry
@@ -16,7 +16,12 @@ def layout_of(at: Entry, item: ItemEntry) -> Layout:
 
 
 def prefix(at: Entry, name: str, item: ItemEntry) -> str:
-    """Return what the manifest's paths have before those that the item's backend knows: ``policy/``, or nothing."""
+    """Return what the manifest's paths have before those that the item's backend knows: ``policy/``, or nothing.
+
+    A folder that a trainer wrote is the item: ``checkpoint-500/``.
+    """
+    if at.layout is ADOPTED and item.path and all(entry.path.startswith(f"{item.path}/") for entry in item.files):
+        return f"{item.path}/"
     return layout_of(at, item).path(name, "")
 
 

@@ -4,6 +4,7 @@ One small file for each way. ``OURS`` are those with a manifest, which every sto
 those of trainers, without one.
 """
 
+from ckptkit.layouts.adopted import ADOPTED as ADOPTED
 from ckptkit.layouts.flat import FLAT as FLAT
 from ckptkit.layouts.foreign import ForeignLayout as ForeignLayout
 from ckptkit.layouts.foreign import Found as Found

@@ -1,6 +1,6 @@
 """What a trainer wrote, and a manifest beside it that names it and its step: ``last.ckpt@48.manifest.json``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ckptkit.layouts import own_names as names
@@ -21,11 +21,8 @@ class Adopted:
     shared: bool = True
 
     def find(self, listing: Listing) -> Iterator[str]:
-        """Yield what stands before ``.manifest.json``, where what it stands for is still there."""
-        for file in listing.files:
-            name = file.removesuffix(names.SIDECAR_SUFFIX)
-            if name != file and (main := main_of(name)) is not None and listing.has(main):
-                yield name
+        """Return what stands before ``.manifest.json``, where what it stands for is still there."""
+        return (name for name, main in _manifests(listing) if listing.has(main))
 
     def name(self, step: int) -> str:
         """Return ``step-00005000@5000``; trainers have names of their own."""
@@ -41,6 +38,24 @@ class Adopted:
 
 
 ADOPTED = Adopted()
+
+
+def orphans(listing: Listing) -> Iterator[str]:
+    """Return what stands before ``.manifest.json`` where the trainer has removed what it stands for."""
+    return (name for name, main in _manifests(listing) if not listing.has(main))
+
+
+def parted(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the files that lie right beside the manifest, and the folders beside it that the others lie in."""
+    listed = list(paths)
+    return [p for p in listed if "/" not in p], sorted({p.partition("/")[0] for p in listed if "/" in p})
+
+
+def _manifests(listing: Listing) -> Iterator[tuple[str, str]]:
+    for file in listing.files:
+        name = file.removesuffix(names.SIDECAR_SUFFIX)
+        if name != file and (main := main_of(name)) is not None:
+            yield name, main
 
 
 def adopted_name(main: str, step: int) -> str:

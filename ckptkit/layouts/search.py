@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
+from ckptkit.layouts.adopted import ADOPTED, main_of
 from ckptkit.layouts.interface import Layout, Listing
 from ckptkit.layouts.own_names import step_of_name
 from ckptkit.layouts.sidecar import SIDECAR
 from ckptkit.layouts.step_folder import STEP_FOLDER
 
-OURS: tuple[Layout, ...] = (STEP_FOLDER, SIDECAR)
+OURS: tuple[Layout, ...] = (STEP_FOLDER, SIDECAR, ADOPTED)
 """The layouts that checkpoints with a manifest have; ``FLAT`` is a step folder without a folder for each item."""
 
 Found = tuple[str, Layout]
@@ -22,5 +23,5 @@ def checkpoints(listing: Listing) -> list[Found]:
 
 def other_folders(listing: Listing, found: Iterable[Found]) -> list[str]:
     """Return the folders that are no checkpoints and hold nothing of ckptkit's own: runs may be in them."""
-    taken = {name for name, layout in found if not layout.shared}
+    taken = {main_of(name) if layout is ADOPTED else None if layout.shared else name for name, layout in found}
     return sorted(name for name in listing.folders if name not in taken and not name.startswith("."))

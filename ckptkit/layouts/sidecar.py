@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ckptkit.layouts import own_names as names
+from ckptkit.layouts.adopted import main_of
 from ckptkit.layouts.interface import Listing
 
 
@@ -15,10 +16,11 @@ class Sidecar:
     shared: bool = True
 
     def find(self, listing: Listing) -> Iterator[str]:
-        """Yield what stands before ``.manifest.json`` in a file's name."""
+        """Yield what stands before ``.manifest.json`` in a file's name, where no trainer's file and step do."""
         for file in listing.files:
-            if file.endswith(names.SIDECAR_SUFFIX) and file != names.SIDECAR_SUFFIX:
-                yield file.removesuffix(names.SIDECAR_SUFFIX)
+            name = file.removesuffix(names.SIDECAR_SUFFIX)
+            if name and name != file and main_of(name) is None:
+                yield name
 
     def name(self, step: int) -> str:
         """Return ``step-00005000``; trainers have names of their own."""

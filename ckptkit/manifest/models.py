@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from ckptkit.digest import DIGEST_PATTERN
 from ckptkit.manifest.limits import GRADES
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 # Fixed width, so that the length of a manifest does not depend on the clock.
 TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
 
@@ -127,6 +127,7 @@ class Manifest(Part):
     metrics: dict[Name, float] = {}
     config: dict[str, Any] = {}
     resume: Resume | None = None
+    trainer: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] | None = None
     environment: Environment
     boundary: Boundary | None = None
     items: Annotated[dict[str, ItemEntry], Field(min_length=1, max_length=1000)]

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, UsageError
+from ckptkit.layouts import ADOPTED, Layout
 from ckptkit.layouts.own_names import MANIFEST_NAME as MANIFEST_NAME
 from ckptkit.layouts.own_names import SIDECAR_SUFFIX as SIDECAR_SUFFIX
 from ckptkit.layouts.own_names import STEP_FOLDER as STEP_FOLDER
@@ -142,6 +143,17 @@ def check_given(path: str, item: str, files: Sequence[str]) -> None:
 def is_flat(path: str) -> bool:
     """Return whether a sidecar manifest may list the file: right beside it, and not one of ckptkit's own."""
     return "/" not in path and path not in (STATE_FOLDER, MANIFEST_NAME) and not path.endswith(SIDECAR_SUFFIX)
+
+
+def lies_beside(layout: Layout, path: str) -> bool:
+    """Return whether a manifest that shares its folder may list the file.
+
+    A trainer's may lie in a folder beside it; nothing of a checkpoint of ours, which has a manifest in its folder.
+    """
+    if layout is not ADOPTED:
+        return is_flat(path)
+    first, _, rest = path.partition("/")
+    return is_flat(first) and rest != MANIFEST_NAME
 
 
 def check_folder(name: str, step: int) -> str:

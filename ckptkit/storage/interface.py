@@ -197,15 +197,21 @@ class Storage(Protocol):
             OSError: it cannot be examined.
         """
 
-    def names(self, entry: Entry) -> Iterator[str]:
-        """Yield the paths of all files of an entry that has a folder of its own, also of those that are no files."""
+    def names(self, entry: Entry, within: str = "") -> Iterator[str]:
+        """Yield the paths of all files in an entry's folder, also of those that are no files.
+
+        Args:
+            entry: the checkpoint.
+            within: only below this folder, where the entry shares its own; nothing where it is none.
+        """
 
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> Mapping[str, Stamp] | None:
         """Return the stamps of all files of an entry by path, but ``shown.json``; None where they cannot be had.
 
         Args:
             entry: the checkpoint.
-            listed: where it shares its folder: the files that its manifest lists.
+            listed: where it shares its folder: the files that its manifest lists; whatever else lies in their folders
+                counts too.
         """
 
     def telling(self, entry: Entry, stamped: Mapping[str, Stamp], taken: float) -> bool:
@@ -266,9 +272,14 @@ class Storage(Protocol):
     def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
         """Move a checkpoint to the trash.
 
+        A folder of a trainer's goes as a whole, and only if all that is in it goes.
+
         Args:
             entry: the checkpoint.
             files: where it shares its folder, which files go with its manifest.
+
+        Raises:
+            RefusedError: a trainer's folder holds what is not among the files; it stays.
         """
 
     def removed(self, run: str) -> list[Removed]:
@@ -295,6 +306,31 @@ class Storage(Protocol):
 
     def purge(self, leftover: Leftover) -> None:
         """Remove it for good."""
+
+    # --- what trainers wrote ---
+
+    def orphans(self, run: str) -> list[Entry]:
+        """Return what is left of adopted checkpoints whose main file or folder their trainer has removed."""
+
+    def forget(self, entry: Entry) -> None:
+        """Take away the manifest of an adopted checkpoint, and what was noted of it; the trainer's files stay."""
+
+    def adopt_from(self, run: str, folder: Path) -> None:
+        """Note that the files of a run's adopted checkpoints lie in a folder outside the store.
+
+        Only for this very store: in a copy of it, whatever would read or move them raises RefusedError.
+
+        Raises:
+            StoreError: the store is not on a file system, or cannot be written.
+        """
+
+    def adopted_from(self, run: str) -> Path:
+        """Return the folder with the files of a run's adopted checkpoints: the run's own, where no other was noted.
+
+        Raises:
+            RefusedError: another was noted, in another store.
+            StoreError: the store is not on a file system.
+        """
 
     # --- what belongs to a run and to no checkpoint ---
 

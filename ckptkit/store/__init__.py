@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ckptkit.store.adoption import Adopted as Adopted
+    from ckptkit.store.adoption import Wrote as Wrote
     from ckptkit.store.checkpoint_store import CheckpointStore as CheckpointStore
     from ckptkit.store.choosing import Chosen as Chosen
     from ckptkit.store.choosing import Ranking as Ranking
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Pruning = PruneSurvey
 
 _HOMES = {
+    "Adopted": "adoption",
+    "Wrote": "adoption",
     "CheckpointStore": "checkpoint_store",
     "Committed": "committed",
     "DetailFields": "details",

@@ -2,29 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
-from ckptkit.backend import SavedItem
-from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
-from ckptkit.errors import UsageError
-from ckptkit.listeners import Listener
 from ckptkit.progress import Meter, Progress
-from ckptkit.storage import Entry, Storage
-from ckptkit.store import anchors, choosing, preparing, restoring, saving
+from ckptkit.storage import Entry
+from ckptkit.store import choosing, preparing, restoring, saving
+from ckptkit.store.adopter import StoreAdopter
 from ckptkit.store.committed import Committed
-from ckptkit.store.details import DetailFields, Details, origin_of, require_open_run
+from ckptkit.store.details import DetailFields, origin_of, require_open_run
 from ckptkit.store.happened import Doing
-from ckptkit.store.keeper import StoreKeeper
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
 from ckptkit.store.sources import Factories
-from ckptkit.verification import Level, Verifier, trust
+from ckptkit.verification import Level, Verifier
 
 
-class CheckpointStore(StoreKeeper):
+class CheckpointStore(StoreAdopter):
     """Checkpoints of many runs below one folder.
 
     Args:
@@ -41,21 +36,6 @@ class CheckpointStore(StoreKeeper):
         >>> restored.step
         5000
     """
-
-    def __init__(
-        self,
-        url: str | Path | Storage = "checkpoints",
-        *,
-        digest: str = DEFAULT_ALGORITHM,
-        cache: bool = True,
-        listeners: Sequence[Listener] = (),
-    ) -> None:
-        if digest not in ALGORITHMS:
-            raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
-        super().__init__(url, cache=cache, listeners=listeners)
-        self._digest = digest
-        self._resumed: dict[str, tuple[str, int]] = {}
-        self._anchors = anchors.of(self.storage)
 
     def save(
         self,
@@ -131,50 +111,6 @@ class CheckpointStore(StoreKeeper):
             saved.undone.committed = committed
             raise saved.undone
         return committed
-
-    def adopt_in_place(
-        self,
-        run: str,
-        stem: str,
-        items: Mapping[str, Sequence[Path] | Path],
-        details: Details | None = None,
-        *,
-        saved: Mapping[str, SavedItem] | None = None,
-        **words: Unpack[DetailFields],
-    ) -> Committed:
-        """Turn a trainer's files into a checkpoint in place, by writing a manifest.
-
-        Args:
-            run: the run's name; the files are right in its folder, or in its subfolder ``stem``.
-            stem: for example ``ep000050``: ``ep000050.manifest.json`` is written beside the files. Or the name of a
-                folder, for example ``checkpoint-5000``, into which ``manifest.json`` is written; the items must then
-                list everything in it. Ends in the step number.
-            items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
-            details: what the manifest says beside its items, as one value; or leave it out, and give the words.
-            saved: by name, what a backend returned when it wrote an item's files itself: its probe and its hazards.
-            words: the same as of ``save``: ``metrics``, ``counters``, ...
-
-        Raises:
-            ConflictError: the step is committed already.
-            UnsafeContentError: a file lies elsewhere, or would run code when loaded.
-            CkptkitError: see ``save``.
-        """
-        if details is not None and words:
-            raise UsageError(f"adopt_in_place: {next(iter(words))} is given beside details", hint="give one of the two")
-        doing, said = Doing(self.storage), details or self._details(run, words)
-        done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
-        self._note(done)
-        committed = Committed(done.at, done.manifest, warnings=done.warnings)
-        self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
-        return committed
-
-    def _note(self, saved: saving.Saved) -> None:
-        self._anchors.saved(saved.at, saved.manifest)
-        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested)
-
-    def _details(self, run: str, said: DetailFields) -> Details:
-        details = Details.of(said)
-        return details if details.parent else replace(details, parent=self._resumed.get(run))
 
     @contextmanager
     def staged(self, run: str) -> Iterator[Path]:

@@ -4,27 +4,24 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ckptkit import durable, environment, registry
+from ckptkit import durable, registry
 from ckptkit.backend import CheckContext, SavedItem
 from ckptkit.catalog import beside_others, refs, succession
 from ckptkit.catalog.succession import Last
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
 from ckptkit.errors import (
-    BackendError,
     CkptkitError,
     ConflictError,
     DiskFullError,
-    ManifestError,
     PartlyDoneError,
     UnsafeContentError,
     UsageError,
 )
 from ckptkit.layouts import SIDECAR, STEP_FOLDER
-from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
+from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import (
     check_folder,
     check_item_name,
@@ -34,11 +31,10 @@ from ckptkit.manifest.names import (
     step_folder,
     step_of_name,
 )
-from ckptkit.manifest.reading import sealed
 from ckptkit.problem import Problem
 from ckptkit.progress import Meter
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import flattening, item_entries, writing
+from ckptkit.store import flattening, item_entries, sealing, writing
 from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.files import Files
 from ckptkit.store.guests import guest
@@ -121,7 +117,7 @@ def save(
         if flat:
             entries = flattening.flattened(entries, staged.folder)
         before = succession.last(storage, run)  # others may have saved meanwhile
-        manifest, data = _sealed(_fields(storage, run, step, entries, details, before), algorithm)
+        manifest, data = sealing.seal(sealing.fields(storage, run, step, entries, details, before), algorithm)
         item_entries.require_consistent(manifest)
         staged.seal(data)  # whatever can fail has happened before an old one makes room
         others = _require_free(storage, run, step, replace, before)
@@ -208,7 +204,7 @@ def adopt_in_place(
             entries[name] = _item_in_place(folder, kind, name, listed, step, given, algorithm, digested)
         warnings = item_entries.lift_warnings(entries)
         before = succession.last(storage, run)
-        manifest, data = _sealed(_fields(storage, run, step, entries, details, before), algorithm)
+        manifest, data = sealing.seal(sealing.fields(storage, run, step, entries, details, before), algorithm)
         item_entries.require_consistent(manifest)
         mine = {file.path for item in manifest.items.values() for file in item.files}
         if inside and (others := sorted({entry.name for entry in folder.iterdir()} - mine)):
@@ -274,41 +270,3 @@ def _require_free(storage: Storage, run: str, step: int, replace: bool, before: 
                 hint="choose another step or run; nothing was changed",
             )
     return existing
-
-
-def _sealed(fields: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
-    """Return manifest and bytes; what the format does not allow comes from the caller, or from the backend."""
-    try:
-        return sealed(fields, algorithm)
-    except ManifestError as error:
-        if error.message.startswith("field items."):
-            raise BackendError(f"{error.message}; nothing was committed", hint="repair the item's backend") from error
-        raise UsageError(f"{error.message}; nothing was committed", hint="correct what was given to save") from error
-
-
-def _fields(
-    storage: Storage, run: str, step: int, items: Mapping[str, dict[str, Any]], details: Details, before: Last
-) -> dict[str, Any]:
-    boundary = item_entries.lift_boundary(items, details.boundary)
-    resume = None
-    if details.resume is not None:
-        cwd = details.cwd or str(Path.cwd())  # without one the command means another in another folder
-        resume = {"argv": list(details.resume), "cwd": cwd, "env": list(details.env)}
-    parent = details.parent
-    origin = parent if parent and parent[0] != run else succession.origin(storage, run, step, before)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run": run,
-        "step": step,
-        "sequence": before.sequence + 1,
-        "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "parent": None if parent is None else {"run": parent[0], "step": parent[1]},
-        "origin": None if origin is None else {"run": origin[0], "step": origin[1]},
-        "counters": dict(details.counters),
-        "metrics": details.numbers(),
-        "config": dict(details.config),
-        "resume": resume,
-        "environment": environment.capture(brought=registry.distributions(i["backend"] for i in items.values())),
-        "boundary": None if boundary is None else dict(boundary),
-        "items": dict(items),
-    }

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit.errors import ConflictError, DamagedError, DiskFullError, RefusedError, StoreError
-from ckptkit.layouts import STEP_FOLDER, Found, checkpoints, other_folders
+from ckptkit.layouts import ADOPTED, STEP_FOLDER, Found, adopted, checkpoints, other_folders
+from ckptkit.layouts.adopted import main_of, parted
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
 from ckptkit.testing.memory_locks import RunLocks
@@ -120,6 +121,8 @@ class MemoryStorage:
     def identity(self, entry: Entry) -> tuple[str, int] | None:
         """See ``Storage.identity``: the generation of its manifest, or of its oldest file where it has none."""
         with self.objects.lock:
+            if entry.layout is ADOPTED and not self.objects.has(self.prefix(entry.run) + (main_of(entry.name) or "")):
+                return None
             if (manifest := self.objects.get(self.key(entry, entry.manifest_file))) is not None:
                 return "manifest", manifest.generation
             found = [] if entry.layout.shared else map(self.objects.get, self.objects.below(self.key(entry)))
@@ -156,14 +159,17 @@ class MemoryStorage:
         found = self._object(entry, path)
         return FileStat(path, len(found.data), True, _stamp(found))
 
-    def names(self, entry: Entry) -> Iterator[str]:
+    def names(self, entry: Entry, within: str = "") -> Iterator[str]:
         """See ``Storage.names``."""
-        return (key.removeprefix(self.key(entry)) for key in self.objects.below(self.key(entry)))
+        below = self.key(entry, f"{within}/" if within else "")
+        return (key.removeprefix(self.key(entry)) for key in self.objects.below(below))
 
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
         """See ``Storage.stamps``."""
+        listed = list(listed)
         shared = entry.layout.shared
         paths = [entry.manifest_file, entry.observed_file, *listed] if shared else list(self.names(entry))
+        paths += [path for folder in parted(listed)[1] for path in self.names(entry, folder)] if shared else []
         if not paths:
             return None
         found = {path: self.objects.get(self.key(entry, path)) for path in paths if path != entry.shown_file}
@@ -275,6 +281,27 @@ class MemoryStorage:
     def purge(self, leftover: Leftover) -> None:
         """See ``Storage.purge``."""
         self._trash(leftover.run).purge(leftover.key)
+
+    # --- what trainers wrote ---
+
+    def orphans(self, run: str) -> list[Entry]:
+        """See ``Storage.orphans``."""
+        names = adopted.orphans(self.objects.listing(self.prefix(check_run(run))))
+        return [Entry(run, name, ADOPTED, self) for name in sorted(names)]
+
+    def forget(self, entry: Entry) -> None:
+        """See ``Storage.forget``."""
+        with self.objects.lock:
+            for path in (entry.observed_file, entry.shown_file, entry.manifest_file):
+                self.objects.drop(self.key(entry, path))
+
+    def adopt_from(self, run: str, folder: Path) -> None:
+        """See ``Storage.adopt_from``: there is none."""
+        raise self._no_folder()
+
+    def adopted_from(self, run: str) -> Path:
+        """See ``Storage.adopted_from``: there is none."""
+        raise self._no_folder()
 
     # --- what belongs to a run and to no checkpoint ---
 

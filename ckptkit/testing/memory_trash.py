@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 
-from ckptkit.errors import ConflictError, DamagedError, StoreError
+from ckptkit.errors import ConflictError, DamagedError, RefusedError, StoreError
 from ckptkit.layouts import Layout, checkpoints
-from ckptkit.manifest.names import is_flat, step_of_name
+from ckptkit.layouts.adopted import parted
+from ckptkit.manifest.names import lies_beside, step_of_name
 from ckptkit.storage.interface import Entry, Leftover, Removed
 from ckptkit.testing.memory_objects import Objects
 
@@ -46,8 +47,20 @@ class Trash:
         if self._objects.get(self._run_prefix + entry.manifest_file) is None:
             return []
         # A sidecar's files lie right beside it: a manifest that says otherwise must not move what is others'.
-        names = [entry.manifest_file, entry.observed_file, entry.shown_file, *filter(is_flat, files)]
+        names = [
+            entry.manifest_file,
+            entry.observed_file,
+            entry.shown_file,
+            *(f for f in files if lies_beside(entry.layout, f)),
+        ]
+        self._require_listed(entry, names)
         return [key for name in dict.fromkeys(names) if self._objects.get(key := self._run_prefix + name) is not None]
+
+    def _require_listed(self, entry: Entry, names: Sequence[str]) -> None:
+        for folder in parted(names)[1]:
+            for key in self._objects.below(f"{self._run_prefix}{folder}/"):
+                if (path := key.removeprefix(self._run_prefix)) not in names:
+                    raise RefusedError(f"{entry.ref}: is not removed: no manifest lists {path}", hint="adopt it again")
 
     def listing(self) -> list[Removed]:
         """Return what is here, the last removed first."""
@@ -70,7 +83,7 @@ class Trash:
                 raise DamagedError(f"{self._where}{key}: holds no checkpoint any more")
             name, layout = found
             keys = self._objects.below(source)
-            places = [k.removeprefix(source) for k in keys] if layout.shared else [name]
+            places = {k.removeprefix(source).partition("/")[0] for k in keys} if layout.shared else {name}
             for place in places:
                 if self._objects.has(self._run_prefix + place):
                     raise ConflictError(f"{self._run_prefix}{place}: exists already")

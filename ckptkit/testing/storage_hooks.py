@@ -90,7 +90,7 @@ def manifest(run: str, name: str, files: Mapping[str, bytes]) -> bytes:
     listed = [{"path": p, "size": len(d), "digest": digest_bytes(d, DEFAULT_ALGORITHM)} for p, d in files.items()]
     item = {"backend": "files", "format_version": 1, "captured": {"grade": "complete"}, "files": listed}
     fields = {
-        "schema_version": "1.1",
+        "schema_version": "1.2",
         "run": run,
         "step": step_of_name(name) or 0,
         "sequence": 1,

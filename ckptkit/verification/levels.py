@@ -103,6 +103,8 @@ class Verifier:
             problems += presence.file_problems(at, manifest)
         except OSError as error:
             problems.append(Problem("file-unreadable", f"folder cannot be read ({error.strerror or error})"))
+        if any(problem.code == presence.ELSEWHERE for problem in problems):
+            return CheckpointReport(at, self.level, manifest, problems)
         problems += observation.problems(at, manifest.digest)
         bytes_read, proofs = 0, {}
         if self._depth >= LEVELS.index("digest"):

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from ckptkit.catalog import item_files
-from ckptkit.errors import DamagedError
+from ckptkit.catalog import beside_others, item_files
+from ckptkit.errors import DamagedError, RefusedError
+from ckptkit.layouts import ADOPTED
 from ckptkit.manifest.models import FileEntry, Manifest
-from ckptkit.manifest.names import UNLISTED, is_flat
+from ckptkit.manifest.names import UNLISTED, lies_beside
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry
 
@@ -24,8 +25,19 @@ def set_problems(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem("set-inconsistent", message, item=name)
 
 
+ELSEWHERE = "adopted-elsewhere"
+"""Code of a checkpoint whose files this store may not look for: it is a copy of the one that adopted them."""
+
+
 def file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
     """Yield missing, extra, wrong-size and irregular files."""
+    try:
+        yield from _file_problems(at, manifest)
+    except RefusedError as error:
+        yield Problem(ELSEWHERE, error.message, at.manifest_file, severity="unjudged")
+
+
+def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
     listed: set[str] = set()
     for name, item in manifest.items.items():
         before = item_files.prefix(at, name, item)
@@ -34,7 +46,7 @@ def file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
             if not entry.path.startswith(before):
                 message = f"lies outside the folder of its item {name!r}"
                 yield Problem("path-unsafe", message, entry.path, name, "unsafe")
-            elif not before and not is_flat(entry.path):
+            elif not before and not lies_beside(at.layout, entry.path):
                 yield Problem("path-unsafe", "does not lie beside its manifest", entry.path, name, "unsafe")
             elif problem := _file_problem(at, entry, name):
                 yield problem
@@ -42,6 +54,9 @@ def file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
         for path in at.storage.names(at):
             if path not in listed and path not in UNLISTED:
                 yield Problem("file-extra", "is not in the manifest", path)
+    elif at.layout is ADOPTED:
+        for path in beside_others.unlisted(at, listed):
+            yield Problem("file-extra", "is not in the manifest: adopt it again, or move it", path)
 
 
 def _file_problem(at: Entry, entry: FileEntry, item: str) -> Problem | None:

@@ -44,9 +44,11 @@ def examined(folder: Path, path: str) -> FileStat:
     return FileStat(path, found.st_size, stat.S_ISREG(found.st_mode), stamp)
 
 
-def names(folder: Path) -> Iterator[str]:
-    """Yield all files below a folder; without recursion, as a stranger's folder may be nested without end."""
-    waiting = [""]
+def names(folder: Path, within: str = "") -> Iterator[str]:
+    """Yield all files below a folder, or one in it; without recursion, as a stranger's may be nested without end."""
+    if within and not stat.S_ISDIR(os.lstat(folder / within).st_mode):
+        return
+    waiting = [f"{within}/" if within else ""]
     while waiting:
         prefix = waiting.pop()
         with os.scandir(folder / prefix) as entries:

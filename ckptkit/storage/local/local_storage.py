@@ -1,5 +1,6 @@
 """The contract of a store, kept by a folder of a file system."""
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,11 +11,25 @@ from typing import BinaryIO
 
 from ckptkit import durable
 from ckptkit.durable import storage_errors
+from ckptkit.errors import CkptkitError, RefusedError
 from ckptkit.health import Finding
-from ckptkit.layouts import STEP_FOLDER, Found
+from ckptkit.layouts import ADOPTED, STEP_FOLDER, Found
+from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.names import STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
-from ckptkit.storage.local import files, holds, locks, outside, preflight, replacing, scanning, staging, stamps, trash
+from ckptkit.storage.local import (
+    elsewhere,
+    files,
+    holds,
+    locks,
+    outside,
+    preflight,
+    replacing,
+    scanning,
+    staging,
+    stamps,
+    trash,
+)
 from ckptkit.storage.local.place import Place
 from ckptkit.storage.local.unlisted import unlisted
 
@@ -64,7 +79,20 @@ class LocalStorage:
         return self._of(run) / STATE_FOLDER
 
     def _place(self, entry: Entry) -> Place:
+        away = self._elsewhere(entry.run) if entry.layout is ADOPTED else None
+        return Place.within(self._of(entry.run), entry.name, entry.layout, away)
+
+    def _elsewhere(self, run: str) -> Path | None:
+        return elsewhere.folder_of(self.root, str(self._of(run)))
+
+    def _home(self, entry: Entry) -> Place:
+        """Return the place of ckptkit's own files, also where those of the trainer must not be looked for."""
         return Place.within(self._of(entry.run), entry.name, entry.layout)
+
+    def _around(self, entry: Entry, path: str) -> Path:
+        """Return the folder that a path is counted from."""
+        own = entry.layout is not ADOPTED or path in (entry.manifest_file, entry.observed_file, entry.shown_file)
+        return (self._home(entry) if own else self._place(entry)).folder
 
     # --- what is there ---
 
@@ -109,12 +137,16 @@ class LocalStorage:
 
     def identity(self, entry: Entry) -> tuple[int, int, int] | None:
         """See ``Storage.identity``."""
-        return self._place(entry).identity
+        if entry.layout is ADOPTED:
+            folder, main = self._of(entry.run), main_of(entry.name) or ""
+            if not os.path.lexists(folder / main) and not elsewhere.has(self.root, str(folder), main):
+                return None
+        return self._home(entry).identity
 
     def owner(self, entry: Entry) -> int | None:
         """See ``Storage.owner``."""
         try:
-            return self._place(entry).manifest.lstat().st_uid
+            return self._home(entry).manifest.lstat().st_uid
         except OSError:
             return None
 
@@ -122,31 +154,35 @@ class LocalStorage:
 
     def read(self, entry: Entry, path: str, limit: int) -> bytes:
         """See ``Storage.read``."""
-        return files.read(self.folder(entry) / path, limit)
+        return files.read(self._around(entry, path) / path, limit)
 
     def open(self, entry: Entry, path: str) -> BinaryIO:
         """See ``Storage.open``."""
-        return files.opened(self.folder(entry) / path)
+        return files.opened(self._around(entry, path) / path)
 
     def stat(self, entry: Entry, path: str) -> FileStat:
         """See ``Storage.stat``."""
-        return files.examined(self.folder(entry), path)
+        return files.examined(self._around(entry, path), path)
 
-    def names(self, entry: Entry) -> Iterator[str]:
+    def names(self, entry: Entry, within: str = "") -> Iterator[str]:
         """See ``Storage.names``."""
-        return files.names(self.folder(entry))
+        return files.names(self.folder(entry), within)
 
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
         """See ``Storage.stamps``."""
-        return stamps.of(self._place(entry), listed)
+        try:
+            return stamps.of(self._place(entry), listed)
+        except CkptkitError:
+            return None
 
     def telling(self, entry: Entry, stamped: Mapping[str, Stamp], taken: float) -> bool:
         """See ``Storage.telling``."""
-        return stamps.old_enough(stamped, taken) and stamps.keeps_time_of_change(self._of(entry.run))
+        return stamps.old_enough(stamped, taken) and stamps.keeps_time_of_change(self.folder(entry))
 
     def settled(self, entry: Entry, stamped: Mapping[str, Stamp]) -> bool:
         """See ``Storage.settled``."""
-        return stamps.settled(stamped, self.state_folder(entry.run))
+        at = self._place(entry)
+        return at.elsewhere is None and stamps.settled(stamped, self.state_folder(entry.run))
 
     def fetch(self, entry: Entry, paths: Sequence[str]) -> AbstractContextManager[Path]:
         """Return the folder itself: nothing is copied."""
@@ -154,8 +190,7 @@ class LocalStorage:
 
     def where(self, entry: Entry, path: str | None = None) -> str:
         """See ``Storage.where``."""
-        folder = self.folder(entry)
-        return str(folder if path is None else folder / path)
+        return str(self.folder(entry) if path is None else self._around(entry, path) / path)
 
     def folder(self, entry: Entry) -> Path:
         """See ``Storage.folder``."""
@@ -184,7 +219,7 @@ class LocalStorage:
 
     def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
         """See ``Storage.put``."""
-        files.put(self.folder(entry) / path, data, self.state_folder(entry.run), replace=replace)
+        files.put(self._around(entry, path) / path, data, self.state_folder(entry.run), replace=replace)
 
     # --- removing ---
 
@@ -205,11 +240,12 @@ class LocalStorage:
     def bring_back(self, removed: Removed) -> None:
         """See ``Storage.bring_back``."""
         entry = trash.entry_named(self.state_folder(removed.run), removed.key)
-        trash.restore(trash.Trashed(entry, removed.removed_at, removed.step), self._of(removed.run))
+        trashed = trash.Trashed(entry, removed.removed_at, removed.step)
+        trash.restore(trashed, self._of(removed.run), lambda: self._elsewhere(removed.run))
 
     def finish_removals(self, run: str, claimed: Collection[str] = ()) -> None:
         """See ``Storage.finish_removals``."""
-        trash.finish(self.state_folder(run), claimed)
+        trash.finish(self.state_folder(run), claimed, lambda: self._elsewhere(run))
 
     def leftovers(self, run: str, grace: float) -> list[Leftover]:
         """See ``Storage.leftovers``."""
@@ -220,7 +256,31 @@ class LocalStorage:
 
     def purge(self, leftover: Leftover) -> None:
         """See ``Storage.purge``."""
-        trash.purge(self.state_folder(leftover.run) / leftover.key)
+        place = self.state_folder(leftover.run) / leftover.key
+        with contextlib.suppress(RefusedError):  # in a copy of a store only what was copied is purged
+            if (away := self._elsewhere(leftover.run)) is not None and (away / STATE_FOLDER / leftover.key).is_dir():
+                trash.purge(away / STATE_FOLDER / leftover.key)
+        trash.purge(place)
+
+    def orphans(self, run: str) -> list[Entry]:
+        """See ``Storage.orphans``."""
+        return [Entry(run, name, ADOPTED, self) for name in scanning.orphans(self.root, run)]
+
+    def forget(self, entry: Entry) -> None:
+        """See ``Storage.forget``."""
+        at = self._home(entry)
+        with storage_errors(entry.ref):
+            for path in (*(at.home / name for name in at.notes), at.manifest):
+                path.unlink(missing_ok=True)
+            durable.fsync_path(at.home)
+
+    def adopt_from(self, run: str, folder: Path) -> None:
+        """See ``Storage.adopt_from``."""
+        elsewhere.note(self.root, self.run_folder(run), folder)
+
+    def adopted_from(self, run: str) -> Path:
+        """See ``Storage.adopted_from``."""
+        return self._elsewhere(run) or self.run_folder(run)
 
     # --- what belongs to a run and to no checkpoint ---
 

@@ -12,24 +12,31 @@ class Place:
     """A checkpoint's files.
 
     Attributes:
-        folder: the folder that paths are counted from: its own, or the one it shares with others.
+        home: the folder with ckptkit's own files: its own, or the one it shares with others.
         name: of the checkpoint.
         layout: how its files lie.
+        elsewhere: the folder that paths are counted from where it is not the one that ckptkit's own files lie in.
     """
 
-    folder: Path
+    home: Path
     name: str
     layout: Layout
+    elsewhere: Path | None = None
 
     @classmethod
-    def within(cls, run_folder: Path, name: str, layout: Layout) -> "Place":
+    def within(cls, run_folder: Path, name: str, layout: Layout, elsewhere: Path | None = None) -> "Place":
         """Return the place of a checkpoint of the run that has this folder."""
-        return cls(run_folder if layout.shared else run_folder / name, name, layout)
+        return cls(run_folder if layout.shared else run_folder / name, name, layout, elsewhere)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths are counted from: its own, or the one that it shares with others."""
+        return self.home if self.elsewhere is None else self.elsewhere
 
     @property
     def manifest(self) -> Path:
         """The manifest file; it may be missing."""
-        return self.folder / self.layout.own(self.name, MANIFEST_NAME)
+        return self.home / self.layout.own(self.name, MANIFEST_NAME)
 
     @property
     def notes(self) -> list[str]:

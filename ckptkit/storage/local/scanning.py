@@ -7,8 +7,9 @@ from pathlib import Path
 from ckptkit import layouts
 from ckptkit.durable import require_descriptors, storage_errors
 from ckptkit.errors import RefusedError, StoreError
-from ckptkit.layouts import Layout, Listing
+from ckptkit.layouts import Layout, Listing, adopted
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STATE_FOLDER, check_run, step_of_name
+from ckptkit.storage.local import elsewhere
 
 _HINT = "choose another run name; nothing was changed"
 
@@ -51,7 +52,7 @@ def in_run(root: Path, run: str) -> list[Found]:
     with storage_errors(str(folder)):
         if not folder.is_dir() or _crosses_link(root, run):
             return []
-    return _here(folder, run)[0]
+    return _here(root, folder, run)[0]
 
 
 def at_step(root: Path, run: str, step: int) -> list[Found]:
@@ -61,12 +62,12 @@ def at_step(root: Path, run: str, step: int) -> list[Found]:
         if not folder.is_dir() or _crosses_link(root, run):
             return []
     end = str(step)
-    return _here(folder, run, lambda name: name.endswith(end) and step_of_name(name) == step)[0]
+    return _here(root, folder, run, lambda name: name.endswith(end) and step_of_name(name) == step)[0]
 
 
 def everywhere(root: Path, *, skip_unreadable: bool) -> Iterator[Found]:
     """Yield the checkpoints of all runs, by run and step; see ``Storage.scan``."""
-    yield from _walk(root, ".", 0, skip_unreadable)
+    yield from _walk(root, root, ".", 0, skip_unreadable)
 
 
 def folders_of_runs(root: Path, run: str = ".", depth: int = 0) -> Iterator[tuple[str, Path]]:
@@ -89,9 +90,9 @@ def _crosses_link(root: Path, run: str) -> bool:
     return False
 
 
-def _walk(folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator[Found]:
+def _walk(root: Path, folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator[Found]:
     try:
-        found, deeper = _here(folder, run)
+        found, deeper = _here(root, folder, run)
     except StoreError:
         if skip_unreadable:
             return
@@ -100,17 +101,27 @@ def _walk(folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator
     if depth < MAX_RUN_PARTS:
         for name in deeper:
             inner = name if run == "." else f"{run}/{name}"
-            yield from _walk(folder / name, inner, depth + 1, skip_unreadable)
+            yield from _walk(root, folder / name, inner, depth + 1, skip_unreadable)
 
 
-def _here(folder: Path, run: str, wanted: Callable[[str], bool] | None = None) -> tuple[list[Found], list[str]]:
+def orphans(root: Path, run: str) -> list[str]:
+    """Return the names of the run's adopted checkpoints that their trainer has removed."""
+    folder = root if run == "." else root / run
+    if not folder.is_dir() or _crosses_link(root, run):
+        return []
+    return sorted(adopted.orphans(_listing(root, folder, None)))
+
+
+def _here(
+    root: Path, folder: Path, run: str, wanted: Callable[[str], bool] | None = None
+) -> tuple[list[Found], list[str]]:
     """Return the checkpoints right in a folder, and the names of its folders that are none."""
-    listing = _listing(folder, wanted)
+    listing = _listing(root, folder, wanted)
     found = layouts.checkpoints(listing)
     return [(run, name, layout) for name, layout in found], layouts.other_folders(listing, found)
 
 
-def _listing(folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
+def _listing(root: Path, folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
     folders: list[str] = []
     files: list[str] = []
     try:
@@ -127,4 +138,9 @@ def _listing(folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
     except OSError as error:
         raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
     around = str(folder)
-    return Listing(folders, files, lambda path: os.path.lexists(f"{around}/{path}"))
+
+    def has(path: str) -> bool:
+        # Only what stands before the "@" is asked for by its name alone: it may lie where the run was adopted from.
+        return os.path.lexists(f"{around}/{path}") or ("/" not in path and elsewhere.has(root, around, path))
+
+    return Listing(folders, files, has)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ckptkit.layouts.adopted import parted
 from ckptkit.manifest.names import OBSERVED_NAME, SHOWN_NAME
 from ckptkit.storage import mounts
 from ckptkit.storage.interface import Stamp
@@ -36,7 +37,10 @@ def of(at: Place, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
     """
     try:
         if at.layout.shared:
-            return _beside(str(at.folder), [at.manifest.name, at.layout.own(at.name, OBSERVED_NAME), *listed])
+            own = _beside(str(at.home), [at.manifest.name, at.layout.own(at.name, OBSERVED_NAME)])
+            flat, folders = parted(listed)
+            around = str(at.folder)
+            return own | _beside(around, flat) | {k: v for f in folders for k, v in _inside(around, f"{f}/").items()}
         found = _inside(str(at.folder))
     except OSError:
         return None
@@ -52,9 +56,9 @@ def _beside(folder: str, names: Iterable[str]) -> dict[str, Stamp]:
     return found
 
 
-def _inside(folder: str) -> dict[str, Stamp]:
+def _inside(folder: str, within: str = "") -> dict[str, Stamp]:
     found = {}
-    waiting = [""]
+    waiting = [within]
     while waiting:
         prefix = waiting.pop()
         with os.scandir(f"{folder}/{prefix}") as entries:

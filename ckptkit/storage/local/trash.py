@@ -1,13 +1,15 @@
 """Delete by moving aside: a removed checkpoint waits in the trash for a grace time and can be taken back.
 
 A crash in the middle leaves garbage that the next prune finishes, never a listed half-checkpoint: a folder goes and
-comes back in one rename; of a sidecar checkpoint the manifest goes first and comes back last.
+comes back in one rename; of a sidecar checkpoint the manifest goes first and comes back last. So does that of what a
+trainer wrote; its folders go and come back in one rename each, or stay, if a file that it does not list is in them.
 """
 
+import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.durable import fsync_path, make_folders, storage_errors
-from ckptkit.errors import CkptkitError, ConflictError, DamagedError, StoreError
-from ckptkit.layouts import OURS, STEP_FOLDER, Listing
-from ckptkit.manifest.names import is_flat, step_of_name
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError, RefusedError, StoreError
+from ckptkit.layouts import ADOPTED, OURS, SIDECAR, STEP_FOLDER, Layout, Listing
+from ckptkit.manifest.names import STATE_FOLDER, lies_beside, step_of_name
+from ckptkit.storage.local.files import names as names_in
 from ckptkit.storage.local.place import Place
 
 if TYPE_CHECKING:
@@ -35,6 +38,10 @@ class Trashed:
     step: int | None
 
 
+Away = Callable[[], Path | None]
+"""Asks where the files of a run's adopted checkpoints lie; None: beside their manifests."""
+
+
 def remove(at: Place, state_folder: Path, ref: str, files: Sequence[str] = (), *, aside: Path | None = None) -> Trashed:
     """Move a checkpoint to the trash.
 
@@ -44,19 +51,18 @@ def remove(at: Place, state_folder: Path, ref: str, files: Sequence[str] = (), *
         ref: what it is called, for messages.
         files: where it shares its folder: which payload files go with it, relative to the folder.
         aside: where its folder lies when it is not at its place any more.
+
+    Raises:
+        RefusedError: a folder of its holds a file that is not among these.
+        StoreError: it cannot be moved; it is where it was.
     """
     with storage_errors(f"{ref}: cannot be removed"):
         now = datetime.now(UTC)
         entry = state_folder / "trash" / f"{now.strftime(_STAMP)}-{uuid.uuid4().hex[:8]}"
-        make_folders(entry)
         if at.layout.shared:
-            os.rename(at.manifest, entry / at.manifest.name)
-            fsync_path(entry)
-            fsync_path(at.folder)
-            _move(at.folder, entry, [*files, *at.notes])
-            fsync_path(entry)
-            fsync_path(at.folder)
+            _move_beside(at, entry, files, ref)
         else:
+            make_folders(entry)
             _move_folder(aside or at.folder, entry / at.folder.name)
         return Trashed(entry, now, step_of_name(at.name))
 
@@ -71,11 +77,62 @@ def _move_folder(folder: Path, target: Path) -> None:
         raise
 
 
-def _move(source: Path, destination: Path, files: Sequence[str]) -> None:
-    for name in files:
-        # A sidecar's files lie right beside it: a manifest that says otherwise must not move what is others'.
-        if is_flat(name) and (source / name).is_file() and not (source / name).is_symlink():
-            os.rename(source / name, destination / name)
+def _move_beside(at: Place, entry: Path, files: Sequence[str], ref: str) -> None:
+    """Move what shares its folder: first the manifest, then each file and folder; if one cannot go, all go back."""
+    away = _away(entry, at.elsewhere)
+    listed = frozenset(path for path in files if lies_beside(at.layout, path))
+    tops = _tops(at.folder, at.layout, files)
+    _require_listed(at.folder, tops, listed, ref)
+    make_folders(away)  # of the two it is the one that may be read-only
+    make_folders(entry)
+    moved = [(at.manifest, entry / at.manifest.name)]
+    moved += [(at.folder / name, away / name) for name in tops]
+    moved += [(at.home / name, entry / name) for name in _tops(at.home, SIDECAR, at.notes)]
+    done = []
+    try:
+        for source, target in moved:
+            os.rename(source, target)
+            done.append((source, target))
+            if len(done) == 1:
+                fsync_path(entry)
+                fsync_path(at.home)
+        _require_listed(away, tops, listed, ref)  # a trainer may have written there meanwhile
+        for folder in {entry, away, at.home, at.folder}:
+            fsync_path(folder)
+    except BaseException:
+        for source, target in reversed(done):
+            os.rename(target, source)
+        for folder in (entry, away):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _away(entry: Path, elsewhere: Path | None) -> Path:
+    """Return where an entry's payload lies: with its manifest, or on the file system that it was removed from."""
+    return entry if elsewhere is None else elsewhere / STATE_FOLDER / "trash" / entry.name
+
+
+def _tops(folder: Path, layout: Layout, files: Iterable[str]) -> list[str]:
+    """Return which files right in a folder, and folders in it, are to be moved for these files."""
+    names = dict.fromkeys(path.partition("/")[0] for path in files if lies_beside(layout, path))
+    return [name for name in names if _is_plain(folder / name, also_folder=layout is ADOPTED)]
+
+
+def _is_plain(path: Path, *, also_folder: bool) -> bool:
+    if path.is_symlink():
+        return False
+    return path.is_file() or (also_folder and path.is_dir())
+
+
+def _require_listed(folder: Path, tops: Sequence[str], listed: Collection[str], ref: str) -> None:
+    """Raise RefusedError where a folder that is to be moved holds what is not among the listed files."""
+    for top in tops:
+        for path in names_in(folder, top) if (folder / top).is_dir() else ():
+            if path not in listed:
+                raise RefusedError(
+                    f"{ref}: is not removed: no manifest lists {path}", hint="adopt it again, or move that file"
+                )
 
 
 def entry_named(state_folder: Path, name: str) -> Path:
@@ -92,30 +149,40 @@ def listing(state_folder: Path) -> list[Trashed]:
             removed_at = datetime.strptime(entry.name.rpartition("-")[0], _STAMP).replace(tzinfo=UTC)
         except ValueError:
             continue  # not ours
-        at = _content(entry)
+        at = _content(entry, None)
         result.append(Trashed(entry, removed_at, None if at is None else step_of_name(at.name)))
     return sorted(result, key=lambda t: t.entry.name, reverse=True)
 
 
-def _content(entry: Path) -> Place | None:
+def _content(entry: Path, elsewhere: Path | None) -> Place | None:
     there = sorted(entry.iterdir()) if entry.is_dir() else []  # it may be purged by now
     folders = [path.name for path in there if path.is_dir() and not path.is_symlink()]
-    listing = Listing(folders, [p.name for p in there if p.name not in folders], lambda p: (entry / p).exists())
-    whole = [Place.within(entry, name, layout) for layout in OURS for name in layout.find(listing)]
-    if found := next((place for place in whole if place.manifest.exists()), None):
-        return found
+    # A crash may have left the manifest alone: what it stands for need not be here.
+    listing = Listing(folders, [p.name for p in there if p.name not in folders], lambda path: True)
+    for layout in OURS:
+        away = _away(entry, elsewhere) if layout is ADOPTED and elsewhere is not None else None
+        whole = (Place.within(entry, name, layout, away) for name in layout.find(listing))
+        if found := next((place for place in whole if place.manifest.exists()), None):
+            return found
     # an incomplete checkpoint (without a manifest) was removed: it can be taken back as it was
     return Place.within(entry, folders[0], STEP_FOLDER) if len(folders) == 1 else None
 
 
-def restore(trashed: Trashed, run_folder: Path) -> None:
+def restore(trashed: Trashed, run_folder: Path, away: Away = lambda: None) -> None:
     """Take a checkpoint back out of the trash.
+
+    Args:
+        trashed: the checkpoint.
+        run_folder: where it came from.
+        away: asked where its files came from, if it was adopted.
 
     Raises:
         ConflictError: something is at its place already.
         DamagedError: nothing is left of it.
     """
-    at = _content(trashed.entry)
+    at = _content(trashed.entry, None)
+    if at is not None and at.layout is ADOPTED:
+        at = _content(trashed.entry, away())
     if at is None:
         raise DamagedError(f"{trashed.entry}: holds no checkpoint any more")
     with storage_errors("undelete"):
@@ -126,15 +193,20 @@ def restore(trashed: Trashed, run_folder: Path) -> None:
             os.rename(at.folder, target)
         else:
             # Payload that is missing in the trash was not moved there yet, or is back already: a crash cut it in half.
-            names = [name for name in _payload(at) if os.path.lexists(trashed.entry / name)]
-            for name in (*names, at.manifest.name):
-                if os.path.lexists(run_folder / name):
-                    raise ConflictError(f"{run_folder / name}: exists already")
-            _move(trashed.entry, run_folder, [*names, *at.notes])
-            fsync_path(run_folder)
+            back = run_folder if at.elsewhere is None else at.elsewhere.parents[2]
+            moves = [(at.folder / name, back / name) for name in _tops(at.folder, at.layout, _payload(at))]
+            for target in (*(target for _, target in moves), run_folder / at.manifest.name):
+                if os.path.lexists(target):
+                    raise ConflictError(f"{target}: exists already")
+            moves += [(at.home / name, run_folder / name) for name in _tops(at.home, SIDECAR, at.notes)]
+            for source, target in moves:
+                os.rename(source, target)
+            fsync_path(back)
             os.rename(at.manifest, run_folder / at.manifest.name)
         fsync_path(run_folder)
         shutil.rmtree(trashed.entry, ignore_errors=True)
+        if at.elsewhere is not None:
+            shutil.rmtree(at.elsewhere, ignore_errors=True)
 
 
 def _payload(at: Place) -> "dict[str, FileEntry]":
@@ -144,24 +216,38 @@ def _payload(at: Place) -> "dict[str, FileEntry]":
         manifest = parse(at.manifest.read_bytes())
     except CkptkitError:
         return {}
-    return {f.path: f for item in manifest.items.values() for f in item.files if is_flat(f.path)}
+    files = (file for item in manifest.items.values() for file in item.files)
+    return {file.path: file for file in files if lies_beside(at.layout, file.path)}
 
 
-def finish(state_folder: Path, claimed: Collection[str] = ()) -> None:
+def finish(state_folder: Path, claimed: Collection[str] = (), away: Away = lambda: None) -> None:
     """Finish removals of sidecar checkpoints that a crash cut in half: bring their payload after their manifest.
 
     Args:
         state_folder: the run's ``.ckptkit``.
-        claimed: files that checkpoints which are still there list too; they stay.
+        claimed: files that checkpoints which are still there list too; they stay, as does the folder of one.
+        away: asked where the files of adopted checkpoints came from.
     """
     run_folder = state_folder.parent
     for trashed in listing(state_folder):
-        at = _content(trashed.entry)
+        at = _content(trashed.entry, None)
         if at is None or not at.layout.shared or os.path.lexists(run_folder / at.manifest.name):
             continue
-        missing = {n: f for n, f in _payload(at).items() if n not in claimed and not (trashed.entry / n).exists()}
+        source = run_folder
+        if at.layout is ADOPTED and (elsewhere := away()) is not None:
+            at, source = Place.within(at.home, at.name, at.layout, _away(trashed.entry, elsewhere)), elsewhere
         with storage_errors("trash"):
-            _move(run_folder, trashed.entry, [n for n, f in missing.items() if _is_still(run_folder / n, f)])
+            _finish(at, source, claimed)
+
+
+def _finish(at: Place, source: Path, claimed: Collection[str]) -> None:
+    payload = _payload(at)
+    kept = {path.partition("/")[0] for path in claimed}
+    for top in _tops(source, at.layout, payload):
+        inside = {top} if (source / top).is_file() else {*names_in(source, top)}
+        same = inside <= payload.keys() and all(_is_still(source / path, payload[path]) for path in inside)
+        if same and top not in kept and not os.path.lexists(at.folder / top):
+            os.rename(source / top, at.folder / top)
 
 
 def _is_still(path: Path, entry: "FileEntry") -> bool:

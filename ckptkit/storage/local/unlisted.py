@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ckptkit.durable import storage_errors
 from ckptkit.layouts import FOREIGN, STEP_FOLDER, Found, Listing, claimed
+from ckptkit.layouts.adopted import main_of
 from ckptkit.layouts.numbered import stem_of
 from ckptkit.manifest.names import MAX_RUN_PARTS, SIDECAR_SUFFIX, check_run, is_run
 
@@ -34,7 +35,9 @@ def _in(folder: Path, run: str, depth: int) -> Iterator[tuple[str, Path, Found]]
     listing, listed = _listing(folder)
     taken: set[str] = set()
     for _, found in claimed(FOREIGN, listing):
-        if found.number is not None and stem_of(found.name) not in listed:
+        if found.name in listed:
+            taken.update(found.files)
+        elif found.number is not None and stem_of(found.name) not in listed:
             taken.update(found.files)
             yield run, folder / found.name, found
     for name in sorted(listing.folders) if depth < MAX_RUN_PARTS else ():
@@ -44,7 +47,7 @@ def _in(folder: Path, run: str, depth: int) -> Iterator[tuple[str, Path, Found]]
 
 
 def _listing(folder: Path) -> tuple[Listing, set[str]]:
-    """Return what may be a trainer's, and what stands before the suffix of sidecar manifests."""
+    """Return what may be a trainer's, and what manifests beside it stand for."""
     folders: list[str] = []
     files: list[str] = []
     listed: set[str] = set()
@@ -53,7 +56,8 @@ def _listing(folder: Path) -> tuple[Listing, set[str]]:
         for entry in entries:
             name = entry.name
             if name.endswith(SIDECAR_SUFFIX):
-                listed.add(name.removesuffix(SIDECAR_SUFFIX))
+                stem = name.removesuffix(SIDECAR_SUFFIX)
+                listed.add(main_of(stem) or stem)
             elif name.startswith(".") or entry.is_symlink():
                 continue
             elif not entry.is_dir():

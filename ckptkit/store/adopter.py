@@ -1,0 +1,139 @@
+"""StoreAdopter: turns what trainers wrote into checkpoints, where it lies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from ckptkit.backend import SavedItem
+from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
+from ckptkit.errors import UsageError
+from ckptkit.listeners import Listener
+from ckptkit.storage import Storage
+from ckptkit.store import adoption, anchors, saving
+from ckptkit.store.adoption import Adopted, Wrote
+from ckptkit.store.committed import Committed
+from ckptkit.store.details import DetailFields, Details
+from ckptkit.store.happened import Doing
+from ckptkit.store.keeper import StoreKeeper
+from ckptkit.verification import trust
+
+
+class StoreAdopter(StoreKeeper):
+    """Adopts checkpoints of trainers; ``CheckpointStore`` is one that saves its own and restores both."""
+
+    def __init__(
+        self,
+        url: str | Path | Storage = "checkpoints",
+        *,
+        digest: str = DEFAULT_ALGORITHM,
+        cache: bool = True,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        if digest not in ALGORITHMS:
+            raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
+        super().__init__(url, cache=cache, listeners=listeners)
+        self._digest = digest
+        self._resumed: dict[str, tuple[str, int]] = {}
+        self._anchors = anchors.of(self.storage)
+
+    def adopt_in_place(
+        self,
+        run: str,
+        stem: str,
+        items: Mapping[str, Sequence[Path] | Path],
+        details: Details | None = None,
+        *,
+        saved: Mapping[str, SavedItem] | None = None,
+        **words: Unpack[DetailFields],
+    ) -> Committed:
+        """Turn a trainer's files into a checkpoint in place, by writing a manifest.
+
+        Args:
+            run: the run's name; the files are right in its folder, or in its subfolder ``stem``.
+            stem: for example ``ep000050``: ``ep000050.manifest.json`` is written beside the files. Or the name of a
+                folder, for example ``checkpoint-5000``, into which ``manifest.json`` is written; the items must then
+                list everything in it. Ends in the step number.
+            items: by name, the files of each item, the main one first (``ep000050.zip``, ``ep000050_metadata.json``).
+            details: what the manifest says beside its items, as one value; or leave it out, and give the words.
+            saved: by name, what a backend returned when it wrote an item's files itself: its probe and its hazards.
+            words: the same as of ``save``: ``metrics``, ``counters``, ...
+
+        Raises:
+            ConflictError: the step is committed already.
+            UnsafeContentError: a file lies elsewhere, or would run code when loaded.
+            CkptkitError: see ``save``.
+        """
+        if details is not None and words:
+            raise UsageError(f"adopt_in_place: {next(iter(words))} is given beside details", hint="give one of the two")
+        doing, said = Doing(self.storage), details or self._details(run, words)
+        done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
+        self._note(done)
+        committed = Committed(done.at, done.manifest, warnings=done.warnings)
+        self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
+        return committed
+
+    def adopt(
+        self,
+        run: str,
+        main: str,
+        step: int,
+        items: Mapping[str, Wrote],
+        *,
+        trainer: str | None = None,
+        folder: Path | None = None,
+        **details: Unpack[DetailFields],
+    ) -> Adopted:
+        """Turn what a trainer wrote into a checkpoint where it lies: ``MAIN@STEP.manifest.json`` is written beside it.
+
+        Nothing is copied, and nothing is written into a trainer's folder.
+
+        Args:
+            run: name of the run; what is adopted lies right in its folder, unless ``folder`` is given.
+            main: name of the checkpoint's folder or main file.
+            step: training step, as the trainer says it; the name need not.
+            items: by name, what was written.
+            trainer: kind of the trainer's layout (``hf_trainer``), noted in the manifest.
+            folder: where ``main`` lies, if not in the run's folder: only the manifests are in this store then.
+            details: what the manifest says beside its items, as of ``save``.
+
+        Raises:
+            ConflictError: another checkpoint has the step, or the trainer is writing this one.
+            NotFoundError: there is no such file.
+            UnsafeContentError, DamagedError: a link, content that would run code when loaded, or half a file.
+            InconsistentSetError: the files are of another step.
+        """
+        doing, said = Doing(self.storage), self._details(run, details)
+        adopted = adoption.adopt(
+            self.storage,
+            run,
+            main,
+            step,
+            items,
+            said,
+            trainer=trainer,
+            folder=folder,
+            algorithm=self._digest,
+            ledger=self.ledger,
+        )
+        if adopted.how != "known":
+            self._anchors.saved(adopted.at, adopted.manifest)
+            trust.note_saved(self.ledger, adopted.at, adopted.manifest, adopted.warnings, adopted.digested)
+            committed = Committed(adopted.at, adopted.manifest, warnings=adopted.warnings)
+            self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
+        return adopted
+
+    def clear(self, run: str) -> Sequence[str]:
+        """Take away the manifests of adopted checkpoints that their trainer has removed or written over; one line each.
+
+        ``prune`` does it too.
+        """
+        return adoption.clear(self.storage, run)
+
+    def _note(self, saved: saving.Saved) -> None:
+        self._anchors.saved(saved.at, saved.manifest)
+        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested)
+
+    def _details(self, run: str, said: DetailFields) -> Details:
+        details = Details.of(said)
+        return details if details.parent else replace(details, parent=self._resumed.get(run))
