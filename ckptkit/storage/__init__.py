@@ -11,6 +11,8 @@ from ckptkit.storage.interface import Removed as Removed
 from ckptkit.storage.interface import Staging as Staging
 from ckptkit.storage.interface import Stamp as Stamp
 from ckptkit.storage.interface import Storage as Storage
+from ckptkit.storage.paths import Spot as Spot
+from ckptkit.storage.paths import spot_of as spot_of
 from ckptkit.storage.urls import open_storage as open_storage
 
 if TYPE_CHECKING:

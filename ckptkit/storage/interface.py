@@ -282,8 +282,8 @@ class Storage(Protocol):
             RefusedError: a trainer's folder holds what is not among the files; it stays.
         """
 
-    def removed(self, run: str) -> list[Removed]:
-        """Return what is in the trash of a run, the last removed first."""
+    def removed(self, run: str | None = None) -> list[Removed]:
+        """Return what is in the trash of a run, or of all runs (of those that may be read), the last removed first."""
 
     def bring_back(self, removed: Removed) -> None:
         """Take a checkpoint back out of the trash.

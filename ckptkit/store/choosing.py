@@ -18,7 +18,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import nearest_run
+from ckptkit.store import missing, nearest_run
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
@@ -67,7 +67,7 @@ def choose(
             it.
     """
     candidates = found(storage, ref)
-    if ref.step is not None:
+    if ref.word is None and not ref.whole:
         reports = [verifier.verify(at) for at in candidates]
         for report in reports:
             if report.good and report.manifest is not None:
@@ -106,16 +106,19 @@ def exists(storage: Storage, ref: Ref) -> bool:
     """Return whether there is any checkpoint of the run, or of the step that is named."""
     if not storage.has_run(ref.run):
         return False
-    return any(ref.step in (None, at.step) for at in storage.scan(ref.run))
+    return any(map(ref.covers, storage.scan(ref.run)))
 
 
 def found(storage: Storage, ref: Ref) -> list[Entry]:
     """Return what a reference covers, in order of steps; raises NotFoundError if that is nothing."""
-    candidates = [at for at in storage.scan(ref.run) if ref.step is None or at.step == ref.step]
+    there = list(storage.scan(ref.run))
+    candidates = [] if ref.removed else list(filter(ref.covers, there))
     if candidates:
         return candidates
-    if ref.step is not None and (steps := [at.step for at in storage.scan(ref.run)]):
-        raise NotFoundError(f"{ref}: there is no such step in the run", hint=f"it has {some(steps)}")
+    if (removed := missing.removed(storage, ref)) is not None:
+        raise removed
+    if there and not ref.whole:
+        raise NotFoundError(f"{ref}: there is no such step in the run", hint=f"it has {some([a.step for a in there])}")
     raise NotFoundError(f"{ref.run}: there is no such run in {storage.url}", hint=nearest_run.hint(storage, ref.run))
 
 

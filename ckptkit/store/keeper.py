@@ -36,21 +36,25 @@ class StoreKeeper(StoreReader):
         self._listeners.tell(lambda: doing.pruned(planned, done))
         return done
 
-    def undelete(self, ref: str) -> Entry:
-        """Take back a removed checkpoint: that of the step, or the one last removed from the run."""
-        doing, parsed = Doing(self.storage), Ref.parse(ref)
-        at = pruning.undelete(self.storage, parsed.run, parsed.step)
+    def undelete(self, ref: str | Ref) -> Entry:
+        """Take back a removed checkpoint: that of the step, or the one last removed from the run.
+
+        Args:
+            ref: ``RUN@STEP`` or ``RUN``; or a path in this store: where it was, or where it is in the trash.
+        """
+        doing = Doing(self.storage)
+        at = pruning.undelete(self.storage, self._ref(ref, removed=True))
         self._listeners.tell(lambda: doing.undeleted(at))
         return at
 
-    def pin(self, ref: str, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
+    def pin(self, ref: str | Ref, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
         doing = Doing(self.storage)
         at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
         self._listeners.tell(lambda: doing.pinned(at, pinned))
         return at
 
-    def tag(self, ref: str, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
+    def tag(self, ref: str | Ref, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         pins_and_tags.require_tag(tag, new=not remove)
         doing = Doing(self.storage)

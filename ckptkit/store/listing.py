@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from itertools import groupby
 from typing import Literal, get_args
@@ -83,6 +84,8 @@ class Listing:
         tag: only those with this tag.
         limit: only the last so many.
         sort: ``step``, ``created`` or ``size``.
+        since: only those that were saved then or later, and those of which nobody knows.
+        within: only these, whatever ``run`` says.
     """
 
     storage: Storage
@@ -91,6 +94,8 @@ class Listing:
     tag: str | None = None
     limit: int | None = None
     sort: Sort = "step"
+    since: datetime | None = None
+    within: Sequence[Entry] | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for a sort order or a limit that there is not."""
@@ -101,7 +106,10 @@ class Listing:
 
     @cached_property
     def _places(self) -> Sequence[Place]:
-        return list(places(self.storage, self.run))
+        if self.within is None:
+            return list(places(self.storage.scan(self.run)))
+        order = {at.run: None for at in self.within}  # what is named twice, or out of order, is one listing
+        return [place for run in sorted(order) for place in places(at for at in self.within if at.run == run)]
 
     @property
     def refs_problems(self) -> Sequence[str]:
@@ -111,22 +119,31 @@ class Listing:
     def __iter__(self) -> Iterator[Listed]:
         """Yield them; one that was removed since it was found is left out."""
         found: Sequence[Place] = [place for place in self._places if self.tag is None or self.tag in place.tags]
-        if self.sort == "step":
+        if self.sort == "step" and self.since is None:
             # Of those that the limit leaves out nothing is read.
             yield from listed(found if self.limit is None else last(found, self.limit), self.ledger)
             return
-        in_order = list(listed(found, self.ledger))
+        in_order = [one for one in listed(found, self.ledger) if self.since is None or _is_since(one, self.since)]
         if self.sort == "created":
             in_order.sort(key=lambda one: one.summary.created_at if one.summary else "")
-        else:
+        elif self.sort == "size":
             in_order.sort(key=lambda one: one.summary.size if one.summary else 0)
         yield from in_order if self.limit is None else in_order[-self.limit :]
 
 
-def places(storage: Storage, run: str | None = None) -> Iterator[Place]:
-    """Yield where the checkpoints of a run, or of the whole store, are, by run and step."""
+def _is_since(one: Listed, moment: datetime) -> bool:
+    if one.summary is None:
+        return True
+    try:
+        return datetime.fromisoformat(one.summary.created_at) >= moment
+    except (ValueError, TypeError):  # not a moment, or of no time zone: the summary is not checked
+        return True
+
+
+def places(found: Iterable[Entry]) -> Iterator[Place]:
+    """Yield where checkpoints are, with their pins and tags."""
     known: dict[str, tuple[Refs, str | None]] = {}
-    for at in storage.scan(run):
+    for at in found:
         if at.run not in known:
             known[at.run] = _refs_of(at)
         yield Place(at, *known[at.run])

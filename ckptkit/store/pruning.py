@@ -13,8 +13,9 @@ from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import Entry, Leftover, Storage
-from ckptkit.store import nearest_run, surveying
+from ckptkit.store import missing, nearest_run, surveying
 from ckptkit.store.copies import copied_into
+from ckptkit.store.reference import Ref
 from ckptkit.store.surveying import Surveyed
 from ckptkit.verification import Verifier
 
@@ -191,23 +192,23 @@ def _payload(one: Surveyed) -> list[tuple[str, str]]:
     return [(one.at.run, path) for path in one.payload]
 
 
-def undelete(storage: Storage, run: str, step: int | None) -> Entry:
-    """Take the checkpoint that was removed last (of that step, if given) back out of the trash.
+def undelete(storage: Storage, ref: Ref) -> Entry:
+    """Take the checkpoint that was removed last (of those that the reference names) back out of the trash.
 
     Raises:
         NotFoundError: the trash holds none.
         ConflictError: the step exists again.
     """
     storage.require()
+    run = ref.run
     if not storage.has_run(run):
         reason = f"{run}: there is no such run in {storage.url}, or nothing was ever removed from it"
         raise NotFoundError(reason, hint=nearest_run.hint(storage, run))
     with storage.locked(run, "change"):
-        found = [one for one in storage.removed(run) if one.step is not None and step in (None, one.step)]
+        found = [one for one in storage.removed(run) if one.step is not None and missing.is_removed(ref, one)]
         if not found:
-            wanted = run if step is None else f"{run}@{step}"
-            hint = "what was removed is kept for the grace time only"
-            raise NotFoundError(f"{wanted}: is not in the trash", hint=hint)
+            hint = "what was removed is kept for the grace time only; `ckptkit list --trash` shows what there is"
+            raise NotFoundError(f"{ref}: is not in the trash", hint=hint)
         trashed = found[0]
         assert trashed.step is not None  # filtered above
         if storage.at_step(run, trashed.step):

@@ -1,6 +1,7 @@
 """StoreReader: looks into a store (list, locate, verify, choose, copy out), and changes no checkpoint."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from ckptkit.catalog.ledger import Ledger
 from ckptkit.listeners import Listener, Listeners
 from ckptkit.progress import Meter, Progress
 from ckptkit.storage import Entry, Storage, open_storage
-from ckptkit.store import listing
+from ckptkit.store import listing, selecting
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
@@ -61,21 +62,29 @@ class StoreReader:
 
     def list(
         self,
-        run: str | None = None,
+        run: "str | Ref | Sequence[str | Ref] | None" = None,
         *,
         tag: str | None = None,
         limit: int | None = None,
         sort: listing.Sort = "step",
+        since: datetime | None = None,
     ) -> listing.Listing:
         """Return the checkpoints of a run, or of the whole store, to be iterated over; their content is not judged.
 
         Args:
-            run: only this run.
+            run: only this run; or only what references cover, as of ``locate``.
             tag: only those with this tag.
             limit: only the last so many.
             sort: ``step`` means by run, then step.
+            since: only those that were saved then or later, and those of which nobody knows.
+
+        Raises:
+            NotFoundError: a reference to one checkpoint, or a pattern of runs, covers nothing.
         """
-        return listing.Listing(self.storage, run, self.ledger, tag, limit, sort)
+        if isinstance(run, str) and selecting.is_name(run):  # a run may be listed before anything was saved in it
+            return listing.Listing(self.storage, run, self.ledger, tag, limit, sort, since)
+        within = None if run is None else self._covered([run] if isinstance(run, (str, Ref)) else run, whole=True)
+        return listing.Listing(self.storage, None, self.ledger, tag, limit, sort, since, within)
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
         """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""
@@ -85,27 +94,43 @@ class StoreReader:
 
         return adopting.find(self.storage, run)
 
-    def locate(self, ref: str | None = None, *, ranking: "Ranking | None" = None) -> Sequence[Entry]:
+    def locate(self, ref: str | Ref | None = None, *, ranking: "Ranking | None" = None) -> Sequence[Entry]:
         """Return what a reference covers, unread; ``RUN@latest`` is the highest step, ``RUN@best`` one that verifies.
+
+        Args:
+            ref: ``RUN``, ``RUN@STEP``, ``RUN@latest``, ``RUN@best``, also with a pattern (``ppo/*``) or a prefix
+                (``ppo/``) of runs; or a path to one of these in this store. None: the whole store.
+            ranking: for ``RUN@best``.
 
         Raises:
             NotFoundError: that is nothing.
         """
-        if ref is None:
-            return tuple(self.storage.scan())
-        from ckptkit.store import choosing
+        return tuple(self.storage.scan()) if ref is None else self._covered([ref], ranking)
 
-        parsed = Ref.parse(ref)
-        if parsed.word == "best":
-            return (self.choose(ref, ranking=ranking).at,)
-        found = choosing.found(self.storage, parsed)
-        return found[-1:] if parsed.word == "latest" else found
+    def _covered(
+        self, words: Sequence[str | Ref], ranking: "Ranking | None" = None, *, whole: bool = False
+    ) -> Sequence[Entry]:
+        """Return what references cover, none twice; ``whole``: a run without checkpoints covers nothing, silently."""
+        covered: dict[Entry, None] = {}
+        for ref in selecting.refs_of(self.storage, words):
+            if whole and ref.whole:
+                covered |= dict.fromkeys(self.storage.scan(ref.run))
+                continue
+            from ckptkit.store import choosing
 
-    def manifest(self, ref: str | Entry, *, ranking: "Ranking | None" = None) -> "Manifest":
+            if ref.word == "best":
+                covered[self.choose(ref, ranking=ranking).at] = None
+            else:
+                found = choosing.found(self.storage, ref)
+                covered |= dict.fromkeys(found[-1:] if ref.word == "latest" else found)
+        return tuple(covered)
+
+    def manifest(self, ref: str | Ref | Entry, *, ranking: "Ranking | None" = None) -> "Manifest":
         """Return what a checkpoint's manifest says; whether its content is as it says only ``verify`` tells.
 
         Args:
-            ref: ``RUN@STEP``, ``RUN@latest``, ``RUN@best``, ``RUN`` (its newest step); or a place of ``locate``.
+            ref: ``RUN@STEP``, ``RUN@latest``, ``RUN@best``, ``RUN`` (its newest step), or a path in this store; or a
+                place of ``locate``.
             ranking: for ``RUN@best``.
 
         Raises:
@@ -116,14 +141,14 @@ class StoreReader:
 
         return manifests.require(self._one(ref, ranking))
 
-    def evidence(self, ref: str | Entry, *, ranking: "Ranking | None" = None) -> Sequence[shown.Shown]:
+    def evidence(self, ref: str | Ref | Entry, *, ranking: "Ranking | None" = None) -> Sequence[shown.Shown]:
         """Return what was shown of a checkpoint since it was saved, what says most is the last; see ``manifest``."""
         at = self._one(ref, ranking)
         return shown.by_weight(shown.read(at, self.manifest(at).digest))
 
     def choose(
         self,
-        ref: str,
+        ref: str | Ref,
         *,
         verifier: "Verifier | None" = None,
         ranking: "Ranking | None" = None,
@@ -133,7 +158,7 @@ class StoreReader:
 
         Args:
             ref: ``RUN`` (falls back to older ones that verify; a run that was resumed as another one is followed
-                there), ``RUN@STEP`` (only that one) or ``RUN@best``.
+                there), ``RUN@STEP`` (only that one) or ``RUN@best``; or a path to one of these in this store.
             verifier: how to verify it; ``Verifier()`` when left out.
             ranking: for ``RUN@best``.
             exact_run: ``RUN`` means the run itself, also where it went on as another one.
@@ -146,12 +171,12 @@ class StoreReader:
         from ckptkit.verification import Verifier
 
         return choosing.choose(
-            self.storage, Ref.parse(ref), verifier or Verifier(ledger=self.ledger), ranking, exact_run=exact_run
+            self.storage, self._ref(ref), verifier or Verifier(ledger=self.ledger), ranking, exact_run=exact_run
         )
 
     def verify(
         self,
-        ref: str | Sequence[str] | None = None,
+        ref: str | Ref | Sequence[str | Ref] | None = None,
         *,
         level: "Level | Callable[[str], Level]" = "format",
         strict: bool = False,
@@ -168,7 +193,7 @@ class StoreReader:
         With a whole run its pins and tags are verified too.
 
         Args:
-            ref: ``RUN``, ``RUN@STEP``, several of them, or None for all.
+            ref: as of ``locate``; or several of them, of which none is verified twice.
             level: how far to look; or a function that says it by the run's name.
             strict: fail where loading would import what is not on the allowlist.
             latest: only the newest step of each run.
@@ -185,11 +210,12 @@ class StoreReader:
         """
         from ckptkit.store import verifying
 
-        references = (ref,) if isinstance(ref, str) else ref or ()
-        covered = [at for one in references for at in self.locate(one)] if references else self.locate()
+        words: Sequence[str | Ref] = (ref,) if isinstance(ref, (str, Ref)) else ref or ()
+        refs = selecting.refs_of(self.storage, words)
+        covered = self._covered(refs) if refs else self.locate()
         return verifying.verify(
             verifying.chosen(covered, latest=latest, sample=sample),
-            runs=references or None,  # one of a checkpoint is the name of no run
+            runs={one.run for one in refs if one.whole} if refs else None,
             level=level,
             verifier=verifier,
             strict=strict,
@@ -207,7 +233,7 @@ class StoreReader:
 
     def resume_command(
         self,
-        ref: "str | Chosen",
+        ref: "str | Ref | Chosen",
         *,
         template: Sequence[str] | None = None,
         default: "Resume | None" = None,
@@ -229,14 +255,14 @@ class StoreReader:
         """
         from ckptkit.store import resuming
 
-        chosen = self.choose(ref) if isinstance(ref, str) else ref
+        chosen = self.choose(ref) if isinstance(ref, (str, Ref)) else ref
         return resuming.resume_command(
             self.storage, chosen, template=template, default=default, overrides=overrides, again=again
         )
 
     def rehearse(
         self,
-        ref: "str | Chosen",
+        ref: "str | Ref | Chosen",
         *,
         steps: int = 8,
         template: Sequence[str] | None = None,
@@ -260,12 +286,12 @@ class StoreReader:
         """
         from ckptkit.store import rehearsal
 
-        chosen = self.choose(ref) if isinstance(ref, str) else ref
+        chosen = self.choose(ref) if isinstance(ref, (str, Ref)) else ref
         return rehearsal.rehearse(self.storage, chosen, steps=steps, template=template, seconds=seconds)
 
     def copy_out(
         self,
-        ref: str,
+        ref: str | Ref,
         destination: Path,
         *,
         ranking: "Ranking | None" = None,
@@ -285,13 +311,13 @@ class StoreReader:
         from ckptkit.store.happened import Doing
         from ckptkit.verification import Verifier
 
-        doing = Doing(self.storage)
+        doing, named = Doing(self.storage), self._ref(ref)
         destination = Path(destination)
         self.storage.require_outside(destination)
-        chosen = self.choose(ref, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
+        chosen = self.choose(named, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
         meter = Meter("restore", chosen.at.ref, on_progress=on_progress)
         restoring.copy_out(chosen, destination, meter)
-        self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", Ref.parse(ref).run))
+        self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", named.run))
         return chosen
 
     def examine(self) -> "Iterator[Finding]":
@@ -310,5 +336,10 @@ class StoreReader:
         """
         self.storage.require_outside(path)
 
-    def _one(self, ref: str | Entry, ranking: "Ranking | None" = None) -> Entry:
-        return ref if isinstance(ref, Entry) else self.locate(ref, ranking=ranking)[-1]
+    def _one(self, ref: str | Ref | Entry, ranking: "Ranking | None" = None) -> Entry:
+        return ref if isinstance(ref, Entry) else self._covered([self._ref(ref)], ranking)[-1]
+
+    def _ref(self, ref: str | Ref, *, removed: bool = False) -> Ref:
+        if isinstance(ref, Ref):
+            return ref
+        return selecting.one(selecting.refs_of(self.storage, [ref], removed=removed), ref, "this")

@@ -263,9 +263,13 @@ class MemoryStorage:
         """See ``Storage.remove``."""
         return self._trash(entry.run).remove(entry, files)
 
-    def removed(self, run: str) -> list[Removed]:
+    def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""
-        return self._trash(run).listing()
+        state = f"{STATE_FOLDER}/trash/"
+        keys = [f"/{key}" for key in self.objects.below("")]
+        names = {key.partition(f"/{state}")[0][1:] or "." for key in keys if f"/{state}" in key}
+        found = [one for name in (names if run is None else [run]) for one in self._trash(name).listing()]
+        return sorted(found, key=lambda one: one.key, reverse=True)  # it begins with the moment
 
     def bring_back(self, removed: Removed) -> None:
         """See ``Storage.bring_back``."""

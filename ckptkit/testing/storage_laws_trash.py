@@ -40,6 +40,13 @@ class TrashLaws(StorageHooks):
         assert one_line(removed.where)
         assert storage.removed("another") == []
 
+    def test_the_trash_of_all_runs_is_listed_at_once(self, storage: Storage) -> None:
+        """Also of runs of which nothing else is left, the last removed first."""
+        assert storage.removed() == []
+        of_runs = [self.commit(storage, run=run) for run in (f"{RUN}/deeper", RUN, ".")]
+        removed = [storage.remove(entry) for entry in of_runs]
+        assert storage.removed() == removed[::-1]
+
     def test_it_comes_back_byte_for_byte(self, storage: Storage) -> None:
         """With what was noted beside it, and leaves the trash."""
         entry = self.commit(storage)

@@ -130,13 +130,21 @@ class BringsBackOver(MemoryStorage):
 class DeletesAtOnce(MemoryStorage):
     """Has no trash."""
 
-    def removed(self, run: str) -> list[Removed]:
+    def removed(self, run: str | None = None) -> list[Removed]:
         return []
 
 
 class OldestFirst(MemoryStorage):
-    def removed(self, run: str) -> list[Removed]:
+    def removed(self, run: str | None = None) -> list[Removed]:
         return super().removed(run)[::-1]
+
+
+class ForgetsRunsThatAreEmpty(MemoryStorage):
+    """Looks for trash where there are checkpoints."""
+
+    def removed(self, run: str | None = None) -> list[Removed]:
+        runs = {entry.run for entry in self.scan()} if run is None else {run}
+        return [one for name in sorted(runs) for one in super(ForgetsRunsThatAreEmpty, self).removed(name)]
 
 
 class MovesWhatIsOthers(MemoryStorage):

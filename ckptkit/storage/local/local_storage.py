@@ -229,9 +229,11 @@ class LocalStorage:
             entry.run, trash.remove(self._place(entry), self.state_folder(entry.run), entry.ref, files)
         )
 
-    def removed(self, run: str) -> list[Removed]:
+    def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""
-        return [self._removed(run, trashed) for trashed in trash.listing(self.state_folder(run))]
+        runs = [name for name, _ in scanning.folders_of_runs(self.root)] if run is None else [run]
+        found = [self._removed(name, trashed) for name in runs for trashed in trash.listing(self.state_folder(name))]
+        return sorted(found, key=lambda one: one.key, reverse=True)  # it begins with the moment
 
     @staticmethod
     def _removed(run: str, trashed: trash.Trashed) -> Removed:

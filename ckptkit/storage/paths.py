@@ -1,0 +1,144 @@
+"""From a path that a person types to the store that it lies in, and to what it is there, by where it lies."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from ckptkit.errors import CkptkitError, StoreError
+from ckptkit.layouts import STEP_FOLDER, Listing
+from ckptkit.manifest.limits import MAX_BYTES
+from ckptkit.manifest.names import SIDECAR_SUFFIX, STATE_FOLDER, is_run
+from ckptkit.manifest.names import STEP_FOLDER as STEP_NAME
+from ckptkit.manifest.summary import summarise
+from ckptkit.storage.interface import Storage
+from ckptkit.storage.local import LocalStorage, files, scanning, trash
+from ckptkit.storage.local.place import Place
+
+_ENOUGH = 16  # manifests that are asked which run they are of
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a path lies in a store.
+
+    Attributes:
+        store: the store's folder.
+        run: the run that holds it; or, where ``name`` and ``removed`` are None, all of the path below the store's
+            folder, as the name of a run: ``.`` for that folder itself.
+        name: the checkpoint that it is, or is in.
+        removed: the entry in the trash of the run that it is, or is in.
+    """
+
+    store: str
+    run: str
+    name: str | None = None
+    removed: str | None = None
+
+
+def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
+    """Return where a path lies, or None: in no store. Links are looked through, and it need not exist (any more).
+
+    Args:
+        path: absolute, or relative to the working directory.
+        storage: a store that wins if the path lies in it. Any other is found from the manifests around the path: they
+            name their run, and the store is the folder above it. Where no manifest agrees with its place, the store is
+            the folder of the run alone.
+    """
+    # A link in a checkpoint to what lies elsewhere belongs to the checkpoint.
+    try:
+        looked_through = list(dict.fromkeys((Path(path).resolve(), Path(path).parent.resolve() / Path(path).name)))
+    except (OSError, RuntimeError, ValueError):  # links in circles, a NUL
+        return None
+    if isinstance(storage, LocalStorage):
+        root = storage.root.resolve()
+        for real in looked_through:
+            if real.is_relative_to(root):
+                return _spot(root, real)
+    for real in looked_through:
+        found = _store_around(real) or _store_below(real)
+        if found is not None and real.is_relative_to(found):
+            return _spot(found, real)
+    return None
+
+
+def _spot(root: Path, real: Path) -> Spot:
+    """Walk down from the store's folder, as a scan does: the first checkpoint on the way is the one."""
+    parts = real.relative_to(root).parts
+    folder = root
+    for depth, part in enumerate(parts):
+        around = parts[:depth]
+        if part == STATE_FOLDER:
+            in_trash = parts[depth + 1 : depth + 2] == ("trash",) and len(parts) > depth + 2
+            return _named(root, around, removed=parts[depth + 2] if in_trash else None)
+        if part.endswith(SIDECAR_SUFFIX) and part != SIDECAR_SUFFIX and depth == len(parts) - 1:
+            return _named(root, around, name=part.removesuffix(SIDECAR_SUFFIX))
+        if _is_checkpoint(folder, part):
+            return _named(root, around, name=part)
+        folder = folder / part
+    return _named(root, parts)
+
+
+def _named(root: Path, parts: tuple[str, ...], *, name: str | None = None, removed: str | None = None) -> Spot:
+    """Return the spot; of a run whose folder no run can be named after, with a store that begins further down."""
+    for depth in range(len(parts)):
+        run = "/".join(parts[depth:])
+        if is_run(run) or (name is None and removed is None and depth == 0):
+            return Spot(str(root.joinpath(*parts[:depth])), run, name, removed)
+    return Spot(str(root.joinpath(*parts)), ".", name, removed)
+
+
+def _is_checkpoint(folder: Path, name: str) -> bool:
+    listing = Listing([name], [], lambda path: os.path.lexists(folder / path))
+    return next(iter(STEP_FOLDER.find(listing)), None) is not None
+
+
+def _store_around(real: Path) -> Path | None:
+    """Return the store of the run that a path lies in; None where nothing above it is a run."""
+    around = [real, *real.parents]
+    for depth, folder in reversed(list(enumerate(around))):
+        if folder.name == STATE_FOLDER or _summarised(folder / "manifest.json"):
+            around = around[depth + 1 :]  # what is in a checkpoint, or was, is no run
+            break
+    return next((root for folder in around if (root := _store_of(folder)) is not None), None)
+
+
+def _store_below(real: Path) -> Path | None:
+    """Return the store of the first run in a folder; or the folder itself, which may hold several stores."""
+    if not real.is_dir():
+        return None
+    first = next(scanning.everywhere(real, skip_unreadable=True), None)
+    root = None if first is None else _store_of(real / first[0])
+    return real if root is not None and root.is_relative_to(real) else root
+
+
+def _store_of(folder: Path) -> Path | None:
+    """Return the store of the run whose folder this is; None where it is no run's."""
+    try:
+        found = scanning.in_run(folder, ".")
+    except StoreError:
+        return None
+    state = folder / STATE_FOLDER
+    is_one = state.is_dir() or any(STEP_NAME.fullmatch(name) for _, name, _ in found)
+    manifests = (Place.within(folder, name, layout).manifest for _, name, layout in found)
+    for run in islice(filter(None, map(_summarised, chain(manifests, _removed(state)))), _ENOUGH):
+        is_one = True
+        parts = () if run == "." else tuple(run.split("/"))
+        if folder.parts[len(folder.parts) - len(parts) :] == parts:
+            return folder if not parts else folder.parents[len(parts) - 1]
+    return folder if is_one else None
+
+
+def _removed(state: Path) -> Iterator[Path]:
+    for trashed in trash.listing(state):
+        for _, name, layout in scanning.in_run(trashed.entry, "."):
+            yield Place.within(trashed.entry, name, layout).manifest
+
+
+def _summarised(manifest: Path) -> str | None:
+    """Return the run that a manifest names; None where it is no manifest of ckptkit's."""
+    try:
+        return summarise(files.read(manifest, MAX_BYTES)).run
+    except (CkptkitError, OSError):
+        return None
