@@ -1,78 +1,119 @@
 """`ckptkit list`: what is there, read fast; content is judged by `verify` only."""
 
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import output, unlisted
-from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli import list_trash, naming, output, unlisted
+from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
+from ckptkit.cli.since import parse_since
+from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from ckptkit.store import Listed
+    from ckptkit.store import Listed, Ref
+    from ckptkit.store.listing import Listing
 
 COLUMNS = ("RUN", "STEP", "STATE", "CAPTURED, SHOWN", "SIZE", "CREATED", "ITEMS", "METRICS", "PINS, TAGS")
 
 
 def list_checkpoints(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="Only this run.")] = None,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="REF", help="Only this run, or what else names some; a pattern in quotes: 'ppo/*'."),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the last N.")] = None,
     tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag.")] = None,
     sort: Annotated[
         Literal["step", "created", "size"], typer.Option("--sort", help="Sort order; step means by run, then step.")
     ] = "step",
-    format_: FormatOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="Only those saved since then: 12h, 7d, 2w ago, or 2026-11-20."),
+    ] = None,
+    trash: Annotated[bool, typer.Option("--trash", help="What was removed and can be taken back.")] = False,
+    format_: Annotated[
+        Literal["table", "tsv", "json", "ndjson", "ref", "path"] | None,
+        typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
+    ] = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
     """List checkpoints by run and step, and whether each is known to verify.
 
-    Nothing is read but manifests, so that this takes no time; `ckptkit verify` judges content.
+    Nothing is read but manifests, so that this takes no time; `ckptkit verify` judges content. With --trash, what was
+    removed, until when it is kept, and the command that takes it back.
 
     Examples:
         ckptkit list
         ckptkit list ppo/run1 --limit 3
+        ckptkit list 'ppo/*' --since 7d
+        ckptkit list --trash
 
     Exit codes:
         0: They are listed; there may be none.
         1: They are listed, but the pins and tags of a run are damaged.
-        4: There is no such run.
+        4: There is no such run or checkpoint.
     """
     session = session_of(context)
-    opened = session.reader(store)
-    listing = opened.list(run, tag=tag, limit=limit, sort=sort)
-    found = list(listing)
-    if not found:
-        output.echo(f"no checkpoints{f' of {output.safe(run)}' if run else ''}", quiet=session.quiet)
-        if run is not None and tag is None and not session.quiet:
-            from ckptkit.store import nearest_run
-
-            output.echo(f"  {nearest_run.hint(opened.storage, run)}")
+    moment = None if since is None else parse_since(since)
+    named = naming.named(session, refs or (), store, removed=trash)
+    opened = session.reader(named.url)
     format_chosen = output.chosen(format_)
-    output.rows(
-        format_chosen,
-        "checkpoints",
-        COLUMNS,
-        _records(found, exact=format_chosen != "table"),
-        spare=(
-            "ITEMS",
-            "CREATED",
-            "METRICS",
-            "SIZE",
-            "PINS, TAGS",
-            "CAPTURED, SHOWN",
-        ),  # the state stays, however narrow
-        names=("RUN",),
-        quiet=session.quiet,
-    )
-    unlisted.tell(opened, run, quiet=session.quiet)
+    if trash:
+        if tag is not None or sort != "step":
+            raise UsageError("--trash goes with neither --tag nor --sort", hint="the last removed comes first")
+        removed = [one for one in opened.removed(named.refs) if moment is None or one.removed_at >= moment][:limit]
+        program = "ckptkit" if (given := store or session.store) is None else f"ckptkit --store {shlex.quote(given)}"
+        here = named.url == session.url(store)
+        list_trash.write(removed, format_chosen, program=program, by_ref=here, quiet=session.quiet)
+        if not removed:
+            output.echo("nothing is in the trash", quiet=session.quiet)
+        return 0
+    listing = opened.list(named.refs or None, tag=tag, limit=limit, sort=sort, since=moment)
+    found = list(listing)
+    empty = _without_any(listing, named.refs)
+    if not found and not empty:
+        output.echo("no checkpoints", quiet=session.quiet)
+    for run in empty:
+        from ckptkit.store import nearest_run
+
+        output.echo(f"no checkpoints of {output.safe(run)}", quiet=session.quiet)
+        output.echo(f"  {nearest_run.hint(opened.storage, run)}", quiet=session.quiet)
+    if format_chosen in ("ref", "path"):
+        for one in found:
+            plain = format_chosen == "ref" and one.at.step is not None
+            output.line(output.safe(one.at.ref if plain else one.at.where))
+    else:
+        _write(found, format_chosen, quiet=session.quiet)
+    runs = [ref.run for ref in named.refs if ref.whole]
+    for run_or_all in runs if named.refs else (None,):
+        unlisted.tell(opened, run_or_all, quiet=session.quiet)
     for problem in listing.refs_problems:
         output.echo(f"pins and tags are not known: {output.safe(problem)}")
-    if listing.refs_problems:
-        return 1
-    return 4 if run is not None and not found and tag is None else 0
+    return 1 if listing.refs_problems else 4 if empty else 0
+
+
+def _without_any(listing: "Listing", refs: "Sequence[Ref]") -> list[str]:
+    """Return the runs that were asked for and have no checkpoints."""
+    there = {at.run for at in listing.within or ()}
+    return [ref.run for ref in refs if ref.run not in there]
+
+
+def _write(found: "list[Listed]", format_: str, *, quiet: bool) -> None:
+    output.rows(
+        format_,
+        "checkpoints",
+        COLUMNS,
+        _records(found, exact=format_ != "table"),
+        # the state stays, however narrow
+        spare=("ITEMS", "CREATED", "METRICS", "SIZE", "PINS, TAGS", "CAPTURED, SHOWN"),
+        names=("RUN",),
+        quiet=quiet,
+    )
 
 
 def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:

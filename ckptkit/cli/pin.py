@@ -1,18 +1,23 @@
 """`ckptkit pin` and `ckptkit unpin`: keep a checkpoint whatever retention says."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import naming, output
+from ckptkit.cli.naming import RefsArgument
 from ckptkit.cli.session import MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
 
-RefArgument = Annotated[str, typer.Argument(help="RUN@STEP; RUN means its newest step.")]
+if TYPE_CHECKING:
+    from ckptkit.cli.session import Session
+    from ckptkit.storage import Entry
+    from ckptkit.store import CheckpointStore
 
 
 def pin(
     context: typer.Context,
-    ref: RefArgument,
+    refs: RefsArgument,
     metric: MetricOption = None,
     mode: ModeOption = None,
     store: StoreOption = None,
@@ -22,19 +27,21 @@ def pin(
 
     Examples:
         ckptkit pin ppo/run1@5000
+        ckptkit pin 'ppo/*@latest'
 
     Exit codes:
         0: It is pinned.
         4: There is no such checkpoint.
     """
     session = session_of(context)
-    at = session.open(store).pin(ref, ranking=session.ranking(ref, metric, mode))
-    output.echo(f"pinned {at.ref}", quiet=session.quiet)
+    opened, places = checkpoints(session, refs, store, metric, mode)
+    for at in places:
+        output.echo(f"pinned {opened.pin(at).ref}", quiet=session.quiet)
 
 
 def unpin(
     context: typer.Context,
-    ref: RefArgument,
+    refs: RefsArgument,
     metric: MetricOption = None,
     mode: ModeOption = None,
     store: StoreOption = None,
@@ -50,5 +57,16 @@ def unpin(
         4: There is no such checkpoint.
     """
     session = session_of(context)
-    at = session.open(store).pin(ref, pinned=False, ranking=session.ranking(ref, metric, mode))
-    output.echo(f"unpinned {at.ref}", quiet=session.quiet)
+    opened, places = checkpoints(session, refs, store, metric, mode)
+    for at in places:
+        output.echo(f"unpinned {opened.pin(at, pinned=False).ref}", quiet=session.quiet)
+
+
+def checkpoints(
+    session: "Session", words: Sequence[str], store: str | None, metric: str | None, mode: Literal["min", "max"] | None
+) -> "tuple[CheckpointStore, list[Entry]]":
+    """Return the one checkpoint that each reference means, in its store; raises before anything is changed."""
+    named = naming.named(session, words, store)
+    opened = session.open(named.url)
+    places = [opened.locate(ref, ranking=session.ranking(str(ref), metric, mode))[-1] for ref in named.refs]
+    return opened, list(dict.fromkeys(places))

@@ -1,11 +1,11 @@
 """`ckptkit prune`: show what a retention policy would remove; remove only with --apply."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import interrupts, output
+from ckptkit.cli import interrupts, naming, output
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
@@ -21,7 +21,9 @@ _Count = Annotated[str | None, typer.Option(metavar="N")]
 
 def prune(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="Only this run; every run if left out.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="Only this run, or those of a pattern such as 'ppo/*'; every run if left out.")
+    ] = None,
     keep_last: Annotated[str | None, typer.Option(metavar="N|all", help="The newest N.")] = None,
     keep_every: Annotated[str | None, typer.Option(metavar="STEPS", help="One every so many steps.")] = None,
     keep_best: Annotated[str | None, typer.Option(metavar="N", help="The best N by --metric.")] = None,
@@ -55,6 +57,7 @@ def prune(
 
     Examples:
         ckptkit prune ppo/run1 --keep-last 3
+        ckptkit prune 'ppo/*' --keep-last 3
         ckptkit prune ppo/run1 --keep-last 3 --keep-best 1 --metric reward --mode max --apply
 
     Exit codes:
@@ -88,12 +91,13 @@ def prune(
         "max_size": max_size,
     }
     session = session_of(context)
+    runs = None if run is None else _runs(session, run, store)
     opened = session.open(store)
-    policies = _policies(session, opened, run, {name: word for name, word in words.items() if word is not None})
+    policies = _policies(session, opened, runs, {name: word for name, word in words.items() if word is not None})
     nothing = interrupts.leaving(lambda: "nothing was removed")
     with nothing, bytes_progress("verify", None, quiet=session.quiet) as advance:
         verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
-        planned = opened.plan_prune(policies, run=run, verifier=verifier, grace=parse_duration(grace))
+        planned = opened.plan_prune(policies, run=runs, verifier=verifier, grace=parse_duration(grace))
     digest = planned.plan.digest
     extra = {
         "plan": digest,
@@ -116,8 +120,27 @@ def prune(
     return _finish(session, opened, planned, digest, apply=apply, reviewed=plan)
 
 
+def _runs(session: "Session", word: str, store: str | None) -> str | list[str]:
+    """Return the run that a word names, or those that a pattern or a folder stands for."""
+    from ckptkit.errors import UsageError
+    from ckptkit.store.selecting import is_pattern
+
+    found = naming.named(session, [word], store)
+    if found.url != session.url(store):  # only in the whole store one knows what must be kept
+        raise UsageError(f"{word}: lies in the store {found.url}", hint="to prune there, name that store with --store")
+    if not all(ref.whole for ref in found.refs):
+        raise UsageError(
+            f"{word}: prune takes runs, not one checkpoint of a run", hint="give RUN, for example ppo/run1"
+        )
+    runs = [ref.run for ref in found.refs]
+    if len(runs) == 1 and not is_pattern(word):
+        return runs[0]
+    output.echo(f"{output.safe(word)} means {output.count(len(runs), 'run')}", quiet=session.quiet)
+    return runs
+
+
 def _policies(
-    session: "Session", store: "CheckpointStore", run: str | None, words: dict[str, Any]
+    session: "Session", store: "CheckpointStore", run: "str | Collection[str] | None", words: dict[str, Any]
 ) -> "RetentionPolicy | dict[str, RetentionPolicy]":
     """Return the policy of the command line, or else those that ckptkit.yaml gives for the runs."""
     from ckptkit.errors import UsageError
@@ -126,7 +149,7 @@ def _policies(
     if words:
         return policy_from_words(words)
     config = session.config()
-    runs = {run} if run is not None else {at.run for at in store.locate()}
+    runs = {at.run for at in store.locate()} if run is None else {run} if isinstance(run, str) else set(run)
     configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
     if not configured:
         raise UsageError(

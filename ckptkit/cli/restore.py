@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import interrupts, output
+from ckptkit.cli.naming import one_named
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import (
     ExactRunOption,
@@ -20,7 +21,7 @@ from ckptkit.cli.session import (
 
 def restore(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP, RUN@latest or RUN@best.")],
+    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP, RUN@latest, RUN@best, or a path to one.")],
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A new folder.")],
     metric: MetricOption = None,
     mode: ModeOption = None,
@@ -45,16 +46,15 @@ def restore(
         5: Refused: DEST lies in a store, or around one.
         6: DEST exists and is not empty.
     """
-    from ckptkit.store import Ref
-
     session = session_of(context)
-    ranking = session.ranking(ref, metric, mode)
-    depth = session.level(Ref.parse(ref).run, level)
+    url, named = one_named(session, ref, store, "restore")
+    ranking = session.ranking(str(named), metric, mode)
+    depth = session.level(named.run, level)
     with interrupts.leaving(lambda: _left(destination)), progress_bar(quiet=session.quiet) as show:
-        chosen = session.reader(store).copy_out(
-            ref, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show
+        chosen = session.reader(url).copy_out(
+            named, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show
         )
-    output.followed(chosen, ref, quiet=session.quiet)
+    output.followed(chosen, str(named), quiet=session.quiet)
     for report in chosen.skipped:
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
     output.echo(f"restored {chosen.at.ref}", quiet=session.quiet)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ckptkit.cli import output, telling
+from ckptkit.cli.naming import one_named
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import (
     ExactRunOption,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def resume_cmd(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP or RUN@best.")],
+    ref: Annotated[str, typer.Argument(help="RUN, RUN@STEP, RUN@best, or a path to one.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="-- OVERRIDES", help="Appended to the command, so they win.")
     ] = None,
@@ -66,20 +67,20 @@ def resume_cmd(
     """
     from ckptkit.errors import NothingResumableError
     from ckptkit.resume import format_command, parse_template, redacted_arguments
-    from ckptkit.store import Ref
     from ckptkit.verification import Verifier
 
     session = session_of(context)
-    opened = session.reader(store)
-    with bytes_progress(f"verify {ref}", None, quiet=session.quiet) as advance:
-        verifier = Verifier(session.level(Ref.parse(ref).run, level), on_bytes=advance, ledger=opened.ledger)
-        ranking = session.ranking(ref, metric, mode)
-        chosen = opened.choose(ref, verifier=verifier, ranking=ranking, exact_run=exact_run)
-    output.followed(chosen, ref, quiet=session.quiet)
+    url, named = one_named(session, ref, store, "resume-cmd")
+    opened = session.reader(url)
+    with bytes_progress(f"verify {named}", None, quiet=session.quiet) as advance:
+        verifier = Verifier(session.level(named.run, level), on_bytes=advance, ledger=opened.ledger)
+        ranking = session.ranking(str(named), metric, mode)
+        chosen = opened.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
+    output.followed(chosen, str(named), quiet=session.quiet)
     for report in chosen.skipped:
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
     if strict and chosen.skipped:
-        raise NothingResumableError(f"{ref}: the newest checkpoint does not verify, and --strict allows no older one")
+        raise NothingResumableError(f"{named}: the newest checkpoint does not verify, and --strict allows no older one")
     given = parse_template(template) if template is not None else None
     again = ["--exact-run"] if exact_run else []
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])

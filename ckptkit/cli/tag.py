@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.pin import RefArgument
+from ckptkit.cli.naming import RefsArgument
+from ckptkit.cli.pin import checkpoints
 from ckptkit.cli.session import MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
 
 
 def tag(
     context: typer.Context,
-    ref: RefArgument,
+    refs: RefsArgument,
     word: Annotated[str, typer.Argument(metavar="TAG", help="A short word, for example release-1.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
     metric: MetricOption = None,
@@ -32,5 +33,7 @@ def tag(
         4: There is no such checkpoint.
     """
     session = session_of(context)
-    at = session.open(store).tag(ref, word, remove=remove, ranking=session.ranking(ref, metric, mode))
-    output.echo(f"{'untagged' if remove else 'tagged'} {at.ref} {output.safe(word)}", quiet=session.quiet)
+    opened, places = checkpoints(session, refs, store, metric, mode)
+    for at in places:
+        opened.tag(at, word, remove=remove)
+        output.echo(f"{'untagged' if remove else 'tagged'} {at.ref} {output.safe(word)}", quiet=session.quiet)

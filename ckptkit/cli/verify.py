@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import interrupts, output
+from ckptkit.cli import interrupts, naming, output
 from ckptkit.cli.help import Command
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session_of
@@ -40,7 +40,11 @@ class CommandAfterDashes(Command):
 
 def verify(
     context: typer.Context,
-    references: Annotated[list[str] | None, typer.Argument(metavar="REF", help="The whole store if left out.")] = None,
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="REF", help="The whole store if left out; - reads them from stdin, one in each line."),
+    ] = None,
+    null: Annotated[bool, typer.Option("--null", "-0", help="On stdin they end with NUL, not with the line.")] = False,
     level: LevelOption = None,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest step of each run.")] = False,
     sample: Annotated[
@@ -85,6 +89,7 @@ def verify(
         ckptkit verify --latest --junit verify.xml
         # Again, reading only what was touched since
         ckptkit verify ppo/run1 --trust-unchanged
+        ckptkit list --since 7d | ckptkit verify -
 
     Exit codes:
         0: All that was looked at verifies.
@@ -99,7 +104,8 @@ def verify(
     from ckptkit.cli.reports import sarif as sarif_report
 
     session = session_of(context)
-    opened = session.reader(store)
+    named = naming.named(session, naming.with_stdin(references or (), null=null), store)
+    opened = session.reader(named.url)
     for option, report_file in (("--junit", junit), ("--sarif", sarif)):
         if report_file is not None:
             files.require_writable(option, report_file)
@@ -113,7 +119,7 @@ def verify(
 
     with interrupts.leaving(lambda: "nothing was changed"), progress_bar(quiet=session.quiet) as show:
         report = opened.verify(
-            references,
+            named.refs,
             level=level_of,
             strict=strict,
             latest=latest,

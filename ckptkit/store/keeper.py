@@ -1,6 +1,6 @@
 """StoreKeeper: removes checkpoints by retention and takes them back, pins and tags; saves and restores nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from ckptkit.retention import RetentionPolicy
@@ -19,13 +19,19 @@ class StoreKeeper(StoreReader):
         self,
         policies: RetentionPolicy | Mapping[str, RetentionPolicy],
         *,
-        run: str | None = None,
+        run: str | Collection[str] | None = None,
         verifier: Verifier | None = None,
         grace: timedelta = pruning.DEFAULT_GRACE,
     ) -> pruning.PruneSurvey:
         """Verify and plan what a retention policy would remove; nothing is changed.
 
         What the ledger knows to verify, and is unchanged since, is not read again.
+
+        Args:
+            policies: one for all runs, or by run.
+            run: only this run is pruned; or only these, of which copies in another run's folder are not.
+            verifier: decides which checkpoints may fill a slot.
+            grace: how old leftovers must be to be purged.
         """
         return pruning.survey(self.storage, policies, verifier or Verifier(ledger=self.ledger), run=run, grace=grace)
 
@@ -47,14 +53,16 @@ class StoreKeeper(StoreReader):
         self._listeners.tell(lambda: doing.undeleted(at))
         return at
 
-    def pin(self, ref: str | Ref, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
+    def pin(self, ref: str | Ref | Entry, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
         doing = Doing(self.storage)
         at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
         self._listeners.tell(lambda: doing.pinned(at, pinned))
         return at
 
-    def tag(self, ref: str | Ref, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None) -> Entry:
+    def tag(
+        self, ref: str | Ref | Entry, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None
+    ) -> Entry:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         pins_and_tags.require_tag(tag, new=not remove)
         doing = Doing(self.storage)

@@ -13,7 +13,8 @@ def removed(storage: Storage, ref: Ref) -> NotFoundError | None:
     found = next((one for one in storage.removed(ref.run) if is_removed(ref, one)), None)
     if found is None:
         return None
-    word = str(ref) if ref.removed is None and ref.step is not None else found.where
+    by_ref = ref.name is None and ref.removed is None  # else a path, which may lie in a store that was not opened
+    word = str(ref) if by_ref else found.where
     return NotFoundError(
         f"{ref}: was removed on {found.removed_at:%Y-%m-%d at %H:%M} UTC, and is in the trash",
         hint=f"`ckptkit undelete {quote_word(word)}` takes it back",
@@ -24,4 +25,4 @@ def is_removed(ref: Ref, one: Removed) -> bool:
     """Return whether something in the trash of the run is what a reference names."""
     if ref.removed is not None:
         return one.key == ref.removed
-    return one.step is not None and ref.step in (None, one.step)
+    return ref.whole or (one.step is not None and ref.step in (None, one.step))

@@ -62,7 +62,7 @@ def survey(
     policies: RetentionPolicy | Mapping[str, RetentionPolicy],
     verifier: Verifier,
     *,
-    run: str | None = None,
+    run: str | Collection[str] | None = None,
     grace: timedelta = DEFAULT_GRACE,
 ) -> PruneSurvey:
     """Verify the checkpoints and plan; nothing is changed.
@@ -73,7 +73,8 @@ def survey(
         storage: the store.
         policies: one for all runs, or by run.
         verifier: decides which checkpoints may fill a slot.
-        run: only this run is pruned (others still protect what they were resumed from).
+        run: only this run is pruned (others still protect what they were resumed from); or those of a pattern, of
+            which copies in another run's folder are not.
         grace: how old garbage must be.
 
     Raises:
@@ -82,15 +83,16 @@ def survey(
         some runs, these are left whole and listed in ``stopped``.)
         RefusedError, UsageError: see ``ckptkit.retention.plan``.
     """
-    wanted = None if run is None else {run}
+    wanted = None if run is None else {run} if isinstance(run, str) else set(run)
     if isinstance(policies, Mapping):
         wanted = set(policies) if wanted is None else wanted & set(policies)
     places = [at for at in storage.scan() if at.step is not None]
     no_runs = {name for name in {at.run for at in places} if not is_run(name)}
     places = [at for at in places if at.run not in no_runs]  # these can be no one's
     if not any(wanted is None or at.run in wanted for at in places):
-        hint = None if run is None else nearest_run.hint(storage, run)
-        raise NotFoundError(f"{run or storage.url}: there is no checkpoint to prune", hint=hint)
+        named = run if isinstance(run, str) else None
+        hint = None if named is None else nearest_run.hint(storage, named)
+        raise NotFoundError(f"{named or storage.url}: there is no checkpoint to prune", hint=hint)
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
     # Runs that are not pruned are only asked what they were resumed from.
     shallow = Verifier("presence", ledger=verifier.ledger)
@@ -98,7 +100,9 @@ def survey(
     by_candidate = [(one.candidate(known[one.at.run]), one) for one in found]
     surveyed = {id(candidate): one for candidate, one in by_candidate}
     candidates = [candidate for candidate, _ in by_candidate]
-    copies = copied_into(surveyed.values()) if run is None else {}
+    copies = {} if isinstance(run, str) else copied_into(surveyed.values())
+    if run is not None:
+        copies = {name: around for name, around in copies.items() if name in run}
     spared = {*stopped, *copies}
     runs = {c.run for c in candidates if wanted is None or c.run in wanted} - spared
     chosen = {name: policies[name] if isinstance(policies, Mapping) else policies for name in runs}

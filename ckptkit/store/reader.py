@@ -16,6 +16,7 @@ from ckptkit.store.reference import Ref
 if TYPE_CHECKING:
     from ckptkit.health import Finding
     from ckptkit.manifest.models import Manifest, Resume
+    from ckptkit.storage import Removed
     from ckptkit.store.adopting import Unlisted
     from ckptkit.store.choosing import Chosen, Ranking
     from ckptkit.store.rehearsal import Outcome
@@ -93,6 +94,20 @@ class StoreReader:
         from ckptkit.store import adopting
 
         return adopting.find(self.storage, run)
+
+    def removed(self, refs: "Sequence[str | Ref]" = ()) -> "Sequence[Removed]":
+        """Return what is in the trash, the last removed first: what references name, or all of the store's.
+
+        Raises:
+            NotFoundError: a pattern or a path names nothing there.
+        """
+        from ckptkit.store import missing
+
+        named = selecting.refs_of(self.storage, refs, removed=True)
+        found = self.storage.removed()
+        if not named:
+            return found
+        return [one for one in found if any(ref.run == one.run and missing.is_removed(ref, one) for ref in named)]
 
     def locate(self, ref: str | Ref | None = None, *, ranking: "Ranking | None" = None) -> Sequence[Entry]:
         """Return what a reference covers, unread; ``RUN@latest`` is the highest step, ``RUN@best`` one that verifies.
