@@ -1,6 +1,5 @@
 """`ckptkit list`: what is there, read fast; content is judged by `verify` only."""
 
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -61,18 +60,13 @@ def list_checkpoints(
     session = session_of(context)
     moment = None if since is None else parse_since(since)
     named = naming.named(session, refs or (), store, removed=trash)
-    opened = session.reader(named.url)
     format_chosen = output.chosen(format_)
     if trash:
         if tag is not None or sort != "step":
             raise UsageError("--trash goes with neither --tag nor --sort", hint="the last removed comes first")
-        removed = [one for one in opened.removed(named.refs) if moment is None or one.removed_at >= moment][:limit]
-        program = "ckptkit" if (given := store or session.store) is None else f"ckptkit --store {shlex.quote(given)}"
-        here = named.url == session.url(store)
-        list_trash.write(removed, format_chosen, program=program, by_ref=here, quiet=session.quiet)
-        if not removed:
-            output.echo("nothing is in the trash", quiet=session.quiet)
+        list_trash.list_removed(session, named, store, since=moment, limit=limit, format_=format_chosen)
         return 0
+    opened = session.reader(named.url)
     listing = opened.list(named.refs or None, tag=tag, limit=limit, sort=sort, since=moment)
     found = list(listing)
     empty = _without_any(listing, named.refs)

@@ -8,9 +8,38 @@ from typing import TYPE_CHECKING, Any
 from ckptkit.cli import output
 
 if TYPE_CHECKING:
+    from ckptkit.cli.session import Session
     from ckptkit.storage import Removed
+    from ckptkit.store.selecting import Selection
 
 COLUMNS = ("CHECKPOINT", "REMOVED", "KEPT UNTIL", "TAKE IT BACK")
+
+
+def list_removed(
+    session: "Session",
+    named: "Selection",
+    store: str | None,
+    *,
+    since: datetime | None,
+    limit: int | None,
+    format_: str,
+) -> None:
+    """Print what is in the trash of a store: what was named, or all of it.
+
+    Args:
+        session: of the command.
+        named: what a person asked for.
+        store: the command's own ``--store``.
+        since: only what was removed then or later.
+        limit: only the last so many.
+        format_: as of ``write``.
+    """
+    found = [one for one in session.reader(named.url).removed(named.refs) if since is None or one.removed_at >= since]
+    given = session.store if store is None else store
+    program = "ckptkit" if given is None else f"ckptkit --store {shlex.quote(given)}"
+    write(found[:limit], format_, program=program, by_ref=named.url == session.url(store), quiet=session.quiet)
+    if not found:
+        output.echo("nothing is in the trash", quiet=session.quiet)
 
 
 def write(found: "Sequence[Removed]", format_: str, *, program: str, by_ref: bool, quiet: bool) -> None:
