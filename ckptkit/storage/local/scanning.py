@@ -1,5 +1,6 @@
 """Find the checkpoints below a folder. Symbolic links are never followed, and nothing is read."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,15 +71,14 @@ def everywhere(root: Path, *, skip_unreadable: bool) -> Iterator[Found]:
     yield from _walk(root, root, ".", 0, skip_unreadable)
 
 
-def folders_of_runs(root: Path, run: str = ".", depth: int = 0) -> Iterator[tuple[str, Path]]:
+def folders_of_runs(root: Path) -> Iterator[tuple[str, Path]]:
     """Yield every folder of a store that is no checkpoint, as a run and its folder; what cannot be read is left out."""
-    yield run, root
-    try:
-        _, deeper = _here(root, run)
-    except StoreError:
-        return
-    for name in deeper if depth < MAX_RUN_PARTS else ():
-        yield from folders_of_runs(root / name, name if run == "." else f"{run}/{name}", depth + 1)
+    waiting = [(".", root, 0)]
+    for run, folder, depth in waiting:
+        yield run, folder
+        with contextlib.suppress(StoreError):
+            for name in _here(root, folder, run)[1] if depth < MAX_RUN_PARTS else ():
+                waiting.append((name if run == "." else f"{run}/{name}", folder / name, depth + 1))
 
 
 def _crosses_link(root: Path, run: str) -> bool:
