@@ -13,8 +13,10 @@ from ckptkit.cli import (
     adopt,
     backends,
     config,
+    diff,
     doctor,
     failing,
+    find,
     interrupts,
     list_,
     output,
@@ -67,7 +69,13 @@ def _main(
 # By what people want to do. A command in no group is shown under "More".
 _GROUPS: dict[str, dict[str, Callable[..., object]]] = {
     "Save and take over": {"save": save.save, "adopt": adopt.adopt},
-    "Look": {"list": list_.list_checkpoints, "show": show.show, "verify": verify.verify},
+    "Look": {
+        "list": list_.list_checkpoints,
+        "show": show.show,
+        "diff": diff.diff,
+        "find": find.find,
+        "verify": verify.verify,
+    },
     "Keep and remove": {
         "prune": prune.prune,
         "undelete": undelete.undelete,

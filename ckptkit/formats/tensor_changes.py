@@ -15,6 +15,7 @@ from operator import sub
 from typing import Any
 
 from ckptkit.formats.tensor_bytes import Held
+from ckptkit.formats.tensors import Tensor
 
 _DIGITS = 10
 _WORTH_NUMPY = 1 << 19
@@ -23,7 +24,7 @@ _CODES = {
     "bool": "B", "uint8": "B", "int8": "b", "uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q",
     "int64": "q", "float32": "f", "float64": "d", "complex64": "f", "complex128": "d",
 }  # fmt: skip
-COMPLEX = ("complex64", "complex128")
+_COMPLEX = ("complex64", "complex128")
 _ARRAYS = {
     "bool": "u1", "uint8": "u1", "int8": "i1", "uint16": "u2", "int16": "i2", "uint32": "u4", "int32": "i4",
     "float16": "f2", "bfloat16": "u2", "float8_e5m2": "u1", "float8_e4m3fn": "u1", "float32": "f4", "float64": "f8",
@@ -59,9 +60,10 @@ class Change:
         return self.norm / self.norm_a if self.norm_a else math.inf
 
 
-def measurable(dtype: str) -> bool:
-    """Return whether numbers of this dtype can be decoded."""
-    return dtype in _CODES or dtype in _DECODERS
+def comparable(a: Tensor, b: Tensor) -> bool:
+    """Return whether the numbers of two tensors can be decoded and compared, given that their shapes are equal."""
+    known = all(one.dtype in _CODES or one.dtype in _DECODERS for one in (a, b))
+    return known and (a.dtype in _COMPLEX) == (b.dtype in _COMPLEX)
 
 
 def same_content(a: Held, b: Held, on_bytes: Callable[[int], None] | None = None) -> bool:
@@ -97,14 +99,14 @@ def change(a: Held, b: Held, on_bytes: Callable[[int], None] | None = None, *, n
 
     Args:
         a: the first.
-        b: the second; both of a dtype that is ``measurable``, both complex or neither.
+        b: the second; ``comparable`` with it.
         on_bytes: called with the size of the blocks that were read.
         numpy: the module (``numpy_for``), to be faster; the result is the same.
 
     Raises:
         DamagedError, OSError: as ``same_content``.
     """
-    tally = _Tally(numpy, paired=a.tensor.dtype in COMPLEX)
+    tally = _Tally(numpy, paired=a.tensor.dtype in _COMPLEX)
     fast = numpy is not None and all(one.tensor.dtype in _ARRAYS for one in (a, b))
     for one, other in zip(*_blocks(a, b), strict=True):
         if not (fast and tally.add_arrays(_array(one, a, numpy), _array(other, b, numpy))):
