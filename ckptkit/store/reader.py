@@ -164,7 +164,7 @@ class StoreReader:
         at = self._one(ref, ranking)
         return shown.by_weight(shown.read(at, self.manifest(at).digest))
 
-    def describe(self, ref: str | Entry, *, ranking: "Ranking | None" = None) -> "Description":
+    def describe(self, ref: str | Ref | Entry, *, ranking: "Ranking | None" = None) -> "Description":
         """Return all that is known of a checkpoint, also what its files hold; nothing is judged. See ``manifest``."""
         from ckptkit.store import describing
 
@@ -172,8 +172,8 @@ class StoreReader:
 
     def compare(
         self,
-        a: str | Entry,
-        b: str | Entry,
+        a: str | Ref | Entry,
+        b: str | Ref | Entry,
         *,
         values: bool = True,
         ranking: "Ranking | None" = None,
@@ -197,7 +197,7 @@ class StoreReader:
         meter = Meter("diff", on_progress=on_progress)
         return differences.compare(*sides, values=values, expect=meter.expect, on_bytes=meter)
 
-    def find(self, wanted: "Wanted", ref: str | None = None) -> "Search":
+    def find(self, wanted: "Wanted", ref: str | Ref | None = None) -> "Search":
         """Return a search in what a reference covers, or in the whole store, to be iterated over: it yields ``Hit``."""
         from ckptkit.store import finding
 
