@@ -100,9 +100,10 @@ class Session:
         from ckptkit.cli import interrupts
         from ckptkit.store import CheckpointStore
 
-        interrupts.may_change()
         algorithm = self.config().digest or DEFAULT_ALGORITHM
-        return CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
+        opened = CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
+        interrupts.may_change()
+        return opened
 
 
 def session_of(context: typer.Context) -> Session:
