@@ -103,9 +103,13 @@ def run() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
     signal.signal(signal.SIGTERM, _terminated)
     interrupts.install()
-    code = failing.ended(lambda: app(prog_name="ckptkit", standalone_mode=False), sys.argv[1:], _called)
+    code = _run()
     output.settle()
     sys.exit(code)
+
+
+def _run() -> int:
+    return failing.ended(lambda: app(prog_name="ckptkit", standalone_mode=False), sys.argv[1:], _called)
 
 
 def _terminated(number: int, frame: object) -> None:
