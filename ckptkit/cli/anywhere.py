@@ -18,6 +18,11 @@ class AnywhereCommand(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the command's own parameters, then the shared ones, then help."""
         own = super().get_params(ctx)
+        if ctx.resilient_parsing:  # a shell asks
+            from ckptkit.cli import completion
+
+            for parameter in own:
+                completion.attach(parameter, self.name)
         taken = {word for parameter in own for word in parameter.opts}
         shared = [parameter for parameter in _shared() if taken.isdisjoint(parameter.opts)]
         last = 1 if own and own[-1].name == "help" else 0

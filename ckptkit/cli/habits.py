@@ -32,6 +32,7 @@ HABITS = {
     **dict.fromkeys(("settings", "conf", "env"), _SETTINGS),
     **dict.fromkeys(("help", "man", "usage"), _HELPS),
     "version": "`ckptkit --version` shows the version",
+    **dict.fromkeys(("completion", "completions"), "`ckptkit --install-completion` sets up completion in your shell"),
     "label": "`ckptkit tag REF TAG` gives a checkpoint a tag",
     "keep": "`ckptkit pin REF` keeps a checkpoint whatever retention says",
     "diagnose": "`ckptkit doctor` examines this installation and the store",

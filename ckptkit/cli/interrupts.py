@@ -54,8 +54,6 @@ def leaving(left: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
-        if isinstance(error, Interrupted) and error.left:  # by who was nearer to it
-            raise
         raise Interrupted(left()) from error
 
 

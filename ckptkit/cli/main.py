@@ -12,11 +12,10 @@ from ckptkit import __version__
 from ckptkit.cli import (
     adopt,
     backends,
+    completion,
     config,
-    diff,
     doctor,
     failing,
-    find,
     interrupts,
     list_,
     output,
@@ -69,13 +68,7 @@ def _main(
 # By what people want to do. A command in no group is shown under "More".
 _GROUPS: dict[str, dict[str, Callable[..., object]]] = {
     "Save and take over": {"save": save.save, "adopt": adopt.adopt},
-    "Look": {
-        "list": list_.list_checkpoints,
-        "show": show.show,
-        "diff": diff.diff,
-        "find": find.find,
-        "verify": verify.verify,
-    },
+    "Look": {"list": list_.list_checkpoints, "show": show.show, "verify": verify.verify},
     "Keep and remove": {
         "prune": prune.prune,
         "undelete": undelete.undelete,
@@ -103,13 +96,16 @@ def run() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
     signal.signal(signal.SIGTERM, _terminated)
     interrupts.install()
-    code = _run()
+    if os.environ.get(completion.VARIABLE):
+        code = completion.answer(_program)
+    else:
+        code = failing.ended(_program, sys.argv[1:], _called)
     output.settle()
     sys.exit(code)
 
 
-def _run() -> int:
-    return failing.ended(lambda: app(prog_name="ckptkit", standalone_mode=False), sys.argv[1:], _called)
+def _program() -> object:
+    return app(prog_name="ckptkit", standalone_mode=False)
 
 
 def _terminated(number: int, frame: object) -> None:

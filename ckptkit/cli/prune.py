@@ -91,29 +91,33 @@ def prune(
         "max_size": max_size,
     }
     session = session_of(context)
-    given = {name: word for name, word in words.items() if word is not None}
-    with interrupts.leaving(lambda: "nothing was removed"):
-        runs = None if run is None else _runs(session, run, store)
-        opened = session.open(store)
-        policies = _policies(session, opened, runs, given)
-        with bytes_progress("verify", None, quiet=session.quiet) as advance:
-            verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
-            planned = opened.plan_prune(policies, run=runs, verifier=verifier, grace=parse_duration(grace))
-        _show(planned, output.chosen(format_), applied=apply, quiet=session.quiet)
-        return _finish(session, opened, planned, apply=apply, reviewed=plan)
-
-
-def _show(planned: "PruneSurvey", format_: str, *, applied: bool, quiet: bool) -> None:
-    """Print the plan."""
+    runs = None if run is None else _runs(session, run, store)
+    opened = session.open(store)
+    policies = _policies(session, opened, runs, {name: word for name, word in words.items() if word is not None})
+    nothing = interrupts.leaving(lambda: "nothing was removed")
+    with nothing, bytes_progress("verify", None, quiet=session.quiet) as advance:
+        verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
+        planned = opened.plan_prune(policies, run=runs, verifier=verifier, grace=parse_duration(grace))
+    digest = planned.plan.digest
     extra = {
-        "plan": planned.plan.digest,
-        "applied": applied,
+        "plan": digest,
+        "applied": apply,
         "notes": list(planned.plan.notes),
         "stopped": dict(planned.stopped),
         "copies": dict(planned.copies),
     }
-    records = _records(planned, exact=format_ != "table")
-    output.rows(format_, "checkpoints", COLUMNS, records, extra, spare=("SIZE",), names=("CHECKPOINT",), quiet=quiet)
+    chosen = output.chosen(format_)
+    output.rows(
+        chosen,
+        "checkpoints",
+        COLUMNS,
+        _records(planned, exact=chosen != "table"),
+        extra,
+        spare=("SIZE",),
+        names=("CHECKPOINT",),
+        quiet=session.quiet,
+    )
+    return _finish(session, opened, planned, digest, apply=apply, reviewed=plan)
 
 
 def _runs(session: "Session", word: str, store: str | None) -> str | list[str]:
@@ -173,6 +177,7 @@ def _finish(
     session: "Session",
     store: "CheckpointStore",
     planned: "PruneSurvey",
+    digest: str,
     *,
     apply: bool,
     reviewed: str | None,
@@ -195,7 +200,7 @@ def _finish(
         output.echo(
             f"plan: keep {len(plan.kept)} ({output.size(plan.kept_bytes)}), remove {len(plan.removed)} "
             f"({output.size(plan.removed_bytes)}){garbage}; nothing was changed. Carry it out with --apply "
-            f"(or --apply --plan {plan.digest})",
+            f"(or --apply --plan {digest})",
             quiet=quiet,
         )
         return 3 if planned.stopped else 0
