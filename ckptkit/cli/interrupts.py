@@ -54,6 +54,8 @@ def leaving(left: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
+        if isinstance(error, Interrupted) and error.left:  # by who was nearer to it
+            raise
         raise Interrupted(left()) from error
 
 

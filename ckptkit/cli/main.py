@@ -14,8 +14,10 @@ from ckptkit.cli import (
     backends,
     completion,
     config,
+    diff,
     doctor,
     failing,
+    find,
     interrupts,
     list_,
     output,
@@ -68,7 +70,13 @@ def _main(
 # By what people want to do. A command in no group is shown under "More".
 _GROUPS: dict[str, dict[str, Callable[..., object]]] = {
     "Save and take over": {"save": save.save, "adopt": adopt.adopt},
-    "Look": {"list": list_.list_checkpoints, "show": show.show, "verify": verify.verify},
+    "Look": {
+        "list": list_.list_checkpoints,
+        "show": show.show,
+        "diff": diff.diff,
+        "find": find.find,
+        "verify": verify.verify,
+    },
     "Keep and remove": {
         "prune": prune.prune,
         "undelete": undelete.undelete,
@@ -96,12 +104,13 @@ def run() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are TextIOWrapper here
     signal.signal(signal.SIGTERM, _terminated)
     interrupts.install()
-    if os.environ.get(completion.VARIABLE):
-        code = completion.answer(_program)
-    else:
-        code = failing.ended(_program, sys.argv[1:], _called)
+    code = completion.answer(_program) if os.environ.get(completion.VARIABLE) else _run()
     output.settle()
     sys.exit(code)
+
+
+def _run() -> int:
+    return failing.ended(_program, sys.argv[1:], _called)
 
 
 def _program() -> object:

@@ -91,33 +91,29 @@ def prune(
         "max_size": max_size,
     }
     session = session_of(context)
-    runs = None if run is None else _runs(session, run, store)
-    opened = session.open(store)
-    policies = _policies(session, opened, runs, {name: word for name, word in words.items() if word is not None})
-    nothing = interrupts.leaving(lambda: "nothing was removed")
-    with nothing, bytes_progress("verify", None, quiet=session.quiet) as advance:
-        verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
-        planned = opened.plan_prune(policies, run=runs, verifier=verifier, grace=parse_duration(grace))
-    digest = planned.plan.digest
+    given = {name: word for name, word in words.items() if word is not None}
+    with interrupts.leaving(lambda: "nothing was removed"):
+        runs = None if run is None else _runs(session, run, store)
+        opened = session.open(store)
+        policies = _policies(session, opened, runs, given)
+        with bytes_progress("verify", None, quiet=session.quiet) as advance:
+            verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
+            planned = opened.plan_prune(policies, run=runs, verifier=verifier, grace=parse_duration(grace))
+        _show(planned, output.chosen(format_), applied=apply, quiet=session.quiet)
+        return _finish(session, opened, planned, apply=apply, reviewed=plan)
+
+
+def _show(planned: "PruneSurvey", format_: str, *, applied: bool, quiet: bool) -> None:
+    """Print the plan."""
     extra = {
-        "plan": digest,
-        "applied": apply,
+        "plan": planned.plan.digest,
+        "applied": applied,
         "notes": list(planned.plan.notes),
         "stopped": dict(planned.stopped),
         "copies": dict(planned.copies),
     }
-    chosen = output.chosen(format_)
-    output.rows(
-        chosen,
-        "checkpoints",
-        COLUMNS,
-        _records(planned, exact=chosen != "table"),
-        extra,
-        spare=("SIZE",),
-        names=("CHECKPOINT",),
-        quiet=session.quiet,
-    )
-    return _finish(session, opened, planned, digest, apply=apply, reviewed=plan)
+    records = _records(planned, exact=format_ != "table")
+    output.rows(format_, "checkpoints", COLUMNS, records, extra, spare=("SIZE",), names=("CHECKPOINT",), quiet=quiet)
 
 
 def _runs(session: "Session", word: str, store: str | None) -> str | list[str]:
@@ -177,7 +173,6 @@ def _finish(
     session: "Session",
     store: "CheckpointStore",
     planned: "PruneSurvey",
-    digest: str,
     *,
     apply: bool,
     reviewed: str | None,
@@ -200,7 +195,7 @@ def _finish(
         output.echo(
             f"plan: keep {len(plan.kept)} ({output.size(plan.kept_bytes)}), remove {len(plan.removed)} "
             f"({output.size(plan.removed_bytes)}){garbage}; nothing was changed. Carry it out with --apply "
-            f"(or --apply --plan {digest})",
+            f"(or --apply --plan {plan.digest})",
             quiet=quiet,
         )
         return 3 if planned.stopped else 0

@@ -1,5 +1,6 @@
 """`ckptkit save`: make one checkpoint of files that a trainer wrote; no Python needed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,7 +71,6 @@ def save(
 
     session = session_of(context)
     pairs.require_run(run, items=True)
-    opened = session.open(store)
     files = _items(items)
     template = None
     if resume is not None:
@@ -79,7 +79,11 @@ def save(
         template = parse_template(resume)
     undone: PartlyDoneError | None = None
     began = datetime.now(UTC)
-    with interrupts.leaving(lambda: _left(opened, run, step, began)), progress_bar(quiet=session.quiet) as show:
+    opened = session.open(store)
+    with (
+        interrupts.leaving(lambda: _left(opened, run, step, tag or (), began)),
+        progress_bar(quiet=session.quiet) as show,
+    ):
         try:
             saved = opened.save(
                 run,
@@ -114,15 +118,17 @@ def save(
     return 3 if saved.left else 0
 
 
-def _left(store: "CheckpointStore", run: str, step: int, began: datetime) -> str:
+def _left(store: "CheckpointStore", run: str, step: int, tags: Sequence[str], began: datetime) -> str:
     """Return what Ctrl-C left: the moment of the commit may have been before it."""
     try:
-        saved = datetime.fromisoformat(store.manifest(f"{run}@{step}").created_at)
+        at = store.locate(f"{run}@{step}")[-1]
+        if datetime.fromisoformat(store.manifest(at).created_at) < began:
+            return "nothing was committed"
     except CkptkitError:
         return "nothing was committed"
-    if saved < began:
-        return "nothing was committed"
-    return f"but {run}@{step} was committed before that; `ckptkit list` shows whether it has its tags"
+    has = next((one.tags for one in store.list(run) if one.at.step == step), ())
+    lacks = "" if set(tags) <= set(has) else f", without the tags (`ckptkit tag {at.ref} TAG` sets one)"
+    return f"but {at.ref} was committed before that{lacks}"
 
 
 def _items(words: list[str]) -> "dict[str, Files]":

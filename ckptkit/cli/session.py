@@ -1,6 +1,7 @@
 """What all commands share: which store, which configuration, how much is printed."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -99,9 +100,10 @@ class Session:
         from ckptkit.cli import interrupts
         from ckptkit.store import CheckpointStore
 
-        interrupts.may_change()
         algorithm = self.config().digest or DEFAULT_ALGORITHM
-        return CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
+        opened = CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
+        interrupts.may_change()
+        return opened
 
 
 def session_of(context: typer.Context) -> Session:
@@ -111,6 +113,12 @@ def session_of(context: typer.Context) -> Session:
     if context.params.get("no_cache"):  # as well after the command as before it
         found.cache = False
     return found
+
+
+def program_of(session: Session, store: str | None = None) -> str:
+    """Return what a person types to call this program on the same store again."""
+    given = session.store if store is None else store
+    return "ckptkit" if given is None else f"ckptkit --store {shlex.quote(given)}"
 
 
 if not TYPE_CHECKING:

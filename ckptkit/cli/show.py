@@ -1,12 +1,23 @@
-"""`ckptkit show`: everything that one checkpoint's manifest says."""
+"""`ckptkit show`: everything that is known of one checkpoint, as a tree for people."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ckptkit.cli import output
-from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli.session import (
+    FormatOption,
+    MetricOption,
+    ModeOption,
+    NoCacheOption,
+    StoreOption,
+    program_of,
+    session_of,
+)
+
+if TYPE_CHECKING:
+    from ckptkit.store import Description
 
 
 def show(
@@ -14,55 +25,103 @@ def show(
     ref: Annotated[str, typer.Argument(help="RUN@STEP, RUN@latest or RUN@best; RUN means its newest step.")],
     metric: MetricOption = None,
     mode: ModeOption = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also digests, all settings, and all tensors and files.")
+    ] = False,
     format_: FormatOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Show what a checkpoint holds, where it comes from, and what was shown about it.
+    """Show what a checkpoint is, and the tensors it holds.
 
-    Its manifest says all that; only `ckptkit verify` judges content.
+    A tree of its items, with what each lacks, their files, and the tensors in these by name, dtype and shape; where it
+    came from, its metrics, what was shown about it, and what to type next. Headers are read, and no framework is
+    imported. Nothing is judged: only `ckptkit verify` judges content.
 
     Examples:
         ckptkit show ppo/run1@5000
         ckptkit show ppo/run1@best --metric reward --mode max
     """
+    from ckptkit.cli import portrait
+
     session = session_of(context)
     opened = session.reader(store)
     ranking = session.ranking(ref, metric, mode) if ref.endswith("@best") else None
-    at = opened.locate(ref, ranking=ranking)[-1]
-    manifest = opened.manifest(at)
-    found = opened.evidence(at)
-    most = found[-1] if found else None
+    one = opened.describe(ref, ranking=ranking)
+    program = program_of(session, store)
+    chosen = output.chosen(format_)
+    if chosen == "table":
+        for text in portrait.lines(one, verbose=verbose, program=program):
+            output.line(text)
+        return
+    fields = _fields(one, program)
+    if chosen == "tsv":
+        resume = one.evidence[-1].resume if one.evidence else "nothing shown"
+        cells: Iterator[tuple[tuple[str, object], dict[str, Any]]] = (
+            ((name, value), {}) for name, value in _lines(fields, resume)
+        )
+        output.rows(chosen, "", ("FIELD", "VALUE"), cells, names=("FIELD",))
+    else:
+        document = {"schema_version": output.SCHEMA_VERSION, "checkpoint": fields}
+        output.line(output.dump(document, indent=2 if chosen == "json" else None))
+
+
+def _fields(one: "Description", program: str) -> dict[str, Any]:
+    from ckptkit.cli import portrait
+
+    at, manifest = one.at, one.manifest
+    known = None if one.content == "unverified" else one.known
     reasons = [reason for item in manifest.items.values() for reason in item.captured.reasons]
-    fields = {
+    return {
         "path": at.storage.where(at),
         "manifest": at.storage.where(at, at.manifest_file),
         **manifest.model_dump(mode="python"),
         "captured": {"grade": manifest.grade, "reasons": reasons},
-        "shown": None if most is None else most.fields(),
-        "evidence": [one.fields() for one in found],
+        "shown": one.evidence[-1].fields() if one.evidence else None,
+        "evidence": [shown.fields() for shown in one.evidence],
+        "size": manifest.size,
+        "pinned": one.pinned,
+        "tags": list(one.tags),
+        "content": one.content,
+        "verified_at": None if known is None else output.moment(known.when),
+        "verified_level": None if known is None else known.level,
+        "resumed_as": list(one.resumed_as),
+        "tensors": [
+            {
+                "item": content.item,
+                "file": content.file.path,
+                "member": tensor.member or None,
+                "name": tensor.name,
+                "dtype": tensor.dtype,
+                "shape": list(tensor.shape),
+            }
+            for content in one.files
+            for tensor in content.tensors
+        ],
+        "unread": [
+            {"item": content.item, "file": content.file.path, "reason": content.problem}
+            for content in one.files
+            if content.problem is not None
+        ],
+        "next": portrait.following(one, program),
     }
-    chosen = output.chosen(format_)
-    if chosen in ("json", "ndjson"):
-        document = {"schema_version": output.SCHEMA_VERSION, "checkpoint": fields}
-        output.line(output.dump(document, indent=2 if chosen == "json" else None))
-    else:
-        cells: Iterator[tuple[tuple[str, object], dict[str, Any]]] = (
-            ((name, value), {})
-            for name, value in _lines(fields, most.resume if most else "nothing shown", exact=chosen == "tsv")
-        )
-        output.rows(chosen, "", ("FIELD", "VALUE"), cells, names=("FIELD",))
 
 
-def _lines(fields: dict[str, Any], resume: str, *, exact: bool) -> Iterator[tuple[str, object]]:
-    for name in ("path", "run", "step", "sequence", "created_at", "schema_version", "digest"):
+def _lines(fields: dict[str, Any], resume: str) -> Iterator[tuple[str, object]]:
+    from ckptkit.cli.portrait import flat
+
+    for name in ("path", "run", "step", "sequence", "created_at", "schema_version", "digest", "size", "content"):
         yield name, fields[name]
     yield "captured", fields["captured"]["grade"]
+    yield from (("pinned", "yes") for _ in range(fields["pinned"] is True))
+    yield from (("tag", tag) for tag in fields["tags"])
     for one in fields["evidence"]:
         yield f"shown.{one['how']}", f"{one['differs'] or one['detail'] or one['words']}  {one['at']}"
     yield "resume", resume
-    if fields["parent"]:
-        yield "parent", f"{fields['parent']['run']}@{fields['parent']['step']}"
+    for name in ("parent", "origin"):
+        if fields[name]:
+            yield name, f"{fields[name]['run']}@{fields[name]['step']}"
+    yield from (("resumed_as", ref) for ref in fields["resumed_as"])
     for group in ("counters", "metrics"):
         for name, value in fields[group].items():
             yield f"{group}.{name}", value
@@ -74,13 +133,19 @@ def _lines(fields: dict[str, Any], resume: str, *, exact: bool) -> Iterator[tupl
         yield "resume.argv", shlex.join(fields["resume"]["argv"])
         yield "resume.cwd", fields["resume"]["cwd"] or ""
         yield "resume.env", ",".join(fields["resume"]["env"])
-    yield from _flat("config", fields["config"])
-    yield from _flat("environment", fields["environment"])
+    yield from flat(fields["config"], "config")
+    yield from flat(fields["environment"], "environment")
     for name, item in fields["items"].items():
-        yield from _item(f"items.{name}", item, exact=exact)
+        yield from _item(f"items.{name}", item)
+        for one in (tensor for tensor in fields["tensors"] if tensor["item"] == name):
+            label = f"{one['member']}: {one['name']}" if one["member"] else one["name"]
+            yield f"items.{name}.tensor", f"{one['file']}  {label}  {one['dtype']}  {one['shape']}"
+    yield from ((f"items.{one['item']}.unread", f"{one['file']}  {one['reason']}") for one in fields["unread"])
 
 
-def _item(prefix: str, item: dict[str, Any], *, exact: bool) -> Iterator[tuple[str, object]]:
+def _item(prefix: str, item: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    from ckptkit.cli.portrait import flat
+
     yield f"{prefix}.backend", f"{item['backend']} (format {item['format_version']})"
     yield f"{prefix}.captured", item["captured"]["grade"]
     for reason in item["captured"]["reasons"]:
@@ -92,20 +157,7 @@ def _item(prefix: str, item: dict[str, Any], *, exact: bool) -> Iterator[tuple[s
     for hazard in item["hazards"]:
         yield f"{prefix}.hazard", hazard
     yield f"{prefix}.probe", "recorded" if item["probe"] else "none"
-    yield from _flat(f"{prefix}.metadata", item["metadata"])
+    yield from flat(item["metadata"], f"{prefix}.metadata")
     for file in item["files"]:
-        size = file["size"] if exact else output.size(file["size"])
         trusted = "  trusted by whoever saved it" if file["trusted"] else ""
-        yield f"{prefix}.file", f"{file['path']}  {size}  {file['digest']}{trusted}"
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for name, part in value.items():
-            yield from _flat(f"{prefix}.{name}", part)
-    elif isinstance(value, list) and any(isinstance(part, (dict, list)) for part in value):
-        yield prefix, output.dump(value)
-    elif isinstance(value, list):
-        yield prefix, ", ".join(str(part) for part in value)
-    elif value is not None:
-        yield prefix, value
+        yield f"{prefix}.file", f"{file['path']}  {file['size']}  {file['digest']}{trusted}"

@@ -69,6 +69,12 @@ def read_header(path: Path) -> Header:
         return _read(stream, status.st_size)
 
 
+def read_header_of(source: Source) -> Header:
+    """Read and check the header of what is in an open file, or in an archive; raises HeaderError."""
+    source.stream.seek(0)
+    return _read(source.stream, source.length)
+
+
 def shows_safetensors(source: Source) -> bool:
     """Return whether the bytes begin like such a file: a length, then that many bytes, which begin a JSON object."""
     start = source.start(9)
@@ -77,9 +83,8 @@ def shows_safetensors(source: Source) -> bool:
 
 def check_safetensors(source: Source) -> Iterator[Problem]:
     """Yield the first rule of the header, or of its length, that a safetensors file breaks."""
-    source.stream.seek(0)
     try:
-        _read(source.stream, source.length)
+        read_header_of(source)
     except HeaderError as error:
         yield source.problem("safetensors-header", error.message)
 

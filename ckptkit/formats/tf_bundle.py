@@ -148,6 +148,14 @@ def check_bundle(source: Source) -> Iterator[Problem]:
     yield from (replace(problem, file=f"{folder}{problem.file}") for problem in found)
 
 
+def read_index(data: bytes) -> tuple[dict[str, Tensor], int]:
+    """Return the tensors of an index file by key, and how many data files there are; raises DamagedError."""
+    try:
+        return _index(read_table(data))
+    except (TableError, WireError) as error:
+        raise DamagedError(str(error)) from error
+
+
 def _index(table: dict[bytes, bytes]) -> tuple[dict[str, Tensor], int]:
     header = table.pop(b"", None)
     if header is None:

@@ -6,25 +6,14 @@ Source: torch/serialization.py (``persistent_id``), torch/_utils.py (``_rebuild_
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ckptkit.formats import dtypes
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickle_machine import INERT, MADE, Global
 
 _MOST = 20
 _ITEM_BYTES = {
-    **dict.fromkeys(("BoolStorage", "ByteStorage", "CharStorage", "UntypedStorage"), 1),
-    **dict.fromkeys(("QInt8Storage", "QUInt8Storage", "QUInt4x2Storage", "QUInt2x4Storage"), 1),
-    **dict.fromkeys(("BFloat16Storage", "HalfStorage", "ShortStorage"), 2),
-    **dict.fromkeys(("FloatStorage", "IntStorage", "QInt32Storage"), 4),
-    **dict.fromkeys(("ComplexFloatStorage", "DoubleStorage", "LongStorage"), 8),
-    "ComplexDoubleStorage": 16,
-}
-_DTYPE_BYTES = {
-    **dict.fromkeys(("bool", "int8", "uint8"), 1),
-    **dict.fromkeys(("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"), 1),
-    **dict.fromkeys(("bfloat16", "float16", "int16", "uint16"), 2),
-    **dict.fromkeys(("complex32", "float32", "int32", "uint32"), 4),
-    **dict.fromkeys(("complex64", "float64", "int64", "uint64"), 8),
-    "complex128": 16,
+    **{kind: dtypes.WIDTHS[dtype] for kind, dtype in dtypes.TORCH.items()},
+    **dict.fromkeys(("QUInt4x2Storage", "QUInt2x4Storage"), 1),
 }
 
 
@@ -80,7 +69,7 @@ class Storages:
                 count = storage.count
                 if not typed:
                     dtype = rest[2] if len(rest) > 2 else None
-                    wide = _DTYPE_BYTES.get(dtype.name) if isinstance(dtype, Global) else None
+                    wide = dtypes.WIDTHS.get(dtype.name) if isinstance(dtype, Global) else None
                     if wide is None or storage.item_bytes is None:
                         return
                     count = storage.count * storage.item_bytes // wide

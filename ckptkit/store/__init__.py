@@ -9,9 +9,14 @@ if TYPE_CHECKING:
     from ckptkit.store.choosing import Chosen as Chosen
     from ckptkit.store.choosing import Ranking as Ranking
     from ckptkit.store.committed import Committed as Committed
+    from ckptkit.store.describing import Description as Description
     from ckptkit.store.details import DetailFields as DetailFields
     from ckptkit.store.details import Details as Details
+    from ckptkit.store.differences import Comparison as Comparison
+    from ckptkit.store.differences import Difference as Difference
     from ckptkit.store.files import Files as Files
+    from ckptkit.store.finding import Hit as Hit
+    from ckptkit.store.finding import Wanted as Wanted
     from ckptkit.store.listing import Listed as Listed
     from ckptkit.store.pruning import Pruned as Pruned
     from ckptkit.store.pruning import PruneSurvey as PruneSurvey
@@ -39,6 +44,11 @@ _HOMES = {
     "StoreReader": "reader",
     "Details": "details",
     "Files": "files",
+    "Wanted": "finding",
+    "Hit": "finding",
+    "Difference": "differences",
+    "Description": "describing",
+    "Comparison": "differences",
 }
 _RENAMED = {"Pruning": "PruneSurvey"}
 

@@ -149,6 +149,11 @@ def places(found: Iterable[Entry]) -> Iterator[Place]:
         yield Place(at, *known[at.run])
 
 
+def place_of(at: Entry) -> Place:
+    """Return one place, with its pins and tags."""
+    return Place(at, *_refs_of(at))
+
+
 def listed(found: Iterable[Place], ledger: Ledger | None = None) -> Iterator[Listed]:
     """Yield what is to be listed of each place; one that was removed since it was found is left out."""
     for run, members in groupby(found, key=lambda place: place.at.run):

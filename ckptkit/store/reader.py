@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ckptkit.storage import Removed
     from ckptkit.store.adopting import Unlisted
     from ckptkit.store.choosing import Chosen, Ranking
+    from ckptkit.store.describing import Description
+    from ckptkit.store.differences import Comparison
+    from ckptkit.store.finding import Search, Wanted
     from ckptkit.store.rehearsal import Outcome
     from ckptkit.store.resuming import ResumeCommand
     from ckptkit.verification import CheckpointReport, Level, Report, Verifier
@@ -160,6 +163,45 @@ class StoreReader:
         """Return what was shown of a checkpoint since it was saved, what says most is the last; see ``manifest``."""
         at = self._one(ref, ranking)
         return shown.by_weight(shown.read(at, self.manifest(at).digest))
+
+    def describe(self, ref: str | Ref | Entry, *, ranking: "Ranking | None" = None) -> "Description":
+        """Return all that is known of a checkpoint, also what its files hold; nothing is judged. See ``manifest``."""
+        from ckptkit.store import describing
+
+        return describing.describe(self._one(ref, ranking), self.ledger)
+
+    def compare(
+        self,
+        a: str | Ref | Entry,
+        b: str | Ref | Entry,
+        *,
+        values: bool = True,
+        ranking: "Ranking | None" = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> "Comparison":
+        """Return what differs between two checkpoints, also of different runs: manifests, files, tensors.
+
+        Args:
+            a: the first; as of ``manifest``.
+            b: the second.
+            values: also read the tensors of files that differ, and say by how much they do.
+            ranking: for ``RUN@best``.
+            on_progress: told how far it is, in bytes of tensors.
+
+        Raises:
+            NotFoundError, ManifestError: as of ``manifest``. Files that cannot be read are in ``Comparison.unread``.
+        """
+        from ckptkit.store import differences
+
+        sides = [differences.Side(at, self.manifest(at)) for at in (self._one(a, ranking), self._one(b, ranking))]
+        meter = Meter("diff", on_progress=on_progress)
+        return differences.compare(*sides, values=values, expect=meter.expect, on_bytes=meter)
+
+    def find(self, wanted: "Wanted", ref: str | Ref | None = None) -> "Search":
+        """Return a search in what a reference covers, or in the whole store, to be iterated over: it yields ``Hit``."""
+        from ckptkit.store import finding
+
+        return finding.Search(wanted, self.locate(ref))
 
     def choose(
         self,

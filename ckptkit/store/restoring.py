@@ -1,5 +1,6 @@
 """Put a checkpoint back: into live objects, or as files into another folder."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -162,9 +163,10 @@ def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None) -> P
     if meter is not None:
         meter.expect(chosen.manifest.size)
     partial = destination.with_name(f"{destination.name}.partial-{os.getpid()}")
+    missing = [folder for folder in partial.parents if not folder.exists()]
     with durable.storage_errors(str(destination)):
-        durable.make_folders(partial)
         try:
+            durable.make_folders(partial)
             for item in chosen.manifest.items.values():
                 for entry in item.files:
                     target = partial / entry.path
@@ -177,7 +179,11 @@ def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None) -> P
             os.rename(partial, destination)
             durable.fsync_path(destination.parent)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            with durable.undivided():
+                shutil.rmtree(partial, ignore_errors=True)
+                for folder in missing:  # those that are empty, when nothing came into them
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
     return destination
 
 

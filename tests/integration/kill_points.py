@@ -25,15 +25,15 @@ _TOUCHES = {
 
 
 class Killer:
-    """Counts what happens to the disk below a folder, and kills the process at the k-th event."""
+    """Counts what happens to the disk below a folder, and sends the process a signal at the k-th event."""
 
-    def __init__(self, root: Path, at: int) -> None:
-        self.root, self.at, self.count, self.name = str(root), at, 0, ""
+    def __init__(self, root: Path, at: int, number: int = signal.SIGKILL) -> None:
+        self.root, self.at, self.count, self.number = str(root), at, 0, number
 
     def event(self, name: str) -> None:
         self.count += 1
         if self.count == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
 
     def install(self) -> None:
         def hook(name: str, args: tuple[Any, ...]) -> None:

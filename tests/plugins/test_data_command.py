@@ -38,7 +38,7 @@ def dataset(root: Path, twin: int | None = None) -> Path:
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
     """Run the program in this process, as its entry point does."""
     monkeypatch.setattr(sys, "argv", ["ckptkit", *map(str, words)])
-    code = main._run(False)
+    code = main._run()
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -235,7 +235,7 @@ def test_two_commands_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_command_is_a_usage_error(ckptkit: Any) -> None:
     code, _, err = ckptkit("no-such-command")
     assert code == 2
-    assert "No such command 'no-such-command'" in err
+    assert "there is no command `no-such-command`" in err
 
 
 def test_built_in_commands_never_look_for_entry_points(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def refused(*args, **kwargs):
 metadata.entry_points = refused
 from ckptkit.cli.main import _run
 sys.argv = ["ckptkit", "--store", sys.argv[1], "list"]
-sys.exit(_run(False))
+sys.exit(_run())
 """
     done = subprocess.run([sys.executable, "-c", watch, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -258,7 +258,7 @@ def test_help_and_refusals_import_neither_numpy_nor_pyarrow(tmp_path: Path) -> N
 import sys
 from ckptkit.cli.main import _run
 sys.argv = ["ckptkit", *sys.argv[1:]]
-_run(False)
+_run()
 print(sorted({"numpy", "pyarrow", "pandas"} & set(sys.modules)))
 """
     for words in (["--help"], ["check-data", "--help"], ["check-data", str(tmp_path)]):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.durable import fsync_path, fsync_tree, make_folders, storage_errors, write_file
+from ckptkit.durable import fsync_path, fsync_tree, make_folders, storage_errors, undivided, write_file
 from ckptkit.errors import ConflictError
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage.local.locks import try_lock
@@ -34,7 +34,8 @@ def staged(state_folder: Path) -> Iterator[Path]:
             folder.mkdir()
         yield folder
     finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        with undivided():
+            shutil.rmtree(holder, ignore_errors=True)
         if descriptor >= 0:
             os.close(descriptor)
 
