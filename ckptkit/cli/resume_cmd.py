@@ -85,9 +85,22 @@ def resume_cmd(
     again = ["--exact-run"] if exact_run else []
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
     default = _default(session, chosen.at.run) if chosen.manifest.resume is None and given is None else None
-    command = opened.resume_command(chosen, template=given, default=default, overrides=overrides or (), again=again)
+    command = opened.resume_command(
+        chosen,
+        template=given,
+        default=default,
+        by_trainer=_by_trainer(session, chosen.manifest.trainer),
+        overrides=overrides or (),
+        again=again,
+    )
     if command.said_by is not None:
         output.echo(f"{chosen.at.ref} has no resume command; using that of {command.said_by.ref}", quiet=session.quiet)
+    if command.guess is not None:
+        output.echo(
+            f"{command.guess} is a guess: no file says which program it was; say it once in ckptkit.yaml "
+            f"(`trainers: {{{chosen.manifest.trainer}: python YOURS.py ...}}`), or now with --template",
+            quiet=session.quiet,
+        )
     text = format_command(command, format_)
     output.echo(f"resuming {chosen.at.ref}", quiet=session.quiet)
     telling.tell(chosen.manifest, chosen.warnings, quiet=session.quiet)
@@ -111,6 +124,19 @@ def _default(session: "Session", run: str) -> "Resume | None":
         return None
     argv = parse_template(words.resume, where=words.resume_where or "the resume template")
     return Resume(argv=argv, cwd=str(config.path.absolute().parent) if config.path else None)
+
+
+def _by_trainer(session: "Session", kind: str | None) -> "dict[str, Resume]":
+    """Return ckptkit.yaml's command for what a trainer wrote."""
+    from ckptkit.manifest.models import Resume
+    from ckptkit.resume import parse_template
+
+    config = session.config()
+    if kind is None or kind not in config.trainers:
+        return {}
+    words, where = config.trainers[kind]
+    cwd = str(config.path.absolute().parent) if config.path else None
+    return {kind: Resume(argv=parse_template(words, where=where), cwd=cwd)}
 
 
 def _in_folder(text: str, command: "Command", *, quiet: bool) -> str:

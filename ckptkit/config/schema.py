@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, Val
 from ckptkit.config import strict_yaml
 from ckptkit.config.settings import Config, Level, RunConfig
 from ckptkit.errors import UsageError
+from ckptkit.layouts import FOREIGN
 from ckptkit.manifest import findings
 from ckptkit.retention import RetentionPolicy, policy_from_words
 
@@ -26,6 +27,19 @@ def _template(value: object) -> object:
         "should be one line of text or a list of texts, not empty",
         hint="put numbers in quotes: [python, train.py, --resume, '{path}', --seed, '1']",
     )
+
+
+def _command(value: object) -> object:
+    return _template("" if value is None else value)
+
+
+def _trainer(value: object) -> object:
+    kinds = [layout.kind for layout in FOREIGN]
+    if isinstance(value, str) and value not in kinds:
+        near = difflib.get_close_matches(value, kinds, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(kinds)}"
+        raise UsageError("is no trainer", hint=hint)
+    return value
 
 
 def _policy(value: object) -> RetentionPolicy | None:
@@ -54,6 +68,10 @@ class _File(_RunSection):
     runs: Annotated[
         dict[str, Annotated[_RunSection, BeforeValidator(_nothing_is_empty)]], BeforeValidator(_nothing_is_empty)
     ] = {}
+    trainers: Annotated[
+        dict[Annotated[str, BeforeValidator(_trainer)], Annotated[str | tuple[str, ...], BeforeValidator(_command)]],
+        BeforeValidator(_nothing_is_empty),
+    ] = {}
 
 
 def parse(data: bytes, path: Path) -> Config:
@@ -80,6 +98,7 @@ def parse(data: bytes, path: Path) -> Config:
         default=_run_config(file, (), path, lines),
         runs=[(run, _run_config(section, ("runs", run), path, lines)) for run, section in file.runs.items()],
         lines=lines,
+        trainers={kind: (told, _where(path, lines, ("trainers", kind))) for kind, told in file.trainers.items()},
     )
 
 
@@ -107,7 +126,7 @@ def _explained(error: ValidationError, path: Path, lines: strict_yaml.Lines) -> 
     """Turn the first finding of pydantic into one line and a hint."""
     found = error.errors(include_url=False)
     first, more = found[0], len(found) - 1
-    place = first["loc"]
+    place = tuple(part for part in first["loc"] if part != "[key]")
     hint = "correct the value, or remove the key"
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, UsageError):

@@ -39,6 +39,8 @@ class Config:
         default: what applies to every run.
         runs: pattern -> settings, in the order of the file. ``*`` matches any text, ``/`` included.
         lines: the line of each key in the file, by its place.
+        trainers: kind of a trainer's layout -> template of the command that resumes what it wrote, and file, line and
+            key of it.
     """
 
     path: Path | None = None
@@ -47,6 +49,7 @@ class Config:
     default: RunConfig = field(default_factory=RunConfig)
     runs: Sequence[tuple[str, RunConfig]] = ()
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, compare=False, repr=False)
+    trainers: Mapping[str, tuple[str | tuple[str, ...], str]] = field(default_factory=dict)
 
     def for_run(self, run: str) -> RunConfig:
         """Return the settings of a run: each key from the last pattern in the file that matches and sets it.

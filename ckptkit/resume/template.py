@@ -21,6 +21,7 @@ FIELDS: Mapping[str, str] = {
     "items.NAME": "folder or file of one item",
     "counters.NAME": "a counter, such as episode",
     "metrics.NAME": "a metric, such as reward",
+    "config.NAME": "a value of the run's configuration, such as env; config.model.size of a table in it",
 }
 """What a template may use, and what it means."""
 
@@ -70,7 +71,8 @@ def expand(
 
     Args:
         template: what ``parse_template`` returned (or a manifest holds).
-        values: field (see ``FIELDS``) -> value; ``items``, ``counters`` and ``metrics`` -> mappings of their own.
+        values: field (see ``FIELDS``) -> value; ``items``, ``counters``, ``metrics`` and ``config`` -> mappings
+            of their own.
         overrides: arguments that are appended as they are, so that a later option wins.
 
     Raises:

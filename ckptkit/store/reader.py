@@ -294,6 +294,7 @@ class StoreReader:
         *,
         template: Sequence[str] | None = None,
         default: "Resume | None" = None,
+        by_trainer: "Mapping[str, Resume] | None" = None,
         overrides: Sequence[str] = (),
         again: Sequence[str] = (),
     ) -> "ResumeCommand":
@@ -303,6 +304,8 @@ class StoreReader:
             ref: as of ``choose``, or what it returned.
             template: used instead of the one that was saved, as an argument list.
             default: who says how to resume, where the checkpoint does not; else another checkpoint of its run does.
+            by_trainer: commands that resume what a trainer wrote, by the kind of its layout, where nothing else does;
+                else the trainer's own command is taken, if it has one for all programs.
             overrides: arguments that are appended, so that they win.
             again: what a job that is started again must pass to `ckptkit resume-cmd` besides the run.
 
@@ -314,7 +317,13 @@ class StoreReader:
 
         chosen = self.choose(ref) if isinstance(ref, (str, Ref)) else ref
         return resuming.resume_command(
-            self.storage, chosen, template=template, default=default, overrides=overrides, again=again
+            self.storage,
+            chosen,
+            template=template,
+            default=default,
+            by_trainer=by_trainer,
+            overrides=overrides,
+            again=again,
         )
 
     def rehearse(

@@ -1,8 +1,9 @@
 """From a chosen checkpoint and a template to the command that resumes from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ckptkit.catalog import item_files, manifests
 from ckptkit.errors import StoreError, UsageError
@@ -11,6 +12,7 @@ from ckptkit.resume import Command, Value, expand, pieces_of
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
+from ckptkit.trainers import TRAINERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,12 @@ class ResumeCommand(Command):
     Attributes:
         chosen: the checkpoint, why newer ones were skipped, and which runs were followed to it.
         said_by: another checkpoint of the run, which says how to resume where this one does not; else None.
+        guess: the argument that is a guess: the trainer's own command was taken, and no file says which program ran.
     """
 
     chosen: Chosen = field(kw_only=True)
     said_by: Entry | None = None
+    guess: str | None = None
 
 
 def resume_command(
@@ -32,18 +36,19 @@ def resume_command(
     *,
     template: Sequence[str] | None = None,
     default: Resume | None = None,
+    by_trainer: Mapping[str, Resume] | None = None,
     overrides: Sequence[str] = (),
     again: Sequence[str] = (),
 ) -> ResumeCommand:
     """Return the command that resumes from a verified checkpoint; see ``StoreReader.resume_command``."""
     manifest = chosen.manifest
     said, said_by = _said(storage, chosen, template, default)
+    guess = None
+    if template is None and said is None:
+        said, guess = _of_trainer(manifest, by_trainer or {})
     used = template or (said.argv if said else None)
     if not used:
-        raise UsageError(
-            f"{chosen.at.ref}: nothing says how to resume it",
-            hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
-        )
+        raise _unsaid(chosen)
     root = storage.url
     return ResumeCommand(
         argv=filled(used, chosen.at, manifest, overrides),
@@ -55,6 +60,33 @@ def resume_command(
         skipped=[(report.at.ref, report.reason) for report in chosen.skipped],
         chosen=chosen,
         said_by=said_by,
+        guess=guess,
+    )
+
+
+def _of_trainer(manifest: Manifest, by_trainer: Mapping[str, Resume]) -> tuple[Resume | None, str | None]:
+    """Return the command that resumes whatever the trainer wrote, and which argument of it is a guess."""
+    kind = manifest.trainer or ""
+    if kind in by_trainer:
+        return by_trainer[kind], None
+    trainer = TRAINERS.get(kind)
+    if trainer is None or trainer.resume is None:
+        return None, None
+    return Resume(argv=list(trainer.resume)), trainer.program
+
+
+def _unsaid(chosen: Chosen) -> UsageError:
+    kind = chosen.manifest.trainer
+    if kind is None:
+        return UsageError(
+            f"{chosen.at.ref}: nothing says how to resume it",
+            hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
+        )
+    title = TRAINERS[kind].title if kind in TRAINERS else kind
+    return UsageError(
+        f"{chosen.at.ref}: nothing says how to resume it, and {title} has no command for all programs",
+        hint="give --template 'python YOURS.py --resume {path}' now, --resume when adopting, or in ckptkit.yaml "
+        f"`trainers: {{{kind}: ...}}` or `resume:` of the run",
     )
 
 
@@ -82,7 +114,17 @@ def _values(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Val
         "store": at.storage.url,
         "counters": dict(manifest.counters) | {n: c for i in manifest.items.values() for n, c in i.counters.items()},
         "metrics": dict(manifest.metrics),
+        "config": dict(_flat(manifest.config)),
     }
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Value]]:
+    """Yield the texts and numbers of a configuration; those of a table in it under its name and theirs."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif isinstance(value, (str, int, float)):
+            yield f"{before}{name}", value
 
 
 def _paths(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Value]]:

@@ -60,7 +60,10 @@ def test_quoted_operators_are_ordinary_text() -> None:
         ("python path}", "single }"),
         ("python {{path}", "single }"),
         ("python {}", "no field {}"),
-        ("python {pth}", "no field {pth}; there are checkpoint, counters.NAME, items.NAME, metrics.NAME, path"),
+        (
+            "python {pth}",
+            "no field {pth}; there are checkpoint, config.NAME, counters.NAME, items.NAME, metrics.NAME, path",
+        ),
         ("python {items}", "no field {items}"),
         ("python {path.x}", "no field {path.x}"),
         ("python {path!r}", "unknown conversion"),
