@@ -1,62 +1,152 @@
-"""`ckptkit adopt`: give a manifest to checkpoints that a trainer wrote into a run's folder, in place."""
+"""`ckptkit adopt`: find what trainers wrote, say what is whole and why, and give it manifests; nothing is copied."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import output, telling
-from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
-from ckptkit.errors import CkptkitError
+from ckptkit.cli import adopt_report, output, retention_options
+from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
+
+if TYPE_CHECKING:
+    from ckptkit.cli.session import Session
+    from ckptkit.store import foreign
 
 
 def adopt(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="Only this run; the whole store if left out.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PATH",
+            help="A folder that training wrote into, however deep, or one checkpoint; or a run of the store. "
+            "The whole store if left out.",
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="Call the run so; else it is called by its folder.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is there; write nothing.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, and adopt each checkpoint when the trainer has finished it.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often --watch looks.")
+    ] = 10.0,
+    manifests: Annotated[
+        Literal["beside", "store"] | None,
+        typer.Option(
+            "--manifests",
+            help="Where they go: beside the files, or into the store; else beside them unless that cannot be written.",
+            show_default=False,
+        ),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option("--step", metavar="N", min=0, help="The step of a single checkpoint.")
+    ] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="TEMPLATE", help="Command that resumes; fields such as {path}.")
     ] = None,
+    keep_last: retention_options.KeepLast = None,
+    keep_every: retention_options.KeepEvery = None,
+    keep_best: retention_options.KeepBest = None,
+    metric: retention_options.Metric = None,
+    mode: retention_options.Mode = None,
+    format_: FormatOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
-    """Give a manifest to checkpoints that a trainer wrote, where they lie.
+    """Find the checkpoints that a trainer wrote, say which are whole, and give those manifests where they lie.
+
+    Nothing is copied, and no file of the trainer is changed. A checkpoint that the trainer has not finished, or
+    that has lost a part, is told with the reason and left alone. Run it again for what came since, or let it --watch:
+    then it also removes what a retention policy does not keep, the --keep rules here or those of ckptkit.yaml.
 
     Examples:
-        ckptkit adopt sac/run2
+        ckptkit adopt outputs --dry-run
+        ckptkit adopt outputs
+        ckptkit adopt outputs --resume 'python train.py --ckpt {path}'
 
     Exit codes:
-        0: All of them have one now.
-        3: Some of them; it is said why the others have none.
-        4: There are none.
+        0: All that are whole have a manifest now.
+        1: None is whole.
+        3: Some are whole and could not be given one; it is said why.
+        4: There is no checkpoint of a known trainer.
+        5: Loading what is there would run code.
     """
+    from ckptkit.errors import UsageError
     from ckptkit.resume import parse_template
-    from ckptkit.store import Details, adopting
 
     session = session_of(context)
-    opened = session.open(store)
-    details = Details(resume=parse_template(resume) if resume else None, cwd=str(Path.cwd()) if resume else None)
-    adopted, failed = 0, []
-    for unlisted in opened.unlisted(run):
-        newest = None
-        for path in unlisted.paths:
-            try:
-                stem, item, files = adopting.described(path)
-                saved = opened.adopt_in_place(unlisted.run, stem, {item: files}, details)
-            except CkptkitError as error:
-                output.echo(f"{output.safe(path)}: not adopted: {output.safe(error.message)}", quiet=False)
-                failed.append(error)
-                continue
-            adopted += 1
-            told = f"adopted {saved.at.ref}: {item} ({unlisted.backend}); {saved.manifest.grade}"
-            output.echo(told, quiet=session.quiet)
-            output.line(output.safe(saved.at.storage.where(saved.at, saved.at.manifest_file)))
-            newest = saved.manifest
-        if newest is not None:  # what lacks in one lacks in all of a kind
-            telling.tell(newest, quiet=session.quiet)
-    if not adopted and not failed:
-        output.echo("nothing to adopt: no checkpoint without a manifest was recognised", quiet=session.quiet)
-        return 4
-    if not failed:
-        return 0
-    output.echo(failed[0].hint, quiet=session.quiet)
-    return 3 if adopted else failed[0].exit_code
+    words = {"keep_last": keep_last, "keep_every": keep_every, "keep_best": keep_best, "metric": metric, "mode": mode}
+    given = {name: word for name, word in words.items() if word is not None}
+    if given and not watch:
+        raise UsageError(
+            f"--{next(iter(given)).replace('_', '-')} is for --watch", hint="`ckptkit prune` removes what is adopted"
+        )
+    if watch and dry_run:
+        raise UsageError("--watch and --dry-run cannot be used together")
+    sought, places = _sought(session, store, path, run, manifests, watch=watch)
+    if step is not None and not sought.single:
+        raise UsageError(f"--step {step}: {sought.path} is not a single checkpoint", hint="name one of those in it")
+    taking = _taking(session, sought, places, dry_run=dry_run, step=step)
+    if resume:
+        taking.resume, taking.cwd = parse_template(resume), str(Path.cwd())
+    if watch:
+        from ckptkit.cli import adopt_watch
+
+        return adopt_watch.watch(session, taking, sought, every, given, format_)
+    return adopt_report.report(session, taking, sought, list(taking.take(sought.sightings)), format_)
+
+
+def _sought(
+    session: "Session", store: str | None, path: str | None, run: str | None, manifests: Any, *, watch: bool
+) -> "tuple[foreign.Sought, foreign.Places]":
+    """Return what is there, and where its manifests go."""
+    from ckptkit.store import foreign
+
+    named = store if store is not None else session.store
+    usual = session.url(store)
+    sought = foreign.look(_path(session, path, usual), to_come=watch)
+    holding = {one.seen.folder for one in sought.sightings} or {sought.folder}
+    places = foreign.decide(
+        sought.folder, run=run, manifests=manifests, named=named, usual=usual, holding=sorted(holding)
+    )
+    if places.why:
+        output.echo(output.safe(f"{places.why}: the manifests go into the store {places.store}"), quiet=session.quiet)
+    return sought, places
+
+
+def _path(session: "Session", text: str | None, usual: str) -> Path:
+    """Return the path that was meant: what exists comes first, then a run of the store."""
+    from ckptkit.errors import CkptkitError, NotFoundError, StoreError
+    from ckptkit.manifest.names import is_run
+    from ckptkit.store import StoreReader
+
+    storage = StoreReader(usual, cache=False).storage
+    if text is None:
+        storage.require()
+        return storage.run_folder(".")
+    if not text:
+        raise NotFoundError("PATH is empty", hint="name the folder")
+    path, of_run = Path(text), None
+    if is_run(text):
+        try:
+            of_run = storage.run_folder(text) if storage.has_run(text) else None
+        except (CkptkitError, StoreError):
+            of_run = None
+    if of_run is None or of_run.resolve() == path.resolve():
+        return path
+    if not path.exists():
+        return of_run
+    told = f"{text} is a folder here and a run of {usual}; the folder is meant (the run is {of_run})"
+    output.echo(output.safe(told), quiet=session.quiet)
+    return path
+
+
+def _taking(
+    session: "Session", sought: "foreign.Sought", places: "foreign.Places", *, dry_run: bool, step: int | None
+) -> "foreign.TakingIn":
+    from ckptkit.store import foreign
+
+    return foreign.TakingIn(session.open(places.store), places, step=step, named=sought.single, dry=dry_run)

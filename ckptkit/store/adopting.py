@@ -8,9 +8,9 @@ from pathlib import Path
 from ckptkit import registry
 from ckptkit.errors import CkptkitError
 from ckptkit.layouts.numbered import stem_of
-from ckptkit.manifest.names import is_flat, step_of_name
 from ckptkit.renamed import warn
 from ckptkit.storage import Storage
+from ckptkit.trainers import finding
 
 ITEMS = {"sb3": "agent", "safetensors": "policy", "tf-data": "data", "numpy-rng": "rng", "files": "model:files"}
 """What an adopted item is called, by backend; for others it is the backend's own name."""
@@ -28,7 +28,7 @@ class Unlisted:
         backend: which backend recognises the newest of them.
         paths: the main file or the folder of each, by step, or by what else its name counts.
         step: what the name of the newest tells.
-        in_place: whether ``adopt`` can give them a manifest in place; if not, they can be copied with ``save``.
+        in_place: whether ``adopt`` can give them manifests where they lie; if not, they can be copied with ``save``.
     """
 
     run: str
@@ -61,12 +61,12 @@ def find(storage: Storage, run: str | None = None) -> list[Unlisted]:
         paths = tuple(path for _, path in sorts)
         step, newest = sorts[-1]
         try:
-            backend, files = _recognised(newest)
+            backend, _ = _recognised(newest)
         except CkptkitError:
             if newest in signed or (newest.suffix in _OF_UNKNOWN_KIND and newest.is_file()):
-                found.append(Unlisted(name, "files", paths, step, in_place=False))
+                found.append(Unlisted(name, "files", paths, step, in_place=_is_of_a_trainer(newest)))
             continue
-        found.append(Unlisted(name, backend, paths, step, _fits_in_place(newest, files, step)))
+        found.append(Unlisted(name, backend, paths, step, in_place=True))
     return found
 
 
@@ -91,10 +91,9 @@ def _recognised(path: Path) -> tuple[str, Mapping[str, Path]]:
     return backend.name, files
 
 
-def _fits_in_place(path: Path, files: Mapping[str, Path], step: int) -> bool:
-    """Whether all files are where a manifest can list them, the name ends in the step, and nothing else is there."""
-    alone = not path.is_dir() or {entry.name for entry in path.iterdir()} == set(files)
-    return alone and all(map(is_flat, files)) and step_of_name(_stem(path)) == step
+def _is_of_a_trainer(path: Path) -> bool:
+    one = finding.at(path)
+    return one is not None and one.kind != finding.NOBODYS
 
 
 def _stem(path: Path) -> str:

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,11 +37,13 @@ class Wrote:
         files: all names that belong to it, right in that folder; of a folder all that is in it. ``path`` alone when
             left out.
         backend: the backend that it is for; found by content when None, else ``files``.
+        doubts: what whoever wrote it knows to be missing, one line for each piece.
     """
 
     path: str
     files: Sequence[str] = ()
     backend: str | None = None
+    doubts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,36 @@ def adopt(
         succession.note(at, manifest, before)
         cleared = () if str(step) in main else tuple(_clear(_earlier(at)))
     return Adopted(at, manifest, "again" if at in there else "new", warnings, cleared, digested)
+
+
+def known(
+    storage: Storage,
+    run: str,
+    main: str,
+    step: int,
+    items: Mapping[str, Wrote],
+    *,
+    folder: Path | None = None,
+    ledger: Ledger | None = None,
+) -> Entry | None:
+    """Return the checkpoint that was adopted, where it is unchanged since; nothing is written. See ``adopt``."""
+    at = Entry(run, adopted_name(main, step), ADOPTED, storage)
+    if not storage.has_run(run) or at not in storage.at_step(run, step):
+        return None
+    around = storage.adopted_from(run) if folder is None else folder
+    seen = {name: stranger.look(around, wrote.files or (wrote.path,)) for name, wrote in items.items()}
+    manifest = manifests.read(at)[0]
+    return at if manifest is not None and _fits(at, manifest, seen, ledger) else None
+
+
+def require_whole(around: Path, items: Mapping[str, Wrote], step: int) -> None:
+    """Raise what would keep ``adopt`` from taking it, as far as its content tells; nothing is written.
+
+    Raises:
+        CkptkitError: as of ``CheckpointStore.adopt``.
+    """
+    for name, wrote in items.items():
+        _entry(around, name, wrote, stranger.look(around, wrote.files or (wrote.path,)), step, None, {})
 
 
 def clear(storage: Storage, run: str) -> list[str]:
@@ -206,23 +238,27 @@ def _entry(
     wrote: Wrote,
     seen: stranger.Look,
     step: int,
-    algorithm: str,
+    algorithm: str | None,
     digested: writing.Digested,
 ) -> dict[str, Any]:
+    """Return the manifest's fields of an item; without an algorithm it is judged, and not digested."""
     check_item_name(name)
     path = around / wrote.path
     inside = path.is_dir() and all(file.startswith(f"{wrote.path}/") for file in seen)
     folder, prefix = (path, f"{wrote.path}/") if inside else (around, "")
     backend = _backend(path, name, wrote.backend)
     files: list[item_entries.FileFields] = []
-    for file in seen:
-        _flush(around / file)
-        writing.note_before(around / file, digested)
-        size, digest = digest_file(around / file, algorithm)
+    for file, stamp in seen.items():
+        size, digest = stamp[0], ""
+        if algorithm is not None:
+            _flush(around / file)
+            writing.note_before(around / file, digested)
+            size, digest = digest_file(around / file, algorithm)
         files.append({"path": file, "size": size, "digest": digest})
     context = CheckContext([file.removeprefix(prefix) for file in seen], step=step, source=path)
     with guest(name, backend):
         described = item_entries.describe(name, backend, folder, context)
+    described = replace(described, captured=described.captured.doubted(wrote.doubts))
     return {**item_entries.entry(name, backend, folder, described, files, step, prefix), "path": wrote.path}
 
 

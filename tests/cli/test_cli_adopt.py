@@ -1,139 +1,377 @@
-"""Checkpoints that a trainer wrote without a manifest: `list` tells of them, `adopt` gives them one where they lie."""
+"""`ckptkit adopt`: what trainers wrote is found, judged, told with the reason, and given manifests where it lies."""
 
+import json
+import os
 import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from command_line import inside
-from conftest import write_rng
-from safetensors.numpy import save_file
+from command_line import inside, refused
+from foreign_files import episode, half_hugging_face, hugging_face, safetensors, torch_like, tree
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import ConflictError, UnsafeContentError
+
+AS_NOBODY = """
+import contextlib, os, sys
+from ckptkit.cli import main
+sys.argv = ['ckptkit', 'adopt', sys.argv[1], sys.argv[2]]
+out = sys.argv.pop()
+with contextlib.suppress(SystemExit):
+    main.run()  # all that it imports is imported now: nobody may read it
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.argv[2] = out
+main.run()
+"""
 
 
-def weights(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"weight": np.zeros(2, np.float32)}, path)
-    return path
+def adopt(*words: str | Path, **how: Any) -> tuple[int, list[dict[str, Any]], str]:
+    """Return exit code, what came of each checkpoint, and what was said on stderr."""
+    done = inside("adopt", *words, "--format", "json", **how)
+    return done.returncode, json.loads(done.stdout)["checkpoints"] if done.stdout else [], done.stderr
 
 
-def told(store: Path, *words: str) -> list[str]:
-    return inside("list", *words, store=store).stderr.splitlines()
+def states(found: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    return {Path(one["path"]).name: (one["state"], one["action"]) for one in found}
 
 
-def remedy(line: str) -> list[str]:
-    """Return the arguments of a printed command, after the program."""
-    return shlex.split(line.partition(": ckptkit ")[2])
+def refs(store: Path) -> list[str]:
+    return [at.ref for at in CheckpointStore(store).locate()]
 
 
-def test_flat_files_are_told_and_the_printed_command_lists_them(tmp_path: Path) -> None:
-    store = tmp_path / "my ckpts"
-    for step in (50, 100, 150, 200):
-        weights(store / f"ppo/run1/ep{step:06d}.safetensors")
-    nothing, what, how = told(store)
-    assert nothing == "no checkpoints"
-    assert what.startswith("ppo/run1: 4 checkpoints have no manifest and cannot be listed: ep000050.safetensors, ...")
-    done = inside(*remedy(how))
-    assert done.returncode == 0
-    assert done.stdout.splitlines()[0] == f"{store}/ppo/run1/ep000050.manifest.json"
-    listed = inside("list", store=store)
-    assert [line.split("\t")[1] for line in listed.stdout.splitlines()[1:]] == ["50", "100", "150", "200"]
-    assert listed.stderr == ""
-    assert inside("verify", store=store).returncode == 0
+def test_a_folder_is_searched_however_deep_and_its_whole_checkpoints_get_manifests(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    deep = out / "2026-11-27/12-30-00/seed 3"
+    for step in (4, 8):
+        hugging_face(deep, step, loss=1 / step)
+    half_hugging_face(deep, 12)
+    torch_like(out / "plain/model.pt")
+    before = tree(out)
+    code, found, said = adopt(out)
+    assert code == 0
+    assert states(found) == {
+        "checkpoint-4": ("complete", "adopted"),
+        "checkpoint-8": ("complete", "adopted"),
+        "checkpoint-12": ("incomplete", "left"),
+        "model.pt": ("complete", "adopted"),
+    }
+    half = next(one for one in found if one["state"] == "incomplete")
+    assert half["reasons"] == ["trainer_state.json: is not there; the Trainer writes it last"]
+    assert tree(out) == before, "no file of a trainer was changed"
+    run = "2026-11-27/12-30-00/seed 3"
+    assert refs(out) == [f"{run}@4", f"{run}@8", "plain@7"]
+    assert "3 manifests written" in said
+    assert inside("verify", store=out).returncode == 0
 
 
-def test_a_folder_gets_its_manifest_inside_and_is_pruned_as_a_whole(tmp_path: Path) -> None:
-    for step in (100, 200):
-        weights(tmp_path / f"run/checkpoint-{step}/model.safetensors")
-    assert "checkpoint-100, checkpoint-200 (safetensors)" in told(tmp_path, "run")[-2]
-    assert inside("adopt", "run", "--resume", "python train.py --resume {path}", store=tmp_path).returncode == 0
+def test_what_to_type_next_is_printed_and_works(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "my out/run", 4)
+    said = inside("adopt", tmp_path / "my out").stderr.splitlines()
+    commands = [shlex.split(line)[1:] for line in said[said.index("next:") + 1 :]]
+    assert [command[2] for command in commands] == ["list", "resume-cmd"]
+    for command in commands:
+        assert inside(*command).returncode == 0, command
+
+
+def test_adopting_again_takes_what_is_new_and_touches_nothing_else(tmp_path: Path) -> None:
+    hugging_face(tmp_path, 4)
+    adopt(tmp_path)
+    manifest = tmp_path / "checkpoint-4@4.manifest.json"
+    before = manifest.stat().st_mtime_ns
+    hugging_face(tmp_path, 8)
+    code, found, _ = adopt(tmp_path)
+    assert (code, states(found)) == (
+        0,
+        {"checkpoint-4": ("complete", "kept"), "checkpoint-8": ("complete", "adopted")},
+    )
+    assert manifest.stat().st_mtime_ns == before
+
+
+def test_a_file_that_its_trainer_wrote_anew_is_another_checkpoint(tmp_path: Path) -> None:
+    kept = torch_like(tmp_path / "last.pt")
+    adopt(tmp_path)
+    assert refs(tmp_path) == [".@7"]
+    rewrite(kept, 9)
+    code, found, _ = adopt(tmp_path)
+    assert (code, [(one["step"], one["action"]) for one in found]) == (0, [(9, "adopted")])
+    assert refs(tmp_path) == [".@9"]
     assert inside("verify", store=tmp_path).returncode == 0
-    line = inside("resume-cmd", "run", store=tmp_path).stdout
-    assert line.endswith(f"python train.py --resume {tmp_path}/run/checkpoint-200\n")
-    assert inside("prune", "run", "--keep-last", "1", "--apply", store=tmp_path).returncode == 0
-    assert not (tmp_path / "run/checkpoint-100").exists()
 
 
-def test_what_cannot_be_adopted_where_it_lies_is_copied_by_the_printed_command(tmp_path: Path) -> None:
+def rewrite(path: Path, step: int) -> None:
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    members["archive/data.pkl"] = members["archive/data.pkl"].replace(b"K\x07s.", bytes([75, step]) + b"s.")
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in members.items():
+            new.writestr(name, content)
+
+
+def test_a_manifest_whose_checkpoint_the_trainer_removed_is_cleared(tmp_path: Path) -> None:
+    for step in (4, 8):
+        hugging_face(tmp_path, step)
+    adopt(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoint-4")
+    code, _, said = adopt(tmp_path)
+    assert code == 0
+    assert "checkpoint-4" in said
+    assert not (tmp_path / "checkpoint-4@4.manifest.json").exists()
+    assert refs(tmp_path) == [".@8"]
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(tmp_path: Path) -> None:
+    hugging_face(tmp_path, 4)
+    cut = hugging_face(tmp_path, 8) / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-3])
+    before = tree(tmp_path, ours=True)
+    code, found, said = adopt(tmp_path, "--dry-run")
+    assert (code, states(found)) == (
+        0,
+        {"checkpoint-4": ("complete", "new"), "checkpoint-8": ("incomplete", "left")},
+    )
+    assert "nothing was written" in said
+    assert tree(tmp_path, ours=True) == before
+    assert not (tmp_path / ".ckptkit").exists()
+    assert states(adopt(tmp_path)[1])["checkpoint-8"] == ("incomplete", "left")
+
+
+def test_where_nothing_is_whole_it_is_exit_1(tmp_path: Path) -> None:
+    half_hugging_face(tmp_path, 4)
+    code, found, said = adopt(tmp_path)
+    assert (code, states(found)) == (1, {"checkpoint-4": ("incomplete", "left")})
+    assert "next:" not in said
+
+
+def test_where_nobody_recognises_anything_it_is_exit_4_with_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    done = inside("adopt", tmp_path)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "looked at 1 file in 1 folder" in done.stderr
+    for word in (
+        "Hugging Face Trainer: folders checkpoint-N",
+        "Lightning: ",
+        "Stable-Baselines3: files NAME_N_steps.zip",
+    ):
+        assert word in done.stderr
+
+
+def test_what_does_not_exist_is_exit_4(tmp_path: Path) -> None:
+    refused(inside("adopt", tmp_path / "nowhere"), 4, "does not exist")
+    (tmp_path / "last").symlink_to("000010")
+    refused(inside("adopt", tmp_path / "last"), 4, "is a link to 000010, which does not exist")
+
+
+def test_two_trainers_in_one_folder_are_told_apart(tmp_path: Path) -> None:
+    hugging_face(tmp_path, 4)
+    torch_like(tmp_path / "mine.pt")
+    code, found, _ = adopt(tmp_path)
+    assert code == 0
+    assert {(one["trainer"], one["step"]) for one in found} == {("hf_trainer", 4), ("torch_file", 7)}
+    assert refs(tmp_path) == [".@4", ".@7"]
+
+
+def test_a_step_that_two_claim_is_the_first_ones_and_the_other_is_told_the_way_out(tmp_path: Path) -> None:
+    hugging_face(tmp_path, 7)
+    torch_like(tmp_path / "mine.pt")
+    code, found, said = adopt(tmp_path)
+    assert (code, states(found)) == (
+        3,
+        {"checkpoint-7": ("complete", "adopted"), "mine.pt": ("complete", "refused")},
+    )
+    assert "mine.pt: two claim one step: move one of them to a folder of its own" in said
+    assert states(adopt(tmp_path)[1])["checkpoint-7"] == ("complete", "kept"), "the same again"
+
+
+def test_a_copy_that_a_trainer_calls_its_last_is_not_adopted_again(tmp_path: Path) -> None:
+    kept = torch_like(tmp_path / "step_7.pt")
+    shutil.copy(kept, tmp_path / "last.pt")
+    code, found, _ = adopt(tmp_path)
+    assert (code, states(found)) == (0, {"step_7.pt": ("complete", "adopted"), "last.pt": ("complete", "copy")})
+    assert refs(tmp_path) == [".@7"]
+
+
+def test_a_last_that_points_nowhere_is_told_and_links_are_never_followed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    hugging_face(out / "a", 4)
+    (out / "a" / "last").symlink_to("checkpoint-99")
+    (out / "a" / "round").symlink_to("..")
+    (out / "b").symlink_to("a")
+    code, found, said = adopt(out)
+    assert (code, [one["run"] for one in found]) == (0, ["a"])
+    assert "last: is a link to checkpoint-99, which does not exist" in said
+
+
+def test_ten_thousand_stray_files_cost_little_and_hidden_folders_are_left_alone(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "run", 4)
+    hugging_face(tmp_path / ".cache", 5)
+    stray = tmp_path / "logs"
+    stray.mkdir()
+    for number in range(10_000):
+        os.mknod(stray / f"{number:04x}-{number}.txt")
+    began = time.process_time()
+    code, found, _ = adopt(tmp_path)
+    assert (code, [one["run"] for one in found]) == (0, ["run"])
+    assert time.process_time() - began < 4  # seconds; a look at each content would take minutes
+
+
+def test_half_of_a_checkpoint_that_was_adopted_is_told(tmp_path: Path) -> None:
+    for step in (4, 8):
+        hugging_face(tmp_path, step)
+    adopt(tmp_path)
+    (tmp_path / "checkpoint-8/model.safetensors").unlink()
+    code, found, _ = adopt(tmp_path)
+    assert (code, states(found)["checkpoint-8"]) == (0, ("incomplete", "left"))
+    line = inside("resume-cmd", ".", store=tmp_path)
+    assert "skipped .@8" in line.stderr
+    assert line.stdout.endswith(f"{tmp_path}/checkpoint-4\n")
+
+
+def test_names_that_control_a_terminal_are_shown_escaped(tmp_path: Path) -> None:
+    torch_like(tmp_path / "bad\n\x1b[31mrun" / "model.pt")
+    hugging_face(tmp_path / "good", 4)
+    done = inside("adopt", tmp_path)
+    assert done.returncode == 3
+    assert "\x1b" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    assert refs(tmp_path) == ["good@4"]
+
+
+def test_content_that_would_run_code_is_not_adopted(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "good", 4)
+    bad = hugging_face(tmp_path / "bad", 4)
+    (bad / "training_args.bin").write_bytes(b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R.")
+    code, found, said = adopt(tmp_path)
+    assert (code, {one["run"]: one["action"] for one in found}) == (3, {"bad": "refused", "good": "adopted"})
+    assert "system" in next(one["error"]["message"] for one in found if one["run"] == "bad")
+    assert adopt(tmp_path / "bad")[0] == 5, said
+
+
+def test_a_single_checkpoint_is_adopted_into_the_folder_that_it_lies_in(tmp_path: Path) -> None:
+    folder = hugging_face(tmp_path, 4)
+    hugging_face(tmp_path, 8)
+    code, found, _ = adopt(folder)
+    assert (code, states(found)) == (0, {"checkpoint-4": ("complete", "adopted")})
+    assert refs(tmp_path) == [".@4"]
+
+
+def test_a_step_that_nobody_can_tell_is_given_by_hand(tmp_path: Path) -> None:
+    file = safetensors(tmp_path / "policy.safetensors")
+    code, found, said = adopt(file)
+    assert (code, states(found)) == (3, {"policy.safetensors": ("unknown", "refused")})
+    assert f"say it: ckptkit adopt {file} --step N" in said
+    assert adopt(file, "--step", "500")[0] == 0
+    assert refs(tmp_path) == [".@500"]
+    hugging_face(tmp_path, 4)
+    refused(inside("adopt", tmp_path, "--step", "5"), 2, "is not a single checkpoint")
+
+
+def test_a_run_of_the_store_is_adopted_by_its_name(tmp_path: Path) -> None:
+    store = tmp_path / "my ckpts"
+    for number in (50, 100):
+        episode(store / "ppo/run1", number)
+    nothing, what, how = inside("list", store=store).stderr.splitlines()
+    assert nothing == "no checkpoints"
+    assert what.startswith("ppo/run1: 2 checkpoints have no manifest and cannot be listed: ep000050.safetensors, ")
+    assert inside(*shlex.split(how.partition(": ckptkit ")[2])).returncode == 0
+    assert refs(store) == ["ppo/run1@50", "ppo/run1@100"]
+    assert inside("list", store=store).stderr == ""
+
+
+def test_a_folder_comes_before_a_run_of_the_same_name_and_it_is_said(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "store/run", 4)
+    hugging_face(tmp_path / "run", 8)
+    code, found, said = adopt("run", store=Path("store"), cwd=tmp_path)
+    assert code == 0
+    assert found[0]["path"] == str(tmp_path / "run/checkpoint-8")
+    assert "run is a folder here and a run of store; the folder is meant" in said
+
+
+def test_a_run_is_called_by_its_folder_and_another_name_is_refused_with_the_ways_out(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "exp/bert", 4)
+    assert adopt(tmp_path / "exp/bert", "--run", "exp/bert")[0] == 0
+    assert refs(tmp_path) == ["exp/bert@4"]
+    done = inside("adopt", tmp_path / "exp/bert", "--run", "mine")
+    refused(done, 2, "--run mine: manifests beside the files name runs by their folders")
+    assert "--manifests store" in done.stderr
     store = tmp_path / "store"
-    weights(store / "out/checkpoint-7/model.safetensors")
-    weights(store / "out/checkpoint-7/optimizer_0/part.safetensors")
-    torch.save({"model": {"w": torch.zeros(2)}}, weights(store / "lightning/x.safetensors").with_name("step=48.ckpt"))
-    lines = [line for line in told(store) if " save RUN " in line]
-    assert len(lines) == 2
-    for number, line in enumerate(lines):
-        words = ["mine" if word == "RUN" else word for word in remedy(line)]
-        words[words.index("mine")] = f"mine{number}"
-        assert inside(*words).returncode == 0, line
-    assert [at.ref for at in CheckpointStore(store).locate()] == ["mine0@48", "mine1@7"]
+    assert adopt(tmp_path / "exp/bert", "--run", "mine", "--manifests", "store", store=store)[0] == 0
+    assert refs(store) == ["mine@4"]
+
+
+def test_inside_a_store_manifests_go_there_under_the_name_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "ckptkit.yaml").write_text("store: outputs\n")
+    hugging_face(tmp_path / "outputs/bert/a", 4)
+    done = inside("adopt", "outputs/bert", cwd=tmp_path)
+    assert done.returncode == 0
+    assert refs(tmp_path / "outputs") == ["bert/a@4"]
+    assert "  ckptkit list" in done.stderr.splitlines(), "the store need not be named"
+
+
+def test_manifests_apart_from_the_files_leave_the_folder_as_it_was(tmp_path: Path) -> None:
+    out, store = tmp_path / "out", tmp_path / "store"
+    for step in (4, 8):
+        hugging_face(out / "a", step)
+    before = tree(out, ours=True)
+    assert adopt(out, "--manifests", "store", store=store)[0] == 0
+    assert tree(out, ours=True) == before
+    assert refs(store) == ["out/a@4", "out/a@8"]
+    line = inside("resume-cmd", "out/a", store=store).stdout
+    assert line.endswith(f"--resume_from_checkpoint {out}/a/checkpoint-8\n")
+
+
+def test_where_a_folder_cannot_be_written_to_the_manifests_go_into_the_store(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        hugging_face(root / "out", 4)
+        (root / "work").mkdir()
+        (root / "work").chmod(0o777)
+        hugging_face(root / "warm", 4)
+        (root / "out").chmod(0o555)
+        env = {**os.environ, "CKPTKIT_NO_CACHE": "1", "HOME": str(root)}
+        command = [sys.executable, "-c", AS_NOBODY, str(root / "warm"), str(root / "out")]
+        done = subprocess.run(command, cwd=root / "work", env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert f"{root}/out cannot be written to: the manifests go into the store checkpoints" in done.stderr
+        assert refs(root / "work/checkpoints") == ["out@4"]
+        (root / "out").chmod(0o755)
+
+
+def test_metrics_of_the_trainer_are_there_for_best(tmp_path: Path) -> None:
+    for step, loss in ((4, 0.3), (8, 0.7)):
+        hugging_face(tmp_path, step, eval_loss=loss)
+    adopt(tmp_path)
+    found = inside("resume-cmd", ".@best", "--metric", "eval_loss", "--mode", "min", store=tmp_path)
+    assert found.stdout.endswith("checkpoint-4\n"), found.stderr
+
+
+def test_pruned_and_taken_back_it_is_the_same_byte_for_byte(tmp_path: Path) -> None:
+    for step in (4, 8, 12):
+        hugging_face(tmp_path, step)
+    (tmp_path / "notes.txt").write_text("mine")
+    adopt(tmp_path)
+    before = tree(tmp_path)
+    assert inside("prune", ".", "--keep-last", "1", "--apply", store=tmp_path).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("checkpoint-")) == [
+        "checkpoint-12",
+        "checkpoint-12@12.manifest.json",
+    ]
+    for step in (4, 8):
+        assert inside("undelete", f".@{step}", store=tmp_path).returncode == 0
+    assert tree(tmp_path) == before
+    assert inside("verify", store=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
-    "name", ["model-00001-of-00002.safetensors", "policy.safetensors", "notes-5.txt", ".tmp-5.safetensors"]
+    ("words", "said"), [(("--keep-last", "3"), "is for --watch"), (("--watch", "--dry-run"), "together")]
 )
-def test_parts_and_files_without_a_step_or_a_kind_are_not_told(tmp_path: Path, name: str) -> None:
-    weights(tmp_path / "run" / name) if name.endswith("safetensors") else write_rng(tmp_path / "run" / name)
-    assert told(tmp_path) == ["no checkpoints"]
-
-
-def test_the_number_in_the_name_of_an_environment_is_no_step(tmp_path: Path) -> None:
-    folder = tmp_path / "ppo/CartPole-v1_1"
-    folder.mkdir(parents=True)
-    with zipfile.ZipFile(folder / "CartPole-v1.zip", "w") as agent:
-        for name in ("data", "policy.pth"):
-            agent.writestr(name, "{}")
-    assert "CartPole-v1.zip (sb3)" in told(tmp_path)[1]  # alone it might be a first step
-    (folder / "CartPole-v1").mkdir()
-    (folder / "CartPole-v1/args.yml").write_text("algo: ppo\n")
-    assert told(tmp_path) == ["no checkpoints"]
-
-
-def test_the_step_of_a_name_is_printed_not_its_version(tmp_path: Path) -> None:
-    torch.save({"model": {"w": torch.zeros(2)}}, weights(tmp_path / "run/x.safetensors").with_name("step=48-v1.ckpt"))
-    assert "--step 48" in told(tmp_path)[-1].split(" save RUN ")[1]
-
-
-def test_a_run_with_a_number_in_its_name_is_a_run(tmp_path: Path) -> None:
-    weights(tmp_path / "run1/w-10.safetensors")
-    weights(tmp_path / "run1/w-20.safetensors")
-    assert told(tmp_path)[1].startswith("run1: 2 checkpoints have no manifest")
-    assert inside("adopt", "run1", store=tmp_path).returncode == 0
-    assert told(tmp_path) == []
-
-
-def test_quiet_says_nothing_of_them(tmp_path: Path) -> None:
-    weights(tmp_path / "run/w-10.safetensors")
-    assert inside("--quiet", "list", store=tmp_path).stderr == ""
-
-
-def test_a_damaged_one_is_told_and_the_others_are_adopted(tmp_path: Path) -> None:
-    for step in (10, 20, 30):
-        weights(tmp_path / f"run/w-{step}.safetensors")
-    broken = tmp_path / "run/w-20.safetensors"
-    broken.write_bytes(broken.read_bytes()[:-3])
-    done = inside("adopt", store=tmp_path)
-    assert done.returncode == 3
-    assert f"{broken}: not adopted: " in done.stderr
-    assert [at.step for at in CheckpointStore(tmp_path).locate()] == [10, 30]
-    assert "run: 1 checkpoint has no manifest" not in inside("list", store=tmp_path).stdout
-
-
-def test_nothing_to_adopt_is_exit_4(tmp_path: Path, store: Path) -> None:
-    assert inside("adopt", store=store).returncode == 4
-
-
-def test_a_folder_with_more_in_it_than_the_items_list_is_refused(tmp_path: Path) -> None:
-    file = weights(tmp_path / "run/checkpoint-5/model.safetensors")
-    (tmp_path / "run/checkpoint-5/events.out").write_text("x")
-    store = CheckpointStore(tmp_path)
-    with pytest.raises(UnsafeContentError, match=r"holds events\.out too"):
-        store.adopt_in_place("run", "checkpoint-5", {"policy": file})
-    (tmp_path / "run/checkpoint-5/events.out").unlink()
-    store.adopt_in_place("run", "checkpoint-5", {"policy": file})
-    with pytest.raises(ConflictError, match="exists already"):
-        store.adopt_in_place("run", "checkpoint-5", {"policy": file})
-    assert [entry.name for entry in file.parent.iterdir() if entry.name.startswith(".")] == []
+def test_words_that_do_not_go_together_are_refused(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    hugging_face(tmp_path, 4)
+    refused(inside("adopt", tmp_path, *words), 2, said)

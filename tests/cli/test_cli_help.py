@@ -85,6 +85,7 @@ def world_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rng(folder / "rng.json", 1)
     for step in (500, 1000, 2000, 3000, 4000, 5000, 6000, 7000):
         weights = write_weights(folder / f"outputs/checkpoint-{step}/model.safetensors").parent
+        (weights / "trainer_state.json").write_text(json.dumps({"global_step": step}))
         items = {"policy": Files(weights), "rng": Files(folder / "rng.json")}
         if step <= 5000:
             store.save("ppo/run1", step, items, metrics={"reward": step / 10}, resume=["true", "{path}"], cwd="/")

@@ -1,0 +1,186 @@
+"""Take in what a trainer wrote: judge each checkpoint, and write a manifest for each that is whole."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError, RunNameError, StoreError, UsageError
+from ckptkit.layouts.adopted import main_of
+from ckptkit.manifest.names import check_step
+from ckptkit.resume.quoting import quote_word
+from ckptkit.store import adoption
+from ckptkit.store.adoption import Wrote
+from ckptkit.store.foreign import content, judging
+from ckptkit.store.foreign.judging import Judgement
+from ckptkit.store.foreign.outcome import Action, Outcome
+from ckptkit.store.foreign.places import Places
+from ckptkit.trainers.finding import NOBODYS, Sighting
+
+if TYPE_CHECKING:
+    from ckptkit.store.checkpoint_store import CheckpointStore
+
+_TWO = "two claim one step: move one of them to a folder of its own and adopt that, as another run"
+_ACTIONS: Mapping[str, Action] = {"new": "adopted", "again": "replaced", "known": "kept"}
+
+
+@dataclass(slots=True)
+class TakingIn:
+    """One way of taking in: into which store, and with what.
+
+    Attributes:
+        store: where the manifests go.
+        places: what its runs are called.
+        resume: template of the command that resumes, for every checkpoint.
+        cwd: folder to run it in.
+        step: of a single checkpoint whose step nobody can tell.
+        named: whether a person named a single checkpoint: then what nobody can tell to be whole is taken as it is.
+        dry: whether nothing is written.
+    """
+
+    store: "CheckpointStore"
+    places: Places
+    resume: Sequence[str] | None = None
+    cwd: str | None = None
+    step: int | None = None
+    named: bool = False
+    dry: bool = False
+
+    def take(self, sightings: Iterable[Sighting]) -> Iterator[Outcome]:
+        """Yield what came of each, run by run; nothing that goes wrong with one keeps another from its turn."""
+        ordered = sorted(sightings, key=lambda one: one.seen.folder)
+        for folder, group in groupby(ordered, key=lambda one: one.seen.folder):
+            judged = sorted(map(judging.judge, group), key=lambda one: one.order)
+            if self.step is not None:
+                judged = [one.at_step(check_step(self.step)) for one in judged]
+            try:
+                run = self.places.run_of(folder)
+            except RunNameError as error:
+                yield from (_without_run(one, error) for one in judged)
+                continue
+            yield from _InRun(self, run, folder).take(judged)
+
+    def clear(self, runs: Iterable[str]) -> Iterator[str]:
+        """Take away the manifests of what its trainer has removed from runs; yield one line for each."""
+        for run in runs:
+            if not self.dry and self.store.storage.has_run(run):
+                yield from self.store.clear(run)
+
+    def runs_of(self, folders: Iterable[Path]) -> Iterator[str]:
+        """Yield the runs of folders, of those that can be one."""
+        for folder in folders:
+            with contextlib.suppress(RunNameError, ValueError):
+                yield self.places.run_of(folder)
+
+
+def _without_run(one: Judgement, error: RunNameError) -> Outcome:
+    action: Action = "left" if one.state == "incomplete" else "refused"
+    error = RunNameError(error.message, hint="keep the manifests apart from the files: --manifests store --run NAME")
+    return Outcome(one, one.state, action, one.reasons, step=one.told.step, error=error)
+
+
+@dataclass(slots=True)
+class _InRun:
+    """What one run has, while its checkpoints are taken in."""
+
+    how: TakingIn
+    run: str
+    folder: Path
+    steps: dict[int, str] = field(default_factory=dict)
+
+    def take(self, judged: Sequence[Judgement]) -> Iterator[Outcome]:
+        """Yield what came of each. Those that are adopted already keep their steps."""
+        try:
+            self._read()
+        except CkptkitError as error:
+            yield from (self._failed(one, error) for one in judged)
+            return
+        for one in judged:
+            yield self._one(one)
+
+    def _read(self) -> None:
+        """Note which step is whose, but not what a trainer has written over since: its name says nothing."""
+        storage = self.how.store.storage
+        if storage.has_run(self.run):
+            for at in storage.scan(self.run):
+                if at.step is not None:
+                    self.steps[at.step] = main_of(at.name) or at.name
+
+    def _failed(self, one: Judgement, error: CkptkitError) -> Outcome:
+        return Outcome(one, one.state, "refused", one.reasons, self.run, one.told.step, error=error)
+
+    def _one(self, one: Judgement) -> Outcome:
+        out = Outcome(one, one.state, "left", one.reasons, self.run, one.told.step)
+        unknown = one.state == "unknown" and one.sighting.kind != NOBODYS and not self.how.named
+        if one.state == "incomplete" or unknown:
+            return out
+        if (step := one.told.step) is None:
+            path = quote_word(str(one.path))
+            error = UsageError("nothing tells its step", hint=f"say it: ckptkit adopt {path} --step N")
+            return replace(out, action="refused", error=error)
+        name = one.sighting.seen.found.name
+        other = self.steps.get(step, name)
+        try:
+            if self.how.dry and other != name:
+                raise ConflictError(f"{name}: step {step} is that of {other} already", hint=_TWO)
+            done = self._adopted(one, out, step)
+        except ConflictError as error:
+            return (
+                replace(out, action="refused", error=error) if other == name else self._second(one, out, other, error)
+            )
+        except DamagedError as error:
+            return replace(out, state="incomplete", reasons=(error.message,), error=error)
+        except CkptkitError as error:
+            return replace(out, action="refused", error=error)
+        except OSError as error:  # its trainer removed it, or it may not be read
+            told = f"{error.filename or name}: {error.strerror or error}"
+            return replace(out, action="refused", error=StoreError(told, hint="adopt it again when it can be read"))
+        self.steps[step] = name
+        return done
+
+    def _second(self, one: Judgement, out: Outcome, other: str, error: ConflictError) -> Outcome:
+        """Return what is said of one whose step another has, which verifies."""
+        is_copy = content.is_copy(one.sighting, self.folder / other)
+        if not is_copy and not one.moves:
+            return replace(out, action="refused", error=ConflictError(error.message, hint=_TWO))
+        what = "a copy of" if is_copy else "of the same step as"
+        return replace(out, state="complete", action="copy", reasons=(f"{what} {other}, which has a manifest",))
+
+    def _adopted(self, one: Judgement, out: Outcome, step: int) -> Outcome:
+        found = one.sighting.seen.found
+        item = one.item or content.item_of(one.sighting)
+        wrote = Wrote(content.main(one.sighting), found.files)
+        away = None if self.how.places.beside else self.folder
+        if self.how.dry:
+            store = self.how.store
+            told = adoption.known(
+                store.storage, self.run, found.name, step, {item: wrote}, folder=away, ledger=store.ledger
+            )
+            if told is None:
+                adoption.require_whole(self.folder, {item: wrote}, step)
+                return replace(out, state="complete", action="new")
+            return replace(out, state="complete", action="kept", manifest=told.storage.where(told, told.manifest_file))
+        done = self.how.store.adopt(
+            self.run,
+            found.name,
+            step,
+            {item: wrote},
+            trainer=None if one.sighting.kind == NOBODYS else one.sighting.kind,
+            folder=away,
+            metrics=one.told.metrics,
+            counters=one.told.counters,
+            config=one.told.config,
+            resume=self.how.resume,
+            cwd=self.how.cwd,
+        )
+        return replace(
+            out,
+            state="complete",
+            action=_ACTIONS[done.how],
+            manifest=done.at.storage.where(done.at, done.at.manifest_file),
+            backend=done.manifest.items[item].backend,
+            cleared=done.cleared,
+            warnings=[problem.message for problem in done.warnings],
+        )
