@@ -3,25 +3,29 @@
 from pathlib import Path
 from typing import Any, Unpack
 
+from ckptkit.errors import UsageError
 from ckptkit.store import CheckpointStore
 from ckptkit_hooks import torch_proof
 from ckptkit_hooks.arguments import Arguments, HookFields
-from ckptkit_hooks.keeper import Keeper
 from ckptkit_hooks.sigterm import StopRequest
 
 
 def CheckpointCallback(  # reads as the callback class that it returns
-    store: CheckpointStore | str | Path,
-    run: str,
+    store: CheckpointStore | str | Path | None = None,
+    run: str | None = None,
     **how: Unpack[HookFields],
 ) -> Any:
     """Return a ``TrainerCallback`` that keeps the checkpoints of one run.
 
-    The ``TrainingArguments`` decide when and what is saved (``save_strategy``, ``save_steps``). Each ``checkpoint-N``
-    folder is adopted once the Trainer has written all of it: checked, copied into the store and committed. The
-    Trainer's own folders stay under its ``save_total_limit``.
+    The ``TrainingArguments`` decide when and what is saved (``save_strategy``, ``save_steps``). Once the Trainer has
+    written all of a ``checkpoint-N`` folder, it is checked, and gets a manifest where it lies, in ``output_dir``:
+    nothing is copied. The Trainer's ``save_total_limit`` may remove folders as ever; to have them removed safely leave
+    it out, and say what to ``retain``.
 
-    What the Trainer leaves out is saved beside it: state in dataset, collator and samplers, attributes of the model
+    Where a store is named that ``output_dir`` is not a run of, each folder is copied into it instead, and the Trainer's
+    own stay under its ``save_total_limit``.
+
+    What the Trainer leaves out is saved as well: state in dataset, collator and samplers, attributes of the model
     that training changes, and the generators as they were when the epoch's data began. A run that resumes through
     ``latest`` inside an epoch fetches the epoch's batches once more, and continues exactly. What cannot be put back is
     named, and the grade
@@ -31,8 +35,8 @@ def CheckpointCallback(  # reads as the callback class that it returns
     one; then the process ends with exit code 143.
 
     Args:
-        store: the store, or its path.
-        run: name of the run.
+        store: the store, or its path; ``output_dir`` itself when left out.
+        run: name of the run; when left out, as ``output_dir`` is called in the store.
         how: ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as all hooks take them; see
             ``ckptkit_hooks.arguments.Arguments``. In a rehearsal ``output_dir`` is a scratch folder, and nothing is
             reported.
@@ -44,10 +48,13 @@ def CheckpointCallback(  # reads as the callback class that it returns
     Raises:
         UsageError: an argument makes no sense.
     """
+    if store is None and run is not None:
+        raise UsageError(
+            f"run={run!r} is given without a store", hint="leave both out, or name the store that it is a run of"
+        )
     said = Arguments.of(how, where="the Trainer's hook")
-    keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
-    observer = keeper.store.observe(run, prove=said.prove, resume=said.resume)
     torch_proof.silence()
-    from ckptkit_hooks import hf_callback  # only now is transformers needed
+    from ckptkit_hooks import hf_callback, hf_place  # only now is transformers needed
 
-    return hf_callback.CheckpointCallback(keeper, StopRequest({"Trainer.train"}, enabled=said.sigterm), observer)
+    place = hf_place.Place(store, run, said)
+    return hf_callback.CheckpointCallback(place, StopRequest({"Trainer.train"}, enabled=said.sigterm))

@@ -1,35 +1,29 @@
 """The callback of a Hugging Face Trainer. Importing it imports transformers: ``hf`` does so when one is made."""
 
-import json
-import tempfile
+import logging
 from pathlib import Path
 from typing import Any
 
-from ckptkit_files import Written
 from transformers import TrainerCallback
 
-from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
-from ckptkit.store.observing import Observer
-from ckptkit_hooks import torch_proof
-from ckptkit_hooks.hf_loop import FILE_NAME, TrainerLoop
-from ckptkit_hooks.keeper import Keeper
+from ckptkit.store import Chosen
+from ckptkit_hooks.hf_loop import TrainerLoop
+from ckptkit_hooks.hf_place import Place, folder_of, note_of
 from ckptkit_hooks.sigterm import StopRequest
 
-_ITEM = "trainer"
+_LOG = logging.getLogger("ckptkit_hooks")
 _TIMES = ("_runtime", "_per_second")
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers is optional: Any for mypy
     """Adopts what the Trainer saves; turns a SIGTERM into a save."""
 
-    def __init__(self, keeper: Keeper, stop: StopRequest, observer: Observer) -> None:
-        self._observer = observer
-        self._keeper = keeper
+    def __init__(self, place: Place, stop: StopRequest) -> None:
+        self._place = place
         self._stop = stop
         self._loop: TrainerLoop | None = None
-        self._chosen: Path | None = None
-        self._run: str | None = None
+        self._chosen: Chosen | None = None
 
     def latest(self, ref: str | None = None) -> str | None:
         """Return the folder of the newest checkpoint that verifies, or None if there is no checkpoint at all.
@@ -39,15 +33,14 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
 
         Raises:
             NothingResumableError: there are checkpoints, but none that verifies.
+            BackendError: the hook was made without a store, and not given to the Trainer yet.
         """
-        chosen = self._keeper.newest(ref)
-        self._chosen = None if chosen is None else chosen.at.folder.absolute()
-        self._run = None if chosen is None else chosen.at.run
-        return None if self._chosen is None else str(self._chosen / _ITEM)
+        self._chosen = self._place.newest(ref)
+        return None if self._chosen is None else str(folder_of(self._chosen))
 
     def on_init_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """In a rehearsal, leave the Trainer's own folder alone."""
-        torch_proof.keep_trainer_apart(args)
+        """Learn where the Trainer writes; in a rehearsal, leave its own folder alone."""
+        self._place.meet(args)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Make the run ready, put back what the Trainer's checkpoint lacks, watch the data and watch for SIGTERM.
@@ -60,13 +53,20 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         if args.world_size > 1:
             raise BackendError(
                 f"{args.world_size} processes train: this hook adopts checkpoints of one process only",
-                hint="leave the hook out and adopt finished folders with `ckptkit save`",
+                hint="leave the hook out and adopt finished folders with `ckptkit adopt`",
             )
-        self._keeper.prepare(state.global_step)
+        self._place.meet(args)
+        self._place.keeper.prepare(state.global_step)
         self._loop = TrainerLoop(args, others.get("model"), others.get("train_dataloader"))
         if self._chosen is not None and state.global_step:
-            self._loop.resume(self._chosen / "data" / FILE_NAME, state)
-            self._keeper.store.resumed(f"{self._run}@{state.global_step}")
+            note = note_of(self._chosen)
+            if note is None:
+                _LOG.warning(
+                    "%s: was saved without this hook: only the Trainer's state is put back", self._chosen.at.ref
+                )
+            else:
+                self._loop.resume(note, state)
+            self._place.keeper.store.resumed(f"{self._chosen.at.run}@{state.global_step}")
         self._stop.watch()
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -85,7 +85,9 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
         """Note the step. Ask the Trainer for a save after a SIGTERM: gradients are applied, nothing is pending."""
         loop = self._at_hand()
-        self._observer.note(state.global_step, lambda: loop.noted(others.get("optimizer"), others.get("lr_scheduler")))
+        self._place.observer.note(
+            state.global_step, lambda: loop.noted(others.get("optimizer"), others.get("lr_scheduler"))
+        )
         if self._stop.requested and not float(state.epoch).is_integer():
             control.should_save = True
         return control
@@ -105,19 +107,14 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         """
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         told, reasons = self._at_hand().said(state)
-        captured = Captured("partial", reasons) if reasons else Captured()
-        with tempfile.TemporaryDirectory(prefix="ckptkit-") as place:
-            note = Path(place, FILE_NAME)
-            note.write_text(json.dumps(told))
-            items = {_ITEM: folder, "data": Written({note.name: note}, captured, state.global_step)}
-            name = self._keeper.save(state.global_step, items, metrics=_logged(state))
+        name = self._place.save(state.global_step, folder, told, reasons, _logged(state))
         if self._stop.requested:
             self._stop.exit(name)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Put back the previous handler and the loader."""
         self._stop.unwatch()
-        self._observer.close()
+        self._place.observer.close()
         self._at_hand().end()
 
     def _at_hand(self) -> TrainerLoop:

@@ -8,6 +8,7 @@ from typing import Any
 from ckptkit.errors import CkptkitError, NotFoundError, NothingResumableError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.store import CheckpointStore, Chosen, Restored
+from ckptkit.store.adoption import Wrote
 from ckptkit_hooks.arguments import ranking_of
 
 _LOG = logging.getLogger("ckptkit_hooks")
@@ -80,11 +81,7 @@ class Keeper:
         name = f"{self.run}@{step}"
         if self.is_safe(step):
             return name
-        numbers = {key: float(value) for key, value in (metrics or {}).items()}
-        if self._ranking.metric is not None and self._ranking.metric not in numbers and not self._warned:
-            self._warned = True
-            known = ", ".join(sorted(numbers)) or "none at all"
-            _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._ranking.metric, known)
+        numbers = self._numbers(name, metrics or {})
         saved = self.store.save(
             self.run,
             step,
@@ -102,6 +99,55 @@ class Keeper:
             _LOG.warning("%s: not saved: %s; keep the trainer's own copy", name, line)
         self._prune()
         return name
+
+    def adopt(
+        self,
+        step: int,
+        main: str,
+        *,
+        item: str,
+        trainer: str,
+        doubts: Sequence[str],
+        metrics: Mapping[str, float],
+    ) -> str:
+        """Give what a trainer wrote into the run's folder a manifest where it lies, then prune; returns its name.
+
+        Args:
+            step: the step.
+            main: its folder or file.
+            item: what its item is called.
+            trainer: kind of the trainer's layout.
+            doubts: one line for each piece of state that is not in it.
+            metrics: as of ``save``.
+
+        Raises:
+            CkptkitError: see ``CheckpointStore.adopt``. If pruning fails, that is only logged.
+        """
+        name = f"{self.run}@{step}"
+        if self.is_safe(step):
+            return name
+        self.store.adopt(
+            self.run,
+            main,
+            step,
+            {item: Wrote(main, doubts=doubts)},
+            trainer=trainer,
+            metrics=self._numbers(name, metrics),
+            resume=self._resume,
+            parent=self._parent,
+        )
+        self._safe = step
+        _LOG.info("adopted %s", name)
+        self._prune()
+        return name
+
+    def _numbers(self, name: str, metrics: Mapping[str, float]) -> dict[str, float]:
+        numbers = {key: float(value) for key, value in metrics.items()}
+        if self._ranking.metric is not None and self._ranking.metric not in numbers and not self._warned:
+            self._warned = True
+            known = ", ".join(sorted(numbers)) or "none at all"
+            _LOG.warning("%s: has no metric %r, so it cannot be the best; it has %s", name, self._ranking.metric, known)
+        return numbers
 
     def _prune(self) -> None:
         if self._retain is None or self._retain.keep_last == "all":
