@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import naming, output
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import FormatOption, MetricOption, ModeOption, NoCacheOption, StoreOption, session_of
 
@@ -17,7 +17,7 @@ COLUMNS = ("KIND", "CHANGE", "ITEM", "NAME", "A", "B", "BY", "OF A", "LARGEST")
 
 def diff(
     context: typer.Context,
-    a: Annotated[str, typer.Argument(metavar="A", help="The first: RUN@STEP, RUN@latest, RUN@best or RUN.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="The first: RUN@STEP, RUN@latest, RUN@best, RUN, or a path.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The second; it may be of another run.")],
     no_values: Annotated[
         bool, typer.Option("--no-values", help="Compare names, dtypes and shapes, and read no tensor.")
@@ -47,11 +47,13 @@ def diff(
     from ckptkit.cli import changes
 
     session = session_of(context)
-    opened = session.reader(store)
-    best = next((ref for ref in (a, b) if ref.endswith("@best")), None)
-    ranking = session.ranking(best, metric, mode) if best else None
+    naming.named(session, [a, b], store)  # they must be of one store
+    (url, first), (_, second) = (naming.one_named(session, word, store, "each side of diff") for word in (a, b))
+    opened = session.reader(url)
+    best = next((ref for ref in (first, second) if ref.word == "best"), None)
+    ranking = session.ranking(str(best), metric, mode) if best else None
     with progress_bar(quiet=session.quiet) as show:
-        found = opened.compare(a, b, values=not no_values, ranking=ranking, on_progress=show)
+        found = opened.compare(first, second, values=not no_values, ranking=ranking, on_progress=show)
     chosen = output.chosen(format_)
     if chosen == "table":
         for text in changes.lines(found, verbose=verbose):

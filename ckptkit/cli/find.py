@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import naming, output
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 
 if TYPE_CHECKING:
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 def find(
     context: typer.Context,
-    ref: Annotated[str | None, typer.Argument(help="Only this run or checkpoint; the whole store if left out.")] = None,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="REF", help="Only these runs or checkpoints; the whole store if left out."),
+    ] = None,
     file: Annotated[
         str | None, typer.Option("--file", metavar="NAME", help="A file, by its name or path; * and ? match any text.")
     ] = None,
@@ -45,7 +48,8 @@ def find(
     from ckptkit.store import Wanted
 
     session = session_of(context)
-    search = session.reader(store).find(Wanted(file, tensor, digest), ref)
+    named = naming.named(session, refs or (), store)
+    search = session.reader(named.url).find(Wanted(file, tensor, digest), named.refs or None)
     hits = list(search)
     chosen = output.chosen(format_)
     columns = ("REF", "ITEM", "FILE", *(("TENSOR", "DTYPE", "SHAPE") if tensor else ("SIZE", "DIGEST")))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ckptkit.cli import output
+from ckptkit.cli.session import program_of
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
@@ -35,8 +36,7 @@ def list_removed(
         format_: as of ``write``.
     """
     found = [one for one in session.reader(named.url).removed(named.refs) if since is None or one.removed_at >= since]
-    given = session.store if store is None else store
-    program = "ckptkit" if given is None else f"ckptkit --store {shlex.quote(given)}"
+    program = program_of(session, store)
     write(found[:limit], format_, program=program, by_ref=named.url == session.url(store), quiet=session.quiet)
     if not found:
         output.echo("nothing is in the trash", quiet=session.quiet)

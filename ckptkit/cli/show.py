@@ -1,11 +1,12 @@
 """`ckptkit show`: everything that is known of one checkpoint, as a tree for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ckptkit.cli import output
+from ckptkit.cli import naming, output
+from ckptkit.cli.naming import RefsArgument
 from ckptkit.cli.session import (
     FormatOption,
     MetricOption,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def show(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(help="RUN@STEP, RUN@latest or RUN@best; RUN means its newest step.")],
+    refs: RefsArgument,
     metric: MetricOption = None,
     mode: ModeOption = None,
     verbose: Annotated[
@@ -41,29 +42,49 @@ def show(
     Examples:
         ckptkit show ppo/run1@5000
         ckptkit show ppo/run1@best --metric reward --mode max
+        ckptkit show 'ppo/*@latest'
     """
     from ckptkit.cli import portrait
+    from ckptkit.store.selecting import is_pattern
 
     session = session_of(context)
-    opened = session.reader(store)
-    ranking = session.ranking(ref, metric, mode) if ref.endswith("@best") else None
-    one = opened.describe(ref, ranking=ranking)
-    program = program_of(session, store)
+    named = naming.named(session, refs, store)
+    opened = session.reader(named.url)
+    places = [opened.locate(ref, ranking=session.ranking(str(ref), metric, mode))[-1] for ref in named.refs]
+    program = program_of(session, store if named.url == session.url(store) else named.url)
+    found = (opened.describe(at) for at in dict.fromkeys(places))
     chosen = output.chosen(format_)
-    if chosen == "table":
+    several = len(refs) > 1 or len(places) > 1 or is_pattern(refs[0])
+    if chosen != "table":
+        _write(found, chosen, program, several=several)
+        return
+    for number, one in enumerate(found):
+        if number:
+            output.line()
         for text in portrait.lines(one, verbose=verbose, program=program):
             output.line(text)
+
+
+def _write(found: "Iterable[Description]", format_: str, program: str, *, several: bool) -> None:
+    """Print what programs read: one document of all; of each a line (ndjson), or rows (tsv)."""
+    if format_ == "tsv":
+        columns = ("CHECKPOINT", "FIELD", "VALUE") if several else ("FIELD", "VALUE")
+        rows = (row if several else row[1:] for row in _rows(found, program))
+        output.rows(format_, "", columns, ((row, {}) for row in rows))
         return
-    fields = _fields(one, program)
-    if chosen == "tsv":
-        resume = one.evidence[-1].resume if one.evidence else "nothing shown"
-        cells: Iterator[tuple[tuple[str, object], dict[str, Any]]] = (
-            ((name, value), {}) for name, value in _lines(fields, resume)
-        )
-        output.rows(chosen, "", ("FIELD", "VALUE"), cells, names=("FIELD",))
-    else:
+    documents = [_fields(one, program) for one in found]
+    if format_ == "json" and several:
+        output.line(output.dump({"schema_version": output.SCHEMA_VERSION, "checkpoints": documents}, indent=2))
+        return
+    for fields in documents:
         document = {"schema_version": output.SCHEMA_VERSION, "checkpoint": fields}
-        output.line(output.dump(document, indent=2 if chosen == "json" else None))
+        output.line(output.dump(document, indent=2 if format_ == "json" else None))
+
+
+def _rows(found: "Iterable[Description]", program: str) -> Iterator[tuple[str, str, object]]:
+    for one in found:
+        resume = one.evidence[-1].resume if one.evidence else "nothing shown"
+        yield from ((one.at.ref, name, value) for name, value in _lines(_fields(one, program), resume))
 
 
 def _fields(one: "Description", program: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ckptkit.catalog import manifests
+from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import (
     CkptkitError,
     DamagedError,
@@ -83,6 +84,11 @@ def choose(
         raise _nothing(ref, search.bad)
     skipped = [r for r in search.bad if r.at.step is not None and r.at.step >= reached.manifest.step]
     return Chosen(reached.report.at, reached.manifest, skipped, reached.report.problems, reached.followed)
+
+
+def best(storage: Storage, ref: Ref, ledger: Ledger, ranking: Ranking | None = None) -> Entry:
+    """Return what ``RUN@best`` means; raises as ``choose``."""
+    return choose(storage, ref, Verifier(ledger=ledger), ranking).at
 
 
 def _best(ref: Ref, ordered: Iterator[Entry], verifier: Verifier) -> Chosen:

@@ -78,6 +78,16 @@ def test_one_of_several_that_is_not_there_is_said_and_the_others_are_listed(stor
     assert "no checkpoints of ppo/c" in done.stderr
 
 
+def test_show_tells_each_of_several(store: Path) -> None:
+    shown = json.loads(ckptkit("show", "ppo/*", "sac@1", "--format", "json", store=store).stdout)["checkpoints"]
+    assert [(one["run"], one["step"]) for one in shown] == [("ppo/a", 2), ("ppo/b", 2), ("sac", 1)]
+    lines = ckptkit("show", "ppo/*", "--format", "tsv", store=store).stdout.splitlines()
+    assert lines[0] == "CHECKPOINT\tFIELD\tVALUE"
+    assert {line.split("\t")[0] for line in lines[1:]} == {"ppo/a@2", "ppo/b@2"}
+    assert len(ckptkit("show", "ppo/*", "--format", "ndjson", store=store).stdout.splitlines()) == 2
+    assert "checkpoint" in json.loads(ckptkit("show", "sac", "--format", "json", store=store).stdout)
+
+
 def test_pins_and_tags_are_set_on_all_or_on_none(store: Path) -> None:
     refused(ckptkit("pin", "sac@1", "sac@9", store=store), 4, "sac@9")
     assert '"pinned": true' not in ckptkit("list", "sac", "--format", "json", store=store).stdout

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -30,11 +31,26 @@ def test_a_checkpoint_is_named_by_its_folder_and_by_all_that_is_in_it(step: Path
     assert listed(step / inner) == ["a/run@2"]
 
 
-@pytest.mark.parametrize("command", ["verify", "resume-cmd", "pin", "unpin"])
+@pytest.mark.parametrize("command", ["show", "verify", "resume-cmd", "pin", "unpin"])
 def test_every_command_takes_a_path_without_being_told_the_store(step: Path, command: str) -> None:
     done = ckptkit(command, step, cwd=step.parents[3])
     assert done.returncode == 0, done.stderr
     assert "step-00000003" not in done.stdout
+
+
+def test_diff_and_find_take_one_too(step: Path) -> None:
+    found = json.loads(ckptkit("diff", step, step.parent, "--format", "json").stdout)
+    assert (found["a"], found["b"]) == ("a/run@2", "a/run@3")
+    assert ckptkit("diff", step, step, "--format", "json").returncode == 0
+    hits = json.loads(ckptkit("find", step, "--file", "rng*", "--format", "json").stdout)["found"]
+    assert [hit["ref"] for hit in hits] == ["a/run@2"]
+
+
+def test_what_show_says_to_type_next_can_be_typed_there(step: Path, tmp_path: Path) -> None:
+    shown = json.loads(ckptkit("show", step, "--format", "json", cwd=tmp_path).stdout)["checkpoint"]
+    assert shown["next"]
+    for line in shown["next"]:
+        assert ckptkit(*shlex.split(line)[1:], cwd=tmp_path).returncode == 0, line
 
 
 def test_restore_and_tag_take_one_too(step: Path, tmp_path: Path) -> None:
