@@ -144,8 +144,9 @@ class _Tally:
 
     def add_arrays(self, a: Any, b: Any) -> bool:
         """Do the same with arrays of double precision; returns whether it could be done."""
-        moved = b - a
-        squares = [float(self._numpy.dot(one, one)) for one in (moved, a, b)]
+        with self._numpy.errstate(all="ignore"):
+            moved = b - a
+            squares = [float(self._numpy.dot(one, one)) for one in (moved, a, b)]
         if any(not (square == 0 or _SMALLEST < square < _LARGEST) for square in squares):
             return False  # not finite, or too small or too large to be squared
         if self._paired:

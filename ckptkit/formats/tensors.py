@@ -6,25 +6,23 @@ room can tell.
 """
 
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import islice
 from math import prod
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import archives, dtypes, npy, safetensors_header, tf_bundle, tf_table, torch_tensors
-from ckptkit.formats.sources import Source, window
+from ckptkit.formats.sources import Source
 from ckptkit.formats.zip_directory import Member
 from ckptkit.formats.zips import list_members, member_stream
 
 MOST = 500_000
 """More tensors of one file are not listed."""
 _DEEPEST = 2
-_COPIED = 256 << 20
-_IN_MEMORY = 16 << 20
-_BLOCK = 1 << 20
+_COPIED = 64 << 20
 _NPY_HEADER = npy.MAX_HEADER + 12
 _PROMISES = (".safetensors", ".npy", ".npz", ".pt", ".pth", ".ckpt")
 
@@ -192,9 +190,6 @@ def _opened(stream: BinaryIO, member: Member, *, archive: bool) -> BinaryIO:
     content = member_stream(stream, member)
     if not archive or not member.method:
         return content
-    if member.size > max(_COPIED, member.compressed):
+    if member.size > _COPIED:
         raise DamagedError(f"an archive of {member.size} bytes is packed into it")
-    copy = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - it ends with its last reader
-    while block := content.read(_BLOCK):
-        copy.write(block)
-    return window(copy, 0, copy.tell())
+    return BytesIO(content.read(member.size))

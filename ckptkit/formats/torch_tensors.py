@@ -4,7 +4,7 @@ Source: torch/serialization.py (``_save``, ``_legacy_save``), torch/_utils.py (`
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from typing import BinaryIO
@@ -20,7 +20,7 @@ from ckptkit.formats.zip_directory import Member
 from ckptkit.formats.zips import read_entry
 
 _MAX_PICKLE = 256 << 20
-_MOST_VALUES = 2_000_000
+_MOST_VALUES = 300_000
 _DEEPEST = 100
 _MAX_RANK = 64
 _LARGEST = 2**63 - 1
@@ -59,30 +59,39 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class _Walk:
-    """Goes through the values of a pickle; one that refers to the same dict again and again must end, too."""
+_ENTERED = (_Tensor, Instance, dict, list, tuple)
 
-    left: int = _MOST_VALUES
-    above: set[int] = field(default_factory=set)
 
-    def tensors(self, value: object, name: str, depth: int = 0) -> Iterator[tuple[str, _Tensor]]:
-        self.left -= 1
-        if self.left < 0 or depth > _DEEPEST:
-            raise DamagedError("is nested in a way that its tensors cannot be listed")
+def _walked(value: object) -> Iterator[tuple[str, _Tensor]]:
+    """Yield the tensors in nested values by their names, in order; what refers to itself is not entered again.
+
+    Raises:
+        DamagedError: there is no end to it: one dict may be in many others.
+    """
+    waiting: list[tuple[str, object, frozenset[int]]] = [("", value, frozenset())]
+    for _ in range(_MOST_VALUES):
+        if not waiting:
+            return
+        name, value, above = waiting.pop()
         if isinstance(value, _Tensor):
             yield name, value
-            return
+            continue
         inner = value.state if isinstance(value, Instance) else value
-        if not isinstance(inner, (dict, list, tuple)) or id(inner) in self.above:
-            return
-        self.above.add(id(inner))
+        if not isinstance(inner, (dict, list, tuple)) or id(inner) in above:
+            continue
+        if len(above) > _DEEPEST:
+            break
         pairs: Iterable[tuple[object, object]] = inner.items() if isinstance(inner, dict) else enumerate(inner)
-        for key, one in pairs:
-            passed = isinstance(value, Instance) and key in _PARTS
-            further = name if passed or not isinstance(key, (str, int)) else f"{name}.{key}" if name else str(key)
-            yield from self.tensors(one, further, depth + 1)
-        self.above.discard(id(inner))
+        below = above | {id(inner)}
+        named = [(_joined(name, key, value), one, below) for key, one in pairs if isinstance(one, _ENTERED)]
+        waiting += reversed(named)
+    raise DamagedError("is nested in a way that its tensors cannot be listed")
+
+
+def _joined(name: str, key: object, holder: object) -> str:
+    if not isinstance(key, (str, int)) or (isinstance(holder, Instance) and key in _PARTS):
+        return name
+    return f"{name}.{key}" if name else str(key)
 
 
 def is_torch(entries: Sequence[Member]) -> bool:
@@ -115,7 +124,7 @@ def of_legacy(source: Source) -> Iterator[View]:
     source.stream.seek(0)
     for _ in _BEFORE_STORAGES:
         _value(source.stream, source.length)
-    found = list(_found(source.stream, source.length))
+    found = _found(source.stream, source.length)
     keys = _value(source.stream, source.length)
     counts = {tensor.storage.key: tensor.storage for _, tensor in found}
     place, places = source.stream.tell(), dict[str, int]()
@@ -134,8 +143,8 @@ def _role(entry: Member) -> str:
     return entry.name.partition("/")[2].casefold()
 
 
-def _found(stream: BinaryIO, length: int) -> Iterator[tuple[str, _Tensor]]:
-    yield from _Walk().tensors(_value(stream, length), "")
+def _found(stream: BinaryIO, length: int) -> list[tuple[str, _Tensor]]:
+    return list(_walked(_value(stream, length)))
 
 
 def _value(stream: BinaryIO, length: int) -> object:
