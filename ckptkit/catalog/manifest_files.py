@@ -3,7 +3,7 @@
 Without pydantic, which takes longer to import than a listing takes; whole manifests are the matter of ``manifests``.
 """
 
-from ckptkit.errors import DamagedError, ManifestError
+from ckptkit.errors import CkptkitError, DamagedError, ManifestError
 from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.summary import Summary, summarise
 from ckptkit.storage import Entry
@@ -44,3 +44,11 @@ def is_missing(at: Entry) -> bool:
 def summary(at: Entry) -> Summary:
     """Return the few fields that a listing shows, unchecked; raises as ``read_bytes``, and ManifestError."""
     return summarise(read_bytes(at))
+
+
+def size(at: Entry) -> int:
+    """Return how many bytes a checkpoint says it has; none where its manifest cannot be read: none are digested."""
+    try:
+        return summary(at).size
+    except CkptkitError:
+        return 0

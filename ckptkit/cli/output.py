@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_text
@@ -170,7 +170,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, quiet: b
     from ckptkit.cli import tables
 
     cells = [[_shown(safe(cell)) for cell in row] for row in rows]
-    mark = "…" if _shown("…") == "…" else "..."
+    mark = "…" if writable("…", sys.stdout) else "..."
     table = tables.fitted(columns, cells, width(), mark=mark, **kinds)
     heading, *body = table.lines
     line(f"\x1b[1m{heading}\x1b[0m" if _is_bold() else heading)
@@ -180,6 +180,15 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, quiet: b
         echo(f"left out to fit the terminal: {'; '.join(table.left_out)} (--format tsv shows all)", quiet=quiet)
     elif table.cut:
         echo("names are cut to fit the terminal (--format tsv shows all)", quiet=quiet)
+
+
+def writable(text: str, stream: TextIO) -> bool:
+    """Whether a stream's encoding knows all characters of a text."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(text: str) -> str:

@@ -1,26 +1,31 @@
-"""A progress bar on stderr, for people, and only when the work takes longer than a second."""
+"""How far a long command is, in one line of stderr that never wraps; only on a terminal, and only after a second."""
 
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from ckptkit.cli import output
 from ckptkit.progress import Meter, Progress
 
-_AFTER = 1  # second
+_AFTER = 1.0  # second
+_EVERY = 0.1  # second
+_BAR = (6, 24)  # cells, if there is room
+_LABEL = 18  # cells that what is done keeps at least
 
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """Yield what shows how far it is, an ``on_progress``; None where nobody would see it."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     bar = _Bar()
     try:
         yield bar.show
     finally:
-        bar.close()
+        bar.clear()
 
 
 @contextmanager
@@ -32,27 +37,73 @@ def bytes_progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Ca
         yield meter
 
 
+def line(now: Progress, width: int, bar: str = "━╌") -> str:
+    """Return how far it is in so many cells at most: the bar gives way first, then the time left, then the label.
+
+    Args:
+        now: how far it is.
+        width: cells that there are.
+        bar: what it is drawn of: done, and not yet.
+    """
+    from ckptkit.cli import tables
+
+    part = min(now.done / now.total, 1.0) if now.total else None
+    told = list(_numbers(now, part))
+    numbers = next((text for text in told if len(text) + 2 + _LABEL <= width), told[-1])
+    room = width - len(numbers) - 2
+    label = tables.cut(output.safe(f"{now.doing} {now.of}".strip()), max(room, 1))
+    cells = min(room - tables.cells(label) - 2, _BAR[1])
+    drawn = f"{bar[0] * round(part * cells):{bar[1]}<{cells}}  " if part is not None and cells >= _BAR[0] else ""
+    return f"{label}  {drawn}{numbers}"
+
+
+def _numbers(now: Progress, part: float | None) -> Iterator[str]:
+    """Yield what is said in numbers, from all of it to the least."""
+    rate = f"{output.size(int(now.rate))}/s"
+    if part is None or now.total is None:
+        yield f"{output.size(now.done)}  {rate}"
+        yield output.size(now.done)
+        return
+    share = f"{int(part * 100):3}%"  # 100 only when nothing is left
+    most = f"{share}  {output.size(now.done)} of {output.size(now.total)}  {rate}"
+    if now.rate and now.done < now.total:
+        yield f"{most}  {_clock((now.total - now.done) / now.rate)} left"
+    yield most
+    yield share
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 class _Bar:
     def __init__(self) -> None:
-        self._progress: Any = None
-        self._task: Any = None
+        self._drawn = 0.0
+        self._there = False
 
     def show(self, now: Progress) -> None:
-        if self._progress is None and now.seconds > _AFTER:
-            self._start(f"{now.doing} {now.of}".strip())
-        if self._progress is not None:
-            self._progress.update(self._task, completed=now.done, total=now.total)
+        moment = time.monotonic()
+        if now.seconds > _AFTER and moment - self._drawn >= _EVERY:
+            self._drawn, self._there = moment, True
+            bar = "━╌" if output.writable("━╌", sys.stderr) else "#-"
+            text = line(now, _width() - 1, bar)  # in the last cell some terminals wrap
+            sys.stderr.write(f"\r{text}\x1b[K")
+            sys.stderr.flush()
 
-    def _start(self, label: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.progress import TransferSpeedColumn as Speed
+    def clear(self) -> None:
+        if self._there:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task(label, total=None)
-        self._progress.start()
 
-    def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+def _width() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80

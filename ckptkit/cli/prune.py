@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ckptkit.cli import interrupts, naming, output
-from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
 
@@ -69,7 +69,6 @@ def prune(
     """
     from ckptkit.errors import UsageError
     from ckptkit.retention import parse_duration
-    from ckptkit.verification import Verifier
 
     if dry_run and apply:
         raise UsageError("--dry-run and --apply cannot be used together")
@@ -96,9 +95,8 @@ def prune(
         runs = None if run is None else _runs(session, run, store)
         opened = session.open(store)
         policies = _policies(session, opened, runs, given)
-        with bytes_progress("verify", None, quiet=session.quiet) as advance:
-            verifier = Verifier(level, on_bytes=advance, ledger=opened.ledger)
-            planned = opened.plan_prune(policies, run=runs, verifier=verifier, grace=parse_duration(grace))
+        with progress_bar(quiet=session.quiet) as show:
+            planned = opened.plan_prune(policies, run=runs, level=level, grace=parse_duration(grace), on_progress=show)
         _show(planned, output.chosen(format_), applied=apply, quiet=session.quiet)
         return _finish(session, opened, planned, apply=apply, reviewed=plan)
 

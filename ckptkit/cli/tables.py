@@ -52,10 +52,10 @@ def fitted(
     """
     # What is empty in every row takes no room.
     used = [i for i, _ in enumerate(columns) if any(row[i] for row in rows)] or list(range(len(columns)))
-    natural = [max(_len(text) for text in (columns[i], *(row[i] for row in rows))) for i, _ in enumerate(columns)]
+    natural = [max(cells(text) for text in (columns[i], *(row[i] for row in rows))) for i, _ in enumerate(columns)]
     least = list(natural)
     for i in (i for i in used if columns[i] in prose):
-        longest = max(_len(word) for row in rows for word in row[i].split(" "))
+        longest = max(cells(word) for row in rows for word in row[i].split(" "))
         least[i] = min(natural[i], max(_PROSE, min(_WORD, longest)))
     left_out = [] if width is None else _left_out(columns, least, used, width, spare, names)
     used = [i for i in used if columns[i] not in left_out]
@@ -72,12 +72,19 @@ def fitted(
     return Table(lines, left_out, cut)
 
 
+def cells(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    from rich.cells import cell_len  # not before something is drawn: rich takes its time
+
+    return cell_len(text)
+
+
 def cut(text: str, width: int, mark: str = "…") -> str:
     """Return a name in so many cells at most: cut in the middle, with a mark there; a step at its end stays whole."""
-    if _len(text) <= width:
+    if cells(text) <= width:
         return text
     step = found.group() if (found := _STEP.search(text)) else ""
-    parts, room = _characters(text.removesuffix(step)), width - _len(mark) - _len(step)
+    parts, room = _characters(text.removesuffix(step)), width - cells(mark) - cells(step)
     head, tail = _taken(parts, room - room // 2), _taken(parts[::-1], room // 2)
     return "".join([*head, mark, *tail[::-1], step])
 
@@ -87,7 +94,7 @@ def wrapped(text: str, width: int) -> list[str]:
     lines = [""]
     for word in text.split(" "):
         joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if _len(joined) <= width:
+        if cells(joined) <= width:
             lines[-1] = joined
             continue
         if lines[-1]:
@@ -104,7 +111,7 @@ def unbroken(lines: Sequence[str], width: int | None, indent: str = "    ") -> I
     """Yield lines of prose, in a terminal broken between words and indented below themselves."""
     for line in lines:
         start = line[: len(line) - len(line.lstrip())]
-        if width is None or _len(line) <= width:
+        if width is None or cells(line) <= width:
             yield line
             continue
         first, *rest = wrapped(line.strip(), width - len(start) - len(indent))
@@ -156,7 +163,7 @@ def _total(widths: Sequence[int], used: Sequence[int]) -> int:
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:
-    room = " " * (width - _len(text))
+    room = " " * (width - cells(text))
     return room + text if right else text + room
 
 
@@ -164,7 +171,7 @@ def _taken(parts: Sequence[str], width: int) -> list[str]:
     """Return as many as fit, from the first on."""
     taken: list[str] = []
     for part in parts:
-        if _len("".join([*taken, part])) > width:
+        if cells("".join([*taken, part])) > width:
             break
         taken.append(part)
     return taken
@@ -174,14 +181,8 @@ def _characters(text: str) -> list[str]:
     """Return a text in parts that may be torn apart: a letter keeps the marks that combine with it."""
     parts: list[str] = []
     for character in text:
-        if parts and _len(character) == 0:
+        if parts and cells(character) == 0:
             parts[-1] += character
         else:
             parts.append(character)
     return parts
-
-
-def _len(text: str) -> int:
-    from rich.cells import cell_len  # not before a table is drawn: rich takes its time
-
-    return cell_len(text)

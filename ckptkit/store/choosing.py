@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ckptkit.catalog import manifests
+from ckptkit.catalog import manifest_files, manifests
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import (
     CkptkitError,
@@ -50,6 +50,14 @@ class Ranking:
 
     metric: str | None = None
     mode: Literal["min", "max"] | None = None
+
+
+def size_of_newest(storage: Storage, ref: Ref) -> int | None:
+    """Return how many bytes there are to verify where the newest is good; None where nobody can tell before."""
+    try:
+        return None if ref.word == "best" else manifest_files.size(found(storage, ref)[-1])
+    except CkptkitError:
+        return None  # what is wrong is told by who chooses
 
 
 def choose(

@@ -1,15 +1,16 @@
 """StoreKeeper: removes checkpoints by retention and takes them back, pins and tags; saves and restores nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
+from ckptkit.progress import Meter, Progress
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry
-from ckptkit.store import choosing, pins_and_tags, pruning
+from ckptkit.store import choosing, pins_and_tags, pruning, surveying
 from ckptkit.store.happened import Doing
 from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
-from ckptkit.verification import Verifier
+from ckptkit.verification import Level, Verifier
 
 
 class StoreKeeper(StoreReader):
@@ -22,6 +23,8 @@ class StoreKeeper(StoreReader):
         run: str | Collection[str] | None = None,
         verifier: Verifier | None = None,
         grace: timedelta = pruning.DEFAULT_GRACE,
+        level: Level = "format",
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> pruning.PruneSurvey:
         """Verify and plan what a retention policy would remove; nothing is changed.
 
@@ -32,8 +35,16 @@ class StoreKeeper(StoreReader):
             run: only this run is pruned; or only these, of which copies in another run's folder are not.
             verifier: decides which checkpoints may fill a slot.
             grace: how old leftovers must be to be purged.
+            level: how far to look, where no verifier is given.
+            on_progress: told how far it is then, in bytes digested, of all that are not known already.
         """
-        return pruning.survey(self.storage, policies, verifier or Verifier(ledger=self.ledger), run=run, grace=grace)
+        meter = Meter("prune", run if isinstance(run, str) else "", on_progress=on_progress)
+        how = verifier or Verifier(level, ledger=self.ledger, on_bytes=meter)
+        if meter.watched and verifier is None:
+            wanted = None if run is None else {run} if isinstance(run, str) else set(run)
+            places = (at for at in self.storage.scan() if at.step is not None and (wanted is None or at.run in wanted))
+            meter.expect(surveying.to_read(places, how))
+        return pruning.survey(self.storage, policies, how, run=run, grace=grace)
 
     def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
         """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""

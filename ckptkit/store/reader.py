@@ -198,20 +198,24 @@ class StoreReader(StoreBrowser):
     ) -> "Chosen":
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
 
-        ``on_progress`` is told how far it is, in bytes copied.
+        ``on_progress`` is told how far it is, in bytes digested (``verify``), and then in bytes copied (``restore``).
 
         Raises:
             RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
             CkptkitError: see ``choose``; nothing was written.
         """
-        from ckptkit.store import restoring
+        from ckptkit.store import choosing, restoring
         from ckptkit.store.happened import Doing
         from ckptkit.verification import Verifier
 
         doing, named = Doing(self.storage), self._ref(ref)
         destination = Path(destination)
         self.storage.require_outside(destination)
-        chosen = self.choose(named, verifier=Verifier(level, ledger=self.ledger), ranking=ranking, exact_run=exact_run)
+        reading = Meter("verify", str(named), on_progress=on_progress)
+        if reading.watched:
+            reading.expect(choosing.size_of_newest(self.storage, named))
+        verifier = Verifier(level, ledger=self.ledger, on_bytes=reading)
+        chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
         meter = Meter("restore", chosen.at.ref, on_progress=on_progress)
         restoring.copy_out(chosen, destination, meter)
         self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", named.run))

@@ -110,7 +110,7 @@ def save(
             probe=probe,
             algorithm=algorithm,
             trust=trusted,
-            on_bytes=meter,
+            meter=meter,
             digested=digested,
         )
         warnings = item_entries.lift_warnings(entries)

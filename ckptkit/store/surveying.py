@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from ckptkit.catalog import beside_others, refs
+from ckptkit.catalog import beside_others, manifest_files, refs
 from ckptkit.catalog.known import Known
 from ckptkit.retention import Candidate
 from ckptkit.storage import Entry
@@ -108,3 +108,14 @@ def _found(report: CheckpointReport) -> Surveyed:
         reason=report.reason,
         payload=tuple(beside_others.payload_of(at, manifest)),
     )
+
+
+def to_read(places: Iterable[Entry], verifier: Verifier) -> int:
+    """Return how many bytes a survey of the places, by run, will read."""
+    total = 0
+    for run, members in groupby(places, key=lambda at: at.run):
+        known = {} if verifier.ledger is None else verifier.ledger.of_run(run)
+        for at in members:
+            one = known.get(at.name)
+            total += 0 if one is not None and verifier.trusts(at, one) else manifest_files.size(at)
+    return total if verifier.level != "presence" else 0

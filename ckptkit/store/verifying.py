@@ -7,7 +7,7 @@ from typing import Any
 
 from ckptkit.catalog import manifest_files
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.errors import CkptkitError, UsageError
+from ckptkit.errors import UsageError
 from ckptkit.progress import Meter
 from ckptkit.storage import Entry
 from ckptkit.verification import LEVELS, CheckpointReport, Level, Report, Verifier
@@ -49,7 +49,7 @@ def verify(
         one: verifier or Verifier(one, ledger=ledger, on_bytes=meter, **how) for one in set(levels)
     }
     if meter.watched and verifier is None and not how.get("trust_unchanged"):  # else nobody can tell what will be read
-        meter.expect(sum(_size(at) for one, at in zip(levels, places, strict=True) if one != "presence"))
+        meter.expect(sum(manifest_files.size(at) for one, at in zip(levels, places, strict=True) if one != "presence"))
     reports: list[CheckpointReport] = []
     with (ledger if verifier is None or verifier.ledger is None else verifier.ledger).together():
         for one, at in zip(levels, places, strict=True):
@@ -60,14 +60,6 @@ def verify(
     otherwise = verifier.level if verifier else "format" if callable(level) else level
     lowest = min(levels, key=LEVELS.index, default=otherwise)
     return Report.of(lowest, reports, damaged(at for at in places if runs is None or at.run in runs))
-
-
-def _size(at: Entry) -> int:
-    """Return how many bytes a checkpoint says it has; nothing of one whose manifest cannot be read is digested."""
-    try:
-        return manifest_files.summary(at).size
-    except CkptkitError:
-        return 0
 
 
 def _sampled(places: Sequence[Entry], sample: str) -> Sequence[Entry]:

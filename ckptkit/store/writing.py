@@ -22,12 +22,14 @@ from ckptkit.errors import (
     UnsafeContentError,
 )
 from ckptkit.manifest.names import check_paths
+from ckptkit.progress import Meter
 from ckptkit.store import wrote
 from ckptkit.store.guests import guest
 from ckptkit.store.item_entries import FileFields, describe, entry
 from ckptkit.store.sources import Source
 from ckptkit.store.trust import Trust
 
+_BLOCK = 1 << 20  # bytes
 Digested = dict[int, tuple[int, int]]
 """By inode, size and mtime_ns of a file before it was digested: whether it was changed afterwards is told by these."""
 
@@ -46,7 +48,7 @@ def write(
     probe: bool,
     algorithm: str,
     trust: Trust,
-    on_bytes: Callable[[int], None] | None = None,
+    meter: Meter | None = None,
     digested: Digested | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write all items below the staging folder and return the ``items`` field of the manifest.
@@ -67,11 +69,11 @@ def write(
     ambient = False
     for source in ordered:
         item_folder = folder / source.name
-        saved = _write_one(source, item_folder, step, probe)
+        saved = _write_one(source, item_folder, step, probe, meter)
         ambient = ambient or saved.ambient
         saved = saved if ambient or not saved.draws else _without_generators(saved)
         prefix = f"{source.name}/"
-        files = _files(item_folder, prefix, algorithm, on_bytes, digested)
+        files = _files(item_folder, prefix, algorithm, meter, digested)
         trust.mark(files)
         fields = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
         if source.files is not None:
@@ -92,7 +94,7 @@ def write(
     return {source.name: entries[source.name] for source in sources}
 
 
-def _write_one(source: Source, folder: Path, step: int, probe: bool) -> SavedItem:
+def _write_one(source: Source, folder: Path, step: int, probe: bool, meter: Meter | None = None) -> SavedItem:
     with storage_errors(f"item {source.name!r}"):
         try:
             folder.mkdir()
@@ -103,7 +105,7 @@ def _write_one(source: Source, folder: Path, step: int, probe: bool) -> SavedIte
             context = SaveContext(step=step, item=source.name, probe=probe, factories=source.factories)
             saved = source.backend.save(source.item, folder, context=context)
         else:
-            _copy(source.files, folder)
+            _copy(source.files, folder, meter)
             context_of_files = CheckContext(sorted(source.files), step=step, source=source.item.path)
             saved = describe(source.name, source.backend, folder, context_of_files)
             lost = [f"not saved: {line}" for line in source.left]
@@ -120,15 +122,28 @@ def _without_generators(saved: SavedItem) -> SavedItem:
     return replace(saved, captured=Captured(grade, [*saved.captured.reasons, reason]))
 
 
-def _copy(files: Mapping[str, Path], folder: Path) -> None:
+def _copy(files: Mapping[str, Path], folder: Path, meter: Meter | None) -> None:
     for name, source in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         before = source.stat()
-        shutil.copyfile(source, target)
+        if meter is None or not meter.watched:
+            shutil.copyfile(source, target)  # in the kernel, where nobody wants to know how far it is
+        else:
+            _copy_in_blocks(source, target, meter.copied)
         after = source.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise ConflictError(f"{source}: changed while it was copied", hint="save when the trainer has closed it")
+
+
+def _copy_in_blocks(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
+    with source.open("rb", buffering=0) as original, target.open("wb", buffering=0) as copy:
+        buffer = memoryview(bytearray(_BLOCK))
+        while count := original.readinto(buffer):
+            left = buffer[:count]
+            while left:
+                left = left[copy.write(left) :]
+            on_bytes(count)
 
 
 def _files(

@@ -1,15 +1,17 @@
 """How far a save, a verification or a copy is: bytes done, bytes in all where that is known, and a rate."""
 
 import os
-import pty
 import random
-import subprocess
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from terminal import at_terminal
 
-from ckptkit import CheckpointStore, Files, NotFoundError
+from ckptkit import CheckpointStore, Files, NotFoundError, RetentionPolicy
+from ckptkit.cli.progress import line, progress_bar
 from ckptkit.progress import Meter, Progress
 
 SIZE = 5 << 19  # two and a half blocks
@@ -34,8 +36,9 @@ def test_a_save_of_files_knows_how_much_there_is(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "s", cache=False)
     items = {"data": Files(tmp_path / "data", "files")}
     store.save("r", 1, items, on_progress=seen.append, on_bytes=blocks.append)
-    assert told(seen) == [("save", "r@1", done, SIZE) for done in (1 << 20, 2 << 20, SIZE)]
-    assert sum(blocks) == SIZE
+    halves = [1 << 19, 1 << 20, SIZE // 2]  # while it is copied, in three blocks; then each of them is digested
+    assert told(seen) == [("save", "r@1", done, SIZE) for done in [*halves, *(SIZE // 2 + half for half in halves)]]
+    assert sum(blocks) == SIZE, "digested"
     assert all(one.rate == one.done / one.seconds for one in seen)
 
 
@@ -61,10 +64,13 @@ def test_a_damaged_manifest_counts_nothing(tmp_path: Path) -> None:
     assert told(seen)[-1][2:] == (SIZE, SIZE)
 
 
-def test_a_copy_counts_to_the_size_of_the_checkpoint(tmp_path: Path) -> None:
+def test_a_restore_says_how_far_it_has_verified_and_then_copied(tmp_path: Path) -> None:
     seen: list[Progress] = []
     store_with_files(tmp_path).copy_out("r", tmp_path / "out", on_progress=seen.append)
-    assert told(seen)[-1] == ("restore", "r@2", SIZE, SIZE)
+    assert [one for one in told(seen) if one[2] == SIZE] == [
+        ("verify", "r", SIZE, SIZE),
+        ("restore", "r@2", SIZE, SIZE),
+    ]
 
 
 def test_what_on_progress_raises_ends_a_save_that_then_commits_nothing(tmp_path: Path) -> None:
@@ -82,6 +88,54 @@ def test_nobody_is_asked_how_much_there_is_where_nobody_watches() -> None:
     assert not Meter("verify", on_bytes=lambda count: None).watched
 
 
+def test_a_prune_counts_to_the_size_of_what_is_not_known_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "cache"))
+    store_with_files(tmp_path)
+    CheckpointStore(tmp_path / "s").save("r", 3, {"data": Files(tmp_path / "data1", "files")})  # known since
+    seen: list[Progress] = []
+    store = CheckpointStore(tmp_path / "s")
+    assert len(store.plan_prune(RetentionPolicy(keep_last=1), run="r", on_progress=seen.append).checkpoints) == 3
+    assert told(seen)[-1] == ("prune", "r", 2 * SIZE, 2 * SIZE)
+
+
+def test_a_total_that_was_too_low_is_not_shown() -> None:
+    seen: list[Progress] = []
+    meter = Meter("verify", on_progress=seen.append)
+    meter.expect(10)
+    meter(8)
+    meter(8)
+    assert told(seen) == [("verify", "", 8, 10), ("verify", "", 16, None)]
+
+
+def test_what_was_not_copied_before_counts_whole_when_it_is_digested() -> None:
+    seen: list[Progress] = []
+    meter = Meter("save", on_progress=seen.append)
+    meter.copied(5)
+    meter(5)
+    meter(7)
+    assert [one.done for one in seen] == [2, 5, 12]
+
+
+LONG = "experiments/2026-11/halfcheetah-v5/sac-lr3e-4@123456789"
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120, 200])
+@pytest.mark.parametrize(("done", "total"), [(0, 10**12), (999_949_000, 999_951_000), (10**12, 10**12), (5, None)])
+def test_the_line_never_wraps_and_its_numbers_are_whole(width: int, done: int, total: int | None) -> None:
+    for seconds in (0.0, 1.5, 80_000.0):
+        now = Progress(doing="save", of=LONG, done=done, total=total, seconds=seconds)
+        text = line(now, width)
+        assert cell_len(text) <= width
+        label, _, numbers = text.partition("  ")
+        assert label.endswith("@123456789")
+        if total is not None:
+            assert f"{int(done / total * 100)}%" in numbers
+        if width >= 60:
+            assert re.search(r"\d+(\.\d)? [kMGT]?B(?: of \d+\.\d [kMGT]B)?  \d+(\.\d)? [kMGT]?B/s", numbers), text
+
+
 BAR = """
 import time
 from ckptkit.cli.progress import progress_bar
@@ -89,23 +143,27 @@ from ckptkit.progress import Progress
 with progress_bar(quiet=False) as show:
     for part in range(1, 4):
         show(Progress(doing="save", of="r@1", done=part << 20, total=4 << 20, seconds=2.0))
-        time.sleep(0.3)
+        time.sleep(0.15)
+print("done")
 """
 
 
-def test_the_bar_of_a_terminal_shows_the_total_and_a_rate() -> None:
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    done = subprocess.run([sys.executable, "-c", BAR], stderr=theirs, env=environment, timeout=120)
-    os.close(theirs)
-    text = b""
-    try:
-        while block := os.read(ours, 65536):
-            text += block
-    except OSError:  # how Linux says that nobody writes there any more
-        pass
-    os.close(ours)
-    assert done.returncode == 0
-    assert b"save r@1" in text
-    assert b"/4.2 MB" in text
-    assert b"MB/s" in text
+def test_a_terminal_shows_one_line_that_is_cleared_in_the_end() -> None:
+    seen = at_terminal(columns=60, program=[sys.executable, "-c", BAR])
+    assert seen.code == 0
+    shown = seen.raw.split("\r")
+    assert len([text for text in shown if " of 4.2 MB" in text and "B/s" in text]) == 3
+    assert all(cell_len(text.removesuffix("\x1b[K")) < 60 for text in shown)
+    assert "\n" not in seen.raw.partition("done")[0]
+    assert seen.raw.endswith("\r\x1b[Kdone\r\n")
+
+
+def test_no_bar_in_a_pipe_nor_when_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with progress_bar(quiet=False) as show:
+        assert show is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar(quiet=True) as show:
+        assert show is None
+    with progress_bar(quiet=False) as show:
+        assert show is not None
+    assert capsys.readouterr().err == "", "nothing that was done in a second has a bar"
