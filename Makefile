@@ -17,7 +17,7 @@ setup: .venv/.ready .venv-light/.ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "ckptkit needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "python3-venv is missing; install it first" >&2; exit 1; }
-	@echo "setting up .venv (torch, TensorFlow and Stable-Baselines3: about 2.5 GB, a minute or two)"
+	@echo "setting up .venv (torch, TensorFlow and Stable-Baselines3: about 4 GB, a minute or two)"
 	@$(PYTHON) -m venv .venv
 	@$(PY) $(INSTALL) --upgrade pip
 	@$(PY) $(INSTALL) --group dev --editable '.[all]'

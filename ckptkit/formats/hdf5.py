@@ -8,12 +8,8 @@ Source: HDF5 File Format Specification 3.0, section II.A (superblock).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from ckptkit.errors import DamagedError
-from ckptkit.formats.escaped import escaped
-from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
@@ -41,22 +37,12 @@ def shows_hdf5(source: Source) -> bool:
 
 def check_hdf5(source: Source) -> Iterator[Problem]:
     """Yield what shows that an HDF5 file is not whole."""
-    if message := _fault(source.stream, source.length):
+    if message := fault(source.stream, source.length):
         yield source.problem("hdf5-damaged", message)
 
 
-def fault_of(path: Path) -> str | None:
-    """Return why a file is not a whole HDF5 file, with its name; None where it is one."""
-    name = escaped(path.name)
-    try:
-        with opened(path) as (stream, length):
-            message = _fault(stream, length) if length else "is empty"
-    except (DamagedError, OSError) as error:
-        return f"{name}: {reason(error)}"
-    return None if message is None else f"{name} {message}"
-
-
-def _fault(stream: BinaryIO, length: int) -> str | None:
+def fault(stream: BinaryIO, length: int) -> str | None:
+    """Return what shows that a file of this length is no whole one; None where nothing does."""
     place = _place(stream, length)
     if place is None:
         return f"has no HDF5 superblock in its {length} bytes: not a whole HDF5 file"

@@ -6,12 +6,14 @@ Source: accelerate/checkpointing.py (``save_accelerator_state``), accelerator.py
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ckptkit.errors import DamagedError
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.torch_values import torch_table
 from ckptkit.layouts.numbers import end_number
-from ckptkit.trainers.ends import cut_zip
+from ckptkit.trainers.ends import not_whole, require_closed_zip
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.state_files import as_count
 from ckptkit.trainers.steps import told_step
@@ -32,9 +34,11 @@ class Accelerate:
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the random states are there, and what is written after them."""
-        faults = [*_random(seen), *_own(seen)]
-        if faults:
-            return Judged("incomplete", tuple(faults))
+        try:
+            _require_random(seen)
+            _require_own(seen)
+        except DamagedError as error:
+            return not_whole(error)
         return Judged("complete", (f"{_RANDOM.format(0)}, written after all other state, is there",))
 
     def told(self, seen: Seen) -> Told:
@@ -48,24 +52,22 @@ class Accelerate:
         return told if epoch is None else replace(told, counters={"epoch": epoch})
 
 
-def _random(seen: Seen) -> Iterator[str]:
+def _require_random(seen: Seen) -> None:
     if not _has(seen, _RANDOM.format(0)):
-        yield f"no {_RANDOM.format(0)} is in it, which is written after all other state"
-    elif fault := cut_zip(seen.folder / seen.found.name / _RANDOM.format(0)):
-        yield fault
+        raise DamagedError(f"no {_RANDOM.format(0)} is in it, which is written after all other state")
+    require_closed_zip(seen.folder / seen.found.name / _RANDOM.format(0))
 
 
-def _own(seen: Seen) -> Iterator[str]:
-    """Yield what is cut of the objects that programs register, or not there though the checkpoint before has it."""
+def _require_own(seen: Seen) -> None:
+    """Raise DamagedError where an object that programs register is cut, or gone though the checkpoint before has it."""
     before = _before(seen)
     for number in itertools.islice(itertools.count(), _MOST_RANKS):
         file = _OWN.format(number)
         if _has(seen, file):
-            if fault := cut_zip(seen.folder / seen.found.name / file):
-                yield fault
+            require_closed_zip(seen.folder / seen.found.name / file)
+        elif before is not None and seen.listing.has(f"{before}/{file}"):
+            raise DamagedError(f"no {file} is in it, though {escaped(before)} has one, written last")
         else:
-            if before is not None and seen.listing.has(f"{before}/{file}"):
-                yield f"no {file} is in it, though {before} has one: it is written last"
             return
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.hf_trainer import STATE
+from ckptkit.trainers.ends import not_whole
 from ckptkit.trainers.interface import Judged, Seen, Told
-from ckptkit.trainers.state_files import TooLargeError, as_count, as_epoch, json_object, numbers
+from ckptkit.trainers.state_files import as_count, as_epoch, json_object, numbers
 from ckptkit.trainers.steps import told_step
 
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -23,7 +24,8 @@ _WEIGHTS = (
 _OPTIMIZER, _SCHEDULER = ("optimizer.pt", "optimizer.bin"), ("scheduler.pt",)
 _SHARDED = ("optimizer_0", "pytorch_model_fsdp_0")
 _GENERATORS = ("rng_state.pth", "rng_state_0.pth")
-_NO_METRICS = ("step", "epoch", "total_flos")
+_NO_METRICS = ("step", "epoch", "total_flos", "learning_rate", "grad_norm")
+"""Also of what is logged: they tell how it trained, and not how good the model is."""
 _SPEEDS = ("runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
 
 
@@ -41,10 +43,8 @@ class HfTrainer:
         """Return what the state says; of a folder that is half deleted it is often left."""
         try:
             state = json_object(seen.folder / seen.found.name / STATE)
-        except TooLargeError as error:
-            return Judged("unknown", (error.message,))
         except DamagedError as error:
-            return Judged("incomplete", (f"{error.message}; the Trainer writes it last",))
+            return not_whole(error, note=", and the Trainer writes it last")
         if as_count(state.get("global_step")) is None:
             return Judged("incomplete", (f"{STATE} holds no global_step",))
         gone = tuple(_gone(seen, f"global_step{state['global_step']}"))

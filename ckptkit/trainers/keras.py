@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.hdf5 import fault_of
-from ckptkit.trainers.ends import cut_zip
+from ckptkit.trainers.ends import not_whole, require_closed_hdf5, require_closed_zip
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.state_files import as_count, json_object
 from ckptkit.trainers.steps import told_step
 
 _ZIP, _BACKUP = ".keras", "training_metadata.json"
 _METRIC = re.compile(
-    r"(?<![a-z])((?:val_)?[a-z_]*(?:loss|acc|accuracy|auc|mae|mse))[=_-]?(-?\d{1,9}\.\d{1,18})", re.IGNORECASE
+    r"(?<![a-z])((?:[a-z][a-z_]*_)?(?:loss|acc|accuracy|auc|mae|mse))[=_-]?(-?\d{1,9}\.\d{1,18})", re.IGNORECASE
 )
 
 
@@ -34,9 +33,10 @@ class Keras:
     def judge(self, seen: Seen) -> Judged:
         """Return whether the file was closed."""
         path = seen.folder / seen.found.name
-        fault = cut_zip(path) if path.suffix == _ZIP else fault_of(path)
-        if fault:
-            return Judged("incomplete", (fault,))
+        try:
+            (require_closed_zip if path.suffix == _ZIP else require_closed_hdf5)(path)
+        except DamagedError as error:
+            return not_whole(error)
         return Judged("complete", ("it was closed, which Keras does last",))
 
     def told(self, seen: Seen) -> Told:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.lerobot import MODEL, STATE
+from ckptkit.trainers.ends import not_whole
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.links import link_target
 from ckptkit.trainers.state_files import as_count, json_object
@@ -40,7 +41,7 @@ class LeRobot:
         try:
             json_object(seen.folder / seen.found.name / _STEP)
         except DamagedError as error:
-            return Judged("incomplete", (error.message,))
+            return not_whole(error)
         return _by_last(seen)
 
     def told(self, seen: Seen) -> Told:

@@ -10,14 +10,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.torch_values import torch_value
+from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.lightning import epoch_of, step_of
 from ckptkit.trainers import dcp
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.links import file_of
 from ckptkit.trainers.state_files import as_count, as_number
 from ckptkit.trainers.steps import told_step
-from ckptkit.trainers.torch_file import judged_zip
+from ckptkit.trainers.torch_file import judged_zip, value_of
 
 _VERSION = "pytorch-lightning_version"
 _META = "meta.pt"
@@ -62,9 +62,9 @@ class Lightning:
 def _content(seen: Seen) -> Mapping[Any, Any]:
     folder = seen.found.name in seen.listing.folders
     path = seen.folder / seen.found.name / _META if folder else file_of(seen)
-    value = torch_value(path)
+    value = value_of(path)
     if not isinstance(value, dict):
-        raise DamagedError(f"{path.name}: holds no dict")
+        raise DamagedError(f"{escaped(path.name)} holds no dict")
     return value
 
 

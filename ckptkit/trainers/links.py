@@ -19,10 +19,10 @@ def file_of(seen: Seen) -> Path:
     if target is None:
         return path
     if "/" in target or target in ("", ".", ".."):
-        raise DamagedError(f"{escaped(path.name)}: is a link that leads out of its folder")
+        raise DamagedError(f"{escaped(path.name)} is a link that leads out of its folder")
     real = path.with_name(target)
     if not real.is_file():
-        raise DamagedError(f"{escaped(path.name)}: is a link to {escaped(target)}, which is not there")
+        raise DamagedError(f"{escaped(path.name)} is a link to {escaped(target)}, which is not there")
     return real
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.orbax import COMMITTED, METADATA, UNFINISHED
+from ckptkit.trainers.ends import not_whole
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.state_files import content, json_object, numbers
 from ckptkit.trainers.steps import told_step
@@ -44,7 +45,7 @@ class Orbax:
             if seen.listing.has(f"{seen.found.name}/{METADATA}"):
                 return _by_metadata(folder / METADATA)
         except DamagedError as error:
-            return Judged("incomplete", (error.message,))
+            return not_whole(error)
         return Judged("unknown", (f"it has neither {COMMITTED} nor {METADATA}",))
 
     def told(self, seen: Seen) -> Told:
@@ -61,8 +62,7 @@ class Orbax:
 
 
 def _by_mark(path: Path) -> Judged:
-    if not content(path, _MOST_BYTES).strip(b"\0 \n"):
-        return Judged("incomplete", (f"{COMMITTED} is empty",))
+    content(path, _MOST_BYTES)  # not an empty one
     return Judged("complete", (f"{COMMITTED}, written last, is there",))
 
 

@@ -76,7 +76,7 @@ def _settings(data: bytes, file: str) -> dict[str, str]:
     try:
         root = yaml.compose(data, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DamagedError(f"{file}: is no YAML") from error
+        raise DamagedError(f"{file} is no YAML") from error
     return {key: value for name, value in _pairs(root) for key in (name, f"{file}:{name}")}
 
 

@@ -13,13 +13,14 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.zips import read_member
 from ckptkit.layouts import sb3_callback as layout
-from ckptkit.trainers.ends import cut_pickle, cut_zip
+from ckptkit.trainers.ends import not_whole, require_closed_zip, require_ended_pickle
 from ckptkit.trainers.evaluations import mean_reward
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.state_files import MOST_BYTES, as_count
 from ckptkit.trainers.steps import told_step
 
 _STEPS = "num_timesteps"
+_ENDS = {"zip": require_closed_zip, "pkl": require_ended_pickle}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def judged_agent(seen: Seen) -> Judged:
     """Return whether an agent and what lies beside it were written to their ends."""
     faults = [*_cut(seen), *_to_come(seen)]
     if faults:
-        return Judged("incomplete", tuple(faults))
+        return not_whole(*faults)
     beside = len(seen.found.files) - 1
     return Judged("complete", ("the zip was closed" + (", and what lies beside it has its end" if beside else ""),))
 
@@ -86,14 +87,17 @@ def agent_data(seen: Seen) -> Mapping[str, Any]:
     return value
 
 
-def _cut(seen: Seen) -> Iterator[str]:
+def _cut(seen: Seen) -> Iterator[DamagedError]:
     for name in seen.found.files:
-        cut = cut_zip if name.endswith(".zip") else cut_pickle if name.endswith(".pkl") else None
-        if cut and (fault := cut(seen.folder / name)):
-            yield fault
+        require = _ENDS.get(name.rpartition(".")[2])
+        try:
+            if require is not None:
+                require(seen.folder / name)
+        except DamagedError as error:
+            yield error
 
 
-def _to_come(seen: Seen) -> Iterator[str]:
+def _to_come(seen: Seen) -> Iterator[DamagedError]:
     """Yield what the callback wrote beside its earlier zips, and has not yet beside this one.
 
     Later ones tell nothing: to save room, people remove the old buffers and keep the newest.
@@ -105,4 +109,5 @@ def _to_come(seen: Seen) -> Iterator[str]:
         names = (name for name in seen.listing.files if f"_{kind}_" in name)
         beside = layout.steps_beside(kind, names, parts[0])
         if beside and max(beside) < int(parts[1]):
-            yield f"no {kind} lies beside it, though the zip of {max(beside)} steps has one, written after the zip"
+            has = f"though the zip of {max(beside)} steps has one, written after the zip"
+            yield DamagedError(f"no {kind} lies beside it, {has}")

@@ -8,46 +8,37 @@ from typing import Any
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
-from ckptkit.formats.opening import opened, reason
+from ckptkit.trainers.ends import NotReadError, reading
 
 MOST_BYTES = 64 << 20
 MOST_STEP = 10**12
-
-
-class TooLargeError(DamagedError):
-    """More bytes than such a file ever has: it was not read."""
 
 
 def content(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the bytes of a regular file.
 
     Raises:
-        TooLargeError: it has more than ``most``.
-        DamagedError: it is not there, a link, a folder, or cannot be read.
+        NotReadError: it has more than ``most``, or cannot be opened.
+        DamagedError: it is empty, not there, a link, or a folder.
     """
-    name = escaped(path.name)
-    try:
-        with opened(path) as (stream, length):
-            if length > most:
-                raise TooLargeError(f"{name}: {length} bytes are too many for it, at most {most} are read")
-            return stream.read(most)
-    except TooLargeError:
-        raise
-    except (DamagedError, OSError, ValueError) as error:
-        raise DamagedError(f"{name}: {_why(path, error)}") from error
+    with reading(path) as (stream, length):
+        if length > most:
+            raise NotReadError(f"{escaped(path.name)} has {length} bytes, of which at most {most} are read")
+        data = stream.read(most)
+    if not data.strip(b"\0 \t\r\n"):
+        raise DamagedError(f"{escaped(path.name)} is empty")
+    return data
 
 
 def json_object(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file, as Python wrote it: with NaN and Infinity. Raises as ``content`` does."""
     data, name = content(path), escaped(path.name)
-    if not data.strip(b"\0 \t\r\n"):
-        raise DamagedError(f"{name}: is empty")
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{name}: is cut short, or no JSON") from error
+        raise DamagedError(f"{name} is cut short, or no JSON") from error
     if not isinstance(value, dict):
-        raise DamagedError(f"{name}: holds no JSON object")
+        raise DamagedError(f"{name} holds no JSON object")
     return value
 
 
@@ -79,12 +70,3 @@ def numbers(values: object) -> Iterator[tuple[str, float]]:
         number = as_number(value)
         if number is not None and isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable():
             yield name, number
-
-
-def _why(path: Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "is not there"
-    if isinstance(error, (OSError, DamagedError)):
-        kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else reason(error)
-        return f"is {kind}" if kind.startswith(("a ", "not ")) else f"cannot be read ({kind})"
-    return "has a name that cannot be opened"

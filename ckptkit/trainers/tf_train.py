@@ -58,7 +58,7 @@ class TfTrain:
 def _bundle(seen: Seen) -> Bundle:
     name = seen.found.name
     if (seen.folder / name).is_symlink():
-        raise DamagedError(f"{escaped(name)}: is a link")
+        raise DamagedError(f"{escaped(name)} is a link")
     return Bundle.open(seen.folder / name.removesuffix(_INDEX))
 
 

@@ -6,11 +6,13 @@ Source: torch/serialization.py (``_save``: a zip, closed last); the examples of 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.torch_values import torch_value
-from ckptkit.trainers.ends import cut_zip, start
+from ckptkit.trainers.ends import first_bytes, not_whole, require_closed_zip
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.links import file_of
 from ckptkit.trainers.state_files import as_epoch, numbers
@@ -40,7 +42,7 @@ class TorchFile:
     def told(self, seen: Seen) -> Told:
         """Return what the keys of the dict say."""
         try:
-            content = torch_value(file_of(seen))
+            content = value_of(file_of(seen))
         except DamagedError as error:
             told = told_step(seen, ())
             return replace(told, doubts=(*told.doubts, error.message))
@@ -56,16 +58,30 @@ def judged_zip(seen: Seen) -> Judged:
     """Return whether a file of ``torch.save`` was written to its end; of its old form, nothing tells."""
     try:
         path = file_of(seen)
-        first = start(path)
+        first = first_bytes(path)
+        if first.startswith(_OLD):
+            return Judged("unknown", ("it has the form of old versions of torch.save, which nothing ends",))
+        if not first.startswith(_ZIP[: len(first)]) and first.strip(b"\0"):
+            return Judged("unknown", ("it does not begin as files of torch.save do",))
+        require_closed_zip(path)
     except DamagedError as error:
-        return Judged("incomplete", (error.message,))
-    if first.startswith(_OLD):
-        return Judged("unknown", ("it has the form of old versions of torch.save, which nothing ends",))
-    if not first.startswith(_ZIP[: len(first)]) and first.strip(b"\0"):
-        return Judged("unknown", ("it does not begin as files of torch.save do",))
-    if fault := cut_zip(path):
-        return Judged("incomplete", (fault,))
+        return not_whole(error)
     return Judged("complete", ("the zip was closed, which torch.save does last",))
+
+
+def value_of(path: Path) -> object:
+    """Return what a file of ``torch.save`` holds, without tensors.
+
+    Raises:
+        DamagedError: it cannot be read; the message names the file.
+    """
+    if first_bytes(path).startswith(_OLD):
+        raise DamagedError(f"{escaped(path.name)} has the old form of torch.save, in which no step is looked for")
+    try:
+        return torch_value(path)
+    except DamagedError as error:
+        message = error.message.removeprefix(f"{path.name}: ")
+        raise DamagedError(f"{escaped(path.name)} {message}") from error
 
 
 def _steps(content: Mapping[Any, Any]) -> Iterator[Said]:

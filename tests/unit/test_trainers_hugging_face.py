@@ -37,7 +37,7 @@ def test_its_state_tells_step_epochs_and_the_last_values_logged_up_to_it(tmp_pat
     assert judged(tmp_path, NAME).state == "complete"
     one = told(tmp_path, NAME)
     assert (one.step, one.step_from, one.counters) == (500, "global_step in trainer_state.json", {"epoch": 1})
-    assert one.metrics == {"loss": 0.4, "learning_rate": 1e-4, "eval_loss": 0.5, "eval_accuracy": 0.75}
+    assert one.metrics == {"loss": 0.4, "eval_loss": 0.5, "eval_accuracy": 0.75}
     assert one.doubts == ()
 
 
@@ -66,8 +66,8 @@ def test_a_link_or_folder_in_place_of_the_state_is_no_mark(tmp_path: Path, kind:
     else:
         (tmp_path / "real.json").write_text(json.dumps(STATE))
         state.symlink_to(tmp_path / "real.json")
-    assert judged(tmp_path, NAME).reasons == (f"trainer_state.json: is a {kind}; the Trainer writes it last",)
-    assert told(tmp_path, NAME).doubts == (f"trainer_state.json: is a {kind}",)
+    assert judged(tmp_path, NAME).reasons == (f"trainer_state.json is a {kind}, and the Trainer writes it last",)
+    assert told(tmp_path, NAME).doubts == (f"trainer_state.json is a {kind}",)
 
 
 def test_a_state_of_gigabytes_is_not_read(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_state_of_gigabytes_is_not_read(tmp_path: Path) -> None:
         stream.truncate(1 << 30)
     assert judged(tmp_path, NAME).state == "unknown"
     assert told(tmp_path, NAME).doubts == (
-        "trainer_state.json: 1073741824 bytes are too many for it, at most 67108864 are read",
+        "trainer_state.json has 1073741824 bytes, of which at most 67108864 are read",
     )
 
 
