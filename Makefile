@@ -72,7 +72,7 @@ lowest: .venv-lowest/.ready
 
 docs: .venv/.docs-ready
 	rm -rf build/docs docs/generated
-	$(PY) -m sphinx -q -W --keep-going -b html -c docs/site . build/docs
+	$(PY) -m sphinx -q -W --keep-going -j 2 -b html -c docs/site . build/docs
 	@echo "the site: build/docs/index.html"
 
 picture: .venv/.ready

@@ -11,7 +11,7 @@ import typer.main
 from ckptkit.cli import help as help_
 from ckptkit.cli.main import app
 
-_TITLE = "Commands"
+_TITLE = "All commands"
 _INTRODUCTION = (
     "Written from the program when this site was built: what ``--help`` says. :doc:`The page by hand "
     "</docs/reference/cli>` groups the same options and explains more."

@@ -45,7 +45,7 @@ html_additional_pages = {"index": "to_the_first_page.html"}
 templates_path = ["templates"]
 
 _NAVIGATION = (
-    ("Tutorial", ("docs/tutorial/*",)),
+    ("Tutorial", ("docs/tutorial/without-a-framework", "docs/tutorial/*")),
     ("How to", ("docs/how-to/*",)),
     ("Reference", ("docs/generated/commands", "docs/generated/python", "docs/reference/*")),
     ("Explanation", ("docs/explanation/*",)),

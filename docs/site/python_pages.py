@@ -26,7 +26,7 @@ MODULES = (
 )
 _INHERITING = {"ckptkit": ("CheckpointStore",), "ckptkit.testing": ("BackendTests", "StorageTests")}
 """Classes whose pages also say what they have from classes that are not public themselves."""
-_TITLE = "Python"
+_TITLE = "All Python names"
 _INTRODUCTION = (
     "Written from the docstrings when this site was built. :doc:`The page by hand </docs/reference/python-api>` says "
     "which names belong together."
@@ -43,7 +43,8 @@ def write(folder: Path) -> None:
     )
     for module in MODULES:
         whole = _INHERITING.get(module, ())
-        page = f"{module}\n{'=' * len(module)}\n\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n"
+        title = module.replace("_", "\\_")  # a name that ends in one would be a link
+        page = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n"
         page += f"   :exclude-members: {', '.join(whole)}\n\n" if whole else ""
         page += "".join(f".. autoclass:: {module}.{name}\n   :members:\n   :inherited-members:\n\n" for name in whole)
         (pages / f"{module}.rst").write_text(page, encoding="utf-8")
