@@ -165,6 +165,7 @@ def _broken(line: str, width: int) -> Iterator[str]:
 
 
 def is_section(block: str) -> bool:
+    """Return whether a block is a heading with indented lines, rather than a paragraph."""
     """Whether a block is a heading with indented lines below it."""
     heading, *lines = block.splitlines()
     return heading.endswith(":") and bool(lines) and all(line.startswith("  ") for line in lines)

@@ -1,5 +1,7 @@
 """Fit a line by gradient descent; every tenth of 50 steps is a checkpoint in `out/`. Nothing but Python is needed.
 
+From the beginning, and from a checkpoint::
+
     python3 train.py
     python3 train.py --weights out/step-30/weights.json --rng out/step-30/rng.json
 """
@@ -19,12 +21,12 @@ def main() -> None:
     parser.add_argument("--rng", type=Path, help="... and this random generator")
     given = parser.parse_args()
     rng = random.Random(0)
-    step, slope, offset = 0, 0.0, 0.0
+    done, slope, offset = 0, 0.0, 0.0
     if given.weights and given.rng:
-        step, slope, offset = json.loads(given.weights.read_text()).values()
+        done, slope, offset = json.loads(given.weights.read_text()).values()
         rng.setstate(read_generator(given.rng))
-        print(f"resumed at step {step}")
-    for step in range(step + 1, 51):
+        print(f"resumed at step {done}")
+    for step in range(done + 1, 51):
         x = rng.random()
         error = slope * x + offset - (3 * x + 1)  # the line to be found is 3 x + 1
         slope, offset = slope - RATE * error * x, offset - RATE * error

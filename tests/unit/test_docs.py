@@ -260,7 +260,8 @@ def test_the_twenty_seconds_of_the_readme_go_as_they_say(tmp_path: Path) -> None
 def test_the_picture_of_the_readme_can_be_drawn_again_and_shows_no_clock_and_no_folder(tmp_path: Path) -> None:
     """Its commands are those of the README. Where they print something else by now, `make picture` draws it anew."""
     drawn = tmp_path / "drawn.svg"
-    done = subprocess.run([sys.executable, DOCS / "pictures/make.py", drawn], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, DOCS / "pictures/make.py", drawn]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     for picture in (drawn, DOCS / "pictures/terminal.svg"):
         shown = picture.read_text(encoding="utf-8").replace("&#160;", " ")
@@ -270,9 +271,14 @@ def test_the_picture_of_the_readme_can_be_drawn_again_and_shows_no_clock_and_no_
 
 
 def _go(
-    page: Path, folder: Path, *, home: str = "/home/me", programs: Path = Path(sys.executable).parent, broken_by: str = ""
+    page: Path,
+    folder: Path,
+    *,
+    home: str = "/home/me",
+    programs: Path = Path(sys.executable).parent,
+    broken_by: str = "",
 ) -> int:
-    """Type a page's commands (and its damage) in an empty folder; each line of talk and heading that it shows must come."""
+    """Type a page's commands (and its damage) in an empty folder; each line and heading that it shows must come."""
     code, commands, here = 0, 0, folder
     for language, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
         if language == broken_by and "python -c" in text:
