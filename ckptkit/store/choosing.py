@@ -132,7 +132,8 @@ def found(storage: Storage, ref: Ref) -> list[Entry]:
     if (removed := missing.removed(storage, ref)) is not None:
         raise removed
     if there and not ref.whole:
-        raise NotFoundError(f"{ref}: there is no such step in the run", hint=f"it has {some([a.step for a in there])}")
+        what = f"{ref}: there is no such step in the run" if ref.name is None else f"{ref.run}: holds no {ref.name}"
+        raise NotFoundError(what, hint=f"it has {some([at.step for at in there])}")
     raise NotFoundError(f"{ref.run}: there is no such run in {storage.url}", hint=nearest_run.hint(storage, ref.run))
 
 

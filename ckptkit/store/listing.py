@@ -108,8 +108,8 @@ class Listing:
     def _places(self) -> Sequence[Place]:
         if self.within is None:
             return list(places(self.storage.scan(self.run)))
-        order = {at.run: None for at in self.within}  # what is named twice, or out of order, is one listing
-        return [place for run in sorted(order) for place in places(at for at in self.within if at.run == run)]
+        in_order = sorted(self.within, key=lambda at: (at.run, -1 if at.step is None else at.step, at.name))
+        return list(places(in_order))
 
     @property
     def refs_problems(self) -> Sequence[str]:

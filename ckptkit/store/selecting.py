@@ -45,7 +45,7 @@ def select(words: Sequence[str], url: str, *, given: bool = False, removed: bool
         UsageError: a word can name nothing, or they lie in several stores.
         NotFoundError: a pattern or a path names nothing.
     """
-    opened = _Words(open_storage(url), removed=removed)
+    opened = _Words(open_storage(url), removed=removed, given=given)
     stores: dict[str, list[Ref]] = {}
     for word in words:
         elsewhere, refs = opened.find(word)
@@ -62,7 +62,7 @@ def select(words: Sequence[str], url: str, *, given: bool = False, removed: bool
 
 def refs_of(storage: Storage, words: Iterable[str | Ref], *, removed: bool = False) -> list[Ref]:
     """Return what words name in one store; raises as ``select``, and NotFoundError for a path in another store."""
-    known = _Words(storage, removed=removed)
+    known = _Words(storage, removed=removed, given=True)
     return list(dict.fromkeys(ref for word in words for ref in _in_this(known, word)))
 
 
@@ -102,8 +102,8 @@ def is_pattern(word: str) -> bool:
 class _Words:
     """Looks words up in one store; the names of its runs are read once, and only if a word asks for them."""
 
-    def __init__(self, storage: Storage, *, removed: bool) -> None:
-        self.storage, self._removed = storage, removed
+    def __init__(self, storage: Storage, *, removed: bool, given: bool) -> None:
+        self.storage, self._removed, self._given = storage, removed, given
 
     def find(self, word: str) -> tuple[str | None, list[Ref]]:
         """Return the references that a word stands for, and the store they are in; None where it is this one."""
@@ -121,7 +121,9 @@ class _Words:
             return None, refs
         if (is_path or "/" in word or ref is None) and (found := self._at(word)) is not None:
             return found
-        if is_path or word.startswith(("/", "./", "../")):
+        if self._given:
+            self.storage.require()
+        if is_path or word.startswith(("/", "./", "../")) or (not self._is_there and _has_folder(word)):
             raise _nowhere(word, there=is_path)
         if is_pattern(name) or name.endswith("/"):
             self.storage.require()
@@ -132,12 +134,18 @@ class _Words:
         return None, [Ref.parse(word)]
 
     @cached_property
+    def _is_there(self) -> bool:
+        try:
+            self.storage.require()
+        except CkptkitError:  # a path may lie in another store, which is there
+            return False
+        return True
+
+    @cached_property
     def _steps(self) -> Mapping[str, set[int | None]]:
         """The steps of each run, in order of names: of what is there, or of what is in the trash."""
         found: dict[str, set[int | None]] = {}
-        try:
-            self.storage.require()
-        except CkptkitError:  # a path may lie in another one, which is there
+        if not self._is_there:
             return found
         there: Iterable[tuple[str, int | None]] = (
             ((one.run, one.step) for one in self.storage.removed())
@@ -167,8 +175,13 @@ class _Words:
 
     def _at(self, word: str) -> tuple[str | None, list[Ref]] | None:
         """Return what lies at a path, else what lies at what stands before its ``@``."""
+        # Where the manifests of what a trainer wrote lie in a store of their own, nothing beside it tells of them.
+        if self._given and (ref := self._from_elsewhere(word)) is not None:
+            return None, [ref]
         if (found := self._on_spot(spot_of(word, self.storage))) is not None:
             return found
+        if (ref := self._from_elsewhere(word)) is not None:
+            return None, [ref]
         name, choose = _parted(word)
         found = None if name == word else self._on_spot(spot_of(name, self.storage))
         if found is None or not all(ref.whole for ref in found[1]):
@@ -182,7 +195,7 @@ class _Words:
         if here is not None and here.store == spot.store:
             refs = list(self._on(spot))
             return (None, refs) if refs else None
-        other = _Words(open_storage(spot.store), removed=self._removed)
+        other = _Words(open_storage(spot.store), removed=self._removed, given=True)
         refs = list(other._on(spot))
         return (spot.store, refs) if refs else None
 
@@ -205,13 +218,34 @@ class _Words:
         """Return the newest checkpoint whose manifest, beside others' files, lists a path or what is below it."""
         parts = path.split("/")
         for depth in range(len(parts) - 1, -1, -1):
-            run, inner = "/".join(parts[:depth]) or ".", "/".join(parts[depth:])
-            found = [at for at in self.storage.scan(run) if at.layout.shared] if is_run(run) else []
-            # That of a trainer's file is named after it: the others are read only if that one does not list it.
-            found.reverse()
-            for at in sorted(found, key=lambda at: not at.name.startswith(parts[depth])):
-                if _lists(at, inner):
-                    return Ref(run, at.step, name=at.name)
+            run = "/".join(parts[:depth]) or "."
+            if is_run(run) and (found := self._listing_in(run, "/".join(parts[depth:]))) is not None:
+                return found
+        return None
+
+    def _listing_in(self, run: str, path: str) -> Ref | None:
+        found = [at for at in self.storage.scan(run) if at.layout.shared]
+        found.reverse()
+        # That of a trainer's file is named after it: the others are read only if that one does not list it.
+        first = path.partition("/")[0]
+        for at in sorted(found, key=lambda at: not at.name.startswith(first)):
+            if _lists(at, path):
+                return Ref(run, at.step, name=at.name)
+        return None
+
+    def _from_elsewhere(self, path: str) -> Ref | None:
+        """Return the checkpoint of this store that was adopted from a path outside it."""
+        if not self._is_there or not os.path.lexists(path):
+            return None
+        real, tried = os.path.realpath(path), set()
+        for at in self.storage.scan(skip_unreadable=True):
+            if at.layout.kind != "adopted" or at.run in tried:
+                continue
+            tried.add(at.run)
+            with contextlib.suppress(CkptkitError):  # what cannot be told where it is from
+                around = os.path.realpath(at.folder)
+                if real.startswith(f"{around}/") and (found := self._listing_in(at.run, os.path.relpath(real, around))):
+                    return found
         return None
 
 
@@ -233,6 +267,11 @@ def _lists(at: Entry, path: str) -> bool:
     manifest, _ = manifests.read(at)
     items = () if manifest is None else manifest.items.values()
     return any(f.path == path or f.path.startswith(f"{path}/") for item in items for f in item.files)
+
+
+def _has_folder(path: str) -> bool:
+    """Return whether there could have been something at a path."""
+    return os.path.isdir(os.path.dirname(path) or "\0")
 
 
 def _nowhere(path: str, *, there: bool) -> NotFoundError:

@@ -68,7 +68,7 @@ def test_patterns_and_prefixes_name_runs(store: Path, word: str, refs: list[str]
 
 
 def test_several_are_looked_at_together_and_none_twice(store: Path) -> None:
-    assert listed(store, "sac", "ppo/*@1", "ppo/a") == ["ppo/a@1", "ppo/a@2", "ppo/b@1", "sac@1", "sac@2"]
+    assert listed(store, "sac@2", "sac", "ppo/*@1", "ppo/a") == ["ppo/a@1", "ppo/a@2", "ppo/b@1", "sac@1", "sac@2"]
     assert verified(store, "sac@1", "sac", "sac@2") == ["sac@1", "sac@2"]
 
 

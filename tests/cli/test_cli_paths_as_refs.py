@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ckptkit import CheckpointStore
+from ckptkit.store.adoption import Wrote
 from tests.cli.conftest import write_rng
 from tests.command_line import inside as ckptkit
 from tests.command_line import refused
@@ -112,7 +113,43 @@ def test_files_of_a_trainer_name_the_checkpoint_whose_manifest_lists_them(tmp_pa
         write_rng(tmp_path / "store" / "run" / f"ep{step:06}.json", step)
     assert ckptkit("adopt", "run", store=tmp_path / "store").returncode == 0
     assert listed(tmp_path / "store" / "run" / "ep000050.json") == ["run@50"]
-    assert listed("ep000060.manifest.json", cwd=tmp_path / "store" / "run") == ["run@60"]
+    [manifest] = (tmp_path / "store" / "run").glob("ep000060*.manifest.json")
+    assert listed(manifest.name, cwd=manifest.parent) == ["run@60"]
+    refused(ckptkit("verify", manifest.parent / "ep000070.manifest.json"), 4, "run: holds no ep000070")
+
+
+class TestAdoptedInPlace:
+    """What a trainer wrote is named by its own path."""
+
+    @pytest.fixture
+    def out(self, tmp_path: Path) -> Path:
+        for step in (500, 1000):
+            folder = tmp_path / "exp" / "out" / f"checkpoint-{step}"
+            (folder / "sub").mkdir(parents=True)
+            (folder / "sub" / "notes.txt").write_text(str(step))
+        (tmp_path / "exp" / "out" / "epoch=1-step=48.txt").write_text("48")
+        return tmp_path / "exp" / "out"
+
+    def adopt(self, store: Path, out: Path, run: str, folder: Path | None = None) -> None:
+        opened = CheckpointStore(store)
+        for name, step in (("checkpoint-500", 500), ("checkpoint-1000", 1000), ("epoch=1-step=48.txt", 48)):
+            opened.adopt(run, name, step, {"model": Wrote(name)}, folder=folder)
+
+    def test_with_the_manifest_beside_it(self, out: Path) -> None:
+        self.adopt(out.parent, out, "out")
+        assert listed("checkpoint-500/", cwd=out) == ["out@500"]
+        assert listed(out / "checkpoint-1000" / "sub", out / "epoch=1-step=48.txt") == ["out@48", "out@1000"]
+        assert listed(out / "checkpoint-500@500.manifest.json") == ["out@500"]
+        assert listed(out) == ["out@48", "out@500", "out@1000"]
+
+    def test_with_manifests_in_a_store_of_their_own(self, out: Path, tmp_path: Path) -> None:
+        store = tmp_path / "apart"
+        self.adopt(store, out, "mine", out)
+        assert listed(out / "checkpoint-500", store=store) == ["mine@500"]
+        assert listed("checkpoint-500/sub/notes.txt", store=store, cwd=out) == ["mine@500"]
+        self.adopt(out.parent, out, "out")
+        assert listed(out / "checkpoint-500", store=store) == ["mine@500"]
+        assert listed(out / "checkpoint-500") == ["out@500"]
 
 
 def test_every_path_that_is_printed_is_taken(store: Path, tmp_path: Path) -> None:
@@ -180,6 +217,10 @@ class TestBadInput:
         (tmp_path / "notes").mkdir()
         refused(ckptkit("verify", tmp_path / "notes", store=store), 4, "notes: is in no checkpoint and no run")
         refused(ckptkit("verify", tmp_path / "notes" / "gone", store=store), 4, "there is nothing at this path")
+
+    def test_a_store_that_is_not_there_is_said_before_a_path(self, tmp_path: Path) -> None:
+        refused(ckptkit("verify", "./x", store=tmp_path / "none"), 10, "does not exist")
+        refused(ckptkit("verify", "ppo/run1", cwd=tmp_path), 10, "does not exist")
 
     def test_names_that_control_a_terminal_are_escaped(self, store: Path, tmp_path: Path) -> None:
         hostile = tmp_path / "a\n\x1b[31mb"

@@ -231,8 +231,12 @@ class LocalStorage:
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""
-        runs = [name for name, _ in scanning.folders_of_runs(self.root)] if run is None else [run]
-        found = [self._removed(name, trashed) for name in runs for trashed in trash.listing(self.state_folder(name))]
+        if run is not None:
+            return [self._removed(run, trashed) for trashed in trash.listing(self.state_folder(run))]
+        found: list[Removed] = []
+        for name, _ in scanning.folders_of_runs(self.root):
+            with contextlib.suppress(OSError):  # another user's
+                found += self.removed(name)
         return sorted(found, key=lambda one: one.key, reverse=True)  # it begins with the moment
 
     @staticmethod
