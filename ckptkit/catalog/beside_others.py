@@ -1,7 +1,7 @@
 """Checkpoints whose files lie in the folder of their run, beside those of others: they are moved one by one."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ckptkit.catalog import manifests
 from ckptkit.layouts.adopted import parted
@@ -31,3 +31,9 @@ def unlisted(at: Entry, listed: Collection[str]) -> Iterator[str]:
     for folder in parted(listed)[1]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             yield from (path for path in at.storage.names(at, folder) if path not in listed)
+
+
+def movable(paths: Sequence[str], needed: Collection[str]) -> list[str]:
+    """Return the files that may move: not those that others need, nor what lies in a folder with one of these."""
+    kept = set(parted(needed)[1])
+    return [path for path in paths if path not in needed and path.partition("/")[0] not in kept]

@@ -152,8 +152,8 @@ def lies_beside(layout: Layout, path: str) -> bool:
     """
     if layout is not ADOPTED:
         return is_flat(path)
-    first, _, rest = path.partition("/")
-    return is_flat(first) and rest != MANIFEST_NAME
+    first, *rest = path.split("/")
+    return is_flat(first) and rest != [MANIFEST_NAME] and {first, *rest}.isdisjoint(("", ".", ".."))
 
 
 def check_folder(name: str, step: int) -> str:

@@ -23,6 +23,8 @@ class Candidate:
         good: it verifies; one that does not never fills a slot.
         judged: whether this installation can tell if it verifies; what cannot be judged is neither counted nor removed.
         parents: (run, step) of the checkpoints it was resumed from.
+        held: reasons why nobody may take it away: what points at it, or that nobody knows what is in it.
+        best: (run, step) of the checkpoints that its own files name as the best so far: they stay as long as it does.
     """
 
     run: str
@@ -36,6 +38,8 @@ class Candidate:
     good: bool = True
     judged: bool = True
     parents: tuple[tuple[str, int], ...] = ()
+    held: tuple[str, ...] = ()
+    best: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.created_at.utcoffset() is None:

@@ -119,5 +119,7 @@ def _always(rulings: list[Ruling], good: list[Ruling], now: datetime) -> None:
             ruling.keep("pinned", protect=True)
         if ruling.candidate.created_at > now + CLOCK_SKEW:
             ruling.keep("dated in the future", protect=True)
+        for reason in ruling.candidate.held:
+            ruling.keep(reason, protect=True)
         if not ruling.candidate.judged:
             ruling.keep("not judged here", protect=True)

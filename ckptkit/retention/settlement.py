@@ -36,7 +36,7 @@ class Settlement:
         policy = self._policies[ruling.candidate.run]
         if id(ruling) in self._dropped and policy.max_size is not None:
             return False, (f"over the {format_size(policy.max_size)} of max_size",)
-        reasons = [*ruling.reasons, *(f"resumed from by {run}" for run in self._children.get(id(ruling), ()))]
+        reasons = [*ruling.reasons, *self._children.get(id(ruling), ())]
         if reasons:
             return True, tuple(reasons)
         return False, ("no rule keeps it" if ruling.candidate.good else "damaged: fills no slot",)
@@ -53,7 +53,7 @@ class Settlement:
         return id(ruling) not in self._dropped and bool(ruling.reasons or id(ruling) in self._children)
 
     def _find_children(self) -> dict[int, list[str]]:
-        """Return ruling -> runs with a kept checkpoint that was resumed from it."""
+        """Return ruling -> which kept checkpoints need it: as they were resumed from it, or name it as their best."""
         by_name = defaultdict(list)
         for found in self._rulings.values():
             for ruling in found:
@@ -63,11 +63,13 @@ class Settlement:
         children: dict[int, set[str]] = {}
         while queue:
             child = queue.pop()
-            for parent in (v for ref in child.parents if ref[0] != child.run for v in by_name.get(ref, ())):
+            needed = [(ref, f"resumed from by {child.run}") for ref in child.parents if ref[0] != child.run]
+            needed += [(ref, f"the best one, as {child.name} says") for ref in child.best]
+            for parent, reason in ((v, reason) for ref, reason in needed for v in by_name.get(ref, ())):
                 if id(parent) not in children and not (parent.reasons and id(parent) not in self._dropped):
                     queue.append(parent.candidate)  # kept only now, so its own parents are kept as well
-                children.setdefault(id(parent), set()).add(child.run)
-        return {key: sorted(names) for key, names in children.items()}
+                children.setdefault(id(parent), set()).add(reason)
+        return {key: sorted(reasons) for key, reasons in children.items()}
 
     def _drop_oldest(self) -> bool:
         """Drop what does not fit; return whether the parents must be looked at again."""
@@ -82,5 +84,5 @@ class Settlement:
                 if not ruling.protected and id(ruling) not in self._children:
                     self._dropped.add(id(ruling))
                     excess -= ruling.candidate.size
-                    again |= bool(ruling.candidate.parents)
+                    again |= bool(ruling.candidate.parents or ruling.candidate.best)
         return again

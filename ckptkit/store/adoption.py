@@ -19,7 +19,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import check_item_name, check_paths, check_run, check_step, lies_beside
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import item_entries, sealing, stranger, writing
+from ckptkit.store import item_entries, sealing, stranger, void, writing
 from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.guests import guest
 from ckptkit.verification import Verifier
@@ -110,7 +110,7 @@ def adopt(
             raise ConflictError(f"{main}: is being written", hint="adopt it again when its trainer has finished it")
         storage.put(at, at.manifest_file, data, replace=at in there)
         succession.note(at, manifest, before)
-        cleared = () if str(step) in main else tuple(_clear(_earlier(at)))
+        cleared = () if str(step) in main else tuple(void.clear(void.before(at)))
     return Adopted(at, manifest, "again" if at in there else "new", warnings, cleared, digested)
 
 
@@ -147,37 +147,7 @@ def require_whole(around: Path, items: Mapping[str, Wrote], step: int) -> None:
 def clear(storage: Storage, run: str) -> list[str]:
     """Take away the manifests of what its trainer has removed, or has written again as another step; one line each."""
     with storage.locked(run, "save"):
-        return _clear(dict.fromkeys(storage.orphans(run), "its trainer has removed it") | _outdated(storage, run))
-
-
-def _clear(void: Mapping[Entry, str]) -> list[str]:
-    for one in void:
-        one.storage.forget(one)
-    return [f"{one.ref}: {main_of(one.name)}: {why}; its manifest was cleared away" for one, why in void.items()]
-
-
-def _earlier(at: Entry) -> dict[Entry, str]:
-    """Return the earlier checkpoints that had the same main file or folder: a trainer has written over them."""
-    main = main_of(at.name)
-    found = (one for one in at.storage.scan(at.run) if one.layout is ADOPTED and main_of(one.name) == main)
-    return {one: f"its trainer has moved it on to step {at.step}" for one in found if one.name != at.name}
-
-
-def _outdated(storage: Storage, run: str) -> dict[Entry, str]:
-    alike: dict[str | None, list[Entry]] = {}
-    for one in storage.scan(run):
-        if one.layout is ADOPTED:
-            alike.setdefault(main_of(one.name), []).append(one)
-    void: dict[Entry, str] = {}
-    for several in alike.values():
-        if len(several) > 1:
-            void |= _earlier(max(several, key=_sequence))
-    return void
-
-
-def _sequence(at: Entry) -> int:
-    manifest = manifests.read(at)[0]
-    return -1 if manifest is None else manifest.sequence
+        return void.clear(void.of(storage, run))
 
 
 def _around(storage: Storage, run: str, folder: Path | None) -> Path:

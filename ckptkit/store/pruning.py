@@ -3,17 +3,17 @@
 import contextlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from ckptkit import durable
-from ckptkit.catalog import manifests, refs
+from ckptkit.catalog import beside_others, refs
 from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
 from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import Entry, Leftover, Storage
-from ckptkit.store import missing, nearest_run, surveying
+from ckptkit.store import as_planned, missing, nearest_run, pointers, surveying, void
 from ckptkit.store.copies import copied_into
 from ckptkit.store.reference import Ref
 from ckptkit.store.surveying import Surveyed
@@ -31,6 +31,8 @@ class PruneSurvey:
         checkpoints: what was found of each, in the order of ``plan.entries``.
         garbage: staging folders of dead saves, and trash entries, older than the grace time.
         stopped: runs that are not pruned because their pins and tags are damaged: the reasons, by name.
+        void: manifests that are cleared away with the garbage, which counts them too: their trainer has removed what
+            they list, or written over it.
         copies: runs that are not pruned unless named, because they are copies in another run's folder: that run, by
             name.
     """
@@ -40,6 +42,7 @@ class PruneSurvey:
     garbage: Sequence[Leftover]
     stopped: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    void: Collection[Entry] = ()
 
     @property
     def reports(self) -> Sequence[Surveyed]:
@@ -93,11 +96,15 @@ def survey(
         named = run if isinstance(run, str) else None
         hint = None if named is None else nearest_run.hint(storage, named)
         raise NotFoundError(f"{named or storage.url}: there is no checkpoint to prune", hint=hint)
+    pruned = {at.run for at in places if wanted is None or at.run in wanted}
+    gone = {one for name in sorted(pruned) for one in void.of(storage, name)}
+    places = [at for at in places if at not in gone]
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
     # Runs that are not pruned are only asked what they were resumed from.
     shallow = Verifier("presence", ledger=verifier.ledger)
     found = surveying.survey(places, lambda name: verifier if wanted is None or name in wanted else shallow)
-    by_candidate = [(one.candidate(known[one.at.run]), one) for one in found]
+    pointed = pointers.look(at for at in places if at.run in pruned)
+    by_candidate = [(one.candidate(known[one.at.run], pointed), one) for one in found]
     surveyed = {id(candidate): one for candidate, one in by_candidate}
     candidates = [candidate for candidate, _ in by_candidate]
     copies = {} if isinstance(run, str) else copied_into(surveyed.values())
@@ -109,8 +116,16 @@ def survey(
     if isinstance(policies, Mapping) and run is None:
         chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
+    decided = replace(decided, notes=(*decided.notes, *pointed.odd))
+    cleared = [one for one in gone if one.run in runs]
     garbage = [left for name in sorted(runs) for left in storage.leftovers(name, grace.total_seconds())]
-    return PruneSurvey(decided, [surveyed[id(entry.candidate)] for entry in decided.entries], garbage, stopped, copies)
+    garbage += map(_leftover, cleared)
+    checkpoints = [surveyed[id(entry.candidate)] for entry in decided.entries]
+    return PruneSurvey(decided, checkpoints, garbage, stopped, copies, cleared)
+
+
+def _leftover(entry: Entry) -> Leftover:
+    return Leftover(entry.run, entry.manifest_file, entry.storage.where(entry, entry.manifest_file))
 
 
 def _read_refs(
@@ -149,7 +164,6 @@ def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = Non
             hint="run prune again without --apply and review the new plan",
         )
     removed: list[Entry] = []
-    purged: list[Leftover] = []
     failures: list[str] = []
     runs = {one.at.run for one in surveyed.checkpoints}
     claims = Counter(path for one in surveyed.checkpoints for path in _payload(one))
@@ -161,35 +175,41 @@ def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = Non
                 pins[run] = refs.read(storage, run).pins
             except CkptkitError as error:  # damaged since the survey
                 failures.append(error.message)
-            storage.finish_removals(run, {path for of, path in claims if of == run})
+            try:
+                storage.finish_removals(run, {path for of, path in claims if of == run})
+            except CkptkitError as error:
+                failures.append(error.message)
         for entry, one in zip(surveyed.plan.entries, surveyed.checkpoints, strict=True):
             if entry.action == "remove" and one.at.run in pins and one.at.identity is not None:
                 try:
-                    _require_as_planned(one, pins[one.at.run])
+                    as_planned.require(one, pins[one.at.run])
                     payload = _payload(one)
-                    alone = [path for of, path in payload if claims[of, path] == 1]  # others need what they list too
+                    needed = {path for of, path in payload if claims[of, path] > 1}  # by others, which list them too
                     with durable.undivided():
-                        storage.remove(one.at, alone)
+                        storage.remove(one.at, beside_others.movable([path for _, path in payload], needed))
                     claims.subtract(payload)
                     removed.append(one.at)
                 except CkptkitError as error:
                     failures.append(error.message)
-        for leftover in surveyed.garbage:
-            try:
-                storage.purge(leftover)
-                purged.append(leftover)
-            except CkptkitError as error:
-                failures.append(error.message)
+        purged = _purge(storage, surveyed, failures)
     return Pruned(removed, purged, failures)
 
 
-def _require_as_planned(one: Surveyed, pins: Collection[int]) -> None:
-    """Raise ConflictError when the checkpoint was pinned, or another was saved in its place, since it was surveyed."""
-    if one.at.step in pins:
-        raise ConflictError(f"{one.at.ref}: was pinned meanwhile")
-    now, _ = manifests.read(one.at)
-    if (now and now.digest) != one.digest:
-        raise ConflictError(f"{one.at.ref}: was changed meanwhile")
+def _purge(storage: Storage, surveyed: PruneSurvey, failures: list[str]) -> list[Leftover]:
+    """Remove for good what was planned to be; of void manifests only those that still are."""
+    planned = {*map(_leftover, surveyed.void)}
+    still = {_leftover(one): one for run in {one.run for one in surveyed.void} for one in void.of(storage, run)}
+    purged = []
+    for leftover in surveyed.garbage:
+        try:
+            if leftover not in planned:
+                storage.purge(leftover)
+            elif leftover in still:
+                storage.forget(still[leftover])
+            purged.append(leftover)
+        except CkptkitError as error:
+            failures.append(error.message)
+    return purged
 
 
 def _payload(one: Surveyed) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """What retention must know of checkpoints: of those that are unchanged from the ledger, of the others by verifying."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -10,6 +11,7 @@ from ckptkit.catalog import beside_others, manifest_files, refs
 from ckptkit.catalog.known import Known
 from ckptkit.retention import Candidate
 from ckptkit.storage import Entry
+from ckptkit.store.pointers import Pointed
 from ckptkit.verification import CheckpointReport, Verifier, trust
 
 
@@ -25,6 +27,8 @@ class Surveyed:
         not_judged: nothing wrong was found, but this installation cannot look into all of it.
         reason: one line: why it is not good.
         payload: the files that must move one by one: see ``catalog.beside_others``.
+        listed: whether a manifest, readable or not, says what belongs to it.
+        when: seconds since 1970 at which this was found.
     """
 
     at: Entry
@@ -34,6 +38,8 @@ class Surveyed:
     not_judged: bool = False
     reason: str = ""
     payload: tuple[str, ...] = ()
+    listed: bool = True
+    when: float = field(default_factory=time.time)
 
     @property
     def digest(self) -> str | None:
@@ -45,8 +51,9 @@ class Surveyed:
         """The run that its manifest names."""
         return self.facts.get("run")
 
-    def candidate(self, marks: refs.Refs) -> Candidate:
+    def candidate(self, marks: refs.Refs, pointed: Pointed) -> Candidate:
         """Return it as a plan takes it."""
+        held = pointed.at.get(self.at, []) + ([] if self.listed else ["no manifest lists its files"])
         step = self.at.step or 0
         facts = self.facts
         return Candidate(
@@ -61,6 +68,8 @@ class Surveyed:
             good=self.good,
             judged=self.judged,
             parents=tuple((run, step) for run, step in facts.get("parents", ())),
+            held=tuple(held),
+            best=tuple((one.run, one.step or 0) for one in pointed.best.get(self.at, ())),
         )
 
 
@@ -107,6 +116,7 @@ def _found(report: CheckpointReport) -> Surveyed:
         not_judged=report.not_judged,
         reason=report.reason,
         payload=tuple(beside_others.payload_of(at, manifest)),
+        listed=all(problem.code != "manifest-missing" for problem in report.problems),
     )
 
 

@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+import broken_adopters as adopters
 import broken_readers as readers
 import broken_writers as writers
 import pytest
@@ -56,6 +57,15 @@ BROKEN: list[tuple[type[MemoryStorage], str]] = [
     (writers.PurgesAtOnce, "trash_is_left_over_after_the_grace_time_and_purged_for_good"),
     (writers.PurgesNothing, "trash_is_left_over_after_the_grace_time_and_purged_for_good"),
     (writers.FinishesTooMuch, "finishing_removals_touches_nothing_that_is_whole"),
+    (adopters.LooksIntoTrainersFolders, "what_a_trainer_wrote_is_found_with_its_step"),
+    (adopters.MovesWhatNobodyLists, "a_trainers_folder_with_a_file_that_is_not_listed_stays"),
+    (adopters.LeavesTheFolder, "a_trainers_folder_goes_and_comes_back_as_a_whole"),
+    (adopters.BringsBackInto, "it_does_not_come_back_into_a_folder_that_its_trainer_wrote_since"),
+    (adopters.StampsWhatIsListed, "stamps_are_of_all_that_lies_in_a_trainers_folder"),
+    (adopters.ListsOrphans, "what_its_trainer_removed_is_no_checkpoint"),
+    (adopters.MovesWhateverIsListed, "an_adopted_manifest_moves_no_checkpoint_of_ours"),
+    (adopters.AdoptsFromAnywhere, "files_outside_the_store_are_adopted_or_refused_in_words"),
+    (adopters.ForgetsTheFiles, "what_is_forgotten_leaves_the_trainers_files"),
     (writers.OneStateForAll, "states_of_other_runs_and_names_are_others"),
     (writers.NoLocks, "a_lock_keeps_out_until_it_is_let_go[change-change]"),
     (writers.OneLock, "a_lock_lets_in[save-save]"),
@@ -130,7 +140,7 @@ def test_a_store_that_breaks_a_law_fails_it(kind: type[MemoryStorage], test: str
 
 
 def test_every_store_of_this_list_is_broken_in_one_way() -> None:
-    there = [*vars(readers).values(), *vars(writers).values()]
+    there = [*vars(readers).values(), *vars(writers).values(), *vars(adopters).values()]
     mine = {one for one in there if inspect.isclass(one) and issubclass(one, MemoryStorage)}
     assert mine - {MemoryStorage} == {kind for kind, _ in BROKEN}
 

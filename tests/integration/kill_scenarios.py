@@ -13,7 +13,7 @@ from ckptkit.cli import main as program
 from ckptkit.errors import ConflictError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage.local import replacing
-from ckptkit.store import Details
+from ckptkit.store import Details, Wrote
 
 RUN = "run"
 registry.backends()  # load the plugins before the fork
@@ -247,6 +247,59 @@ class UndeleteFlat(PruneFlat):
     again = Undelete.again
 
 
+def written(root: Path, step: int) -> None:
+    """Write a folder and a file beside it, as a trainer does."""
+    folder = root / RUN / f"checkpoint-{step}"
+    (folder / "deep").mkdir(parents=True)
+    safetensors.numpy.save_file({"w": np.arange(8.0) + step}, folder / "model.safetensors")
+    (folder / "deep" / "trainer_state.json").write_text("{}")
+    (root / RUN / f"log-{step}.json").write_text("{}")
+
+
+def adopted(root: Path, step: int) -> None:
+    main = f"checkpoint-{step}"
+    items = {"model": Wrote(main, backend="files"), "log": Wrote(f"log-{step}.json", backend="files")}
+    CheckpointStore(root).adopt(RUN, main, step, items)
+
+
+class Adopt(Save):
+    """A manifest is written beside a trainer's folder."""
+
+    def prepare(self, root: Path) -> None:
+        for step in (1, 2, 3):
+            written(root, step)
+        adopted(root, 1), adopted(root, 2)
+
+    def operate(self, root: Path) -> None:
+        adopted(root, 3)
+
+
+class PruneAdopted(Prune):
+    """Of what a trainer wrote the manifest goes first, and each folder as a whole."""
+
+    def prepare(self, root: Path) -> None:
+        for step in (1, 2, 3):
+            written(root, step)
+            adopted(root, step)
+
+
+class PruneAdoptedThenUndelete(PruneAdopted):
+    """What a killed prune removed by half comes back without another prune."""
+
+    again = PruneFlatThenUndelete.again
+
+
+class UndeleteAdopted(PruneAdopted):
+    """The manifest comes back last."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        super().operate(root)
+
+    operate = UndeleteFlat.operate
+    again = Undelete.again
+
+
 class Mark(Save):
     """Pins and tags are the old or the new ones."""
 
@@ -296,6 +349,10 @@ SCENARIOS: dict[str, Any] = {
     "save-over-damaged": SaveOverDamaged,
     "save-replacing": SaveReplacing,
     "save-replacing-by-two-renames": SaveReplacingByTwoRenames,
+    "adopt": Adopt,
+    "prune-adopted": PruneAdopted,
+    "prune-adopted-then-undelete": PruneAdoptedThenUndelete,
+    "undelete-adopted": UndeleteAdopted,
     "prune": Prune,
     "undelete": Undelete,
     "adopt-in-place": AdoptInPlace,

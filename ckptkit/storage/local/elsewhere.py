@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_bytes
 from ckptkit.durable import make_folders, replace_file, storage_errors
-from ckptkit.errors import CkptkitError, DamagedError, RefusedError
+from ckptkit.errors import CkptkitError, RefusedError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.names import STATE_FOLDER
 from ckptkit.storage.local import files, stamps
@@ -33,8 +33,7 @@ def folder_of(root: Path, run_folder: str) -> Path | None:
     """Return the folder that a run was adopted from; None where its files lie beside their manifests.
 
     Raises:
-        RefusedError: it was adopted in another store.
-        DamagedError: the note cannot be read.
+        RefusedError: it was adopted in another store, or the note is damaged.
     """
     path = f"{run_folder}/{STATE_FOLDER}/{NAME}"
     try:
@@ -62,7 +61,7 @@ def _read(root: Path, path: str, changed: object) -> Path:
             raise ValueError
         folder = Path(fields["folder"])
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise DamagedError(f"{path}: was changed or damaged after it was written", hint="adopt it again") from error
+        raise RefusedError(f"{path}: was changed or damaged after it was written", hint="adopt it again") from error
     if fields["store"] != stamps.identity(root):
         raise RefusedError(
             f"{path}: was adopted in another store, or the store has moved",

@@ -121,6 +121,13 @@ def _here(
     return [(run, name, layout) for name, layout in found], layouts.other_folders(listing, found)
 
 
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
 def _listing(root: Path, folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
     folders: list[str] = []
     files: list[str] = []
@@ -133,7 +140,7 @@ def _listing(root: Path, folder: Path, wanted: Callable[[str], bool] | None) -> 
                 if entry.is_dir(follow_symlinks=False):
                     if name != STATE_FOLDER:
                         folders.append(name)
-                elif not entry.is_dir():  # a link to a folder is neither
+                elif not _leads_to_folder(entry):  # a link to a folder is neither
                     files.append(name)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error

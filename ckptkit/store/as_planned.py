@@ -1,0 +1,52 @@
+"""Is a checkpoint still what it was when its removal was planned? And is all that would go with it its own?"""
+
+import contextlib
+from collections.abc import Collection, Mapping
+
+from ckptkit.catalog import manifests
+from ckptkit.errors import ConflictError, RefusedError
+from ckptkit.layouts import ADOPTED
+from ckptkit.manifest.names import UNLISTED
+from ckptkit.storage import Entry
+from ckptkit.store.surveying import Surveyed
+
+_TICK = 0.02  # seconds: by so much the clock of a file system may be behind
+
+
+def require(one: Surveyed, pins: Collection[int]) -> None:
+    """Raise unless a checkpoint may go as it was planned.
+
+    Raises:
+        ConflictError: it was pinned, or another was saved in its place, since it was surveyed.
+        RefusedError: no manifest lists what is in one of its files now, or a file in its folder.
+    """
+    if one.at.step in pins:
+        raise ConflictError(f"{one.at.ref}: was pinned meanwhile")
+    now, _ = manifests.read(one.at)
+    if (now and now.digest) != one.digest:
+        raise ConflictError(f"{one.at.ref}: was changed meanwhile")
+    if now is None:
+        return
+    listed = {file.path: file.size for item in now.items.values() for file in item.files}
+    if one.at.layout is ADOPTED:
+        _require_as_adopted(one, listed)
+    elif not one.at.layout.shared:
+        _require_listed(one.at, listed)
+
+
+def _require_as_adopted(one: Surveyed, listed: Mapping[str, int]) -> None:
+    at = one.at
+    since = (one.when - _TICK) * 1e9 if one.good else at.storage.stat(at, at.manifest_file).stamp[1]
+    for path, size in listed.items():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = at.storage.stat(at, path)
+            if found.stamp[1] > since or (one.good and found.size != size):
+                raise RefusedError(
+                    f"{at.ref}: is not removed: {path} was written after it was adopted", hint="adopt it again"
+                )
+
+
+def _require_listed(at: Entry, listed: Collection[str]) -> None:
+    for path in at.storage.names(at):
+        if path not in listed and path not in UNLISTED:
+            raise RefusedError(f"{at.ref}: is not removed: no manifest lists {path}", hint="move that file away first")

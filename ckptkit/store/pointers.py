@@ -1,0 +1,139 @@
+"""What trainers point at: a link ``last``, TensorFlow's ``checkpoint``, DeepSpeed's ``latest``, the best of a Trainer.
+
+Whatever they name must be there when the trainer looks for it. Links are read and never followed.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ckptkit.digest import open_regular
+from ckptkit.errors import CkptkitError
+from ckptkit.formats.escaped import escaped
+from ckptkit.layouts import ADOPTED, deepspeed, hf_trainer, tf_train
+from ckptkit.layouts.adopted import main_of
+from ckptkit.storage import Entry
+
+_LIMIT = 1 << 16
+_TF = re.compile(rb'^model_checkpoint_path:\s*("(?:[^"\\\n]|\\.)*")', re.MULTILINE)
+_HF = re.compile(rb'"best_model_checkpoint":\s*("(?:[^"\\\n]|\\.)*")')
+"""The Trainer sorts the keys of its state: this one comes before the long history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """What the pointers among checkpoints name.
+
+    Attributes:
+        at: why each must stay, one line each.
+        best: the checkpoints that another one names as its best.
+        odd: pointers that lead nowhere, one line each.
+    """
+
+    at: Mapping[Entry, list[str]] = field(default_factory=dict)
+    best: Mapping[Entry, list[Entry]] = field(default_factory=dict)
+    odd: tuple[str, ...] = ()
+
+
+def look(places: Iterable[Entry]) -> Pointed:
+    """Return what pointers beside adopted checkpoints, and in their files, name."""
+    folders: dict[tuple[str, Path], dict[str, list[Entry]]] = {}
+    for at in places:
+        if at.layout is ADOPTED and (folder := _folder(at)) is not None:
+            folders.setdefault((at.run, folder), {}).setdefault(main_of(at.name) or "", []).append(at)
+    named: dict[Entry, list[str]] = {}
+    best: dict[Entry, list[Entry]] = {}
+    odd: list[str] = []
+    for (run, folder), mains in folders.items():
+        for pointer, name in beside(folder):
+            if name is None:
+                odd.append(f"{run}: {escaped(pointer)} points nowhere: it is not followed")
+            for at in _meant(mains, name):
+                named.setdefault(at, []).append(f"{escaped(pointer)} points at it")
+        for at in (one for several in mains.values() for one in several):
+            best[at] = [other for other in _meant(mains, _best_of(at)) if other != at]
+    return Pointed(named, {at: others for at, others in best.items() if others}, tuple(odd))
+
+
+def beside(folder: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield each pointer right in a folder, and the name in it that it leads to; None where it leads nowhere."""
+    links: dict[str, str] = {}
+    try:
+        with os.scandir(folder) as entries:
+            links = {entry.name: os.readlink(entry.path) for entry in entries if entry.is_symlink()}
+    except OSError:
+        return
+    for pointer in sorted(links):
+        name: str | None = pointer
+        for _ in range(len(links) + 1):
+            if name is None or name not in links:
+                break
+            name = _within(folder, links[name])
+        else:
+            name = None  # in a circle
+        if name is not None and os.path.lexists(folder / name):
+            yield pointer, name
+        elif not Path(folder, links[pointer]).exists():
+            yield pointer, None
+    for pointer, named in (*_FILES.items(),):
+        if pointer not in links and (name := named(_start(folder / pointer))):
+            yield pointer, name
+
+
+def _within(folder: Path, target: str) -> str | None:
+    """Return the name right in the folder that a link's target lies at or below."""
+    for root in {folder, folder.resolve()}:
+        relative = os.path.relpath(os.path.join(root, target), root)
+        first = relative.split(os.sep, 1)[0]
+        if first not in (os.pardir, os.curdir):
+            return first
+    return None
+
+
+def _meant(mains: Mapping[str, list[Entry]], name: str | None) -> list[Entry]:
+    """Return the checkpoints of a name; TensorFlow's is that of several files, without what tells them apart."""
+    return [] if name is None else [*mains.get(name, ()), *mains.get(f"{name}.index", ())]
+
+
+def _folder(at: Entry) -> Path | None:
+    try:
+        return at.folder
+    except CkptkitError:  # no file system, or another store's
+        return None
+
+
+def _best_of(at: Entry) -> str | None:
+    try:
+        data = at.storage.read(at, f"{main_of(at.name)}/{hf_trainer.STATE}", _LIMIT)
+    except (CkptkitError, OSError):
+        return None
+    return _quoted(_HF, data)
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with open(open_regular(path), "rb") as stream:
+            return stream.read(_LIMIT)
+    except (CkptkitError, OSError):
+        return b""
+
+
+def _quoted(form: re.Pattern[bytes], data: bytes) -> str | None:
+    match = form.search(data)
+    try:
+        return os.path.basename(json.loads(match[1])) if match else None
+    except ValueError:
+        return None
+
+
+def _tag(data: bytes) -> str | None:
+    return data.decode(errors="replace").strip() or None
+
+
+_FILES: Mapping[str, Callable[[bytes], str | None]] = {
+    tf_train.POINTER: lambda data: _quoted(_TF, data),
+    deepspeed.POINTER: _tag,
+}

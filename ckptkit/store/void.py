@@ -1,0 +1,44 @@
+"""Manifests of adopted checkpoints that are void: their trainer has removed what they list, or written over it."""
+
+from collections.abc import Mapping
+
+from ckptkit.catalog import manifests
+from ckptkit.layouts import ADOPTED
+from ckptkit.layouts.adopted import main_of
+from ckptkit.storage import Entry, Storage
+
+
+def of(storage: Storage, run: str) -> dict[Entry, str]:
+    """Return what is void in a run, and why."""
+    removed = dict.fromkeys(storage.orphans(run), "its trainer has removed it")
+    alike: dict[str | None, list[Entry]] = {}
+    for one in storage.scan(run):
+        if one.layout is ADOPTED:
+            alike.setdefault(main_of(one.name), []).append(one)
+    moved: dict[Entry, str] = {}
+    for several in alike.values():
+        if len(several) > 1:
+            moved |= _but(max(several, key=_sequence), several)
+    return removed | moved
+
+
+def before(at: Entry) -> dict[Entry, str]:
+    """Return the earlier checkpoints of the same main file or folder as one that was just adopted."""
+    main = main_of(at.name)
+    return _but(at, [one for one in at.storage.scan(at.run) if one.layout is ADOPTED and main_of(one.name) == main])
+
+
+def clear(void: Mapping[Entry, str]) -> list[str]:
+    """Take them away; one line for each, for people."""
+    for one in void:
+        one.storage.forget(one)
+    return [f"{one.ref}: {main_of(one.name)}: {why}; its manifest was cleared away" for one, why in void.items()]
+
+
+def _but(at: Entry, several: list[Entry]) -> dict[Entry, str]:
+    return {one: f"its trainer has moved it on to step {at.step}" for one in several if one.name != at.name}
+
+
+def _sequence(at: Entry) -> int:
+    manifest = manifests.read(at)[0]
+    return -1 if manifest is None else manifest.sequence
