@@ -1,5 +1,6 @@
 """What changed between two checkpoints, for people: a tree of what differs, the most changed tensors first."""
 
+import re
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from ckptkit.formats.tensor_changes import Change
     from ckptkit.store import Comparison, Difference
 
+_DIGITS = re.compile(r"\d+")
 _MOST = 10
 _LARGEST = 1 << 200  # settings hold whole numbers that no float can
 _LONGEST = 60
@@ -102,7 +104,7 @@ def _tensors(found: "Sequence[Difference]", verbose: bool) -> list[Node]:
     shown = tensors if verbose or len(tensors) <= _MOST + 1 else tensors[:_MOST]
     below = [_tensor(one) for one in shown]
     if left := len(tensors) - len(shown):
-        below.append(Node(f"... and {left} more, which changed less; --verbose shows all"))
+        below.append(Node(f"... and {left} more; --verbose shows all"))
     return below
 
 
@@ -113,20 +115,22 @@ def _cut(nodes: list[Node], verbose: bool, what: str) -> list[Node]:
 
 
 def _file(one: "Difference", tensors: "Sequence[Difference]", verbose: bool) -> Node:
-    name, below = f"{_SIGNS[one.how]} {one.name}", _tensors(tensors, verbose)
+    there = one.a if one.b is None else one.b
+    name, below = f"{_SIGNS[one.how]} {there['path']}", _tensors(tensors, verbose)
     if one.how != "changed":
-        return Node(name, (output.size((one.b if one.a is None else one.a)["size"]),), below)
-    sizes = output.size(one.a["size"])
-    if one.a["size"] != one.b["size"]:
-        sizes += f" -> {output.size(one.b['size'])} ({one.b['size'] - one.a['size']:+,} B)"
-    if one.a["path"] != one.b["path"]:
-        name += f" -> {one.b['path']}"
-    return Node(name, (sizes,), below)
+        return Node(name, (output.size(there["size"]),), below)
+    moved = one.b["size"] - one.a["size"]
+    cells = (output.size(there["size"]), f"({moved:+,} B)" if moved else "")
+    if _DIGITS.sub("", one.a["path"]) != _DIGITS.sub("", one.b["path"]):  # more than the step in its name
+        below = [Node(f"was {one.a['path']}"), *below]
+    return Node(name, cells, below, spare=1)
 
 
-def _weight(one: "Difference") -> tuple[bool, float]:
-    """Return the sort key: what came, went or took another shape, then what changed most of its norm."""
-    return one.change is not None, -one.change.relative if one.change is not None else 0.0
+def _weight(one: "Difference") -> tuple[bool, bool, float]:
+    """Return the sort key: what came, went or took another shape, then what changed most of its norm; counts last."""
+    if one.change is None:
+        return False, False, 0.0
+    return True, prod(one.a["shape"]) == 1, -one.change.relative
 
 
 def _tensor(one: "Difference") -> Node:
@@ -146,8 +150,8 @@ def _kind(tensor: dict[str, Any]) -> str:
 
 def _by(change: "Change", elements: int) -> str:
     share = f"{100 * change.relative:.3g}% of |A|" if change.norm_a else "from zero"
-    words = [f"|B-A| {change.norm:.4g}", f"|A| {change.norm_a:.4g}", f"|B| {change.norm_b:.4g}"]
-    words.append(f"largest {change.largest:.4g}")
+    words = [f"|B-A|={change.norm:.4g}", f"|A|={change.norm_a:.4g}", f"|B|={change.norm_b:.4g}"]
+    words.append(f"largest={change.largest:.4g}")
     if change.differing != elements:
         words.append(f"{change.differing:,} of {elements:,} numbers")
     if change.not_finite:

@@ -47,7 +47,7 @@ def following(one: "Description", program: str, *, verbose: bool = True) -> list
     """Return what to type next."""
     ref = shlex.quote(one.at.ref)
     commands = [f"{program} verify {ref}"]
-    if one.manifest.resume is not None:
+    if one.manifest.resume is not None or one.manifest.trainer is not None:
         commands.append(f"{program} resume-cmd {ref}")
     if one.before is not None:
         commands.append(f"{program} diff {shlex.quote(one.before.ref)} {ref}")
@@ -64,6 +64,8 @@ def _facts(one: "Description", verbose: bool) -> Iterator[tuple[str, Sequence[st
     manifest = one.manifest
     yield "path", [one.at.where], " "
     yield "saved", f"{manifest.created_at[:19].replace('T', ' ')} UTC, {_nth(manifest.sequence)}".split(" "), " "
+    if manifest.trainer is not None:
+        yield "trainer", [manifest.trainer], " "
     yield "content", _content(one).split(" "), " "
     marks = ["pinned"] if one.pinned else ["not known: damaged"] if one.pinned is None else []
     if marks or one.tags:

@@ -133,6 +133,8 @@ def _lines(fields: dict[str, Any], resume: str) -> Iterator[tuple[str, object]]:
 
     for name in ("path", "run", "step", "sequence", "created_at", "schema_version", "digest", "size", "content"):
         yield name, fields[name]
+    if fields["trainer"]:
+        yield "trainer", fields["trainer"]
     yield "captured", fields["captured"]["grade"]
     yield from (("pinned", "yes") for _ in range(fields["pinned"] is True))
     yield from (("tag", tag) for tag in fields["tags"])

@@ -52,7 +52,7 @@ def test_numbers_settings_and_tensors_are_compared(tmp_path: Path) -> None:
     assert ("tensor", "same") not in found
     text = ckptkit("diff", "r@1", "r@2", "--format", "table", store=s).stdout
     assert "0.5 -> 0.25  (-0.25, -50%)" in text
-    assert "10% of |A|: |B-A| 0.5, |A| 5, |B| 5.408, largest 0.5, 1 of 2 numbers" in text
+    assert "10% of |A|: |B-A|=0.5, |A|=5, |B|=5.408, largest=0.5, 1 of 2 numbers" in text
 
 
 def test_what_has_the_same_digest_is_the_same_and_never_opened(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_tensors_that_changed_most_come_first_and_the_rest_is_counted(tmp_pa
     text = ckptkit("diff", "r@1", "r@2", "--format", "table", store=s).stdout
     assert text.index("t29") < text.index("t28")
     assert "t05" not in text
-    assert "... and 20 more, which changed less; --verbose shows all" in text
+    assert "... and 20 more; --verbose shows all" in text
     assert "t05" in ckptkit("diff", "r@1", "r@2", "--format", "table", "--verbose", store=s).stdout
 
 
