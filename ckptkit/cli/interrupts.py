@@ -1,5 +1,6 @@
 """Ctrl-C: what was begun is undone, one line on stderr says what is so then, and the exit code is 130."""
 
+import os
 import signal
 import sys
 import time
@@ -63,6 +64,6 @@ def told(error: BaseException) -> int:
     """Print the line, and return the exit code."""
     left = (isinstance(error, Interrupted) and error.left) or ("" if _could_change else "nothing was changed")
     if sys.stderr.isatty():
-        sys.stderr.write("\n")  # the terminal has written ^C there
+        sys.stderr.write("\n" if os.environ.get("TERM") == "dumb" else "\r\x1b[K")  # the terminal has written ^C there
     output.echo(output.safe(f"interrupted{', ' if left else ''}{left}"))
     return EXIT_CODE

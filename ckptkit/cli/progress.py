@@ -12,7 +12,8 @@ from ckptkit.progress import Meter, Progress
 _AFTER = 1.0  # second
 _EVERY = 0.1  # second
 _BAR = (6, 24)  # cells, if there is room
-_LABEL = 18  # cells that what is done keeps at least
+_CONTROL_C = 3  # cells left free at the end: the terminal writes ^C there, which must not begin a line
+_LABEL = 16  # cells that what is done keeps at least
 
 
 @contextmanager
@@ -48,10 +49,11 @@ def line(now: Progress, width: int, bar: str = "━╌") -> str:
     from ckptkit.cli import tables
 
     part = min(now.done / now.total, 1.0) if now.total else None
-    told = list(_numbers(now, part))
-    numbers = next((text for text in told if len(text) + 2 + _LABEL <= width), told[-1])
+    whole, told = output.safe(f"{now.doing} {now.of}".strip()), list(_numbers(now, part))
+    least = min(_LABEL, tables.cells(whole))
+    numbers = next((text for text in told if len(text) + 2 + least <= width), told[-1])
     room = width - len(numbers) - 2
-    label = tables.cut(output.safe(f"{now.doing} {now.of}".strip()), max(room, 1))
+    label = tables.cut(whole, max(room, 1))
     cells = min(room - tables.cells(label) - 2, _BAR[1])
     drawn = f"{bar[0] * round(part * cells):{bar[1]}<{cells}}  " if part is not None and cells >= _BAR[0] else ""
     return f"{label}  {drawn}{numbers}"
@@ -88,7 +90,7 @@ class _Bar:
         if now.seconds > _AFTER and moment - self._drawn >= _EVERY:
             self._drawn, self._there = moment, True
             bar = "━╌" if output.writable("━╌", sys.stderr) else "#-"
-            text = line(now, _width() - 1, bar)  # in the last cell some terminals wrap
+            text = line(now, _width() - _CONTROL_C, bar)
             sys.stderr.write(f"\r{text}\x1b[K")
             sys.stderr.flush()
 

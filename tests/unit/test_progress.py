@@ -121,7 +121,7 @@ def test_what_was_not_copied_before_counts_whole_when_it_is_digested() -> None:
 LONG = "experiments/2026-11/halfcheetah-v5/sac-lr3e-4@123456789"
 
 
-@pytest.mark.parametrize("width", [30, 60, 80, 120, 200])
+@pytest.mark.parametrize("width", [27, 57, 77, 117, 197])
 @pytest.mark.parametrize(("done", "total"), [(0, 10**12), (999_949_000, 999_951_000), (10**12, 10**12), (5, None)])
 def test_the_line_never_wraps_and_its_numbers_are_whole(width: int, done: int, total: int | None) -> None:
     for seconds in (0.0, 1.5, 80_000.0):
@@ -132,7 +132,7 @@ def test_the_line_never_wraps_and_its_numbers_are_whole(width: int, done: int, t
         assert label.endswith("@123456789")
         if total is not None:
             assert f"{int(done / total * 100)}%" in numbers
-        if width >= 60:
+        if width >= 57:
             assert re.search(r"\d+(\.\d)? [kMGT]?B(?: of \d+\.\d [kMGT]B)?  \d+(\.\d)? [kMGT]?B/s", numbers), text
 
 
@@ -153,7 +153,7 @@ def test_a_terminal_shows_one_line_that_is_cleared_in_the_end() -> None:
     assert seen.code == 0
     shown = seen.raw.split("\r")
     assert len([text for text in shown if " of 4.2 MB" in text and "B/s" in text]) == 3
-    assert all(cell_len(text.removesuffix("\x1b[K")) < 60 for text in shown)
+    assert all(cell_len(text.removesuffix("\x1b[K")) <= 57 for text in shown), "room for ^C"
     assert "\n" not in seen.raw.partition("done")[0]
     assert seen.raw.endswith("\r\x1b[Kdone\r\n")
 
