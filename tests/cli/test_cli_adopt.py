@@ -63,7 +63,7 @@ def test_a_folder_is_searched_however_deep_and_its_whole_checkpoints_get_manifes
         "model.pt": ("complete", "adopted"),
     }
     half = next(one for one in found if one["state"] == "incomplete")
-    assert half["reasons"] == ["trainer_state.json: is not there; the Trainer writes it last"]
+    assert half["reasons"] == ["trainer_state.json is not there, and the Trainer writes it last"]
     assert tree(out) == before, "no file of a trainer was changed"
     run = "2026-11-27/12-30-00/seed 3"
     assert refs(out) == [f"{run}@4", f"{run}@8", "plain@7"]
