@@ -1,6 +1,6 @@
 """What each trainer calls its checkpoints, by names alone.
 
-Orbax, LeRobot, DeepSpeed and RL Zoo are not installed where this runs: theirs are the names that their documentation
+LeRobot, DeepSpeed and RL Zoo are not installed where this runs: theirs are the names that their documentation
 and sources give. What the others write is compared with the library in tests/plugins/test_layouts_written.py.
 """
 
