@@ -18,7 +18,7 @@ from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 TARGET = Path(__file__).with_name("terminal.svg")
-WIDTH = 118
+WIDTH = 120
 HOME = "/home/me"
 _BLOCK = re.compile(r"^## Twenty seconds\n.*?^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.+)$", re.MULTILINE)

@@ -41,4 +41,4 @@ def samples(
         archive.extractall(folder)
     output.line(output.safe(folder / "train.py"))
     output.line(output.safe(folder / "hf"))
-    output.echo(f"next: ckptkit adopt {output.safe(folder / 'hf')}", quiet=session_of(context).quiet)
+    output.echo(f"next: ckptkit adopt {output.safe(folder)}", quiet=session_of(context).quiet)
