@@ -30,7 +30,7 @@ def told(*words: str | Path, store: Path) -> dict[str, Any]:
         (["show", "a/rum", "--format=ndjson"], "NotFoundError", 4),
         (["list", "--limit", "x", "--format", "json"], "UsageError", 2),
         (["list", "--format", "json", "--frobnicate"], "UsageError", 2),
-        (["list", "../x", "--format", "json"], "RunNameError", 2),
+        (["config", "show", "../x", "--format", "json"], "RunNameError", 2),
         (["lst", "--format", "json"], "UsageError", 2),
         (["prune", "--keep-last", "0", "--format", "json"], "UsageError", 2),
         (["resume-cmd", "a/rum", "--format", "json"], "NotFoundError", 4),

@@ -34,6 +34,8 @@ COMMANDS = {
     "pin": ["pin", f"{four_kinds.RUN}@10"],
     "tag": ["tag", f"{four_kinds.RUN}@10", "release"],
     "backends": ["backends"],
+    "doctor": ["doctor"],
+    "config": ["config", "show"],
 }
 
 
