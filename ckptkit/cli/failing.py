@@ -4,29 +4,16 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import typer
 
-from ckptkit.cli import interrupts, output, pairs
+from ckptkit.cli import interrupts, misuse, output
 from ckptkit.errors import CkptkitError, StoreError, UsageError
 from ckptkit.manifest.redaction import redact_text
-
-# typer shows the words of pydantic, which reads its values, or (0.26) those of click; the last two lines are click's.
-_REWORDED = (
-    (r"Value error, ", ""),
-    (r"Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
-    (r"Input should be a valid number, unable to parse string as a number", "not a number"),
-    (r"Input should be greater than or equal to ", "must be at least "),
-    (r"Input should be ", "must be "),
-    (r"\S+ is not a valid integer( range)?", "not a whole number"),
-    (r"\S+ is not in the range x>=(\d+)", r"must be at least \1"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +68,17 @@ def ended(program: Callable[[], object], words: Sequence[str], called: Callable[
 
 
 def _failure(error: Exception, called: Callable[[], str]) -> Failure:
-    error = _run_forgotten(error) or error
-    if isinstance(error, CkptkitError):
-        return Failure(type(error).__name__, error.message, error.hint, error.exit_code, error.item, _file_of(error))
     if _is_usage(error):
-        return Failure(UsageError.__name__, _reworded(error), f"see `{called()} --help`", UsageError.exit_code)
+        error = misuse.understood(error, called())
+    if isinstance(error, CkptkitError):
+        hint = f"see `{called()} --help`" if error.hint == UsageError.default_hint else error.hint
+        return Failure(type(error).__name__, error.message, hint, error.exit_code, error.item, _file_of(error))
     if isinstance(error, OSError):
         hint = "check the path" if error.filename else "make room where the output goes, or send it elsewhere"
         message = f"{error.filename or 'output'}: {error.strerror or error}"
         return Failure(StoreError.__name__, message, hint, StoreError.exit_code, file=_file_of(error))
     reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
     return Failure(CkptkitError.__name__, reason, CkptkitError.default_hint, CkptkitError.exit_code)
-
-
-def _run_forgotten(error: Any) -> UsageError | None:
-    """Return what to say where items are missing because the first of them was taken for the run; else None."""
-    if getattr(getattr(error, "param", None), "name", None) != "items" or not _is_usage(error):
-        return None
-    try:
-        pairs.require_run(str(error.ctx.params.get("run", "")), items=False)
-    except UsageError as forgotten:
-        return forgotten
-    return None
 
 
 def _file_of(error: BaseException) -> str | None:
@@ -120,13 +96,6 @@ def _is_usage(error: Exception) -> bool:
 
 def _is_help(error: Exception, text: str) -> bool:
     return _is_usage(error) and "\n" in text  # called without a command
-
-
-def _reworded(error: Any) -> str:
-    message = str(error.format_message())
-    for theirs, ours in _REWORDED:
-        message = re.sub(theirs, ours, message, count=1)
-    return " ".join(message.split())
 
 
 def _wants_json(words: Sequence[str]) -> bool:

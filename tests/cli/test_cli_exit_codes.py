@@ -67,7 +67,7 @@ class TestUsage2:
             (["verify", "--level", "deep"], "--level"),
             (["verify", "--sample", "7/3"], "sample '7/3'"),
             (["verify", "--factory", "x"], "--factory"),
-            (["show"], "Missing argument"),
+            (["show"], "REF is missing"),
             (["show", "a/run@x"], "a/run@x"),
             (["show", "a/run@-1"], "a/run@-1"),
             (["save", "r", "rng=x"], "--step"),
@@ -130,7 +130,7 @@ class TestUsage2:
     def test_without_a_command_help_is_shown(self, tmp_path: Path) -> None:
         done = ckptkit(cwd=tmp_path)
         assert done.returncode == 2
-        assert "Commands:\n" in done.stderr + done.stdout
+        assert "Look:\n" in done.stderr + done.stdout
 
 
 class TestPartly3:

@@ -154,3 +154,23 @@ def test_a_report_that_can_be_written_leaves_nothing_until_it_is(store: Path, tm
     done = ckptkit("verify", "--junit", "report.xml", "nix", store=store, cwd=tmp_path)
     assert done.returncode == 4
     assert os.listdir(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "hint"),
+    [
+        (["list", "--format", "jsn"], "'jsn' is not one of 'table'", "did you mean json?"),
+        (["list", "--formt", "json"], "No such option: --formt", "did you mean --format"),
+        (["list", "--xyz"], "No such option: --xyz", "see `ckptkit list --help`"),
+        (["show"], "REF is missing", "write ckptkit show REF; see `ckptkit show --help`"),
+        (["restore", "a/run"], "DEST is missing", "write ckptkit restore REF DEST;"),
+        (["save", "r", "--step", "1"], "NAME=PATH is missing", "write ckptkit save RUN NAME=PATH...;"),
+        (["save", "r", "--step", "1", "a=b", "--metric", "x=y"], "not a number", "see `ckptkit save --help`"),
+    ],
+)
+def test_a_line_that_is_misspelt_or_too_short_says_what_was_meant(
+    words: list[str], reason: str, hint: str, store: Path
+) -> None:
+    done = ckptkit(*words, store=store)
+    refused(done, 2, reason)
+    assert hint in done.stderr.splitlines()[1]
