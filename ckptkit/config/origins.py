@@ -73,6 +73,9 @@ def of_run(config: Config, run: str | None, default_digest: str) -> Iterator[Set
         yield Setting("retention", None)
     else:
         yield from _rules(config, pattern, policy)
+    for kind, (template, _) in config.trainers.items():
+        plain = list(template) if isinstance(template, tuple) else template
+        yield Setting(f"trainers.{kind}", plain, "file", config.line("trainers", kind))
 
 
 def _rules(config: Config, pattern: str | None, policy: RetentionPolicy) -> Iterator[Setting]:
