@@ -81,8 +81,10 @@ def tell(program: str, place: Path, *, kill_at: int, term_at: int, variants: Map
 
 def flip_a_bit(store: Path, step: int) -> None:
     """Damage the largest file of a checkpoint, by one bit in its middle."""
-    at = next(at for at in CheckpointStore(store).locate(RUN) if at.step == step)
-    victim = max((f for f in at.folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    opened = CheckpointStore(store)
+    at = next(at for at in opened.locate(RUN) if at.step == step)
+    listed = [at.folder / file.path for item in opened.manifest(at).items.values() for file in item.files]
+    victim = max(listed, key=lambda f: f.stat().st_size)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)

@@ -38,7 +38,7 @@ def masked(rows: Any) -> Any:
     return batch
 
 
-def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
+def train(store: Path, at_step: Callable[[int], None], variant: str, output: Path | None = None) -> str:
     import torch
     from ckptkit_hooks.hf import CheckpointCallback
     from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -53,13 +53,13 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     set_seed(0)
     rows = [{"input_ids": r, "labels": r} for r in torch.randint(0, 32, (40, 8), generator=torch.manual_seed(1))]
     arguments = TrainingArguments(
-        output_dir=str(store.with_name(f"{store.name}-trainer")),
+        output_dir=str(output or store.with_name(f"{store.name}-trainer")),
         max_steps=STEPS,
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
         learning_rate=1e-2,
         save_steps=4,
-        save_total_limit=1,
+        save_total_limit=None if output else 1,
         eval_strategy="steps",
         eval_steps=4,
         logging_steps=4,

@@ -1,0 +1,91 @@
+"""The hook of the Hugging Face Trainer where it copies nothing: the same story as of copies, in `output_dir` itself."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a program, this file lies outside every package
+
+from ckptkit import CheckpointStore
+from tests.plugins import hooks_story, test_hooks_hf
+from tests.plugins.hooks_story import RUN, Story
+
+pytestmark = pytest.mark.matrix
+VARIANTS = {"mid-epoch": 15}
+
+OWN = """
+import sys
+import torch
+from ckptkit import Retain
+from ckptkit_hooks.hf import CheckpointCallback
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+
+out, limit, retain = sys.argv[1], int(sys.argv[2]) or None, int(sys.argv[3])
+rows = [{"input_ids": row, "labels": row} for row in torch.randint(0, 32, (8, 8))]
+arguments = TrainingArguments(
+    out, max_steps=6, save_steps=2, save_total_limit=limit, per_device_train_batch_size=2, report_to=[],
+    use_cpu=True, disable_tqdm=True,
+)
+hook = CheckpointCallback(retain=Retain(last=retain) if retain else None, prove="never")
+model = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=32, n_positions=8))
+trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[hook])
+print("latest", hook.latest())
+trainer.train(resume_from_checkpoint=hook.latest())
+"""
+
+
+def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
+    return test_hooks_hf.train(store, at_step, variant, store / RUN)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    place = tmp_path_factory.mktemp("hf-in-place")
+    return hooks_story.tell(__file__, place, kill_at=14, term_at=15, variants=VARIANTS)
+
+
+def test_killed_damaged_and_ended_it_comes_to_the_same_end(story: Story) -> None:
+    hooks_story.killed_without_a_word(story)
+    hooks_story.fell_back(story, to=8)
+    hooks_story.saved_first(story, at=15)
+    hooks_story.the_same_end(story)
+
+
+def test_it_is_kept_once_by_retention_verifies_and_captures_all(story: Story) -> None:
+    store = CheckpointStore(story.store)
+    assert story.finished.steps[-1] == 24
+    assert len(story.finished.steps) in (2, 3)
+    folders = sorted(path.name for path in (story.store / RUN).glob("checkpoint-*") if path.is_dir())
+    assert folders == sorted(f"checkpoint-{step}" for step in story.finished.steps)
+    assert store.verify().exit_code == 0
+    assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
+
+
+def test_where_fetching_draws_random_numbers_it_is_exact_in_mid_epoch_too(story: Story) -> None:
+    assert story.variants == dict.fromkeys(VARIANTS, ("same", "complete"))
+
+
+@pytest.mark.parametrize(("limit", "retain"), [(1, 0), (0, 1), (2, 1)])
+def test_the_trainers_rotation_and_ours_live_together(limit: int, retain: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", OWN, str(tmp_path / "out"), str(limit), str(retain)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    store = CheckpointStore(tmp_path / "out")
+    assert [at.ref for at in store.locate()] == [".@6"]
+    assert store.verify().exit_code == 0
+    assert ("save_total_limit=2 removes checkpoints for good" in done.stderr) == bool(limit and retain)
+
+
+def test_what_the_trainer_had_finished_when_it_was_killed_is_resumed_from(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", OWN, str(tmp_path / "out"), "0", "0"]
+    assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == 0
+    (tmp_path / "out/checkpoint-6@6.manifest.json").unlink()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert f"latest {tmp_path}/out/checkpoint-6" in done.stdout, done.stderr[-2000:]
+
+
+if __name__ == "__main__":
+    hooks_story.main(train)
