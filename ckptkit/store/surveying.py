@@ -27,7 +27,7 @@ class Surveyed:
         not_judged: nothing wrong was found, but this installation cannot look into all of it.
         reason: one line: why it is not good.
         payload: the files that must move one by one: see ``catalog.beside_others``.
-        listed: whether a manifest, readable or not, says what belongs to it.
+        unlisted: one line: why no manifest says what belongs to it.
         when: seconds since 1970 at which this was found.
     """
 
@@ -38,7 +38,7 @@ class Surveyed:
     not_judged: bool = False
     reason: str = ""
     payload: tuple[str, ...] = ()
-    listed: bool = True
+    unlisted: str = ""
     when: float = field(default_factory=time.time)
 
     @property
@@ -53,7 +53,7 @@ class Surveyed:
 
     def candidate(self, marks: refs.Refs, pointed: Pointed) -> Candidate:
         """Return it as a plan takes it."""
-        held = pointed.at.get(self.at, []) + ([] if self.listed else ["no manifest lists its files"])
+        held = pointed.at.get(self.at, []) + ([self.unlisted] if self.unlisted else [])
         step = self.at.step or 0
         facts = self.facts
         return Candidate(
@@ -116,7 +116,7 @@ def _found(report: CheckpointReport) -> Surveyed:
         not_judged=report.not_judged,
         reason=report.reason,
         payload=tuple(beside_others.payload_of(at, manifest)),
-        listed=all(problem.code != "manifest-missing" for problem in report.problems),
+        unlisted="" if manifest is not None else _why_unlisted(report),
     )
 
 
@@ -129,3 +129,8 @@ def to_read(places: Iterable[Entry], verifier: Verifier) -> int:
             one = known.get(at.name)
             total += 0 if one is not None and verifier.trusts(at, one) else manifest_files.size(at)
     return total if verifier.level != "presence" else 0
+
+
+def _why_unlisted(report: CheckpointReport) -> str:
+    missing = any(problem.code == "manifest-missing" for problem in report.problems)
+    return "no manifest lists its files" if missing else "its manifest, which lists its files, cannot be read"

@@ -105,10 +105,15 @@ def test_a_note_that_was_changed_is_not_believed(store: CheckpointStore, tmp_pat
     assert refs(store) == [f"{RUN}@100", f"{RUN}@200"]
 
 
-def test_a_disk_that_is_not_there_has_removed_nothing(store: CheckpointStore, payload: Path) -> None:
+@pytest.mark.parametrize("empty", [False, True], ids=["gone", "empty"])
+def test_a_disk_that_is_not_there_has_removed_nothing(store: CheckpointStore, payload: Path, empty: bool) -> None:
     payload.rename(payload.with_name("unmounted"))
+    if empty:
+        payload.mkdir()
     assert (refs(store), list(store.clear(RUN))) == ([f"{RUN}@100", f"{RUN}@200"], [])
     assert not store.verify().checkpoints[0].good
+    if empty:
+        payload.rmdir()
     payload.with_name("unmounted").rename(payload)
     assert store.verify().exit_code == 0
 

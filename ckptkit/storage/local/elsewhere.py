@@ -49,7 +49,16 @@ def has(root: Path, run_folder: str, main: str) -> bool:
         folder = folder_of(root, run_folder)
     except CkptkitError:
         return True
-    return folder is not None and (os.path.lexists(folder / main) or not folder.is_dir())
+    return folder is not None and (os.path.lexists(folder / main) or _is_away(folder))
+
+
+def _is_away(folder: Path) -> bool:
+    """Return whether a folder is not there, or is empty, as is that of a disk that is not mounted."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True
 
 
 @lru_cache(maxsize=256)

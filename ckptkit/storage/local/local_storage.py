@@ -13,7 +13,7 @@ from ckptkit import durable
 from ckptkit.durable import storage_errors
 from ckptkit.errors import CkptkitError, RefusedError
 from ckptkit.health import Finding
-from ckptkit.layouts import ADOPTED, STEP_FOLDER, Found
+from ckptkit.layouts import ADOPTED, Found
 from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.names import STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
@@ -24,12 +24,12 @@ from ckptkit.storage.local import (
     locks,
     outside,
     preflight,
-    replacing,
     scanning,
     staging,
     stamps,
     trash,
 )
+from ckptkit.storage.local.committing import LocalStaging
 from ckptkit.storage.local.place import Place
 from ckptkit.storage.local.unlisted import unlisted
 
@@ -211,11 +211,11 @@ class LocalStorage:
         durable.require_space(self.run_folder(run), needed)
 
     @contextmanager
-    def stage(self, run: str) -> Iterator["_Staging"]:
+    def stage(self, run: str) -> Iterator[LocalStaging]:
         """See ``Storage.stage``."""
         check_run(run)
         with staging.staged(self.state_folder(run)) as folder:
-            yield _Staging(self, run, folder)
+            yield LocalStaging(self, run, folder)
 
     def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
         """See ``Storage.put``."""
@@ -332,26 +332,3 @@ class LocalStorage:
         from ckptkit.storage.local import examining  # nothing else needs it
 
         return examining.examine(self.root)
-
-
-@dataclass(frozen=True, slots=True)
-class _Staging:
-    """A folder beside the checkpoints of a run, on the same file system."""
-
-    storage: LocalStorage
-    run: str
-    folder: Path
-
-    def seal(self, manifest: bytes) -> None:
-        """See ``Staging.seal``."""
-        staging.seal(self.folder, manifest)
-
-    def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
-        """See ``Staging.commit``."""
-        entry = Entry(self.run, name, STEP_FOLDER, self.storage)
-        place = Place.within(self.storage.run_folder(self.run), name, STEP_FOLDER)
-        if replaces is None:
-            staging.commit_folder(self.folder, place.folder)
-        else:
-            replacing.commit(self.folder, place, self.storage.state_folder(self.run), replaces.ref)
-        return entry
