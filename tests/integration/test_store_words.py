@@ -7,13 +7,14 @@ import typing
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from in_memory import in_store
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Files
 from ckptkit.catalog import shown
 from ckptkit.errors import DamagedError, ManifestError, NotFoundError, RefusedError, UsageError
-from ckptkit.store import DetailFields, Details, StoreReader
+from ckptkit.store import DetailFields, Details, StoreReader, Wanted
 
 DETAILS = {
     "metrics": {"loss": 0.5},
@@ -141,7 +142,7 @@ def test_nothing_that_says_how_to_resume_is_an_error_of_use(tmp_path: Path) -> N
 
 SCRIPT = """
 import random, sys
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, Files
 store = CheckpointStore(sys.argv[1])
 rng = random.Random()
 store.restore(sys.argv[2], {"rng": rng})
@@ -237,3 +238,22 @@ def test_a_listing_tells_of_damaged_tags_of_runs_that_its_limit_leaves_out(tmp_p
     listing = store.list(limit=1)
     assert [one.at.ref for one in listing] == ["z@1"]
     assert len(listing.refs_problems) == 1
+
+
+def test_a_store_describes_compares_and_finds_what_its_files_hold(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "s")
+    for step in (1, 2):
+        np.savez(tmp_path / "w.npz", w=np.full(4, float(step)))
+        store.save("r", step, {"x": Files(tmp_path / "w.npz", backend="files"), "rng": random.Random(1)})
+    one = store.describe("r")
+    assert [(t.name, t.dtype, t.shape) for file in one.files for t in file.tensors] == [("w", "float64", (4,))]
+    assert one.before is not None
+    assert one.before.ref == "r@1"
+    found = store.compare("r@1", "r@2")
+    assert found.same_files == 1
+    assert [(d.kind, d.name, d.change.norm if d.change else None) for d in found.differences] == [
+        ("file", "x/w.npz", None),
+        ("tensor", "w", 2.0),
+    ]
+    assert [hit.at.ref for hit in store.find(Wanted(tensor="w"))] == ["r@1", "r@2"]
+    assert [hit.at.ref for hit in store.find(Wanted(file="*.npz"), "r@2")] == ["r@2"]
