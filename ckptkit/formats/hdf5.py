@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ckptkit.errors import DamagedError
 from ckptkit.formats.sources import Source
 from ckptkit.problem import Problem
 
@@ -39,6 +40,16 @@ def check_hdf5(source: Source) -> Iterator[Problem]:
     """Yield what shows that an HDF5 file is not whole."""
     if message := fault(source.stream, source.length):
         yield source.problem("hdf5-damaged", message)
+
+
+def root_of(source: Source) -> int:
+    """Return where the root group of a file is; raises DamagedError if it is not whole, or of a form that is rare."""
+    if message := fault(source.stream, source.length):
+        raise DamagedError(message)
+    head = source.start(_HEAD)
+    if head[:8] != SIGNATURE or set(head[13:15] if head[8] < 2 else head[9:11]) != {8}:
+        raise DamagedError("begins with something else, or has addresses that are not of 8 bytes: not read")
+    return _superblock(head).root
 
 
 def fault(stream: BinaryIO, length: int) -> str | None:

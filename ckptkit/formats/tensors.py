@@ -1,7 +1,7 @@
 """What tensors a file holds: name, dtype, shape, and where the bytes lie; read from headers, without a framework.
 
-Nothing is unpickled, and no tensor is read: safetensors, ``.npy`` and ``.npz``, files of ``torch.save`` (also those in
-an agent's zip) and bundles of TensorFlow say it all in front or at their end. Other files hold none, as far as this
+Nothing is unpickled, and no tensor is read: safetensors, ``.npy`` and ``.npz``, HDF5, files of ``torch.save`` (also
+those in an agent's zip) and bundles of TensorFlow say it without their data. Other files hold none, as far as this
 room can tell.
 """
 
@@ -14,13 +14,24 @@ from math import prod
 from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats import archives, dtypes, npy, safetensors_header, tf_bundle, tf_table, torch_tensors
+from ckptkit.formats import (
+    archives,
+    dtypes,
+    hdf5,
+    hdf5_tensors,
+    npy,
+    safetensors_header,
+    tf_bundle,
+    tf_table,
+    torch_tensors,
+)
 from ckptkit.formats.sources import Source
 from ckptkit.formats.zip_directory import Member
 from ckptkit.formats.zips import list_members, member_stream
 
 MOST = 500_000
 """More tensors of one file are not listed."""
+NOWHERE = -1
 _DEEPEST = 2
 _COPIED = 64 << 20
 _NPY_HEADER = npy.MAX_HEADER + 12
@@ -32,7 +43,7 @@ class Place:
     """Where the numbers of a tensor lie.
 
     Attributes:
-        offset: first byte, counted in what holds it.
+        offset: first byte, counted in what holds it; ``NOWHERE`` where it is in pieces, and so cannot be read here.
         size: bytes from there on.
         shard: file beside the one that lists the tensor; empty for that file itself.
         members: members of archives to go through, the outermost first.
@@ -113,6 +124,8 @@ def _tensors(source: Source, within: tuple[Member, ...]) -> Iterator[Tensor]:
         yield from _of_safetensors(source, within)
     elif archives.shows_zip(source):
         yield from _of_zip(source, within)
+    elif hdf5.shows_hdf5(source):
+        yield from _of_hdf5(source, within)
     elif npy.shows_npy(source):
         yield from _of_npy(source, within)
     elif not within and source.name.endswith(".index") and source.end(len(tf_table.MAGIC)) == tf_table.MAGIC:
@@ -152,6 +165,13 @@ def _fortran(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(prod(shape[:axis]) for axis in range(len(shape)))
 
 
+def _of_hdf5(source: Source, within: tuple[Member, ...]) -> Iterator[Tensor]:
+    for found in hdf5_tensors.datasets(source):
+        offset = NOWHERE if found.offset is None else found.offset
+        place = Place(offset, found.size, members=within, big_endian=found.big_endian)
+        yield Tensor(found.name, found.dtype, found.shape, place, _path(within))
+
+
 def _of_bundle(source: Source) -> Iterator[Tensor]:
     if source.length > tf_table.MAX_FILE_BYTES:
         raise DamagedError(f"is an index of more than {tf_table.MAX_FILE_BYTES} bytes")
@@ -173,7 +193,7 @@ def _of_zip(source: Source, within: tuple[Member, ...]) -> Iterator[Tensor]:
             continue
         content = member_stream(source.stream, entry)
         inner = source.inner(entry.name, content, entry.size, stored=entry.compressed)
-        if entry.method and archives.shows_zip(inner):
+        if entry.method and (archives.shows_zip(inner) or hdf5.shows_hdf5(inner)):
             content = _opened(source.stream, entry, archive=True)
         yield from _tensors(replace(inner, stream=content), (*within, entry))
 

@@ -9,7 +9,7 @@ from ckptkit.digest import algorithm_of
 from ckptkit.errors import DamagedError
 from ckptkit.formats import tensor_changes
 from ckptkit.formats.tensor_changes import Change
-from ckptkit.formats.tensors import Tensor
+from ckptkit.formats.tensors import NOWHERE, Tensor
 from ckptkit.manifest.models import FileEntry
 from ckptkit.storage import Entry
 from ckptkit.store import contents
@@ -96,7 +96,7 @@ class TensorPairs:
         numpy = tensor_changes.numpy_for(sum(one.tensor.elements for one, _ in self._both) if values else 0)
         for one, other in self._both:
             told = one.like != other.like
-            if not values:
+            if not values or NOWHERE in (one.tensor.place.offset, other.tensor.place.offset):
                 if told:
                     yield one.tensor.label, one.fields(), other.fields(), None
                 self.left += not told

@@ -1,5 +1,6 @@
 """Tensors are listed from headers and compared as streams, whichever library wrote them, and none is imported."""
 
+import contextlib
 import io
 import math
 import os
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,7 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats.sources import source_of
 from ckptkit.formats.tensor_bytes import Held
 from ckptkit.formats.tensor_changes import Change, change, comparable, same_content
-from ckptkit.formats.tensors import Tensor, opened, tensors_in
+from ckptkit.formats.tensors import NOWHERE, Tensor, opened, tensors_in
 
 DTYPES = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.int64,
@@ -116,6 +118,40 @@ def test_a_torch_file_in_a_zip_is_listed_under_its_name(method: int, tmp_path: P
         archive.write(tmp_path / "policy.pth", "policy.pth")
     assert listed(tmp_path / "agent.zip") == {"policy.pth: x": ("float32", (2, 3))}
     assert are_same(tmp_path / "agent.zip", tmp_path / "policy.pth")
+
+
+@pytest.mark.parametrize("form", ["earliest", "latest"])
+def test_datasets_of_hdf5_are_listed_and_read(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w", libver=form) as file:
+        for number in range(40 if form == "earliest" else 6):
+            file[f"layers/dense_{number}/vars/0"] = np.full((3, 2), number, "f4")
+        file["big"], file["flags"] = np.arange(3, dtype=">i8"), np.array([True, False])
+        file.create_dataset("chunks", data=np.ones((20, 20)), chunks=(5, 5), compression="gzip")
+        values = {name: file[name][()] for name in ("layers/dense_3/vars/0", "big", "flags")}
+    found = listed(path)
+    assert found["layers/dense_3/vars/0"] == ("float32", (3, 2))
+    assert (found["big"], found["flags"]) == (("int64", (3,)), ("bool", (2,)))
+    assert found["chunks"] == ("float64", (20, 20))
+    assert len(found) == (43 if form == "earliest" else 9)
+    for name, value in values.items():
+        with held(path, name) as one:
+            assert b"".join(one.blocks(as_stored=True)) == value.tobytes()
+    assert [one.name for one in tensors(path) if one.place.offset == NOWHERE] == ["chunks"]
+
+
+def test_a_hdf5_file_that_was_cut_or_overwritten_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["a/b"] = np.arange(9.0)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    with pytest.raises(DamagedError, match="cut short"):
+        tensors(path)
+    for place in range(96, len(data), 3):  # whatever is there instead, it ends, and with nothing but DamagedError
+        path.write_bytes(data[:place] + b"\xff\xff\xff" + data[place + 3 :])
+        with contextlib.suppress(DamagedError):
+            tensors(path)
 
 
 def test_other_files_hold_no_tensors(tmp_path: Path) -> None:
