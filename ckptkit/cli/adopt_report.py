@@ -52,6 +52,7 @@ def report(
         _records(taking, outcomes),
         extra,
         spare=("TRAINER", "MANIFEST"),
+        names=("CHECKPOINT",),
         quiet=session.quiet,
     )
     for line in (*cleared, *_lines(taking, sought, outcomes)):

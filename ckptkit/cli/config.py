@@ -42,7 +42,7 @@ def config(
     path = session.config().path
     chosen = output.chosen(format_)
     extra = {"file": None if path is None else str(path), "run": run}
-    output.rows(chosen, "settings", COLUMNS, _records(found, exact=chosen != "table"), extra)
+    output.rows(chosen, "settings", COLUMNS, _records(found, exact=chosen != "table"), extra, prose=("VALUE", "FROM"))
     if path is None:
         output.echo("there is no ckptkit.yaml here or above", quiet=session.quiet)
 

@@ -31,8 +31,8 @@ def doctor(
       ckptkit doctor --store runs --format json
 
     Exit codes:
-      0: nothing is wrong, or there are warnings only
-      1: there is a problem
+      0: Nothing is wrong, or there are warnings only.
+      1: There is a problem.
     """
     session = session_of(context)
     found = list(_findings(session, store))

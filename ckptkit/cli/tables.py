@@ -5,7 +5,7 @@ a name that was cut has a mark where it was (and keeps its ``@STEP``), and prose
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _GAP = "  "
@@ -59,7 +59,8 @@ def fitted(
         least[i] = min(natural[i], max(_PROSE, min(_WORD, longest)))
     left_out = [] if width is None else _left_out(columns, least, used, width, spare, names)
     used = [i for i in used if columns[i] not in left_out]
-    widths = natural if width is None else _shared(natural, least, used, width, [columns[i] in names for i in used])
+    floors = {i: _NAME if columns[i] in names else _PROSE for i in used if columns[i] in (*names, *prose)}
+    widths = natural if width is None else _shared(natural, least, used, width, floors)
     right = {i for i in used if rows and all(row[i][:1].isdigit() for row in rows if row[i])}
     lines = []
     for row in (columns, *rows):
@@ -145,15 +146,16 @@ def _left_out(
 
 
 def _shared(
-    natural: Sequence[int], least: Sequence[int], used: Sequence[int], width: int, names: Sequence[bool]
+    natural: Sequence[int], least: Sequence[int], used: Sequence[int], width: int, floors: Mapping[int, int]
 ) -> list[int]:
-    """Return widths of columns: where room lacks names are cut, the widest first; what is left then is for prose."""
+    """Return widths of columns: what has a floor gives way, the widest first; prose takes what is left."""
     widths = list(least)
-    cuttable = [i for i, is_name in zip(used, names, strict=True) if is_name]
-    while _total(widths, used) > width and (wide := [i for i in cuttable if widths[i] > _NAME]):
-        widths[max(wide, key=lambda i: widths[i])] -= 1
+    for floor in (_NAME, _PROSE):  # names, then prose
+        giving = [i for i in floors if floors[i] == floor]
+        while _total(widths, used) > width and (wide := [i for i in giving if widths[i] > floor]):
+            widths[max(wide, key=lambda i: widths[i])] -= 1
     for i in used:
-        if i not in cuttable:
+        if floors.get(i) == _PROSE:
             widths[i] = min(natural[i], max(widths[i], widths[i] + width - _total(widths, used)))
     return widths
 

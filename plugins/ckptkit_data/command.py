@@ -41,7 +41,18 @@ def check_data(
     ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
 ) -> int:
-    """Check a LeRobot dataset for leaks. Exit 0: none; 1: findings; 4: nothing to check; 5: a path that leaves it."""
+    """Check a LeRobot dataset for leaks: frames and episodes that two splits share.
+
+    Examples:
+        ckptkit check-data data/robot
+        ckptkit check-data data/robot --near 0.001 --junit leaks.xml
+
+    Exit codes:
+        0: There is no leak.
+        1: Something was found.
+        4: There is nothing to check.
+        5: A path leaves the dataset.
+    """
     quiet = session_of(context).quiet
     tester = DatasetLeakageTester(
         root, near=near, min_run=min_run, max_duplicates=max_duplicates, allow_shared_frames=allow_shared_frames

@@ -9,7 +9,7 @@ from conftest import write_rng
 from rich.cells import cell_len
 from terminal import at_terminal
 
-from ckptkit import CheckpointStore
+from ckptkit import CheckpointStore, RetentionPolicy
 from ckptkit.cli import tables
 
 WIDTHS = (60, 80, 120, 200)
@@ -20,14 +20,19 @@ HOSTILE = "two\nlines\x1b[31m"
 STEP = 123456789
 
 
+TABLES = ("list", "list --trash", "prune --keep-last 1", "verify", "backends", "show ppo/run1", "config show")
+
+
 @pytest.fixture(scope="module")
 def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long")
     rng = write_rng(folder / "rng.json", 1)
     store = CheckpointStore(folder / "checkpoints")
+    store.save(LONG, 7, {"rng": rng})
     for run in (LONG, WIDE, COMBINING, "ppo/run1"):
         store.save(run, STEP, {"rng": rng}, metrics={"loss": 0.005371, "reward": 187.5})
     store.save("ppo/run1", 7, {"rng": rng})
+    store.prune(store.plan_prune(RetentionPolicy(keep_last=1), run=LONG))
     damaged = folder / "checkpoints/ppo/run1/step-00000007/rng/rng.json"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b" ")
     (folder / "checkpoints" / HOSTILE / "step-00000001").mkdir(parents=True)
@@ -41,10 +46,10 @@ def table(*arguments: str, at: Path, width: int) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("command", ["list", "prune --keep-last 1", "verify", "backends", "show ppo/run1"])
+@pytest.mark.parametrize("command", TABLES)
 def test_no_table_is_wider_than_the_terminal(command: str, width: int, long_names: Path) -> None:
     lines = table(*command.split(), at=long_names, width=width)
-    assert len(lines) > 3
+    assert len(lines) > 1
     assert max(map(cell_len, lines)) <= width
 
 

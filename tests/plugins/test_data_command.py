@@ -1,6 +1,7 @@
 """`ckptkit check-data` as a shell and a CI server see it, and the door through which such commands come in."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from ckptkit_data.writing import Recording, write_dataset
 
 from ckptkit.cli import main
+from ckptkit.cli.commands import load
+from ckptkit.cli.help import examples
 
 PROGRAM = [sys.executable, "-m", "ckptkit.cli.main"]
 
@@ -54,6 +57,20 @@ def test_a_clean_dataset_ends_with_0(ckptkit: Any, clean: Path) -> None:
     assert out.splitlines()[0].startswith("CHECK\tRESULT\tSEVERITY\tCODE\tEPISODE\tFRAME")
     assert {line.split("\t")[1] for line in out.splitlines()[1:]} == {"ok"}
     assert "no leak found in 10 checks" in err
+
+
+def test_the_examples_of_its_help_work_as_they_are_typed(
+    ckptkit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset(tmp_path / "data/robot")
+    monkeypatch.chdir(tmp_path)
+    lines = examples(load("check-data"))
+    assert lines
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "ckptkit"
+        code, _, err = ckptkit(*words)
+        assert code == 0, (line, err)
 
 
 def test_findings_end_with_1_and_are_rows_in_a_pipe(ckptkit: Any, leaking: Path) -> None:
