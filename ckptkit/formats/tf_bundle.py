@@ -100,6 +100,8 @@ class Bundle:
             return None
         path = self.shards[tensor.shard]
         try:
+            if not path.is_file():  # a FIFO would block
+                raise BundleError(Problem("bundle-missing-shard", "there is no such file", path.name))
             with path.open("rb") as stream:
                 return int.from_bytes(read_small(stream, tensor), "little", signed=True)
         except ShardError as error:

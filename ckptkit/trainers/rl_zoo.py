@@ -13,7 +13,7 @@ from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.sb3_callback import judged_agent, told_agent
 from ckptkit.trainers.state_files import as_count, content
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 64 << 10  # an honest one has 1 KB, and PyYAML takes seconds for a megabyte
 _STEPS = "n_timesteps"
 
 

@@ -1,6 +1,7 @@
 """What real trainings left: judged, told, and refused where the training was killed in its save."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,15 @@ def test_the_metrics_are_the_values_that_were_given(kept: Path) -> None:
     assert told(kept / "orbax", "10").metrics == {"loss": 0.1}
     keras = next(name for name in os.listdir(kept / "tensorflow") if name.startswith("02-val_loss="))
     assert told(kept / "tensorflow", keras).metrics == {"val_loss": float(keras[12:18])}
+
+
+def test_a_pipe_in_place_of_the_data_of_tensorflow_is_not_waited_for(kept: Path, tmp_path: Path) -> None:
+    shutil.copytree(kept / "tensorflow/tf", tmp_path / "tf")
+    data = tmp_path / "tf" / "ckpt-2.data-00000-of-00001"
+    data.unlink()
+    os.mkfifo(data)
+    one = told(tmp_path / "tf", "ckpt-2.index")
+    assert (one.step, one.doubts) == (2, (f"{data.name}: there is no such file",))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,13 @@ def test_a_link_or_folder_in_place_of_the_state_is_no_mark(tmp_path: Path, kind:
         state.symlink_to(tmp_path / "real.json")
     assert judged(tmp_path, NAME).reasons == (f"trainer_state.json is a {kind}, and the Trainer writes it last",)
     assert told(tmp_path, NAME).doubts == (f"trainer_state.json is a {kind}",)
+
+
+def test_a_pipe_in_place_of_the_state_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(checkpoint(tmp_path, None) / "trainer_state.json")
+    assert judged(tmp_path, NAME).reasons == (
+        "trainer_state.json is not a regular file, and the Trainer writes it last",
+    )
 
 
 def test_a_state_of_gigabytes_is_not_read(tmp_path: Path) -> None:
