@@ -211,7 +211,7 @@ def test_a_folder_named_like_ours_with_the_sign_of_another_trainer_is_not_ours(s
         "model:files",
         ["step-1000"],
     )
-    assert told.in_place is False
+    assert told.in_place
 
 
 def test_a_folder_named_like_ours_without_a_manifest_and_without_a_sign_is_incomplete(tmp_path: Path) -> None:
