@@ -147,7 +147,11 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
 def _items(one: "Description", verbose: bool) -> list[Node]:
     files = {name: list(found) for name, found in groupby(one.files, key=lambda content: content.item)}
     return [
-        Node(name, (item.backend, item.captured.grade, _sizes(files[name])), _item(item, files[name], verbose))
+        Node(
+            name,
+            (item.backend, item.captured.grade, _sizes(files[name])),
+            _item(item, one.manifest.step, files[name], verbose),
+        )
         for name, item in one.manifest.items.items()
     ]
 
@@ -156,10 +160,10 @@ def _sizes(files: "Sequence[Content]") -> str:
     return f"{output.size(sum(one.file.size for one in files))} in {output.count(len(files), 'file')}"
 
 
-def _item(item: "ItemEntry", files: "Sequence[Content]", verbose: bool) -> list[Node]:
+def _item(item: "ItemEntry", step: int, files: "Sequence[Content]", verbose: bool) -> list[Node]:
     below = [Node(f"lacks: {reason}") for reason in item.captured.reasons]
     below += [Node(f"hazard: {hazard}") for hazard in item.hazards]
-    if item.step is not None:
+    if item.step not in (None, step):
         below.append(Node(f"says that it is at step {item.step}"))
     if item.counters:
         below.append(Node("  ".join(f"{name}={value}" for name, value in item.counters.items())))
