@@ -21,6 +21,7 @@ from ckptkit.errors import (
     UsageError,
 )
 from ckptkit.layouts import SIDECAR, STEP_FOLDER
+from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.names import (
     check_folder,
@@ -189,6 +190,10 @@ def adopt_in_place(
     storage.require_reachable(run)
     own = storage.run_folder(run) / stem
     inside = own.is_dir() and not own.is_symlink()
+    if not inside and main_of(stem) is not None:  # its manifest would be taken for that of another file
+        raise UsageError(
+            f"{stem!r}: an '@' before the step is what `adopt` writes", hint="use store.adopt for such a name"
+        )
     at = Entry(run, stem, STEP_FOLDER if inside else SIDECAR, storage)
     folder = at.folder
     if inside and os.path.lexists(at.manifest):

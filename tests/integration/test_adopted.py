@@ -214,3 +214,11 @@ def test_it_can_be_copied_out_and_is_listed_there(tmp_path: Path) -> None:
     store.copy_out(f"{RUN}@500", tmp_path / "out")
     assert tree(tmp_path / "out").keys() == tree(tmp_path / "store" / RUN).keys()
     assert [one.at.ref for one in CheckpointStore(tmp_path).list("out")] == ["out@500"]
+
+
+def test_flat_files_whose_name_would_read_as_an_adopted_one_are_refused(tmp_path: Path) -> None:
+    (tmp_path / RUN).mkdir()
+    (tmp_path / RUN / "agent@50.zip").write_bytes(b"x")
+    with pytest.raises(UsageError, match="what `adopt` writes"):
+        CheckpointStore(tmp_path).adopt_in_place(RUN, "agent@50", {"agent": tmp_path / RUN / "agent@50.zip"})
+    assert refs(CheckpointStore(tmp_path)) == []
