@@ -162,7 +162,7 @@ def test_a_report_that_can_be_written_leaves_nothing_until_it_is(store: Path, tm
         (["list", "--format", "jsn"], "'jsn' is not one of 'table'", "did you mean json?"),
         (["list", "--formt", "json"], "No such option: --formt", "did you mean --format"),
         (["list", "--xyz"], "No such option: --xyz", "see `ckptkit list --help`"),
-        (["show"], "REF is missing", "write ckptkit show REF; see `ckptkit show --help`"),
+        (["show"], "REF is missing", "write ckptkit show REF"),
         (["restore", "a/run"], "DEST is missing", "write ckptkit restore REF DEST;"),
         (["save", "r", "--step", "1"], "NAME=PATH is missing", "write ckptkit save RUN NAME=PATH...;"),
         (["save", "r", "--step", "1", "a=b", "--metric", "x=y"], "not a number", "see `ckptkit save --help`"),
