@@ -113,7 +113,7 @@ LIGHT = Path(__file__).parents[2] / ".venv-light" / "bin" / "ckptkit"
 
 @pytest.mark.skipif(not LIGHT.exists(), reason="the environment without frameworks is made by make test")
 def test_where_no_framework_is_installed_all_of_it_works(adopted: tuple[str, Path], tmp_path: Path) -> None:
-    name, root = adopted
+    _, root = adopted
     out = tmp_path / "fresh"
     subprocess.run(["cp", "-r", root / "out", out], check=True)
     for path in (*out.rglob("*.manifest.json"),):
