@@ -1,5 +1,6 @@
 """The layouts know the names that the libraries themselves give, and ``list`` tells the steps in them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -69,6 +70,5 @@ def test_files_pointers_and_epochs_are_those_that_the_libraries_wrote(written: P
 
 @pytest.mark.slow
 def test_a_name_that_ends_in_a_version_is_told_with_its_step(written: Path) -> None:
-    told = inside("list", "lightning", store=written).stderr
-    line = next(line for line in told.splitlines() if " save RUN " in line and "-v1.ckpt" in line)
-    assert "--step 4 " in line
+    told = json.loads(inside("adopt", written / "lightning", "--dry-run", "--format", "json").stdout)["checkpoints"]
+    assert [one["step"] for one in told if one["path"].endswith("-v1.ckpt") and "step=" in one["path"]] == [2, 4]
