@@ -90,7 +90,7 @@ class SaveFiles(Save):
         arguments = [f"weights={files / 'model.safetensors'}", f"rng={files / 'rng.json'}"]
         sys.argv = ["ckptkit", "-q", "--store", str(root), "save", RUN, "--step", "3", *arguments]
         with open("/dev/null", "w") as sys.stdout:
-            code = program._run(debug=True)
+            code = program._run()
         if code == ConflictError.exit_code:
             raise ConflictError("it is there already")
         if code != 0:
