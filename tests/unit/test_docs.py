@@ -154,6 +154,13 @@ def test_every_problem_code_is_explained_and_none_is_invented() -> None:
 
 def _codes(tree: ast.AST) -> Iterator[str]:
     """Yield what becomes the code of a problem: arguments, defaults, and first parts of yielded or returned pairs."""
+    constants = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.isupper()
+    }
     for node in ast.walk(tree):
         places: list[ast.expr | None] = []
         if isinstance(node, ast.Call):
@@ -172,6 +179,8 @@ def _codes(tree: ast.AST) -> Iterator[str]:
             places = list(node.value.elts[:1])
         for place in places:
             for part in [place.body, place.orelse] if isinstance(place, ast.IfExp) else [place]:
+                if isinstance(part, ast.Name):
+                    part = constants.get(part.id, part)
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and _CODE.fullmatch(part.value):
                     yield part.value
 
