@@ -12,8 +12,7 @@ from ckptkit.cli.since import parse_since
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from ckptkit.store import Listed, Ref
-    from ckptkit.store.listing import Listing
+    from ckptkit.store import Listed, Listing, Ref
 
 COLUMNS = ("RUN", "STEP", "STATE", "CAPTURED, SHOWN", "SIZE", "CREATED", "ITEMS", "METRICS", "PINS, TAGS")
 

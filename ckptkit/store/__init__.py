@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ckptkit.store.finding import Hit as Hit
     from ckptkit.store.finding import Wanted as Wanted
     from ckptkit.store.listing import Listed as Listed
+    from ckptkit.store.listing import Listing as Listing
     from ckptkit.store.pruning import Pruned as Pruned
     from ckptkit.store.pruning import PruneSurvey as PruneSurvey
     from ckptkit.store.reader import StoreReader as StoreReader
@@ -36,6 +37,7 @@ _HOMES = {
     "Chosen": "choosing",
     "Ranking": "choosing",
     "Listed": "listing",
+    "Listing": "listing",
     "Pruned": "pruning",
     "PruneSurvey": "pruning",
     "Ref": "reference",
