@@ -128,7 +128,7 @@ class Place:
         if not folder.is_dir():
             return
         taking = foreign.TakingIn(store, foreign.Places(store.storage.url, store.storage.run_folder(".").resolve()))
-        found = [one for one in finding.below(folder.resolve(), deep=False) if one.kind == KIND]
+        found = [one for one in finding.below(folder.resolve(), deep=False) if one.kind == KIND and not one.adopted]
         for outcome in taking.take(found):
             if not outcome.listed:
                 why = "; ".join([*outcome.reasons, *([outcome.error.message] if outcome.error else [])])

@@ -445,3 +445,14 @@ def test_a_lerobot_run_is_resumed_from_what_its_last_link_leads_to(tmp_path: Pat
     line = inside("resume-cmd", "checkpoints", store=tmp_path).stdout
     config = tmp_path / "checkpoints/000002/pretrained_model/train_config.json"
     assert line.endswith(f"lerobot-train --config_path={config} --resume=true\n")
+
+
+def test_a_file_that_was_damaged_since_gets_no_new_manifest(tmp_path: Path) -> None:
+    for step in (4, 8):
+        hugging_face(tmp_path, step)
+    adopt(tmp_path)
+    safetensors(tmp_path / "checkpoint-8/model.safetensors", 99)
+    code, found, _ = adopt(tmp_path)
+    assert (code, states(found)["checkpoint-8"]) == (0, ("incomplete", "left"))
+    assert "was changed after it was adopted, and the rest was not" in found[-1]["reasons"][0]
+    assert command(tmp_path)[0].endswith("checkpoint-4")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from command_line import PROGRAM, inside
-from foreign_files import half_hugging_face, hugging_face, safetensors, torch_like, tree
+from foreign_files import half_hugging_face, hugging_face, torch_like, tree
 
 from ckptkit import CheckpointStore
 from ckptkit.errors import LockedError
@@ -71,7 +71,7 @@ def test_what_the_trainer_removes_is_cleared_and_what_it_writes_again_is_adopted
         hugging_face(tmp_path, step)
     assert told(watch) == [("adopted", ".@4"), ("adopted", ".@8")]
     shutil.rmtree(tmp_path / "checkpoint-4")
-    safetensors(tmp_path / "checkpoint-8/model.safetensors", 99)
+    hugging_face(tmp_path, 8, loss=0.5)
     assert sorted(kind for kind, _ in told(watch)) == ["gone", "replaced"]
     assert [at.ref for at in CheckpointStore(tmp_path).locate()] == [".@8"]
     assert inside("verify", store=tmp_path).returncode == 0

@@ -4,8 +4,13 @@ import filecmp
 from pathlib import Path
 
 from ckptkit import registry
+from ckptkit.catalog import manifests
+from ckptkit.errors import DamagedError
+from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.tf_train import DATA_FILE
+from ckptkit.storage import Entry
 from ckptkit.store.adopting import ITEMS
+from ckptkit.store.foreign import watched
 from ckptkit.trainers.finding import Sighting
 
 
@@ -20,6 +25,25 @@ def main(sighting: Sighting) -> str:
     found = sighting.seen.found
     prefixes = {match[1] for name in found.files if (match := DATA_FILE.fullmatch(name))}
     return prefixes.pop() if len(prefixes) == 1 else found.name
+
+
+def require_not_damaged(sighting: Sighting, at: Entry) -> None:
+    """Raise DamagedError where some files of an adopted checkpoint changed since, and others did not.
+
+    A trainer that writes a checkpoint again writes all of it. Otherwise a damaged file would get a new manifest.
+    """
+    manifest = manifests.read(at)[0]
+    if manifest is None:
+        return
+    written = at.storage.stat(at, at.manifest_file).stamp[1]
+    now = watched.stamps(sighting)
+    changed = [path for path, (_, mtime, _) in now.items() if mtime > written]
+    listed = {file.path for item in manifest.items.values() for file in item.files}
+    if changed and len(changed) < len(now) and listed == set(now):
+        raise DamagedError(
+            f"{escaped(changed[0])}: was changed after it was adopted, and the rest was not",
+            hint=f"`ckptkit verify` tells what is damaged; to take it as it is, remove {at.manifest_file} first",
+        )
 
 
 def is_copy(sighting: Sighting, other: Path) -> bool:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError, RunNameError, StoreError, UsageError
-from ckptkit.layouts.adopted import main_of
+from ckptkit.layouts import ADOPTED
+from ckptkit.layouts.adopted import adopted_name, main_of
 from ckptkit.manifest.names import check_step
 from ckptkit.resume.quoting import quote_word
+from ckptkit.storage import Entry
 from ckptkit.store import adoption
 from ckptkit.store.adoption import Wrote
 from ckptkit.store.foreign import content, judging
@@ -153,16 +155,19 @@ class _InRun:
         item = one.item or content.item_of(one.sighting)
         wrote = Wrote(content.main(one.sighting), found.files)
         away = None if self.how.places.beside else self.folder
-        if self.how.dry:
-            store = self.how.store
-            told = adoption.known(
-                store.storage, self.run, found.name, step, {item: wrote}, folder=away, ledger=store.ledger
-            )
-            if told is None:
-                adoption.require_whole(self.folder, {item: wrote}, step)
-                return replace(out, state="complete", action="new")
+        store = self.how.store
+        told = adoption.known(
+            store.storage, self.run, found.name, step, {item: wrote}, folder=away, ledger=store.ledger
+        )
+        if told is not None:
             return replace(out, state="complete", action="kept", manifest=told.storage.where(told, told.manifest_file))
-        done = self.how.store.adopt(
+        content.require_not_damaged(
+            one.sighting, Entry(self.run, adopted_name(found.name, step), ADOPTED, store.storage)
+        )
+        if self.how.dry:
+            adoption.require_whole(self.folder, {item: wrote}, step)
+            return replace(out, state="complete", action="new")
+        done = store.adopt(
             self.run,
             found.name,
             step,
