@@ -30,6 +30,6 @@ def tell(store: "StoreReader", run: str | None, *, quiet: bool) -> None:
 def _remedy(store: "StoreReader", one: "Unlisted") -> str:
     program = f"ckptkit --store {shlex.quote(store.storage.url)}"
     if one.in_place:
-        return f"to give each a manifest where it lies: {program} adopt {shlex.quote(one.run)}"
+        return f"this judges each, and gives what is whole a manifest: {program} adopt {shlex.quote(one.run)}"
     item = f"{one.item}={shlex.quote(str(one.paths[-1]))}"
     return f"to copy it into a run: {program} save RUN --step {one.step} {item}"

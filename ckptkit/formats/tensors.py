@@ -35,6 +35,8 @@ NOWHERE = -1
 _DEEPEST = 2
 _COPIED = 64 << 20
 _NPY_HEADER = npy.MAX_HEADER + 12
+_SHARD = ".distcp"
+"""Of DCP: zips behind one another, whose names and places are in its ``.metadata``, which is not read here."""
 _PROMISES = (".safetensors", ".npy", ".npz", ".pt", ".pth", ".ckpt")
 
 
@@ -120,6 +122,8 @@ def opened(stream: BinaryIO, place: Place) -> BinaryIO:
 
 
 def _tensors(source: Source, within: tuple[Member, ...]) -> Iterator[Tensor]:
+    if source.name.endswith(_SHARD):
+        return
     if safetensors_header.shows_safetensors(source):
         yield from _of_safetensors(source, within)
     elif archives.shows_zip(source):

@@ -30,4 +30,5 @@ def _around(run: str) -> Iterable[str]:
     while "/" in run:
         run = run.rpartition("/")[0]
         yield run
-    yield "."
+    if run != ".":
+        yield "."

@@ -11,6 +11,7 @@ from in_memory import in_store
 
 from ckptkit import CheckpointStore
 from ckptkit.retention import RetentionPolicy
+from ckptkit.store import Wrote
 
 LAST = RetentionPolicy(keep_last=1)
 
@@ -77,3 +78,11 @@ def test_the_copy_of_a_continuation_is_not_gone_on_from(store: CheckpointStore, 
     save(tmp_path / "store", "later", 5, parent="b@2")
     shutil.copytree(tmp_path / "store" / "later", tmp_path / "store" / "b" / "later")
     assert store.choose("b").at.ref == "later@5"
+
+
+def test_checkpoints_right_in_the_store_are_no_copy_of_themselves(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        (tmp_path / f"notes-{step}.txt").write_text("as they are")
+        store.adopt(".", f"notes-{step}.txt", step, {"notes": Wrote(f"notes-{step}.txt", backend="files")})
+    assert removed(store) == {".@1"}

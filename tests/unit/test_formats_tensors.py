@@ -324,3 +324,11 @@ def test_a_zip_bomb_of_an_archive_is_not_unpacked(tmp_path: Path) -> None:
         archive.writestr("policy.pth", inner.getvalue())
     with pytest.raises(DamagedError, match="packed"):
         tensors(tmp_path / "bomb.zip")
+
+
+def test_a_shard_of_dcp_lists_none(tmp_path: Path) -> None:
+    for member in ("a", "b"):  # torch writes each tensor as a zip, one behind the other
+        with zipfile.ZipFile(tmp_path / member, "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02.")
+    (tmp_path / "__0_0.distcp").write_bytes((tmp_path / "a").read_bytes() + (tmp_path / "b").read_bytes())
+    assert not tensors(tmp_path / "__0_0.distcp")
