@@ -92,11 +92,14 @@ def lightning(out: Path, steps: int, path: str | None, step: int) -> None:
 
 
 def sb3_callback(out: Path, steps: int, path: str | None, step: int) -> None:
+    import gymnasium
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import CheckpointCallback
 
     shape: dict[str, Any] = {"n_steps": EVERY, "batch_size": EVERY, "policy_kwargs": {"net_arch": [4]}, "seed": 1}
-    agent = PPO("MlpPolicy", "Pendulum-v1", **shape) if path is None else PPO.load(path, env="Pendulum-v1")
+    agent = (
+        PPO("MlpPolicy", "Pendulum-v1", **shape) if path is None else PPO.load(path, env=gymnasium.make("Pendulum-v1"))
+    )
     say("began", agent.num_timesteps)
     agent.learn(steps - agent.num_timesteps, CheckpointCallback(EVERY, str(out)), reset_num_timesteps=path is None)
     say("ended", agent.num_timesteps)
