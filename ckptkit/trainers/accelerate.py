@@ -6,20 +6,27 @@ Source: accelerate/checkpointing.py (``save_accelerator_state``), accelerator.py
 """
 
 import itertools
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.escaped import escaped
 from ckptkit.formats.torch_values import torch_table
-from ckptkit.layouts.numbers import end_number
+from ckptkit.trainers.earlier import gone_since
 from ckptkit.trainers.ends import not_whole, require_closed_zip
 from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.shards import INDICES, shards_gone
 from ckptkit.trainers.state_files import as_count
 from ckptkit.trainers.steps import told_step
 
-_RANDOM, _OWN, _OPTIMIZER = "random_states_{}.pkl", "custom_checkpoint_{}.pkl", "optimizer.bin"
-_MOST_RANKS = 100_000
+_RANDOM, _OWN, _OPTIMIZER = "random_states_0.pkl", "custom_checkpoint_{}.pkl", "optimizer.bin"
+_WEIGHTS = re.compile(r".+\.safetensors|pytorch_model.*|model.*\.bin")
+_EACH_TIME = re.compile(
+    r"(optimizer|scheduler|sampler|dl_state_dict)(_\d+)?(\.bin)?|scaler\.pt|(random_states|custom_checkpoint)_\d+\.pkl"
+    r"|model_\d+\.safetensors|pytorch_model(_fsdp)?_\d+(\.bin)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,15 @@ class Accelerate:
     program: str | None = "train.py"
 
     def judge(self, seen: Seen) -> Judged:
-        """Return whether the random states are there, and what is written after them."""
+        """Return whether the random states are there, what is written after them, and the weights."""
         try:
             _require_random(seen)
             _require_own(seen)
         except DamagedError as error:
             return not_whole(error)
-        return Judged("complete", (f"{_RANDOM.format(0)}, written after all other state, is there",))
+        if gone := tuple(_gone(seen)):
+            return Judged("incomplete", gone)
+        return Judged("complete", (f"{_RANDOM}, written after all other state, is there",))
 
     def told(self, seen: Seen) -> Told:
         """Return the step of the name, else the updates that the optimizer has made; and an epoch in the name."""
@@ -53,36 +62,36 @@ class Accelerate:
 
 
 def _require_random(seen: Seen) -> None:
-    if not _has(seen, _RANDOM.format(0)):
-        raise DamagedError(f"no {_RANDOM.format(0)} is in it, which is written after all other state")
-    require_closed_zip(seen.folder / seen.found.name / _RANDOM.format(0))
+    if not _has(seen, _RANDOM):
+        raise DamagedError(f"no {_RANDOM} is in it, which is written after all other state")
+    require_closed_zip(seen.folder / seen.found.name / _RANDOM)
 
 
 def _require_own(seen: Seen) -> None:
-    """Raise DamagedError where an object that programs register is cut, or gone though the checkpoint before has it."""
-    before = _before(seen)
-    for number in itertools.islice(itertools.count(), _MOST_RANKS):
-        file = _OWN.format(number)
-        if _has(seen, file):
-            require_closed_zip(seen.folder / seen.found.name / file)
-        elif before is not None and seen.listing.has(f"{before}/{file}"):
-            raise DamagedError(f"no {file} is in it, though {escaped(before)} has one, written last")
-        else:
+    """Raise DamagedError where an object that programs register is cut; those come last."""
+    for number in itertools.count():
+        if not _has(seen, file := _OWN.format(number)):
             return
+        require_closed_zip(seen.folder / seen.found.name / file)
 
 
-def _before(seen: Seen) -> str | None:
-    """Return the folder of the checkpoint before, of the same naming."""
-    own = end_number(seen.found.name)
-    if own is None:
-        return None
-    stem = seen.found.name.rstrip("0123456789")
-    others = {
-        number: name
-        for name in seen.listing.folders
-        if name.startswith(stem) and name[len(stem) :].isdigit() and (number := end_number(name)) is not None
-    }
-    return others.get(max((number for number in others if number < own), default=-1))
+def _gone(seen: Seen) -> Iterator[str]:
+    """Yield what every finished one has, or what the one before has, and this one has not."""
+    indices = [name for name in INDICES if _has(seen, name)]
+    for index in indices:
+        yield from shards_gone(seen, index)
+    if not indices and not _has_weights(seen.folder / seen.found.name):
+        yield "no weights are there (model.safetensors, its shards, or a folder of FSDP or DeepSpeed)"
+    yield from gone_since(seen, _EACH_TIME)
+
+
+def _has_weights(folder: Path) -> bool:
+    """Return whether some are there; a hook may save them in a folder of its own, as those of diffusers do."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.is_dir() or _WEIGHTS.fullmatch(entry.name) for entry in entries)
+    except OSError:
+        return False
 
 
 def _updates(parameters: object) -> int | None:

@@ -4,19 +4,20 @@ Source: transformers/trainer.py (``_save_checkpoint``, ``_load_from_checkpoint``
 (``TrainerState``).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.hf_trainer import STATE
-from ckptkit.trainers.ends import not_whole
+from ckptkit.trainers.earlier import gone_since
+from ckptkit.trainers.ends import first_bytes, not_whole, require_closed_zip
 from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.shards import INDICES, shards_gone
 from ckptkit.trainers.state_files import as_count, as_epoch, json_object, numbers
 from ckptkit.trainers.steps import told_step
 
-_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WEIGHTS = (
     *("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin"),
     *("pytorch_model_fsdp_0", "pytorch_model_fsdp.bin"),
@@ -24,6 +25,8 @@ _WEIGHTS = (
 _OPTIMIZER, _SCHEDULER = ("optimizer.pt", "optimizer.bin"), ("scheduler.pt",)
 _SHARDED = ("optimizer_0", "pytorch_model_fsdp_0")
 _GENERATORS = ("rng_state.pth", "rng_state_0.pth")
+_ARGUMENTS, _OLD_TORCH = "training_args.bin", b"\x80\x02"
+_EACH_TIME = re.compile(r"training_args\.bin|scaler\.pt|((adapter|tokenizer)_)?config\.json")
 _NO_METRICS = ("step", "epoch", "total_flos", "learning_rate", "grad_norm")
 """Also of what is logged: they tell how it trained, and not how good the model is."""
 _SPEEDS = ("runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
@@ -65,11 +68,11 @@ class HfTrainer:
 def _gone(seen: Seen, deepspeed: str) -> Iterator[str]:
     """Yield what every finished one has, and this one has not."""
     has = [sign for sign in (*_SHARDED, deepspeed) if _has(seen, sign)]
-    indices = [name for name in _INDICES if _has(seen, name)]
+    indices = [name for name in INDICES if _has(seen, name)]
     if not has and not indices and not any(_has(seen, name) for name in _WEIGHTS):
         yield "no weights are there (model.safetensors, its shards, or adapter_model.safetensors)"
     for index in indices:
-        yield from _shards_gone(seen, index)
+        yield from shards_gone(seen, index)
     state = {
         "optimizer": has or any(_has(seen, name) for name in _OPTIMIZER),
         "scheduler": deepspeed in has or any(_has(seen, name) for name in _SCHEDULER),
@@ -78,21 +81,18 @@ def _gone(seen: Seen, deepspeed: str) -> Iterator[str]:
     if any(state.values()):  # else it was told to save the model only
         gone = [name for name, there in state.items() if not there]
         yield from (f"its {name} is not there, though other state of the training is" for name in gone)
+    if _has(seen, _ARGUMENTS):
+        yield from _cut(seen)
+    yield from gone_since(seen, _EACH_TIME)
 
 
-def _shards_gone(seen: Seen, index: str) -> Iterator[str]:
+def _cut(seen: Seen) -> Iterator[str]:
+    path = seen.folder / seen.found.name / _ARGUMENTS
     try:
-        names = json_object(seen.folder / seen.found.name / index).get("weight_map")
+        if not first_bytes(path).startswith(_OLD_TORCH):
+            require_closed_zip(path)
     except DamagedError as error:
         yield error.message
-        return
-    shards = {name for name in names.values() if isinstance(name, str)} if isinstance(names, dict) else set()
-    if not shards:
-        yield f"{index} names no shards"
-    gone = sorted(name for name in shards if not _has(seen, name))
-    if gone:
-        more = f", nor are {len(gone) - 1} more" if gone[1:] else ""
-        yield f"{escaped(gone[0])}, which {index} names, is not there{more}"
 
 
 def _has(seen: Seen, name: str) -> bool:

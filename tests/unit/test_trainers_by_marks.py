@@ -167,7 +167,7 @@ def test_accelerate_is_finished_when_all_is_there_that_the_one_before_has(tmp_pa
     place = accelerate(tmp_path, 0, name="checkpoint_10")
     assert judged(tmp_path, "checkpoint_9").state == "complete"
     assert judged(tmp_path, "checkpoint_10").reasons == (
-        "no custom_checkpoint_1.pkl is in it, though checkpoint_9 has one, written last",
+        "no custom_checkpoint_1.pkl is in it, though checkpoint_9 has one",
     )
     torch_zip(place / "custom_checkpoint_1.pkl", {})
     assert judged(tmp_path, "checkpoint_10").state == "complete"
@@ -175,6 +175,40 @@ def test_accelerate_is_finished_when_all_is_there_that_the_one_before_has(tmp_pa
         (place / file).write_bytes((place / file).read_bytes()[:-30])
         assert judged(tmp_path, "checkpoint_10").reasons == (f"{file} is cut short: a zip's directory is written last",)
         torch_zip(place / file, {})
+
+
+@pytest.mark.parametrize(
+    "gone",
+    ["optimizer.bin", "scheduler.bin", "scaler.pt", "random_states_1.pkl", "dl_state_dict.bin", "model_1.safetensors"],
+)
+def test_accelerate_lacks_what_the_save_before_has_and_only_that(tmp_path: Path, gone: str) -> None:
+    first, second = (accelerate(tmp_path, name=name) for name in ("step_100", "step_200"))
+    (second / gone).unlink(missing_ok=True)
+    (first / gone).unlink(missing_ok=True)
+    assert states(tmp_path) == {"step_100": "complete", "step_200": "complete"}
+    put(first / gone)
+    assert judged(tmp_path, "step_200").reasons == (f"no {gone} is in it, though step_100 has one",)
+    assert judged(tmp_path, "step_100").state == "complete"
+
+
+@pytest.mark.parametrize(
+    ("weights", "state"),
+    [
+        ("model.safetensors", "complete"),
+        ("pytorch_model.bin", "complete"),
+        ("pytorch_model/mp_rank_00_model_states.pt", "complete"),
+        ("pytorch_model_fsdp_0/.metadata", "complete"),
+        ("unet/diffusion_pytorch_model.safetensors", "complete"),
+        ("pytorch_lora_weights.safetensors", "complete"),
+        ("model.safetensors.index.json", "incomplete"),
+        ("notes.txt", "incomplete"),
+    ],
+)
+def test_accelerate_is_not_whole_without_its_weights(tmp_path: Path, weights: str, state: str) -> None:
+    place = accelerate(tmp_path)
+    (place / "model.safetensors").unlink()
+    put(place / weights)
+    assert states(tmp_path) == {"checkpoint_0": state}
 
 
 def test_dcp_is_finished_when_its_metadata_names_only_what_is_there(tmp_path: Path) -> None:

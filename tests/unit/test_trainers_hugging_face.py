@@ -11,6 +11,7 @@ from looked_at import judged, told
 
 NAME = "checkpoint-500"
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "config.json")
+_EMPTY_ZIP = b"PK\5\6" + bytes(18)
 STATE = {
     "epoch": 1.6,
     "global_step": 500,
@@ -27,7 +28,7 @@ def checkpoint(folder: Path, state: Any = STATE, files: tuple[str, ...] = FILES)
     place = folder / NAME
     place.mkdir()
     for file in files:
-        (place / file).write_bytes(b"\0")
+        (place / file).write_bytes(_EMPTY_ZIP if file == "training_args.bin" else b"\0")
     if state is not None:
         (place / "trainer_state.json").write_bytes(state if isinstance(state, bytes) else json.dumps(state).encode())
     return place
@@ -115,6 +116,21 @@ def test_half_of_it_deleted_makes_it_incomplete(tmp_path: Path, gone: str) -> No
 def test_other_whole_sets_are_complete(tmp_path: Path, files: tuple[str, ...]) -> None:
     checkpoint(tmp_path, files=files)
     assert judged(tmp_path, NAME).state == "complete"
+
+
+@pytest.mark.parametrize("gone", ["training_args.bin", "config.json"])
+def test_it_lacks_what_the_one_before_has(tmp_path: Path, gone: str) -> None:
+    (checkpoint(tmp_path) / gone).unlink()
+    assert judged(tmp_path, NAME).state == "complete"
+    (tmp_path / "checkpoint-90").mkdir()
+    (tmp_path / "checkpoint-90" / gone).touch()
+    assert judged(tmp_path, NAME).reasons == (f"no {gone} is in it, though checkpoint-90 has one",)
+
+
+@pytest.mark.parametrize("content", [b"P", b"", _EMPTY_ZIP[:-1]])
+def test_cut_arguments_are_of_an_incomplete_one(tmp_path: Path, content: bytes) -> None:
+    (checkpoint(tmp_path) / "training_args.bin").write_bytes(content)
+    assert judged(tmp_path, NAME).state == "incomplete"
 
 
 def test_every_shard_that_the_index_names_must_be_there(tmp_path: Path) -> None:
