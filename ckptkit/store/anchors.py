@@ -1,8 +1,10 @@
 """What this process saved and restored last in each store: from there on a run can be observed."""
 
+import weakref
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ckptkit.manifest.models import Manifest
 from ckptkit.storage import Entry, Storage
@@ -25,6 +27,14 @@ class Anchor:
     number: int = 0
 
 
+class Prover(Protocol):
+    """What proves checkpoints, and so needs them until it has."""
+
+    def needed(self) -> Iterator[Entry]:
+        """Yield the checkpoints whose proof is under way."""
+        ...
+
+
 @dataclass
 class Anchors:
     """The latest events of one store in this process, whichever ``CheckpointStore`` they went through.
@@ -32,10 +42,12 @@ class Anchors:
     Attributes:
         mark: how many events there were.
         sealed: digests of the manifests whose observation this very process sealed.
+        provers: the observers that are still in use.
     """
 
     mark: int = 0
     sealed: set[str] = field(default_factory=set)
+    provers: "weakref.WeakSet[Prover]" = field(default_factory=weakref.WeakSet)
     _recent: deque[tuple[int, Anchor]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _saves: Counter[str] = field(default_factory=Counter)
 
@@ -51,6 +63,10 @@ class Anchors:
     def _add(self, anchor: Anchor) -> None:
         self.mark += 1
         self._recent.append((self.mark, anchor))
+
+    def needed(self) -> set[tuple[str, str]]:
+        """Return run and name of each checkpoint whose proof is under way: this process must not prune it."""
+        return {(at.run, at.name) for prover in list(self.provers) for at in prover.needed()}
 
     def since(self, mark: int, run: str) -> Iterator[Anchor]:
         """Yield what happened after the mark: saves of this run, restores of any (a resumed run may be a new one)."""

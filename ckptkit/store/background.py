@@ -32,7 +32,7 @@ _EVERY = 1.0  # seconds between two looks
 
 @dataclass
 class _Running:
-    ref: str
+    at: Entry
     process: "subprocess.Popen[bytes]"
     output: IO[bytes]
 
@@ -55,6 +55,11 @@ class Background:
         self._running: _Running | None = None
         self._next_look = 0.0
         self._told: set[str] = set()
+
+    def can(self, manifest: Manifest) -> bool:
+        """Return whether a rehearsal of this checkpoint is wanted, and something says how to resume it."""
+        commanded = self._template is not None or manifest.resume is not None
+        return commanded and os.environ.get(PRIORITY) != "never"
 
     def start(self, at: Entry, manifest: Manifest, steps: int) -> None:
         """Start a rehearsal of an observed checkpoint, or say once why not, and what to do instead."""
@@ -92,9 +97,14 @@ class Background:
             output.close()
             self._tell("no-start", f"the rehearsal cannot be started: {error}")
             return
-        self._running = _Running(at.ref, process, output)
+        self._running = _Running(at, process, output)
         atexit.register(self._leave)
         LOG.info("%s: being rehearsed in the background", at.ref)
+
+    @property
+    def rehearsed(self) -> Sequence[Entry]:
+        """The checkpoint whose rehearsal is under way, if any."""
+        return [] if self._running is None else [self._running.at]
 
     @property
     def running(self) -> bool:
@@ -123,7 +133,7 @@ class Background:
             proof = Proof("unproven", f"it ended with {running.process.returncode}: {last_line(said)[:200]}")
         else:
             proof = Proof(**json.loads(told.removeprefix(MARK)))
-        self._say(running.ref, proof)
+        self._say(running.at.ref, proof)
 
     def _say(self, ref: str, proof: Proof) -> None:
         if proof.verdict == "same":
@@ -141,7 +151,7 @@ class Background:
     def _leave(self) -> None:
         self.look(now=True)
         if (running := self._running) is not None:
-            LOG.info("%s: the rehearsal continues; `ckptkit show` will tell the outcome", running.ref)
+            LOG.info("%s: the rehearsal continues; `ckptkit show` will tell the outcome", running.at.ref)
             running.process.returncode = 0  # it is left to itself on purpose: no warning of a forgotten process
 
     def _by_hand(self, at: Entry, steps: int) -> str:

@@ -13,11 +13,13 @@ from typing import Any
 from ckptkit import layouts
 from ckptkit.backend import Proof
 from ckptkit.catalog import manifests
-from ckptkit.errors import CkptkitError
+from ckptkit.errors import CkptkitError, DamagedError, StoreError
 from ckptkit.storage import Entry, open_storage
 from ckptkit.store import rehearsal
 from ckptkit.store.background import MARK
 from ckptkit.store.choosing import Chosen
+
+_REMOVED = "it was removed meanwhile, by the trainer or another program: let that one keep more checkpoints"
 
 
 def give_way() -> None:
@@ -39,11 +41,16 @@ def _rehearse(job: dict[str, Any]) -> Proof:
     storage = open_storage(job["url"])
     at = Entry(job["run"], job["name"], layouts.named(job["layout"]), storage)
     manifest, problem = manifests.read(at)
-    if manifest is None:
-        return Proof("unproven", f"{at.ref}: {problem.message if problem else 'its manifest cannot be read'}")
-    done = rehearsal.rehearse(
-        storage, Chosen(at, manifest), steps=job["steps"], template=job["template"], seconds=job["seconds"]
-    )
+    try:
+        if manifest is None:
+            raise DamagedError(problem.message if problem else "its manifest cannot be read")
+        done = rehearsal.rehearse(
+            storage, Chosen(at, manifest), steps=job["steps"], template=job["template"], seconds=job["seconds"]
+        )
+    except CkptkitError as error:
+        if at.identity is None:
+            raise StoreError(_REMOVED) from error
+        raise
     return done.proof
 
 

@@ -6,7 +6,7 @@ Static probes cannot see what only shows later (a target network, an unseeded sh
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from ckptkit.backend import Proof
 from ckptkit.catalog import shown
 from ckptkit.errors import CkptkitError, ConflictError, StoreError, UsageError
 from ckptkit.resume import parse_template
-from ckptkit.storage import Storage
+from ckptkit.storage import Entry, Storage
 from ckptkit.store import anchors
 from ckptkit.store.anchors import Anchor
 from ckptkit.store.background import Background
@@ -112,6 +112,7 @@ class Observer:
         self._background = Background(storage, run, template, seconds)
         rehearsal = scratch.current()
         self._rehearsed = None if rehearsal is None else Rehearsed(rehearsal)
+        self._anchors.provers.add(self)
 
     def note(self, step: int, items: Items) -> Proof | None:
         """Note one step.
@@ -157,6 +158,12 @@ class Observer:
         """Report the outcome of the rehearsal in the background, if it is done; ``note`` does so by itself."""
         self._background.look()
 
+    def needed(self) -> Iterator[Entry]:
+        """Yield the checkpoints whose proof is under way; ``CheckpointStore.plan_prune`` keeps them in this process."""
+        self._background.look()
+        yield from (one.anchor.at for one in self._noting if one.rehearse and self._background.can(one.anchor.manifest))
+        yield from self._background.rehearsed
+
     def close(self) -> None:
         """End with the training: one that ends before all steps were noted proves itself with those that were."""
         for noting in self._noting:
@@ -201,7 +208,7 @@ class Observer:
             if anchor.at.identity is None:
                 if not noting.rehearse:
                     return  # its notes would only have served a resume from it
-                reason = f"it was pruned within {self.steps} steps; keep more, or observe fewer steps"
+                reason = f"it was removed within {self.steps} steps; keep more, or observe fewer steps"
             self._tell(f"{anchor.at.ref}: what the run did next cannot be noted, so nothing is proven: {reason}")
             return
         self._anchors.sealed.add(anchor.manifest.digest)

@@ -11,6 +11,7 @@ from ckptkit.catalog import beside_others, manifest_files, refs
 from ckptkit.catalog.known import Known
 from ckptkit.retention import Candidate
 from ckptkit.storage import Entry
+from ckptkit.store import anchors
 from ckptkit.store.pointers import Pointed
 from ckptkit.verification import CheckpointReport, Verifier, trust
 
@@ -54,6 +55,8 @@ class Surveyed:
     def candidate(self, marks: refs.Refs, pointed: Pointed) -> Candidate:
         """Return it as a plan takes it."""
         held = pointed.at.get(self.at, []) + ([self.unlisted] if self.unlisted else [])
+        if (self.at.run, self.at.name) in anchors.of(self.at.storage).needed():
+            held.append("being proven: what training does next is compared with a resume from it")
         step = self.at.step or 0
         facts = self.facts
         return Candidate(

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from ckptkit.catalog import shown
 from ckptkit.errors import StoreError, UsageError
 from ckptkit.retention import RetentionPolicy
 from ckptkit.store import headroom, rehearsal
+from ckptkit.store.adoption import Wrote
 from ckptkit.verification.observation import first_difference
 
 HERE = Path(__file__).parent
@@ -283,6 +286,54 @@ def test_a_run_that_is_over_before_all_steps_were_noted_is_rehearsed_with_those_
     found = listed(tmp_path / "store")
     assert found is not None
     assert found["words"] == "rehearsed 2"
+
+
+def test_a_checkpoint_that_is_being_proven_outlives_retention_as_long_as_the_proof_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTKIT_BACKGROUND", "low")
+    store, items = CheckpointStore(tmp_path / "store"), {"rng": np.random.default_rng(0)}
+    observer = store.observe("toy", steps=50, resume=["python", "train.py"])
+    for step in range(1, 4):
+        observer.note(step, items)
+        store.save("toy", step, items)
+        store.prune(store.plan_prune(RetentionPolicy(keep_last=1), run="toy"))
+    assert [at.step for at in store.locate("toy")] == [1, 3]
+    assert "being proven" in str(store.plan_prune(RetentionPolicy(keep_last=1), run="toy"))
+    del observer
+    store.prune(store.plan_prune(RetentionPolicy(keep_last=1), run="toy"))
+    assert [at.step for at in store.locate("toy")] == [3]
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": ["python", "train.py"], "prove": "never"}])
+def test_retention_is_as_ever_where_nothing_is_to_be_proven(tmp_path: Path, options: dict[str, Any]) -> None:
+    store, items = CheckpointStore(tmp_path / "store"), {"rng": np.random.default_rng(0)}
+    observer = store.observe("toy", steps=50, **options)
+    for step in range(1, 4):
+        observer.note(step, items)
+        store.save("toy", step, items)
+        store.prune(store.plan_prune(RetentionPolicy(keep_last=1), run="toy"))
+    assert [at.step for at in store.locate("toy")] == [3]
+
+
+@pytest.mark.parametrize("what", ["step-00000001", "checkpoint-1"])
+def test_a_rehearsal_says_in_one_line_that_its_checkpoint_was_removed_first(tmp_path: Path, what: str) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    if what == "checkpoint-1":
+        folder = tmp_path / "store/toy/checkpoint-1"
+        folder.mkdir(parents=True)
+        (folder / "model.bin").write_bytes(b"weights")
+        at = store.adopt("toy", folder.name, 1, {"model": Wrote(folder.name)}).at
+    else:
+        at = store.save("toy", 1, {"rng": np.random.default_rng(0)}).at
+    shutil.rmtree(tmp_path / "store/toy" / what)
+    job = {"url": store.storage.url, "run": "toy", "name": at.name, "layout": at.layout.kind, "steps": 2}
+    job |= {"template": ["false"], "seconds": 60, "low": False}
+    command = [sys.executable, "-m", "ckptkit.store.lowly", json.dumps(job)]
+    (line,) = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    said = json.loads(line.partition(":")[2])
+    assert said["verdict"] == "unproven"
+    assert "removed meanwhile, by the trainer or another program" in said["reason"]
 
 
 def test_nothing_is_noted_where_no_step_followed_the_save(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The hook of the Hugging Face Trainer where it copies nothing: the same story as of copies, in `output_dir` itself."""
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,12 +26,14 @@ from ckptkit_hooks.hf import CheckpointCallback
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 out, limit, retain = sys.argv[1], int(sys.argv[2]) or None, int(sys.argv[3])
+torch.manual_seed(0)
 rows = [{"input_ids": row, "labels": row} for row in torch.randint(0, 32, (8, 8))]
 arguments = TrainingArguments(
     out, max_steps=6, save_steps=2, save_total_limit=limit, per_device_train_batch_size=2, report_to=[],
     use_cpu=True, disable_tqdm=True,
 )
-hook = CheckpointCallback(retain=Retain(last=retain) if retain else None, prove="never")
+resume = [sys.executable, *sys.argv] if sys.argv[0] != "-c" else None
+hook = CheckpointCallback(retain=Retain(last=retain) if retain else None, resume=resume)
 model = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=32, n_positions=8))
 trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[hook])
 print("latest", hook.latest())
@@ -77,6 +81,22 @@ def test_the_trainers_rotation_and_ours_live_together(limit: int, retain: int, t
     assert [at.ref for at in store.locate()] == [".@6"]
     assert store.verify().exit_code == 0
     assert ("save_total_limit=2 removes checkpoints for good" in done.stderr) == bool(limit and retain)
+
+
+def test_a_rehearsal_beside_the_run_comes_to_a_verdict_though_retention_keeps_only_the_last(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(OWN)
+    command = [sys.executable, str(tmp_path / "train.py"), str(tmp_path / "out"), "0", "1"]
+    environment = {**os.environ, "CKPTKIT_BACKGROUND": "normal"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    store, deadline = CheckpointStore(tmp_path / "out"), time.monotonic() + 240
+    assert [at.step for at in store.locate()] == [2, 6], done.stderr[-3000:]
+    while not (told := {one.at.step: one.shown.words for one in store.list() if one.shown}):
+        assert time.monotonic() < deadline, done.stderr[-3000:]
+        time.sleep(0.5)
+    assert told == {2: "rehearsed 4"}
+    folders = sorted(path.name for path in (tmp_path / "out").glob("checkpoint-*") if path.is_dir())
+    assert folders == ["checkpoint-2", "checkpoint-6"], "a rehearsal writes elsewhere"
 
 
 def test_what_the_trainer_had_finished_when_it_was_killed_is_resumed_from(tmp_path: Path) -> None:
