@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -45,6 +46,20 @@ def torch_like(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}q\x00X\x04\x00\x00\x00stepq\x01K\x07s.")
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    return path
+
+
+def lightning(output: Path, step: int, loss: float) -> Path:
+    """Write what Lightning does with a ``ModelCheckpoint(monitor="val_loss")``, without its tensors."""
+    path = output / f"epoch=0-step={step}.ckpt"
+    monitored = {"monitor": "val_loss", "best_k_models": {f"/elsewhere/{path.name}": loss}}
+    key = "ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', 'every_n_train_steps': 0}"
+    content = {"epoch": 0, "global_step": step, "pytorch-lightning_version": "2.6.6", "callbacks": {key: monitored}}
+    output.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(content, protocol=2))
         archive.writestr("archive/version", "3\n")
         archive.writestr("archive/byteorder", "little")
     return path

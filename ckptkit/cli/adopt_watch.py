@@ -11,6 +11,7 @@ from ckptkit.cli import output
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
     from ckptkit.retention import RetentionPolicy
+    from ckptkit.storage import Storage
     from ckptkit.store.foreign import Sought, TakingIn
     from ckptkit.store.foreign.watching import Event
 
@@ -26,7 +27,7 @@ def watch(
     """Take in what appears until a signal ends it; returns 128 + its number."""
     from ckptkit.store.foreign.watching import Watch
 
-    watching = Watch(taking, sought.path, _policy_of(session, words))
+    watching = Watch(taking, sought.path, _policy_of(session, taking.store.storage, words))
     ended = threading.Event()
     number = signal.SIGINT
 
@@ -51,13 +52,14 @@ def watch(
     return 128 + number
 
 
-def _policy_of(session: "Session", words: Mapping[str, Any]) -> "Callable[[str], RetentionPolicy | None]":
+def _policy_of(
+    session: "Session", storage: "Storage", words: Mapping[str, Any]
+) -> "Callable[[str], RetentionPolicy | None]":
     """Return what is kept of each run: the rules of the command line, else those of ckptkit.yaml."""
     if words:
-        from ckptkit.retention import policy_from_words
+        from ckptkit.store import best_by
 
-        policy = policy_from_words(words)
-        return lambda run: policy
+        return best_by.policies(storage, words)
     return lambda run: session.config().for_run(run).retention
 
 

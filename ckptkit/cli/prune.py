@@ -139,11 +139,15 @@ def _policies(
     """Return the policy of the command line, or else those that ckptkit.yaml gives for the runs."""
     from ckptkit.errors import UsageError
     from ckptkit.retention import policy_from_words
+    from ckptkit.store import best_by
 
-    if words:
-        return policy_from_words(words)
-    config = session.config()
     runs = {at.run for at in store.locate()} if run is None else {run} if isinstance(run, str) else set(run)
+    if words:
+        if not best_by.is_left_open(words):
+            return policy_from_words(words)
+        policy_of = best_by.policies(store.storage, words)
+        return {name: policy_of(name) for name in runs}
+    config = session.config()
     configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
     if not configured:
         raise UsageError(

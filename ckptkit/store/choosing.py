@@ -1,7 +1,7 @@
 """Choose the checkpoint to resume from: the newest (or best) one whose content verifies, and why not a newer one."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import missing, nearest_run
+from ckptkit.store import best_by, missing, nearest_run
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
@@ -154,26 +154,35 @@ def _damaged(ref: Ref, report: CheckpointReport) -> CkptkitError:
 
 def _ranked(candidates: Sequence[Entry], ref: Ref, ranking: Ranking) -> Iterator[Entry]:
     readable = [(at, manifest) for at in candidates if (manifest := manifests.read(at)[0]) is not None]
-    metric = ranking.metric or _only_metric(ref, [m for _, m in readable])
-    if ranking.mode is None:
+    metric, mode = ranking.metric, ranking.mode
+    own = best_by.said(m for _, m in reversed(readable)) if None in (metric, mode) else None
+    if own is not None and metric in (None, own[0]):
+        metric, mode = own[0], mode or own[1]
+    metric = metric or _only_metric(ref, [m for _, m in readable])
+    if mode is None:
         raise UsageError(
             f"{ref}: is a higher or a lower {metric!r} better?",
             hint="add --mode min|max, or give the run's retention a metric and mode in ckptkit.yaml",
         )
-    sign = -1 if ranking.mode == "min" else 1
+    sign = -1 if mode == "min" else 1
     rank: Callable[[tuple[Entry, Manifest]], tuple[float, int]] = lambda pair: (  # noqa: E731 - a key, typed
         sign * pair[1].metrics[metric],
         pair[1].step,
     )
     scored = [(at, m) for at, m in readable if math.isfinite(m.metrics.get(metric, math.nan))]
     if not scored:
-        raise NothingResumableError(f"{ref}: no checkpoint has a finite metric {metric!r}")
+        known = _known(m for _, m in readable)
+        raise NothingResumableError(f"{ref}: no checkpoint has a finite metric {metric!r} ({known})")
     return (at for at, _ in sorted(scored, key=rank, reverse=True))
 
 
 def _only_metric(ref: Ref, manifests: Sequence[Manifest]) -> str:
-    metrics = sorted({name for manifest in manifests for name in manifest.metrics})
+    metrics = {name for manifest in manifests for name in manifest.metrics}
     if len(metrics) == 1:
-        return metrics[0]
-    known = f"it has {', '.join(metrics)}" if metrics else "it has no metrics"
-    raise UsageError(f"{ref}: best by which metric? ({known})", hint="add --metric NAME and --mode min|max")
+        return metrics.pop()
+    raise UsageError(f"{ref}: best by which metric? ({_known(manifests)})", hint="add --metric NAME and --mode min|max")
+
+
+def _known(manifests: Iterable[Manifest]) -> str:
+    metrics = sorted({name for manifest in manifests for name in manifest.metrics})
+    return f"it has {', '.join(metrics)}" if metrics else "it has no metrics"

@@ -7,9 +7,11 @@ Source: transformers/trainer.py (``_save_checkpoint``, ``_load_from_checkpoint``
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.pickle_values import Instance
+from ckptkit.formats.torch_values import torch_value
 from ckptkit.layouts.hf_trainer import STATE
 from ckptkit.trainers.earlier import gone_since
 from ckptkit.trainers.ends import first_bytes, not_whole, require_closed_zip
@@ -22,6 +24,7 @@ _WEIGHTS = (
     *("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin"),
     *("pytorch_model_fsdp_0", "pytorch_model_fsdp.bin"),
 )
+_ARGUMENTS = "training_args.bin"
 _OPTIMIZER, _SCHEDULER = ("optimizer.pt", "optimizer.bin"), ("scheduler.pt",)
 _SHARDED = ("optimizer_0", "pytorch_model_fsdp_0")
 _GENERATORS = ("rng_state.pth", "rng_state_0.pth")
@@ -62,7 +65,8 @@ class HfTrainer:
             return replace(told, doubts=(*told.doubts, error.message))
         told = told_step(seen, [(f"global_step in {STATE}", state.get("global_step"))])
         epoch = as_epoch(state.get("epoch"))
-        return replace(told, counters={} if epoch is None else {"epoch": epoch}, metrics=_logged(state, told.step))
+        counters = {} if epoch is None else {"epoch": epoch}
+        return replace(told, counters=counters, metrics=_logged(state, told.step), best=_best(seen))
 
 
 def _gone(seen: Seen, deepspeed: str) -> Iterator[str]:
@@ -108,3 +112,17 @@ def _logged(state: Mapping[str, Any], step: int | None) -> dict[str, float]:
             continue
         metrics |= {k: v for k, v in numbers(entry) if k not in _NO_METRICS and not k.endswith(_SPEEDS)}
     return metrics
+
+
+def _best(seen: Seen) -> tuple[str, Literal["min", "max"]] | None:
+    """Return what ``metric_for_best_model`` and ``greater_is_better`` say; nothing is unpickled."""
+    try:
+        arguments = torch_value(seen.folder / seen.found.name / _ARGUMENTS)
+    except DamagedError:  # its own check tells
+        return None
+    match arguments.state if isinstance(arguments, Instance) else None:
+        case {"metric_for_best_model": str(metric), "greater_is_better": bool(greater)} if metric:
+            # The Trainer itself logs what it evaluates with this in front.
+            name = metric if metric.startswith("eval_") else f"eval_{metric}"
+            return name, "max" if greater else "min"
+    return None

@@ -47,6 +47,7 @@ class Told:
         step_from: which file and field said it, for people.
         counters: further counts, such as ``epoch``.
         metrics: by name, as of this step.
+        best: the metric by which it calls a checkpoint the best, and whether less or more of it is better.
         config: what its resume command needs to know (``algo``, ``env``), for ``{config.NAME}`` in templates.
         doubts: what does not fit together, one line each: the name says another step, a metric cannot be read.
     """
@@ -55,6 +56,7 @@ class Told:
     step_from: str = ""
     counters: Mapping[str, int] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    best: tuple[str, Literal["min", "max"]] | None = None
     config: Mapping[str, str | int | float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 

@@ -4,10 +4,11 @@ Source: lightning/pytorch/trainer/connectors/checkpoint_connector.py (``dump_che
 callbacks/model_checkpoint.py, lightning/fabric/utilities/cloud_io.py (``_atomic_save``).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal, cast
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
@@ -20,6 +21,8 @@ from ckptkit.trainers.steps import told_step
 from ckptkit.trainers.torch_file import judged_zip, value_of
 
 _VERSION = "pytorch-lightning_version"
+_MODE = re.compile(r"'mode': '(min|max)'")
+"""In the key of a ``ModelCheckpoint``'s state, which is made of its arguments."""
 _META = "meta.pt"
 """In a folder of sharded weights: all that is no tensor."""
 
@@ -56,7 +59,8 @@ class Lightning:
         if _VERSION not in content:
             doubts.append(f"holds no {_VERSION}: not of Lightning's Trainer")
         metrics = dict(_scores(content, seen.found.name, told.step, epoch))
-        return replace(told, counters={} if epoch is None else {"epoch": epoch}, metrics=metrics, doubts=tuple(doubts))
+        counters = {} if epoch is None else {"epoch": epoch}
+        return replace(told, counters=counters, metrics=metrics, best=_best(content), doubts=tuple(doubts))
 
 
 def _content(seen: Seen) -> Mapping[Any, Any]:
@@ -80,6 +84,16 @@ def _scores(content: Mapping[Any, Any], name: str, step: int | None, epoch: int 
                 own = [as_number(score) for path, score in scores.items() if _is_own(path, name, step, epoch)]
                 if own and own[-1] is not None:
                     yield monitor, own[-1]
+
+
+def _best(content: Mapping[Any, Any]) -> tuple[str, Literal["min", "max"]] | None:
+    """Return what the first ``ModelCheckpoint`` that monitors something monitors, and which way is better."""
+    callbacks = content.get("callbacks")
+    for key, state in callbacks.items() if isinstance(callbacks, dict) else ():
+        match key, state:
+            case str(), {"monitor": str(monitor), "best_k_models": dict()} if mode := _MODE.search(key):
+                return monitor, cast("Literal['min', 'max']", mode[1])
+    return None
 
 
 def _is_own(path: object, name: str, step: int | None, epoch: int | None) -> bool:

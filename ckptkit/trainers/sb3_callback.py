@@ -14,7 +14,7 @@ from ckptkit.formats.escaped import escaped
 from ckptkit.formats.zips import read_member
 from ckptkit.layouts import sb3_callback as layout
 from ckptkit.trainers.ends import not_whole, require_closed_zip, require_ended_pickle
-from ckptkit.trainers.evaluations import mean_reward
+from ckptkit.trainers.evaluations import METRIC, mean_reward
 from ckptkit.trainers.interface import Judged, Seen, Told
 from ckptkit.trainers.state_files import MOST_BYTES, as_count
 from ckptkit.trainers.steps import told_step
@@ -67,6 +67,7 @@ def told_agent(seen: Seen) -> Told:
         told.step_from,
         counters={"episode": episodes} if episodes else {},
         metrics=reward,
+        best=(METRIC, "max") if reward else None,
         doubts=(*told.doubts, *doubts, *doubt),
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from command_line import inside, refused
-from foreign_files import episode, half_hugging_face, hugging_face, safetensors, torch_like, tree
+from foreign_files import episode, half_hugging_face, hugging_face, lightning, safetensors, torch_like, tree
 
 from ckptkit import CheckpointStore
 
@@ -350,6 +350,26 @@ def test_metrics_of_the_trainer_are_there_for_best(tmp_path: Path) -> None:
     adopt(tmp_path)
     found = inside("resume-cmd", ".@best", "--metric", "eval_loss", "--mode", "min", store=tmp_path)
     assert found.stdout.endswith("checkpoint-4\n"), found.stderr
+
+
+def test_what_the_trainer_calls_the_best_is_the_best_without_options(tmp_path: Path) -> None:
+    for step, loss in ((4, 0.5), (8, 0.25), (12, 0.75)):
+        lightning(tmp_path, step, loss)
+    adopt(tmp_path)
+    best = json.loads(inside("show", ".@best", "--format", "json", store=tmp_path).stdout)["checkpoint"]
+    assert best["step"] == 8
+    planned = json.loads(inside("prune", "--keep-best", "1", "--format", "json", store=tmp_path).stdout)
+    assert [(one["ref"], one["action"]) for one in planned["checkpoints"]] == [
+        (".@4", "remove"), (".@8", "keep"), (".@12", "keep"),
+    ]  # fmt: skip
+    done = inside("show", ".@best", "--metric", "los", "--mode", "min", store=tmp_path)
+    assert "has a finite metric 'los' (it has val_loss)" in done.stderr
+
+
+def test_the_best_of_a_run_whose_trainer_says_none_is_asked_for(tmp_path: Path) -> None:
+    hugging_face(tmp_path, 4, eval_loss=0.5)
+    adopt(tmp_path)
+    refused(inside("prune", "--keep-best", "1", store=tmp_path), 2, ".: keep the best by which metric?")
 
 
 def test_pruned_and_taken_back_it_is_the_same_byte_for_byte(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 import json
 import math
 import os
+import pickle
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +44,25 @@ def test_its_state_tells_step_epochs_and_the_last_values_logged_up_to_it(tmp_pat
     assert (one.step, one.step_from, one.counters) == (500, "global_step in trainer_state.json", {"epoch": 1})
     assert one.metrics == {"loss": 0.4, "eval_loss": 0.5, "eval_accuracy": 0.75}
     assert one.doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "greater", "best"),
+    [
+        ("accuracy", True, ("eval_accuracy", "max")),
+        ("eval_loss", False, ("eval_loss", "min")),
+        (None, None, None),
+        ("accuracy", None, None),
+    ],
+)
+def test_its_arguments_tell_which_is_the_best(
+    tmp_path: Path, metric: str | None, greater: bool | None, best: tuple[str, str] | None
+) -> None:
+    place = checkpoint(tmp_path)
+    arguments = SimpleNamespace(metric_for_best_model=metric, greater_is_better=greater)
+    with zipfile.ZipFile(place / "training_args.bin", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(arguments, protocol=2))
+    assert told(tmp_path, NAME).best == best
 
 
 def test_a_name_of_another_step_is_a_doubt_and_the_state_counts(tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_it_tells_step_epoch_and_its_own_score(tmp_path: Path) -> None:
     assert (one.metrics, one.doubts) == ({"val_loss": 0.5}, ())
 
 
+def test_the_key_of_the_callback_tells_which_way_is_better(tmp_path: Path) -> None:
+    key = "ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', 'every_n_train_steps': 0}"
+    torch_zip(tmp_path / NAME, {**CONTENT, "callbacks": {key: MONITORED}})
+    assert told(tmp_path, NAME).best == ("val_loss", "min")
+    torch_zip(tmp_path / NAME, CONTENT)
+    assert told(tmp_path, NAME).best is None, "no mode is in the key"
+
+
 def test_last_has_the_score_of_its_step_not_the_newest_of_the_best(tmp_path: Path) -> None:
     torch_zip(tmp_path / "last.ckpt", CONTENT)
     assert told(tmp_path, "last.ckpt").metrics == {"val_loss": 0.5}

@@ -56,7 +56,8 @@ def test_the_evaluation_at_its_step_gives_the_mean_reward(tmp_path: Path) -> Non
     results = np.array([[1.0, 2.0], [3.0, 5.0]], dtype=np.float32)
     np.savez(tmp_path / "results" / "evaluations.npz", timesteps=np.array([50, 200]), results=results)
     assert told(tmp_path, "rl_model_100_steps.zip").metrics == {}
-    assert told(tmp_path, "rl_model_200_steps.zip").metrics == {"eval/mean_reward": 4.0}
+    one = told(tmp_path, "rl_model_200_steps.zip")
+    assert (one.metrics, one.best) == ({"eval/mean_reward": 4.0}, ("eval/mean_reward", "max"))
 
 
 def test_the_evaluations_of_the_folder_around_the_agents_are_read_too(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ckptkit.layouts.adopted import adopted_name, main_of
 from ckptkit.manifest.names import check_step
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry
-from ckptkit.store import adoption
+from ckptkit.store import adoption, best_by
 from ckptkit.store.adoption import Wrote
 from ckptkit.store.foreign import content, judging
 from ckptkit.store.foreign.judging import Judgement
@@ -176,7 +176,7 @@ class _InRun:
             folder=away,
             metrics=one.told.metrics,
             counters=one.told.counters,
-            config=one.told.config,
+            config=best_by.config_of(one.told),
             resume=self.how.resume,
             cwd=self.how.cwd,
         )
