@@ -290,7 +290,7 @@ class Storage(Protocol):
 
         Raises:
             ConflictError: something is at its place already.
-            DamagedError: nothing is left of it.
+            DamagedError: nothing is left of it, or what belongs to it cannot be told: nothing was moved.
         """
 
     def finish_removals(self, run: str, claimed: Collection[str] = ()) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from ckptkit import durable
 from ckptkit.catalog import beside_others, refs
-from ckptkit.errors import CkptkitError, ConflictError, NotFoundError
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFoundError
 from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
@@ -222,6 +222,7 @@ def undelete(storage: Storage, ref: Ref) -> Entry:
     Raises:
         NotFoundError: the trash holds none.
         ConflictError: the step exists again.
+        DamagedError: its manifest cannot be read.
     """
     storage.require()
     run = ref.run
@@ -238,4 +239,8 @@ def undelete(storage: Storage, ref: Ref) -> Entry:
         if storage.at_step(run, trashed.step):
             raise ConflictError(f"{run}@{trashed.step}: exists again", hint="remove or move that one first")
         storage.bring_back(trashed)
-        return storage.at_step(run, trashed.step)[0]
+        back = storage.at_step(run, trashed.step)
+        if not back:
+            reason = f"{run}@{trashed.step}: its files are back in the run, but no manifest of theirs was in the trash"
+            raise DamagedError(reason, hint="adopt it again: `ckptkit adopt PATH`")
+        return back[0]

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING
 from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.durable import fsync_path, make_folders, storage_errors
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError, RefusedError, StoreError
+from ckptkit.formats.escaped import escaped
 from ckptkit.layouts import ADOPTED, OURS, SIDECAR, STEP_FOLDER, Layout, Listing
+from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.names import STATE_FOLDER, lies_beside, step_of_name
 from ckptkit.storage.local.files import names as names_in
+from ckptkit.storage.local.files import read
 from ckptkit.storage.local.place import Place
 
 if TYPE_CHECKING:
@@ -178,7 +181,7 @@ def restore(trashed: Trashed, run_folder: Path, away: Away = lambda: None) -> No
 
     Raises:
         ConflictError: something is at its place already.
-        DamagedError: nothing is left of it.
+        DamagedError: nothing is left of it, or its manifest cannot be read: nothing was moved.
     """
     at = _content(trashed.entry, None)
     if at is not None and at.layout is ADOPTED:
@@ -194,7 +197,7 @@ def restore(trashed: Trashed, run_folder: Path, away: Away = lambda: None) -> No
         else:
             # Payload that is missing in the trash was not moved there yet, or is back already: a crash cut it in half.
             back = run_folder if at.elsewhere is None else at.elsewhere.parents[2]
-            moves = [(at.folder / name, back / name) for name in _tops(at.folder, at.layout, _payload(at))]
+            moves = [(at.folder / name, back / name) for name in _tops(at.folder, at.layout, _to_restore(at, back))]
             for target in (*(target for _, target in moves), run_folder / at.manifest.name):
                 if os.path.lexists(target):
                     raise ConflictError(f"{target}: exists already")
@@ -204,18 +207,48 @@ def restore(trashed: Trashed, run_folder: Path, away: Away = lambda: None) -> No
             fsync_path(back)
             os.rename(at.manifest, run_folder / at.manifest.name)
         fsync_path(run_folder)
-        shutil.rmtree(trashed.entry, ignore_errors=True)
-        if at.elsewhere is not None:
-            shutil.rmtree(at.elsewhere, ignore_errors=True)
+        for entry in {trashed.entry, at.folder} if at.layout.shared else {trashed.entry}:
+            with contextlib.suppress(OSError):  # whatever is still in it stays for the grace time
+                entry.rmdir()
+
+
+def _to_restore(at: Place, back: Path) -> "Collection[str]":
+    """Return the payload that is to come back; raises DamagedError where the entry does not tell, or it is gone."""
+    main = main_of(at.name) if at.layout is ADOPTED else None
+    if main is not None and not os.path.lexists(at.folder / main) and not os.path.lexists(back / main):
+        raise DamagedError(f"{at.home}: {main} is neither there nor in {back}: only its manifest is left of it")
+    try:
+        return _listed(at)
+    except CkptkitError as error:
+        own = {at.manifest.name, *at.notes}
+        left = sorted(path.name for path in at.folder.iterdir() if path.name not in own) if at.folder.is_dir() else []
+        if not left:
+            return ()  # it went to the trash without its files
+        raise DamagedError(
+            f"{at.manifest}: {error.message}; nothing was moved: {_few(left)} "
+            f"{'is' if len(left) == 1 else 'are'} still in {at.folder}",
+            hint=f"move {'it' if len(left) == 1 else 'them'} back to {back} by hand, without the manifest; "
+            "prune purges the entry after the grace time",
+        ) from error
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(escaped, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _payload(at: Place) -> "dict[str, FileEntry]":
-    from ckptkit.manifest.reading import parse  # takes longer to import than a listing takes
-
+    """Return the files that a manifest lists; none where it cannot be read."""
     try:
-        manifest = parse(at.manifest.read_bytes())
+        return _listed(at)
     except CkptkitError:
         return {}
+
+
+def _listed(at: Place) -> "dict[str, FileEntry]":
+    from ckptkit.manifest.limits import MAX_BYTES
+    from ckptkit.manifest.reading import parse  # takes longer to import than a listing takes
+
+    manifest = parse(read(at.manifest, MAX_BYTES))
     files = (file for item in manifest.items.values() for file in item.files)
     return {file.path: file for file in files if lies_beside(at.layout, file.path)}
 
