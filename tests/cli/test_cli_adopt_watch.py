@@ -155,6 +155,19 @@ def test_a_signal_ends_it_after_a_last_look(ending: signal.Signals, tmp_path: Pa
     assert run.returncode == 128 + ending, err
 
 
+def test_started_before_the_trainer_it_puts_the_manifests_beside_the_files_as_later(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with process(out, "--format", "json") as run:
+        assert run.stdout is not None
+        assert json.loads(run.stdout.readline())["event"] == "waiting"
+        hugging_face(out, 4)
+        assert json.loads(run.stdout.readline())["ref"] == ".@4"
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate(timeout=60)
+    assert "cannot be written to" not in err
+    assert [at.ref for at in CheckpointStore(out).locate()] == [".@4"]
+
+
 def test_nothing_of_the_trainer_is_changed(tmp_path: Path) -> None:
     watch = watching(tmp_path)
     hugging_face(tmp_path, 4)

@@ -66,7 +66,7 @@ def decide(
     if manifests == "beside" or inside:
         return _beside(folder, run, given if inside else None)
     if manifests is None and named is None:
-        locked = next((place for place in holding if not os.access(place, os.W_OK | os.X_OK)), None)
+        locked = next((place for place in map(_there, holding) if not os.access(place, os.W_OK | os.X_OK)), None)
         if locked is None:
             return _beside(folder, run, None)
         return _apart(folder, run, usual, f"{locked} cannot be written to")
@@ -77,6 +77,11 @@ def _root_of(store: str) -> Path | None:
     """Return the folder of a store; None for one that is elsewhere, or not there."""
     path = Path(store.removeprefix("file://"))
     return path.resolve() if "://" not in str(path) and path.is_dir() else None
+
+
+def _there(folder: Path) -> Path:
+    """Return a folder, or the one that it will be made in: --watch may be started before the trainer."""
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
 
 
 def _beside(folder: Path, run: str | None, store: Path | None) -> Places:
