@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 EVERY = 4
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def say(word: str, step: int, values: Any = ()) -> None:
@@ -143,9 +144,10 @@ def orbax(out: Path, steps: int, path: str | None, step: int) -> None:
     import orbax.checkpoint as ocp
 
     state = {"w": np.zeros(4), "step": np.zeros((), np.int64)}
+    if path is not None:
+        with ocp.CheckpointManager(Path(path).parent) as before:
+            state = before.restore(int(Path(path).name), args=ocp.args.StandardRestore(state))
     with ocp.CheckpointManager(out) as manager:
-        if path is not None:
-            state = manager.restore(int(Path(path).name), args=ocp.args.StandardRestore(state))
         say("began", int(state["step"]))
         for now in range(int(state["step"]) + 1, steps + 1):
             state = {"w": np.asarray(state["w"]) * 0.5 + now, "step": np.asarray(now)}
@@ -215,7 +217,7 @@ def _loop(steps: int, load: Any, save: Any, kind: Any = None) -> None:
 ALL = (hf_trainer, accelerate, lightning, sb3_callback, dcp, torch_file, orbax, tf_train, keras)
 
 if __name__ == "__main__":
-    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    os.environ |= ENVIRONMENT
     name, folder, last, *resumed = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
     train = next(one for one in ALL if one.__name__ == name)
