@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats import dcp, onnx, strict_json
+from ckptkit.formats import dcp, ocdbt, onnx, strict_json
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts import dcp as dcp_layout
 from ckptkit.layouts import deepspeed, orbax, tf_train
@@ -70,6 +70,8 @@ def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
         for ending, extents in _EXTENTS.items():
             if name.endswith(ending):
                 found += _too_short(item, name, extents(item.path(name)))
+        if _is_ocdbt_data(name) and 0 < (size := item.path(name).stat().st_size) < ocdbt.LEAST:
+            found.append(Problem("ocdbt-damaged", f"is {size} bytes long: cut short", escaped(name)))
         if name.endswith(orbax.METADATA) and (content := item.json(name)) and not content.get("commit_timestamp_nsecs"):
             found.append(Problem("orbax-uncommitted", "has no commit time: Orbax had not finished it", name))
     return found
@@ -201,8 +203,12 @@ def _ocdbt(item: _Item, name: str) -> Iterator[str]:
 
 
 def _ocdbt_data(item: _Item, name: str) -> Iterator[str]:
-    if PurePosixPath(name).parent.name == "d":
+    if _is_ocdbt_data(name):
         yield "../manifest.ocdbt"
+
+
+def _is_ocdbt_data(name: str) -> bool:
+    return re.fullmatch(r"(.*/)?d/[0-9a-f]{32}", name) is not None
 
 
 _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (

@@ -13,6 +13,8 @@ from ckptkit.problem import Problem
 
 _MANIFEST, _NODES = b"\x0c\xdb\x3a\x2a", (b"\x0c\xdb\x20\xde", b"\x0c\xdb\x1b\x3c")
 _HEAD = 12
+LEAST = _HEAD + 4
+"""No file of data is shorter: it holds a node, or values that are too long to lie in one."""
 _BLOCK = 1 << 20
 _MOST_NODES = 1 << 16
 
@@ -33,11 +35,14 @@ def check_ocdbt(source: Source) -> Iterator[Problem]:
                 yield source.problem("ocdbt-damaged", "begins with neither a manifest nor a node")
             return
         size = int.from_bytes(head[4:], "little")
-        if len(head) < _HEAD or size > source.length - place or size < _HEAD + 4:
+        if len(head) < _HEAD or size > source.length - place or size < LEAST:
             yield source.problem("ocdbt-damaged", f"is cut short in the record at byte {place}")
             return
         if not _matches(source, place, size):
             yield source.problem("ocdbt-damaged", f"the checksum of the record at byte {place} does not match")
+            return
+        if head[:4] == _MANIFEST and source.length > size:
+            yield source.problem("ocdbt-damaged", f"has {source.length - size} bytes after the end of the manifest")
             return
         place += size
 

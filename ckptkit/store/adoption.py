@@ -150,6 +150,28 @@ def clear(storage: Storage, run: str) -> list[str]:
         return void.clear(void.of(storage, run))
 
 
+def withdraw(storage: Storage, run: str, main: str, step: int, now: Mapping[str, int]) -> list[str]:
+    """Take away the manifest of one whose trainer writes more of it now, so that nobody resumes from half of it.
+
+    Of one that was damaged since it stays: it tells what is.
+
+    Args:
+        storage: of the store.
+        run: its run.
+        main: name of its folder or main file.
+        step: its step.
+        now: the sizes of all files that belong to it.
+    """
+    at = Entry(run, adopted_name(main, step), ADOPTED, storage)
+    if not storage.has_run(run) or at not in storage.at_step(run, step):
+        return []
+    with storage.locked(run, "save"):
+        manifest = manifests.read(at)[0]
+        listed = {file.path: file.size for item in manifest.items.values() for file in item.files} if manifest else {}
+        more = listed and len(now) > len(listed) and listed.items() <= now.items()
+        return void.clear({at: "its trainer is still writing it"}) if more else []
+
+
 def _around(storage: Storage, run: str, folder: Path | None) -> Path:
     """Return the folder that is adopted from, and note it where it is not the run's own."""
     if folder is None:

@@ -19,6 +19,7 @@ from ckptkit.trainers.steps import told_step
 
 _METRICS = ("metrics/metrics",)
 _MOST_BYTES = 1 << 20
+_SUCCESS = b"Checkpoint commit was successful to "
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ class Orbax:
 
 
 def _by_mark(path: Path) -> Judged:
-    content(path, _MOST_BYTES)  # not an empty one
+    mark = content(path, _MOST_BYTES)  # not an empty one
+    if len(mark) <= len(_SUCCESS) and _SUCCESS.startswith(mark):
+        raise DamagedError(f"{COMMITTED} is cut short")
     return Judged("complete", (f"{COMMITTED}, written last, is there",))
 
 

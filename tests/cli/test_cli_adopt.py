@@ -476,3 +476,18 @@ def test_a_file_that_was_damaged_since_gets_no_new_manifest(tmp_path: Path) -> N
     assert (code, states(found)["checkpoint-8"]) == (0, ("incomplete", "left"))
     assert "was changed after it was adopted, and the rest was not" in found[-1]["reasons"][0]
     assert command(tmp_path)[0].endswith("checkpoint-4")
+
+
+def test_a_manifest_is_withdrawn_when_half_of_a_further_file_appears(tmp_path: Path) -> None:
+    place = tmp_path / "r"
+    place.mkdir()
+    torch_like(place / "rl_model_50_steps.zip")
+    adopt(tmp_path)
+    assert refs(tmp_path) == ["r@50"]
+    (place / "rl_model_replay_buffer_50_steps.pkl").write_bytes(b"\x80\x04half")
+    assert adopt(tmp_path, "--dry-run")[0] == 1
+    assert refs(tmp_path) == ["r@50"]
+    code, found, said = adopt(tmp_path)
+    assert (code, states(found)) == (1, {"rl_model_50_steps.zip": ("incomplete", "left")})
+    assert "r@50: rl_model_50_steps.zip: its trainer is still writing it; its manifest was cleared away" in said
+    assert not list(place.glob("*.manifest.json"))

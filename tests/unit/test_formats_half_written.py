@@ -55,6 +55,12 @@ def test_whole_files_are_clean(tmp_path: Path, name: str) -> None:
     assert look_into_file(tmp_path / name, file=name) == []
 
 
+def test_bytes_after_the_end_of_a_manifest_of_ocdbt_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.ocdbt"
+    path.write_bytes((FROZEN / path.name).read_bytes() + b"xx")
+    assert [problem.severity for problem in look_into_file(path, file=path.name)] == ["error"]
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_cut_short_at_any_place_is_damaged(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

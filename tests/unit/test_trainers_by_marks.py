@@ -116,6 +116,7 @@ def test_deepspeed_tells_its_steps_and_a_tag_of_another_is_a_doubt(tmp_path: Pat
     ("files", "state"),
     [
         ({"commit_success.txt": b"Checkpoint commit was successful to /x"}, "complete"),
+        ({"commit_success.txt": b"Checkpoint commit"}, "incomplete"),
         ({"commit_success.txt": b"", "_CHECKPOINT_METADATA": b"{}"}, "incomplete"),
         ({"_CHECKPOINT_METADATA": b'{"init_timestamp_nsecs": 1, "commit_timestamp_nsecs": 2}'}, "complete"),
         ({"_CHECKPOINT_METADATA": b'{"init_timestamp_nsecs": 1, "commit_timestamp_nsecs": null}'}, "incomplete"),

@@ -15,7 +15,7 @@ from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry
 from ckptkit.store import adoption, best_by
 from ckptkit.store.adoption import Wrote
-from ckptkit.store.foreign import content, judging
+from ckptkit.store.foreign import content, judging, watched
 from ckptkit.store.foreign.judging import Judgement
 from ckptkit.store.foreign.outcome import Action, Outcome
 from ckptkit.store.foreign.places import Places
@@ -117,7 +117,7 @@ class _InRun:
         out = Outcome(one, one.state, "left", one.reasons, self.run, one.told.step)
         unknown = one.state == "unknown" and one.sighting.kind != NOBODYS and not self.how.named
         if one.state == "incomplete" or unknown:
-            return out
+            return self._withdrawn(out) if one.state == "incomplete" else out
         if (step := one.told.step) is None:
             path = quote_word(str(one.path))
             error = UsageError("nothing tells its step", hint=f"say it: ckptkit adopt {path} --step N")
@@ -133,7 +133,7 @@ class _InRun:
                 replace(out, action="refused", error=error) if other == name else self._second(one, out, other, error)
             )
         except DamagedError as error:
-            return replace(out, state="incomplete", reasons=(error.message,), error=error)
+            return self._withdrawn(replace(out, state="incomplete", reasons=(error.message,), error=error))
         except CkptkitError as error:
             return replace(out, action="refused", error=error)
         except OSError as error:  # its trainer removed it, or it may not be read
@@ -141,6 +141,17 @@ class _InRun:
             return replace(out, action="refused", error=StoreError(told, hint="adopt it again when it can be read"))
         self.steps[step] = name
         return done
+
+    def _withdrawn(self, out: Outcome) -> Outcome:
+        """Return what came of half a checkpoint, without the manifest that it got before there was a further part."""
+        sighting, storage = out.judgement.sighting, self.how.store.storage
+        if out.step is None or self.how.dry:
+            return out
+        try:
+            now = {path: size for path, (size, *_) in watched.stamps(sighting).items()}
+            return replace(out, cleared=adoption.withdraw(storage, self.run, sighting.seen.found.name, out.step, now))
+        except CkptkitError as error:
+            return replace(out, action="refused", error=error)
 
     def _second(self, one: Judgement, out: Outcome, other: str, error: ConflictError) -> Outcome:
         """Return what is said of one whose step another has, which verifies."""
