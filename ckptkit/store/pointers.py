@@ -1,6 +1,6 @@
 """What trainers point at: a link ``last``, TensorFlow's ``checkpoint``, DeepSpeed's ``latest``, the best of a Trainer.
 
-Whatever they name must be there when the trainer looks for it. Links are read and never followed.
+Whatever they name must be there when the trainer looks for it. Nothing behind a link is read.
 """
 
 import json
@@ -41,14 +41,16 @@ class Pointed:
 def look(places: Iterable[Entry]) -> Pointed:
     """Return what pointers beside adopted checkpoints, and in their files, name."""
     folders: dict[tuple[str, Path], dict[str, list[Entry]]] = {}
+    tops: dict[str, Path] = {}
     for at in places:
         if at.layout is ADOPTED and (folder := _folder(at)) is not None:
             folders.setdefault((at.run, folder), {}).setdefault(main_of(at.name) or "", []).append(at)
+            tops[at.run] = _top(at)
     named: dict[Entry, list[str]] = {}
     best: dict[Entry, list[Entry]] = {}
     odd: list[str] = []
     for (run, folder), mains in folders.items():
-        for pointer, name in beside(folder):
+        for pointer, name in (*beside(folder), *above(folder, tops[run])):
             if name is None:
                 odd.append(f"{run}: {escaped(pointer)} points nowhere: it is not followed")
             for at in _meant(mains, name):
@@ -60,37 +62,52 @@ def look(places: Iterable[Entry]) -> Pointed:
 
 def beside(folder: Path) -> Iterator[tuple[str, str | None]]:
     """Yield each pointer right in a folder, and the name in it that it leads to; None where it leads nowhere."""
-    links: dict[str, str] = {}
-    try:
-        with os.scandir(folder) as entries:
-            links = {entry.name: os.readlink(entry.path) for entry in entries if entry.is_symlink()}
-    except OSError:
-        return
+    links = _links(folder)
     for pointer in sorted(links):
-        name: str | None = pointer
-        for _ in range(len(links) + 1):
-            if name is None or name not in links:
-                break
-            name = _within(folder, links[name])
-        else:
-            name = None  # in a circle
-        if name is not None and os.path.lexists(folder / name):
+        if name := _within(folder, folder / pointer):
             yield pointer, name
-        elif not Path(folder, links[pointer]).exists():
+        elif not os.path.exists(folder / pointer):
             yield pointer, None
     for pointer, named in (*_FILES.items(),):
         if pointer not in links and (name := named(_start(folder / pointer))):
             yield pointer, name
 
 
-def _within(folder: Path, target: str) -> str | None:
-    """Return the name right in the folder that a link's target lies at or below."""
-    for root in {folder, folder.resolve()}:
-        relative = os.path.relpath(os.path.join(root, target), root)
-        first = relative.split(os.sep, 1)[0]
-        if first not in (os.pardir, os.curdir):
-            return first
-    return None
+def above(folder: Path, top: Path) -> Iterator[tuple[str, str]]:
+    """Yield each link in the folders around one, up to a top, that leads into it: its path, and the name in it."""
+    around = folder.parent
+    while around == top or around.is_relative_to(top):
+        for pointer in sorted(_links(around)):
+            if name := _within(folder, around / pointer):
+                yield os.path.relpath(around / pointer, folder), name
+        around = around.parent
+
+
+def _links(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_symlink()]
+    except OSError:
+        return []
+
+
+def _within(folder: Path, pointer: Path) -> str | None:
+    """Return the name right in the folder that a link leads to or below, however it spells the way there."""
+    target, around = Path(os.path.realpath(pointer)), Path(os.path.realpath(folder))
+    if target == around or not target.is_relative_to(around):
+        return None
+    name = target.relative_to(around).parts[0]
+    there = around / name
+    return name if os.path.lexists(there) and not there.is_symlink() else None  # else gone, or in a circle
+
+
+def _top(at: Entry) -> Path:
+    """Return the highest folder in which pointers are looked for: the store's, or the one around a trainer's own."""
+    run = at.storage.run_folder(at.run)
+    folder = at.folder
+    if folder != run:
+        return folder.parent
+    return run if at.run == "." else run.parents[at.run.count("/")]
 
 
 def _meant(mains: Mapping[str, list[Entry]], name: str | None) -> list[Entry]:

@@ -168,3 +168,21 @@ def test_a_pointer_with_a_gigabyte_in_it_is_read_in_part(tmp_path: Path) -> None
     with (tmp_path / RUN / "latest").open("r+b") as stream:
         stream.truncate(1 << 30)
     assert [at.ref for at in prune(store).removed] == [f"{RUN}@100"]
+
+
+def test_a_link_that_spells_the_way_otherwise_keeps_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "scratch").symlink_to(tmp_path)
+    store = pointed(tmp_path, "last", f"{tmp_path}/scratch/{RUN}/checkpoint-100")
+    assert kept(store)[f"{RUN}@100"] == ("last points at it",)
+
+
+def test_a_link_through_a_link_to_the_folder_itself_keeps_what_it_leads_to(tmp_path: Path) -> None:
+    store = pointed(tmp_path, "last", "current/checkpoint-100")
+    (tmp_path / RUN / "current").symlink_to(".")
+    assert kept(store)[f"{RUN}@100"] == ("last points at it",)
+
+
+def test_a_link_in_a_folder_above_keeps_what_it_leads_to(tmp_path: Path) -> None:
+    store = adopted(tmp_path, 100, 200)
+    (tmp_path / "latest").symlink_to(f"{RUN}/checkpoint-100")
+    assert kept(store)[f"{RUN}@100"] == ("../latest points at it",)
