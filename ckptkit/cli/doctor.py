@@ -45,7 +45,8 @@ def doctor(
         output.rows(chosen, "findings", COLUMNS, _records(found), counts)
     problems, warnings = (sum(one.state == state for one in found) for state in ("problem", "warning"))
     told = f"{output.count(problems, 'problem')}, {output.count(warnings, 'warning')}"
-    output.echo(told if problems or warnings else "all is well", quiet=session.quiet)
+    well = "nothing is wrong with the set-up; `ckptkit verify` judges the checkpoints"
+    output.echo(told if problems or warnings else well, quiet=session.quiet)
     return 1 if problems else 0
 
 

@@ -409,7 +409,7 @@ def test_the_trainers_own_command_is_printed_and_a_guess_is_called_one(tmp_path:
     adopt(tmp_path)
     line, said = command(tmp_path)
     assert line == f"python train.py --resume_from_checkpoint {folder}"
-    assert "train.py is a guess: no file says which program it was" in said
+    assert "train.py is a guess: no file says which program it was, nor whether it has these flags" in said
     assert "trainers: {hf_trainer: python YOURS.py ...}" in said
 
 

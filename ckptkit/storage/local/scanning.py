@@ -28,7 +28,8 @@ def require(root: Path) -> None:
     except FileNotFoundError as error:
         raise StoreError(
             f"store {root}: does not exist",
-            hint="name it with --store or CKPTKIT_STORE; `ckptkit save` creates it",
+            hint="name it with --store FOLDER or CKPTKIT_STORE; `ckptkit save` creates it, "
+            "`ckptkit adopt FOLDER` makes one of a folder",
         ) from error
     except OSError as error:
         raise StoreError(f"store {root}: cannot be read ({error.strerror})") from error
