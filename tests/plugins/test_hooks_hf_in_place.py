@@ -15,7 +15,7 @@ from ckptkit import CheckpointStore
 from tests.plugins import hooks_story, test_hooks_hf
 from tests.plugins.hooks_story import RUN, Story
 
-pytestmark = pytest.mark.matrix
+matrix, slow = pytest.mark.matrix, pytest.mark.slow
 VARIANTS = {"mid-epoch": 15}
 
 OWN = """
@@ -51,6 +51,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     return hooks_story.tell(__file__, place, kill_at=14, term_at=15, variants=VARIANTS)
 
 
+@matrix
 def test_killed_damaged_and_ended_it_comes_to_the_same_end(story: Story) -> None:
     hooks_story.killed_without_a_word(story)
     hooks_story.fell_back(story, to=8)
@@ -58,6 +59,7 @@ def test_killed_damaged_and_ended_it_comes_to_the_same_end(story: Story) -> None
     hooks_story.the_same_end(story)
 
 
+@matrix
 def test_it_is_kept_once_by_retention_verifies_and_captures_all(story: Story) -> None:
     store = CheckpointStore(story.store)
     assert story.finished.steps[-1] == 24
@@ -68,11 +70,15 @@ def test_it_is_kept_once_by_retention_verifies_and_captures_all(story: Story) ->
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
 
 
+@matrix
 def test_where_fetching_draws_random_numbers_it_is_exact_in_mid_epoch_too(story: Story) -> None:
     assert story.variants == dict.fromkeys(VARIANTS, ("same", "complete"))
 
 
-@pytest.mark.parametrize(("limit", "retain"), [(1, 0), (0, 1), (2, 1)])
+@pytest.mark.parametrize(
+    ("limit", "retain"),
+    [pytest.param(0, 1, marks=slow), pytest.param(1, 0, marks=matrix), pytest.param(2, 1, marks=matrix)],
+)
 def test_the_trainers_rotation_and_ours_live_together(limit: int, retain: int, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", OWN, str(tmp_path / "out"), str(limit), str(retain)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -83,6 +89,7 @@ def test_the_trainers_rotation_and_ours_live_together(limit: int, retain: int, t
     assert ("save_total_limit=2 removes checkpoints for good" in done.stderr) == bool(limit and retain)
 
 
+@matrix
 def test_a_rehearsal_beside_the_run_comes_to_a_verdict_though_retention_keeps_only_the_last(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(OWN)
     command = [sys.executable, str(tmp_path / "train.py"), str(tmp_path / "out"), "0", "1"]
@@ -99,6 +106,7 @@ def test_a_rehearsal_beside_the_run_comes_to_a_verdict_though_retention_keeps_on
     assert folders == ["checkpoint-2", "checkpoint-6"], "a rehearsal writes elsewhere"
 
 
+@matrix
 def test_what_the_trainer_had_finished_when_it_was_killed_is_resumed_from(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", OWN, str(tmp_path / "out"), "0", "0"]
     assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == 0
