@@ -49,4 +49,7 @@ def undelete(
             continue
         output.echo(f"{at.ref} is back", quiet=session.quiet)
         output.line(output.safe(at.where))
+        if ref.whole and (left := sum(one.step is not None for one in opened.removed([at.run]))):
+            more = f"{at.run}: {left} more in the trash; `ckptkit list --trash` says which"
+            output.echo(output.safe(more), quiet=session.quiet)
     return 3 if failed else 0

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ckptkit import CheckpointStore
+from ckptkit.retention import RetentionPolicy
 from tests.command_line import inside as ckptkit
 from tests.command_line import refused
 
@@ -211,3 +212,13 @@ def test_a_pattern_that_meets_a_run_that_cannot_be_read_says_so(tmp_path: Path) 
         refused(ckptkit("verify", "r*", store=tmp_path), 10, "cannot be read")
     finally:
         (tmp_path / "r").chmod(0o700)
+
+
+def test_undelete_of_a_run_says_how_many_stay_in_the_trash(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2, 3):
+        store.save("a", step, {"rng": np.random.default_rng(step)})
+    store.prune(store.plan_prune(RetentionPolicy(keep_last=1)))
+    assert (
+        "a: 1 more in the trash; `ckptkit list --trash` says which" in ckptkit("undelete", "a", store=tmp_path).stderr
+    )
