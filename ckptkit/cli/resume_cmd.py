@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ckptkit.cli import output, telling
+from ckptkit.cli import output, telling, unlisted
 from ckptkit.cli.naming import one_named
 from ckptkit.cli.progress import bytes_progress
 from ckptkit.cli.session import (
@@ -77,6 +77,7 @@ def resume_cmd(
         ranking = session.ranking(str(named), metric, mode)
         chosen = opened.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
     output.followed(chosen, str(named), quiet=session.quiet)
+    unlisted.tell_newer(opened, chosen, quiet=session.quiet)
     for report in chosen.skipped:
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
     if strict and chosen.skipped:

@@ -7,7 +7,7 @@ from ckptkit.cli import output
 from ckptkit.errors import CkptkitError
 
 if TYPE_CHECKING:
-    from ckptkit.store import StoreReader
+    from ckptkit.store import Chosen, StoreReader
     from ckptkit.store.adopting import Unlisted
 
 
@@ -33,3 +33,15 @@ def _remedy(store: "StoreReader", one: "Unlisted") -> str:
         return f"this judges each, and gives what is whole a manifest: {program} adopt {shlex.quote(one.run)}"
     item = f"{one.item}={shlex.quote(str(one.paths[-1]))}"
     return f"to copy it into a run: {program} save RUN --step {one.step} {item}"
+
+
+def tell_newer(store: "StoreReader", chosen: "Chosen", *, quiet: bool) -> None:
+    """Say on stderr, in one line, which newer ones than the chosen one nobody has judged yet."""
+    from ckptkit.store import without_manifest
+
+    paths = chosen.unlisted
+    if paths:
+        have = "newer checkpoint has" if len(paths) == 1 else "newer checkpoints have"
+        adopt = without_manifest.adopt_command(store.storage, chosen.at.run, paths[0].parent)
+        told = f"{len(paths)} {have} no manifest: {without_manifest.told(paths)}; `{adopt}` judges "
+        output.echo(output.safe(f"{told}{'it' if len(paths) == 1 else 'them'}, then resume again"), quiet=quiet)

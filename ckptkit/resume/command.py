@@ -17,6 +17,7 @@ class Command:
             that is started again must resume from what is the newest checkpoint by then, not from this one.
         step: of the checkpoint that it resumes from.
         skipped: references of newer checkpoints that it does not resume from, each with the reason.
+        unlisted: paths of newer ones that have no manifest yet, so that nobody has judged them.
     """
 
     argv: Sequence[str]
@@ -26,6 +27,7 @@ class Command:
     refresh: Sequence[str] = ()
     step: int | None = None
     skipped: Sequence[tuple[str, str]] = ()
+    unlisted: Sequence[str] = ()
 
 
 def redacted_arguments(argv: Sequence[str]) -> list[int]:

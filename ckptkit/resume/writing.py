@@ -19,9 +19,9 @@ def format_command(command: Command, format: Format = "shell") -> str:
     r"""Return the command as text; ``argv0`` ends with NUL, all others with a newline.
 
     Formats: ``shell``: one command for sh, bash, dash and zsh (an argument with a newline spans lines, in quotes);
-    ``json``: an object with ``schema_version, argv, cwd, env, run, step, skipped`` (an argument that is not UTF-8 is
-    ``{"base64": "..."}``); ``argv0``: arguments separated by NUL, for ``xargs -0``; ``slurm``: a script for sbatch;
-    ``k8s``: a Job.
+    ``json``: an object with ``schema_version, argv, cwd, env, run, step, skipped, unlisted`` (an argument that is not
+    UTF-8 is ``{"base64": "..."}``); ``argv0``: arguments separated by NUL, for ``xargs -0``; ``slurm``: a script for
+    sbatch; ``k8s``: a Job.
 
     Raises:
         UsageError: the command is empty; an argument holds NUL or is not UTF-8 (only ``json`` carries those); an
@@ -64,6 +64,7 @@ def _as_json(command: Command) -> str:
         "run": command.run,
         "step": command.step,
         "skipped": [{"ref": _json_text(ref), "reason": _json_text(reason)} for ref, reason in command.skipped],
+        "unlisted": [_json_text(path) for path in command.unlisted],
     }
     return strict_json.dumps(document, indent=2).decode("utf-8") + "\n"
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ckptkit.catalog import manifest_files, manifests
@@ -19,7 +20,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import best_by, missing, nearest_run
+from ckptkit.store import best_by, missing, nearest_run, without_manifest
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
@@ -35,6 +36,8 @@ class Chosen:
         skipped: reports of those that would have come first but do not verify.
         warnings: what verification found in it that does not prevent resuming.
         followed: one line for each run that was followed to the run that continued it.
+        unlisted: newer ones of its run that a trainer wrote, and that have no manifest yet: where each lies. Nobody has
+            judged them.
     """
 
     at: Entry
@@ -42,6 +45,7 @@ class Chosen:
     skipped: Sequence[CheckpointReport] = ()
     warnings: Sequence[Problem] = ()
     followed: Sequence[str] = ()
+    unlisted: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,11 @@ def choose(
     search = Search(storage, verifier, ref.run, {ref.run: candidates}, follow=not exact_run)
     reached = search.newest()
     if reached is None:
-        raise _nothing(ref, search.bad)
+        raise _nothing(ref, search.bad, without_manifest.of(storage, ref.run))
     skipped = [r for r in search.bad if r.at.step is not None and r.at.step >= reached.manifest.step]
-    return Chosen(reached.report.at, reached.manifest, skipped, reached.report.problems, reached.followed)
+    at = reached.report.at
+    newer = without_manifest.of(storage, at.run, newer_than=at)
+    return Chosen(at, reached.manifest, skipped, reached.report.problems, reached.followed, newer)
 
 
 def best(storage: Storage, ref: Ref, ledger: Ledger, ranking: Ranking | None = None) -> Entry:
@@ -110,10 +116,11 @@ def _best(ref: Ref, ordered: Iterator[Entry], verifier: Verifier) -> Chosen:
     raise _nothing(ref, skipped)
 
 
-def _nothing(ref: Ref, skipped: Sequence[CheckpointReport]) -> NothingResumableError:
+def _nothing(ref: Ref, skipped: Sequence[CheckpointReport], unlisted: Sequence[Path] = ()) -> NothingResumableError:
     reasons = "; ".join(f"{r.at.ref}: {r.reason}" for r in skipped[:3]) or "it is empty"
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    return NothingResumableError(f"{ref}: no checkpoint can be resumed from ({reasons}{more})")
+    hint = f"{without_manifest.told(unlisted)}: no manifest yet, `ckptkit adopt PATH` judges it" if unlisted else None
+    return NothingResumableError(f"{ref}: no checkpoint can be resumed from ({reasons}{more})", hint=hint)
 
 
 def exists(storage: Storage, ref: Ref) -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
 from ckptkit.storage import Entry, Leftover, Storage
-from ckptkit.store import as_planned, missing, nearest_run, pointers, surveying, void
+from ckptkit.store import as_planned, missing, nearest_run, pointers, surveying, void, without_manifest
 from ckptkit.store.copies import copied_into
 from ckptkit.store.reference import Ref
 from ckptkit.store.surveying import Surveyed
@@ -116,12 +116,21 @@ def survey(
     if isinstance(policies, Mapping) and run is None:
         chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
-    decided = replace(decided, notes=(*decided.notes, *pointed.odd))
+    decided = replace(decided, notes=(*decided.notes, *pointed.odd, *_not_counted(storage, runs)))
     cleared = [one for one in gone if one.run in runs]
     garbage = [left for name in sorted(runs) for left in storage.leftovers(name, grace.total_seconds())]
     garbage += map(_leftover, cleared)
     checkpoints = [surveyed[id(entry.candidate)] for entry in decided.entries]
     return PruneSurvey(decided, checkpoints, garbage, stopped, copies, cleared)
+
+
+def _not_counted(storage: Storage, runs: Collection[str]) -> Iterator[str]:
+    """Yield a line for each run into which a trainer has written since it was adopted."""
+    for run in sorted(runs):
+        if paths := without_manifest.of(storage, run):
+            adopt = without_manifest.adopt_command(storage, run, paths[0].parent)
+            count = "1 checkpoint has" if len(paths) == 1 else f"{len(paths)} checkpoints have"
+            yield f"{run}: not counted: {count} no manifest: {without_manifest.told(paths)}; `{adopt}` judges that"
 
 
 def _leftover(entry: Entry) -> Leftover:

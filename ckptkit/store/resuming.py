@@ -58,6 +58,7 @@ def resume_command(
         refresh=["ckptkit", "--store", root, "resume-cmd", chosen.at.run, "--format", "argv0", *again],
         step=manifest.step,
         skipped=[(report.at.ref, report.reason) for report in chosen.skipped],
+        unlisted=[str(path) for path in chosen.unlisted],
         chosen=chosen,
         said_by=said_by,
         guess=guess,
