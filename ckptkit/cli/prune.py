@@ -205,8 +205,10 @@ def _finish(
         done = store.prune(planned, expected=reviewed)
     for failure in done.failures:
         output.echo(f"not removed: {output.safe(failure)}")
+    gone = {*done.removed}
+    size = sum(e.candidate.size for e, one in zip(plan.entries, planned.checkpoints, strict=True) if one.at in gone)
     output.echo(
-        f"removed {len(done.removed)} ({output.size(plan.removed_bytes)}) to the trash, purged {len(done.purged)} old "
+        f"removed {len(done.removed)} ({output.size(size)}) to the trash, purged {len(done.purged)} old "
         "leftovers; `ckptkit undelete` takes back what is in the trash",
         quiet=quiet,
     )

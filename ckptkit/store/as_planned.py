@@ -1,9 +1,9 @@
 """Is a checkpoint still what it was when its removal was planned? And is all that would go with it its own?"""
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from ckptkit.catalog import manifests
+from ckptkit.catalog import manifests, since_adopted
 from ckptkit.errors import ConflictError, RefusedError
 from ckptkit.layouts import ADOPTED
 from ckptkit.manifest.names import UNLISTED
@@ -35,15 +35,19 @@ def require(one: Surveyed, pins: Collection[int]) -> None:
 
 
 def _require_as_adopted(one: Surveyed, listed: Mapping[str, int]) -> None:
-    at = one.at
-    since = (one.when - _TICK) * 1e9 if one.good else at.storage.stat(at, at.manifest_file).stamp[1]
+    path = next(_since_surveyed(one, listed) if one.good else since_adopted.written(one.at, listed), None)
+    if path is not None:
+        raise RefusedError(
+            f"{one.at.ref}: is not removed: {path} {since_adopted.REWRITTEN}", hint=since_adopted.JUDGED_ANEW
+        )
+
+
+def _since_surveyed(one: Surveyed, listed: Mapping[str, int]) -> Iterator[str]:
     for path, size in listed.items():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = at.storage.stat(at, path)
-            if found.stamp[1] > since or (one.good and found.size != size):
-                raise RefusedError(
-                    f"{at.ref}: is not removed: {path} was written after it was adopted", hint="adopt it again"
-                )
+            found = one.at.storage.stat(one.at, path)
+            if found.stamp[1] > (one.when - _TICK) * 1e9 or found.size != size:
+                yield path
 
 
 def _require_listed(at: Entry, listed: Collection[str]) -> None:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from ckptkit.catalog import beside_others, manifest_files, refs
+from ckptkit.catalog import beside_others, manifest_files, refs, since_adopted
 from ckptkit.catalog.known import Known
+from ckptkit.errors import CkptkitError
+from ckptkit.manifest.models import Manifest
 from ckptkit.retention import Candidate
 from ckptkit.storage import Entry
 from ckptkit.store import anchors
@@ -28,7 +30,7 @@ class Surveyed:
         not_judged: nothing wrong was found, but this installation cannot look into all of it.
         reason: one line: why it is not good.
         payload: the files that must move one by one: see ``catalog.beside_others``.
-        unlisted: one line: why no manifest says what belongs to it.
+        unlisted: one line: why no manifest says what belongs to it, or what is in it now.
         when: seconds since 1970 at which this was found.
     """
 
@@ -119,7 +121,7 @@ def _found(report: CheckpointReport) -> Surveyed:
         not_judged=report.not_judged,
         reason=report.reason,
         payload=tuple(beside_others.payload_of(at, manifest)),
-        unlisted="" if manifest is not None else _why_unlisted(report),
+        unlisted=_why_unlisted(report),
     )
 
 
@@ -135,5 +137,16 @@ def to_read(places: Iterable[Entry], verifier: Verifier) -> int:
 
 
 def _why_unlisted(report: CheckpointReport) -> str:
+    if report.manifest is not None:
+        return "" if report.good else _rewritten(report.at, report.manifest)
     missing = any(problem.code == "manifest-missing" for problem in report.problems)
     return "no manifest lists its files" if missing else "its manifest, which lists its files, cannot be read"
+
+
+def _rewritten(at: Entry, manifest: Manifest) -> str:
+    listed = (file.path for item in manifest.items.values() for file in item.files)
+    try:
+        path = next(since_adopted.written(at, listed), None)
+    except (CkptkitError, OSError):  # it is not judged, or not there any more
+        return ""
+    return "" if path is None else f"{path} {since_adopted.REWRITTEN}; {since_adopted.JUDGED_ANEW}"

@@ -139,7 +139,7 @@ class Verifier:
                 total += size
                 if digest != entry.digest:
                     message = "content differs from what was saved (digest mismatch)"
-                    problems.append(Problem("digest-mismatch", message, entry.path, name))
+                    problems.append(presence.differs(at, Problem("digest-mismatch", message, entry.path, name)))
         return problems, total
 
     def _formats(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:

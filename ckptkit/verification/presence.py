@@ -1,9 +1,10 @@
 """Level ``presence``: the manifest is whole and valid, its files and no others are there, the set is consistent."""
 
+import contextlib
 from collections.abc import Iterator
 
-from ckptkit.catalog import beside_others, item_files
-from ckptkit.errors import DamagedError, RefusedError
+from ckptkit.catalog import beside_others, item_files, since_adopted
+from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.layouts import ADOPTED
 from ckptkit.manifest.models import FileEntry, Manifest
 from ckptkit.manifest.names import UNLISTED, lies_beside
@@ -71,5 +72,15 @@ def _file_problem(at: Entry, entry: FileEntry, item: str) -> Problem | None:
     if not found.regular:
         return Problem("file-irregular", "is not a regular file", entry.path, item)
     if found.size != entry.size:
-        return Problem("file-size", f"is {found.size} bytes long, the manifest says {entry.size}", entry.path, item)
+        message = f"is {found.size} bytes long, the manifest says {entry.size}"
+        return differs(at, Problem("file-size", message, entry.path, item))
     return None
+
+
+def differs(at: Entry, problem: Problem) -> Problem:
+    """Return a problem of a file that is not as its manifest says; where its trainer wrote it again, that is why."""
+    with contextlib.suppress(CkptkitError, OSError):
+        if problem.file is not None and any(since_adopted.written(at, [problem.file])):
+            message = f"{since_adopted.REWRITTEN}; {since_adopted.JUDGED_ANEW}"
+            return Problem("file-rewritten", message, problem.file, problem.item)
+    return problem

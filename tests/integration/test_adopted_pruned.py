@@ -76,11 +76,17 @@ def test_of_a_folder_of_ours_the_same_is_true(tmp_path: Path) -> None:
 def test_what_was_written_since_it_was_adopted_is_not_pruned(tmp_path: Path) -> None:
     store = adopted(tmp_path, 100, 200)
     weights = tmp_path / RUN / "checkpoint-100" / "weights.bin"
+    planned_before = store.plan_prune(RetentionPolicy(keep_last=1))
     weights.write_bytes(b"a newer training")
     os.utime(weights, ns=(weights.stat().st_mtime_ns + 10**9,) * 2)
-    assert list(prune(store).failures) == [
-        f"{RUN}@100: is not removed: checkpoint-100/weights.bin was written after it was adopted"
+    told = "checkpoint-100/weights.bin was written after it was adopted"
+    assert list(store.prune(planned_before).failures) == [f"{RUN}@100: is not removed: {told}"]
+    planned = store.plan_prune(RetentionPolicy(keep_last=1))
+    assert [entry.reasons for entry in planned.plan.entries if entry.candidate.step == 100] == [
+        (f"{told}; `ckptkit adopt PATH` judges it anew",)
     ]
+    done = store.prune(planned)
+    assert (list(done.removed), list(done.failures)) == ([], [])
     assert weights.read_bytes() == b"a newer training"
 
 

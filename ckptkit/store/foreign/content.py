@@ -4,7 +4,7 @@ import filecmp
 from pathlib import Path
 
 from ckptkit import registry
-from ckptkit.catalog import manifests
+from ckptkit.catalog import manifests, since_adopted
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.tf_train import DATA_FILE
@@ -12,6 +12,7 @@ from ckptkit.storage import Entry
 from ckptkit.store.adopting import ITEMS
 from ckptkit.store.foreign import watched
 from ckptkit.trainers.finding import Sighting
+from ckptkit.verification import Verifier
 
 
 def item_of(sighting: Sighting) -> str:
@@ -30,20 +31,26 @@ def main(sighting: Sighting) -> str:
 def require_not_damaged(sighting: Sighting, at: Entry) -> None:
     """Raise DamagedError where some files of an adopted checkpoint changed since, and others did not.
 
-    A trainer that writes a checkpoint again writes all of it. Otherwise a damaged file would get a new manifest.
+    A trainer that writes a checkpoint again writes all of it, and later. Otherwise a damaged file would get a new
+    manifest: one whose bytes changed, and not its time.
     """
     manifest = manifests.read(at)[0]
     if manifest is None:
         return
-    written = at.storage.stat(at, at.manifest_file).stamp[1]
     now = watched.stamps(sighting)
-    changed = [path for path, (_, mtime, _) in now.items() if mtime > written]
+    since = since_adopted.adopted_at(at)
+    changed = [path for path, (_, mtime, _) in now.items() if mtime > since]
     listed = {file.path for item in manifest.items.values() for file in item.files}
-    if changed and len(changed) < len(now) and listed == set(now):
-        raise DamagedError(
-            f"{escaped(changed[0])}: was changed after it was adopted, and the rest was not",
-            hint=f"`ckptkit verify` tells what is damaged; to take it as it is, remove {at.manifest_file} first",
-        )
+    if listed != set(now) or len(changed) == len(now):
+        return
+    if changed:
+        why = f"{escaped(changed[0])}: was changed after it was adopted, and the rest was not"
+    elif (report := Verifier("digest").verify(at)).good or report.not_judged:
+        return
+    else:
+        why = f"{escaped(report.reason)}, and its time is older than its manifest's: it was changed, not written again"
+    hint = f"`ckptkit verify` tells what is damaged; to take it as it is, remove {at.manifest_file} first"
+    raise DamagedError(why, hint=hint)
 
 
 def is_copy(sighting: Sighting, other: Path) -> bool:
