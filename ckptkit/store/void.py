@@ -10,10 +10,10 @@ from ckptkit.storage import Entry, Storage
 
 def of(storage: Storage, run: str) -> dict[Entry, str]:
     """Return what is void in a run, and why."""
-    removed = dict.fromkeys(storage.orphans(run), "its trainer has removed it")
+    removed = {one: "its trainer has removed it" for one in storage.orphans(run) if _is_ours(one)}
     alike: dict[str | None, list[Entry]] = {}
     for one in storage.scan(run):
-        if one.layout is ADOPTED:
+        if one.layout is ADOPTED and _is_ours(one):
             alike.setdefault(main_of(one.name), []).append(one)
     moved: dict[Entry, str] = {}
     for several in alike.values():
@@ -25,7 +25,8 @@ def of(storage: Storage, run: str) -> dict[Entry, str]:
 def before(at: Entry) -> dict[Entry, str]:
     """Return the earlier checkpoints of the same main file or folder as one that was just adopted."""
     main = main_of(at.name)
-    return _but(at, [one for one in at.storage.scan(at.run) if one.layout is ADOPTED and main_of(one.name) == main])
+    alike = [one for one in at.storage.scan(at.run) if one.layout is ADOPTED and main_of(one.name) == main]
+    return _but(at, [one for one in alike if _is_ours(one)])
 
 
 def clear(void: Mapping[Entry, str]) -> list[str]:
@@ -37,6 +38,15 @@ def clear(void: Mapping[Entry, str]) -> list[str]:
 
 def _but(at: Entry, several: list[Entry]) -> dict[Entry, str]:
     return {one: f"its trainer has moved it on to step {at.step}" for one in several if one.name != at.name}
+
+
+def _is_ours(at: Entry) -> bool:
+    """Whether it is a manifest at all, of what its name says: a stranger's file may be called the same."""
+    manifest = manifests.read(at)[0]
+    if manifest is None:
+        return False
+    main = main_of(at.name)
+    return any(main == file.path.partition("/")[0] for item in manifest.items.values() for file in item.files)
 
 
 def _sequence(at: Entry) -> int:

@@ -192,3 +192,13 @@ def test_a_link_in_a_folder_above_keeps_what_it_leads_to(tmp_path: Path) -> None
     store = adopted(tmp_path, 100, 200)
     (tmp_path / "latest").symlink_to(f"{RUN}/checkpoint-100")
     assert kept(store)[f"{RUN}@100"] == ("../latest points at it",)
+
+
+@pytest.mark.parametrize("mine", [b'{"app":"webpack"}', bytes(range(256))])
+def test_a_strangers_file_that_is_called_like_a_manifest_stays(tmp_path: Path, mine: bytes) -> None:
+    store = adopted(tmp_path, 100, 200)
+    strange = tmp_path / RUN / "release@15.manifest.json"
+    strange.write_bytes(mine)
+    assert list(store.clear(RUN)) == []
+    assert list(prune(store).purged) == []
+    assert strange.read_bytes() == mine
