@@ -15,6 +15,9 @@ from ckptkit.trainers.interface import Seen
 NOBODYS = Numbered().kind
 """Kind of what only ends in a number: a folder of such a name may as well hold other checkpoints."""
 
+_WHOLE_FOLDERS, _WHOLE_FILES = ("hf_trainer", "accelerate", "lerobot"), ("lightning", "sb3_callback")
+"""Kinds whose checkpoints are never a part of another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -114,6 +117,16 @@ def at(path: Path) -> Sighting | None:
         if path.name in found.files or (not path.exists() and path.name in prefixes):
             return one
     return None
+
+
+def training_within(one: Sighting) -> Sighting | None:
+    """Return a checkpoint of another training in the folder of one, such as ``checkpoint-4/ft/checkpoint-8``.
+
+    What DeepSpeed, FSDP and others keep in folders of a checkpoint is a part of it.
+    """
+    if one.kind not in _WHOLE_FOLDERS or one.seen.found.name not in one.seen.listing.folders:
+        return None
+    return next((inner for inner in below(one.path) if inner.kind in (*_WHOLE_FOLDERS, *_WHOLE_FILES)), None)
 
 
 def _sightings(folder: _Folder) -> Iterator[Sighting]:

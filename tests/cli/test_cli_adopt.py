@@ -249,7 +249,9 @@ def test_content_that_would_run_code_is_not_adopted(tmp_path: Path) -> None:
     (bad / "training_args.bin").write_bytes(b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R.")
     code, found, said = adopt(tmp_path)
     assert (code, {one["run"]: one["action"] for one in found}) == (3, {"bad": "refused", "good": "adopted"})
-    assert "system" in next(one["error"]["message"] for one in found if one["run"] == "bad")
+    unsafe = next(one for one in found if one["run"] == "bad")
+    assert "system" in unsafe["error"]["message"]
+    assert (unsafe["state"], "save" in unsafe["error"]["hint"]) == ("unknown", True)
     assert adopt(tmp_path / "bad")[0] == 5, said
 
 
@@ -491,3 +493,13 @@ def test_a_manifest_is_withdrawn_when_half_of_a_further_file_appears(tmp_path: P
     assert (code, states(found)) == (1, {"rl_model_50_steps.zip": ("incomplete", "left")})
     assert "r@50: rl_model_50_steps.zip: its trainer is still writing it; its manifest was cleared away" in said
     assert not list(place.glob("*.manifest.json"))
+
+
+def test_a_training_in_a_checkpoint_of_another_is_not_taken_with_it(tmp_path: Path) -> None:
+    for step in (4, 8):
+        hugging_face(tmp_path / "run", step)
+    hugging_face(tmp_path / "run" / "checkpoint-4" / "ft", 2)
+    code, found, said = adopt(tmp_path)
+    assert (code, states(found)["checkpoint-4"]) == (3, ("complete", "refused"))
+    assert f"move it out, or adopt it by itself: ckptkit adopt {tmp_path / 'run/checkpoint-4/ft'}" in said
+    assert refs(tmp_path) == ["run@8"]

@@ -7,7 +7,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckptkit.errors import CkptkitError, ConflictError, DamagedError, RunNameError, StoreError, UsageError
+from ckptkit.errors import (
+    CkptkitError,
+    ConflictError,
+    DamagedError,
+    RunNameError,
+    StoreError,
+    UnsafeContentError,
+    UsageError,
+)
 from ckptkit.layouts import ADOPTED
 from ckptkit.layouts.adopted import adopted_name, main_of
 from ckptkit.manifest.names import check_step
@@ -19,7 +27,7 @@ from ckptkit.store.foreign import content, judging, watched
 from ckptkit.store.foreign.judging import Judgement
 from ckptkit.store.foreign.outcome import Action, Outcome
 from ckptkit.store.foreign.places import Places
-from ckptkit.trainers.finding import NOBODYS, Sighting
+from ckptkit.trainers.finding import NOBODYS, Sighting, training_within
 
 if TYPE_CHECKING:
     from ckptkit.store.checkpoint_store import CheckpointStore
@@ -122,6 +130,12 @@ class _InRun:
             path = quote_word(str(one.path))
             error = UsageError("nothing tells its step", hint=f"say it: ckptkit adopt {path} --step N")
             return replace(out, action="refused", error=error)
+        if (inner := training_within(one.sighting)) is not None:
+            error = UsageError(
+                f"{one.path.name}: holds another training: {inner.path.relative_to(one.path)}",
+                hint=f"move it out, or adopt it by itself: ckptkit adopt {quote_word(str(inner.seen.folder))}",
+            )
+            return replace(out, action="refused", error=error)
         name = one.sighting.seen.found.name
         other = self.steps.get(step, name)
         try:
@@ -134,6 +148,10 @@ class _InRun:
             )
         except DamagedError as error:
             return self._withdrawn(replace(out, state="incomplete", reasons=(error.message,), error=error))
+        except UnsafeContentError as error:
+            if "--trust" in error.hint:
+                error.hint = "do not load it; if you wrote it yourself, `ckptkit save` copies it with --trust FILE"
+            return replace(out, state="unknown", action="refused", reasons=(), error=error)
         except CkptkitError as error:
             return replace(out, action="refused", error=error)
         except OSError as error:  # its trainer removed it, or it may not be read
