@@ -22,7 +22,7 @@ def ckptkit(
     program: list[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Return the finished process; a variable of ``env`` that is None is taken away."""
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("CKPTKIT") or k == "CKPTKIT_CACHE"}
+    variables = _surroundings()
     for name, value in (env or {}).items():
         variables.pop(name, None)
         if value is not None:
@@ -51,9 +51,7 @@ def inside(
 
     before = [] if store is None else ["--store", str(store)]
     command = ["ckptkit", *before, *map(str, arguments)]
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("CKPTKIT") or k == "CKPTKIT_CACHE"} | dict(
-        env or {}
-    )
+    variables = _surroundings() | dict(env or {})
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     code: object = 0
@@ -89,3 +87,9 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> N
     assert lines[1].startswith("  ")
     for word in words:
         assert word in lines[0], (word, lines[0])
+
+
+def _surroundings() -> dict[str, str]:
+    """Return the variables of this process, without those that would decide what the program does or prints."""
+    kept = ("CKPTKIT_CACHE",)
+    return {k: v for k, v in os.environ.items() if k in kept or not (k.startswith("CKPTKIT") or k == "COLUMNS")}
