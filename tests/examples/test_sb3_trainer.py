@@ -446,7 +446,7 @@ def test_a_bare_zip_with_metadata_is_listed_with_a_warning_and_adopted(
     assert "without a manifest, so not verified: ep000010.zip" in caplog.text
     told = ckptkit(copied, "list", "ppo_agent/whole").stderr
     assert "ppo_agent/whole: 1 checkpoint has no manifest and cannot be listed: ep000010.zip (sb3)" in told
-    words = shlex.split(told.splitlines()[-1].partition("lies: ")[2])
+    words = shlex.split(told.splitlines()[-1].partition("a manifest: ")[2])
     assert subprocess.run([CKPTKIT, *words[1:]], capture_output=True).returncode == 0
     assert ckptkit(copied, "list", "ppo_agent/whole").stdout.splitlines()[1].startswith("ppo_agent/whole\t10\t")
     assert ckptkit(copied, "verify", "ppo_agent/whole@10").returncode == 0
