@@ -98,12 +98,23 @@ def below(root: Path, looked: Looked | None = None, *, deep: bool = True) -> Ite
         inner = {one.seen.found.name for one in doubtful}
         for one in doubtful:  # a number alone: what is in it decides
             within = list(below(one.path, looked))
-            yield from within or [one]
+            yield from [one] if _are_parts(within, one.path) else within or [one]
         if deep:
             taken = {name for one in found for name in one.seen.found.files} | inner
             waiting += [
                 folder.path / name for name in sorted(folder.listing.folders, reverse=True) if name not in taken
             ]
+
+
+def _are_parts(within: list[Sighting], folder: Path) -> bool:
+    """Return whether what is in a folder of a training's own belongs to weights beside it: ``optimizer_state.pth``."""
+    return all(
+        one.kind == "torch_file"
+        and one.seen.found.number is None
+        and one.seen.folder == folder
+        and any(name.endswith(".safetensors") for name in one.seen.listing.files)
+        for one in within
+    )
 
 
 def at(path: Path) -> Sighting | None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,7 @@ def test_a_difference_fits_the_terminal(width: int, tmp_path: Path) -> None:
     assert text.count("float64 [100, 100]") == 3
 
 
+@pytest.mark.skipif(find_spec("stable_baselines3") is None, reason="the four kinds need their frameworks")
 def test_all_four_kinds_are_compared(four_kinds_store: Path) -> None:
     found = differences("ppo/run1@10", "ppo/run1@20", store=four_kinds_store)
     assert found["tensor", "0.weight"]["change"]["norm"] > 0

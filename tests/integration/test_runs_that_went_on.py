@@ -101,7 +101,7 @@ class TestFollowing:
     def test_looking_and_marking_mean_what_they_name(self, crashed_twice: Path) -> None:
         assert "second@" not in inside("verify", "first@latest", store=crashed_twice).stdout
         assert inside("pin", "first", store=crashed_twice).stderr == "pinned first@50\n"
-        assert "second@" not in inside("show", "first@latest", store=crashed_twice).stdout
+        assert "\nrun\tfirst\n" in inside("show", "first@latest", store=crashed_twice).stdout
 
     def test_chains_are_followed_to_their_end(self, crashed_twice: Path) -> None:
         save(crashed_twice, "third", 200, parent="second@150")
