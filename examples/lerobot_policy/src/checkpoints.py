@@ -66,11 +66,19 @@ def find(path: str | Path) -> Found:
     match = _NAME.fullmatch(folder.name)
     if match is None:
         raise UsageError(f"{path}: its name does not give the step", hint="checkpoints are called checkpoint-5000")
-    return Found(folder, int(match[1]), (folder / _MANIFEST).exists())
+    step = int(match[1])
+    return Found(folder, step, (folder / _MANIFEST).exists() or _beside(folder, step).exists())
+
+
+def _beside(folder: Path, step: int) -> Path:
+    """Return where ``ckptkit adopt`` puts the manifest."""
+    return folder.with_name(f"{folder.name}@{step}.{_MANIFEST}")
 
 
 def is_adopted(found: Found) -> bool:
     """Return whether an older trainer wrote the checkpoint, and ``ckptkit adopt`` gave it its manifest."""
+    if _beside(found.path, found.step).exists():
+        return True
     listed = CheckpointStore(found.path.parent.parent).list(found.path.parent.name) if found.committed else ()
     return any(
         one.at.folder.resolve() == found.path and one.summary is not None and list(one.summary.items) == ["policy"]
@@ -256,7 +264,7 @@ def load_weights(found: Found, model: Any) -> dict[str, Any]:
     Raises:
         CkptkitError: the checkpoint does not verify, or the weights do not fit.
     """
-    if found.committed:
+    if found.committed and not is_adopted(found):
         store = CheckpointStore(found.path.parent.parent)
         store.restore(f"{found.path.parent.name}@{found.step}", into={"policy": model})
         return _processors(found)
