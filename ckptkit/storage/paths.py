@@ -45,6 +45,9 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
         storage: a store that wins if the path lies in it. Any other is found from the manifests around the path: they
             name their run, and the store is the folder above it. Where no manifest agrees with its place, the store is
             the folder of the run alone.
+
+    Raises:
+        StoreError: it is a folder that may not be read, in no store that is known.
     """
     # A link in a checkpoint to what lies elsewhere belongs to the checkpoint.
     try:
@@ -60,7 +63,20 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
         found = _store_around(real) or _store_below(real)
         if found is not None and real.is_relative_to(found):
             return _spot(found, real)
+    _require_readable(path)
     return None
+
+
+def _require_readable(path: str) -> None:
+    """Raise StoreError where nobody can tell what a folder is, because it may not be looked into."""
+    try:
+        os.scandir(path).close()
+    except PermissionError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror})", hint="make it readable, then ask again"
+        ) from error
+    except (OSError, ValueError):  # not there, or a file
+        return
 
 
 def _spot(root: Path, real: Path) -> Spot:

@@ -1,7 +1,7 @@
 """Choose the checkpoint to resume from: the newest (or best) one whose content verifies, and why not a newer one."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -172,10 +172,10 @@ def _ranked(candidates: Sequence[Entry], ref: Ref, ranking: Ranking) -> Iterator
             hint="add --mode min|max, or give the run's retention a metric and mode in ckptkit.yaml",
         )
     sign = -1 if mode == "min" else 1
-    rank: Callable[[tuple[Entry, Manifest]], tuple[float, int]] = lambda pair: (  # noqa: E731 - a key, typed
-        sign * pair[1].metrics[metric],
-        pair[1].step,
-    )
+
+    def rank(pair: tuple[Entry, Manifest]) -> tuple[float, int]:
+        return sign * pair[1].metrics[metric], pair[1].step
+
     scored = [(at, m) for at, m in readable if math.isfinite(m.metrics.get(metric, math.nan))]
     if not scored:
         known = _known(m for _, m in readable)

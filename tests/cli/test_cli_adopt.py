@@ -4,46 +4,17 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
+from adopting import adopt, refs, states
+from adopting import command as resume_command
 from command_line import inside, refused
 from foreign_files import episode, half_hugging_face, hugging_face, lightning, safetensors, torch_like, tree
-
-from ckptkit import CheckpointStore
-
-AS_NOBODY = """
-import contextlib, os, sys
-from ckptkit.cli import main
-sys.argv = ['ckptkit', 'adopt', sys.argv[1], sys.argv[2]]
-out = sys.argv.pop()
-with contextlib.suppress(SystemExit):
-    main.run()  # all that it imports is imported now: nobody may read it
-if os.geteuid() == 0:
-    os.setgroups([]), os.setgid(65534), os.setuid(65534)
-sys.argv[2] = out
-main.run()
-"""
-
-
-def adopt(*words: str | Path, **how: Any) -> tuple[int, list[dict[str, Any]], str]:
-    """Return exit code, what came of each checkpoint, and what was said on stderr."""
-    done = inside("adopt", *words, "--format", "json", **how)
-    return done.returncode, json.loads(done.stdout)["checkpoints"] if done.stdout else [], done.stderr
-
-
-def states(found: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    return {Path(one["path"]).name: (one["state"], one["action"]) for one in found}
-
-
-def refs(store: Path) -> list[str]:
-    return [at.ref for at in CheckpointStore(store).locate()]
+from nobody import as_nobody
 
 
 def test_a_folder_is_searched_however_deep_and_its_whole_checkpoints_get_manifests(tmp_path: Path) -> None:
@@ -337,9 +308,8 @@ def test_where_a_folder_cannot_be_written_to_the_manifests_go_into_the_store(tmp
         (root / "work").chmod(0o777)
         hugging_face(root / "warm", 4)
         (root / "out").chmod(0o555)
-        env = {**os.environ, "CKPTKIT_NO_CACHE": "1", "HOME": str(root)}
-        command = [sys.executable, "-c", AS_NOBODY, str(root / "warm"), str(root / "out")]
-        done = subprocess.run(command, cwd=root / "work", env=env, capture_output=True, text=True, timeout=120)
+        words, warm = ("adopt", root / "out"), ("adopt", root / "warm")
+        done = as_nobody(words, warm=warm, cwd=root / "work", home=root)
         assert done.returncode == 0, done.stderr
         assert f"{root}/out cannot be written to: the manifests go into the store checkpoints" in done.stderr
         assert refs(root / "work/checkpoints") == ["out@4"]
@@ -399,76 +369,6 @@ def test_words_that_do_not_go_together_are_refused(words: tuple[str, ...], said:
     refused(inside("adopt", tmp_path, *words), 2, said)
 
 
-def command(out: Path, *words: str, cwd: Path | None = None) -> tuple[str, str]:
-    """Return the printed command without its folder, and what was said."""
-    done = inside("resume-cmd", ".", *words, store=out, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.partition(" && ")[2].strip(), done.stderr
-
-
-def test_the_trainers_own_command_is_printed_and_a_guess_is_called_one(tmp_path: Path) -> None:
-    folder = hugging_face(tmp_path, 4)
-    adopt(tmp_path)
-    line, said = command(tmp_path)
-    assert line == f"python train.py --resume_from_checkpoint {folder}"
-    assert "train.py is a guess: no file says which program it was, nor whether it has these flags" in said
-    assert "trainers: {hf_trainer: python YOURS.py ...}" in said
-
-
-def test_who_says_more_of_a_checkpoint_comes_first(tmp_path: Path) -> None:
-    out, here = tmp_path / "out", tmp_path / "here"
-    hugging_face(out, 4)
-    adopt(out)
-    here.mkdir()
-    (here / "ckptkit.yaml").write_text("trainers:\n  hf_trainer: python mine.py {step}\n")
-    line, said = command(out, cwd=here)
-    assert (line, "guess" in said) == ("python mine.py 4", False)
-    (here / "ckptkit.yaml").write_text("resume: python run.py\ntrainers:\n  hf_trainer: python mine.py {step}\n")
-    assert command(out, cwd=here)[0] == "python run.py"
-    hugging_face(out, 8)
-    assert adopt(out, "--resume", "python own.py {path}")[0] == 0
-    assert command(out, cwd=here)[0] == f"python own.py {out}/checkpoint-8"
-    assert command(out, "--template", "now", cwd=here)[0] == "now"
-
-
-def test_where_a_trainer_has_no_command_for_all_programs_the_ways_to_give_one_are_named(tmp_path: Path) -> None:
-    torch_like(tmp_path / "model.pt")
-    adopt(tmp_path)
-    done = inside("resume-cmd", ".", store=tmp_path)
-    refused(done, 2, "nothing says how to resume it", "torch.save has no command for all programs")
-    for way in ("--template", "--resume when adopting", "trainers: {torch_file: ...}", "`resume:`"):
-        assert way in done.stderr
-
-
-def test_a_trainer_that_nobody_knows_is_refused_in_the_configuration(tmp_path: Path) -> None:
-    (tmp_path / "ckptkit.yaml").write_text("trainers:\n  hf_trainr: python x.py\n")
-    done = inside("list", cwd=tmp_path)
-    refused(done, 2, "ckptkit.yaml: line 2: trainers.hf_trainr: is no trainer")
-    assert "did you mean hf_trainer?" in done.stderr
-
-
-def test_a_lerobot_run_is_resumed_from_what_its_last_link_leads_to(tmp_path: Path) -> None:
-    for step in (2, 4):
-        folder = tmp_path / "checkpoints" / f"{step:06d}"
-        safetensors(folder / "pretrained_model/model.safetensors")
-        (folder / "pretrained_model/config.json").write_text('{"type": "act"}')
-        (folder / "pretrained_model/train_config.json").write_text('{"steps": 4}')
-        (folder / "training_state").mkdir()
-        (folder / "training_state/training_step.json").write_text(json.dumps({"step": step}))
-        (folder / "training_state/optimizer_param_groups.json").write_text('[{"lr": 0.1, "params": [0]}]')
-        (folder / "training_state/scheduler_state.json").write_text(json.dumps({"last_epoch": step}))
-        for name in ("optimizer_state", "rng_state"):
-            safetensors(folder / f"training_state/{name}.safetensors")
-    (tmp_path / "checkpoints/last").symlink_to("000002")
-    code, found, _ = adopt(tmp_path)
-    assert (code, states(found)) == (0, {"000002": ("complete", "adopted"), "000004": ("incomplete", "left")}), (
-        "last is moved when a save is complete"
-    )
-    line = inside("resume-cmd", "checkpoints", store=tmp_path).stdout
-    config = tmp_path / "checkpoints/000002/pretrained_model/train_config.json"
-    assert line.endswith(f"lerobot-train --config_path={config} --resume=true\n")
-
-
 def test_a_file_that_was_damaged_since_gets_no_new_manifest(tmp_path: Path) -> None:
     for step in (4, 8):
         hugging_face(tmp_path, step)
@@ -477,7 +377,7 @@ def test_a_file_that_was_damaged_since_gets_no_new_manifest(tmp_path: Path) -> N
     code, found, _ = adopt(tmp_path)
     assert (code, states(found)["checkpoint-8"]) == (0, ("incomplete", "left"))
     assert "was changed after it was adopted, and the rest was not" in found[-1]["reasons"][0]
-    assert command(tmp_path)[0].endswith("checkpoint-4")
+    assert resume_command(tmp_path)[0].endswith("checkpoint-4")
 
 
 def test_a_manifest_is_withdrawn_when_half_of_a_further_file_appears(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from ckptkit import CheckpointStore
 from ckptkit.retention import RetentionPolicy
 from tests.command_line import inside as ckptkit
 from tests.command_line import refused
+from tests.nobody import as_nobody
 
 REFS = [f"{run}@{step}" for run in ("ppo/a", "ppo/b", "sac") for step in (1, 2)]
 
@@ -204,14 +206,15 @@ def test_runs_are_matched_by_name_alone(tmp_path: Path) -> None:
             CheckpointStore(tmp_path).locate("x*")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_pattern_that_meets_a_run_that_cannot_be_read_says_so(tmp_path: Path) -> None:
-    CheckpointStore(tmp_path).save("r", 1, {"rng": np.random.default_rng(0)})
-    (tmp_path / "r").chmod(0)
-    try:
-        refused(ckptkit("verify", "r*", store=tmp_path), 10, "cannot be read")
-    finally:
-        (tmp_path / "r").chmod(0o700)
+def test_a_pattern_that_meets_a_run_that_cannot_be_read_says_so() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for store in ("good", "bad"):
+            CheckpointStore(root / store).save("r", 1, {"rng": np.random.default_rng(0)})
+        (root / "bad/r").chmod(0)
+        words, warm = (("--store", root / store, "verify", "r*") for store in ("bad", "good"))
+        refused(as_nobody(words, warm=warm, cwd=root, home=root), 10, "cannot be read")
 
 
 def test_undelete_of_a_run_says_how_many_stay_in_the_trash(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Any path that ckptkit prints, and any other into a store, can be typed where a REF is."""
 
 import json
-import os
 import shlex
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ckptkit.store.adoption import Wrote
 from tests.cli.conftest import write_rng
 from tests.command_line import inside as ckptkit
 from tests.command_line import refused
+from tests.nobody import as_nobody
 
 
 def listed(*arguments: str | Path, **more: Path) -> list[str]:
@@ -243,13 +244,15 @@ class TestBadInput:
         (tmp_path / "web" / "manifest.json").write_text('{"name": "an app"}')
         refused(ckptkit("verify", tmp_path / "web"), 4, "is in no checkpoint and no run")
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-    def test_a_folder_that_may_not_be_read_is_named(self, step: Path) -> None:
-        step.parent.chmod(0)
-        try:
-            refused(ckptkit("list", step.parent), 10, str(step.parent))
-        finally:
-            step.parent.chmod(0o700)
+    def test_a_folder_that_may_not_be_read_is_named(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            root.chmod(0o755)
+            for store in ("good", "bad"):
+                CheckpointStore(root / store).save("r", 1, {"rng": np.random.default_rng(0)})
+            (root / "bad/r").chmod(0)
+            words, warm = (("list", root / store / "r") for store in ("bad", "good"))
+            refused(as_nobody(words, warm=warm, cwd=root, home=root), 10, str(root / "bad/r"))
 
 
 def test_the_library_takes_paths_and_patterns_in_its_own_store(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckptkit.durable import human
 from ckptkit.formats.escaped import escaped
-from ckptkit.health import Finding
+from ckptkit.health import Finding, State
 from ckptkit.manifest.names import STATE_FOLDER
 from ckptkit.storage.local import files, holds, powers, scanning, staging, trash
 
@@ -60,8 +60,8 @@ def _space(folder: Path) -> Finding:
     if found.f_files and found.f_favail < _FEW:
         few = f"only {found.f_favail} more files can be created there"
         return Finding("store", "free-space", "warning" if found.f_favail else "problem", few, todo, details)
-    state = "problem" if free == 0 else "warning" if free < _LITTLE else "ok"
-    return Finding("store", "free-space", state, told, "" if state == "ok" else todo, details)  # type: ignore[arg-type]  # one of three
+    state: State = "problem" if free == 0 else "warning" if free < _LITTLE else "ok"
+    return Finding("store", "free-space", state, told, "" if state == "ok" else todo, details)
 
 
 @dataclass(slots=True)
