@@ -56,7 +56,11 @@ def require_descriptors() -> None:
 
 @contextmanager
 def undivided() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the body is done: for the few calls between two states of a store."""
+    """Let Ctrl-C and SIGTERM wait until the body is done: for the few calls between two states of a store.
+
+    Only this thread waits: where a process has others, one of them may take the signal, and Python then interrupts the
+    main thread. What is done in the body must be whole at every point in any case; what it spares is a false message.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
