@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from ckptkit.storage import Storage
-from ckptkit.store import reader
+from ckptkit.store import browser, selecting
 from ckptkit.testing import MemoryStorage
 
 VARIABLE = "CKPTKIT_TEST_STORAGE"
@@ -25,7 +25,8 @@ def _stores_in_memory(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Open stores in memory, each by its absolute path, until the test ends."""
     if (mark := request.node.get_closest_marker("on_disk")) is not None:
         pytest.skip(f"on disk: {mark.args[0]}")
-    monkeypatch.setattr(reader, "open_storage", _open)
+    for room in (browser, selecting):
+        monkeypatch.setattr(room, "open_storage", _open)
     yield
     _opened.clear()
 

@@ -80,6 +80,7 @@ def test_the_copy_of_a_continuation_is_not_gone_on_from(store: CheckpointStore, 
     assert store.choose("b").at.ref == "later@5"
 
 
+@pytest.mark.on_disk("a trainer writes its files into the folder of the run")
 def test_checkpoints_right_in_the_store_are_no_copy_of_themselves(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     for step in (1, 2):
