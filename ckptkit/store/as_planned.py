@@ -43,10 +43,12 @@ def _require_as_adopted(one: Surveyed, listed: Mapping[str, int]) -> None:
 
 
 def _since_surveyed(one: Surveyed, listed: Mapping[str, int]) -> Iterator[str]:
+    # What is no newer than the manifest was there before it, however short ago that was.
+    since = max(int((one.when - _TICK) * 1e9), since_adopted.adopted_at(one.at))
     for path, size in listed.items():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = one.at.storage.stat(one.at, path)
-            if found.stamp[1] > (one.when - _TICK) * 1e9 or found.size != size:
+            if found.stamp[1] > since or found.size != size:
                 yield path
 
 
