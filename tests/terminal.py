@@ -5,7 +5,6 @@ import fcntl
 import os
 import pty
 import re
-import signal
 import struct
 import subprocess
 import sys
@@ -54,8 +53,3 @@ def at_terminal(
     os.close(ours)
     code = process.wait(timeout=60)
     return Seen(text.decode("utf-8", "replace"), code)
-
-
-def interruptible() -> None:
-    """For ``preexec_fn``: Ctrl-C works in the child, also where whoever runs the tests ignores it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)

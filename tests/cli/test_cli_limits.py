@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import PROGRAM, inside, refused
+from launched import limited
 
 from ckptkit import CheckpointStore, durable
 from ckptkit.errors import PartlyDoneError
@@ -38,17 +39,11 @@ def test_output_that_cannot_be_written_is_an_error_of_the_device(command: str, s
     assert "Exception ignored" not in done.stderr
 
 
-def limited(kind: int, limit: int) -> object:
-    return lambda: resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
-
-
 def test_a_disk_that_fills_up_after_the_commit_is_told_as_partly_done(store: Path, rng_file: Path) -> None:
     # the pins and tags outgrow the limit, a checkpoint does not
     CheckpointStore(store).save("full", 1, {"rng": rng_file}, tags=[f"tag-{n}" for n in range(1500)])
-    done = subprocess.run(
-        [*PROGRAM, "--store", str(store), "save", "full", "--step", "2", f"rng={rng_file}", "--tag", "release"],
-        preexec_fn=limited(resource.RLIMIT_FSIZE, 8192), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    command = [*PROGRAM, "--store", store, "save", "full", "--step", "2", f"rng={rng_file}", "--tag", "release"]
+    done = subprocess.run(limited(resource.RLIMIT_FSIZE, 8192, command), capture_output=True, text=True, timeout=60)
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("saved full@2: ")
     assert "ckptkit: full@2: was saved, but it was not tagged release: refs.json: File too large\n" in done.stderr
@@ -97,10 +92,8 @@ def test_without_files_left_to_open_nothing_is_called_damaged(store: Path, rng_f
         "for descriptor in held: os.close(descriptor)\n"
         "import json; print(json.dumps(ends), file=open(sys.argv[1] + '.ends', 'w'))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(store), str(rng_file)],
-        preexec_fn=limited(resource.RLIMIT_NOFILE, 64), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    command = limited(resource.RLIMIT_NOFILE, 64, [sys.executable, "-c", code, store, rng_file])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     ends = json.loads((store.parent / f"{store.name}.ends").read_text())
     assert {code for _, _, code in ends} == {0, 10}, ends

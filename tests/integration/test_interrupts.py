@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from terminal import interruptible
+from launched import interruptible
 
 # How many points there must be at least: fewer would mean that the counting is broken.
 LEAST = {"save": 80, "replace": 80, "restore": 40, "prune": 50, "verify": 30}
@@ -14,8 +14,8 @@ LEAST = {"save": 80, "replace": 80, "restore": 40, "prune": 50, "verify": 30}
 
 def points(commands: Iterable[str], folder: Path, stride: int) -> dict[str, int]:
     script = Path(__file__).with_name("interrupt_points.py")
-    words = [sys.executable, str(script), str(folder), str(stride), *commands]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=580, preexec_fn=interruptible)
+    words = interruptible([sys.executable, script, folder, str(stride), *commands])
+    done = subprocess.run(words, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert {command: one["broken"] for command, one in result.items() if one["broken"]} == {}
@@ -38,9 +38,8 @@ def test_an_early_ctrl_c_is_one_line_too(tmp_path: Path) -> None:
         "from ckptkit.__main__ import run\n"
         "run()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", early, "list"], capture_output=True, text=True, preexec_fn=interruptible, cwd=tmp_path
-    )
+    command = interruptible([sys.executable, "-c", early, "list"])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted, nothing was changed\n")
 
 
@@ -69,5 +68,5 @@ def test_a_second_ctrl_c_does_not_stop_what_undoes_things() -> None:
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('undone')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, preexec_fn=interruptible)
+    done = subprocess.run(interruptible([sys.executable, "-c", script]), capture_output=True, text=True)
     assert done.stdout == "undone\n", done.stderr
