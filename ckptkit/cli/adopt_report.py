@@ -115,7 +115,7 @@ def _lines(taking: "TakingIn", sought: "Sought", outcomes: "Sequence[Outcome]") 
 
 def _next(session: "Session", taking: "TakingIn", outcomes: "Sequence[Outcome]") -> list[str]:
     """Return the commands to type next: they are the same wherever they are pasted, unless they name a folder here."""
-    from ckptkit.trainers import TRAINERS
+    from ckptkit.store.resuming import own_command
 
     listed = [one for one in outcomes if one.listed and one.run is not None]
     if not listed:
@@ -123,8 +123,8 @@ def _next(session: "Session", taking: "TakingIn", outcomes: "Sequence[Outcome]")
     program = _program(session, taking)
 
     def commands(one: "Outcome") -> bool:
-        trainer = TRAINERS.get(one.judgement.sighting.kind)
-        return taking.resume is not None or (trainer is not None and trainer.resume is not None)
+        found = one.judgement
+        return taking.resume is not None or own_command(found.sighting.kind, found.told.config) is not None
 
     newest = max(listed, key=lambda one: (commands(one), one.step or 0))
     template = "" if commands(newest) else " --template 'python YOURS.py --resume {path}'"

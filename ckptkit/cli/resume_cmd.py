@@ -98,8 +98,7 @@ def resume_cmd(
         output.echo(f"{chosen.at.ref} has no resume command; using that of {command.said_by.ref}", quiet=session.quiet)
     if command.guess is not None:
         output.echo(
-            f"{command.guess} is a guess: no file says which program it was, nor whether it has these flags; "
-            "say it once in ckptkit.yaml "
+            f"{command.guess}; say it once in ckptkit.yaml "
             f"(`trainers: {{{chosen.manifest.trainer}: python YOURS.py ...}}`), or now with --template",
             quiet=session.quiet,
         )

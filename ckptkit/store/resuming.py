@@ -12,7 +12,7 @@ from ckptkit.resume import Command, Value, expand, pieces_of
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
-from ckptkit.trainers import TRAINERS
+from ckptkit.trainers import TRAINERS, Resuming
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ResumeCommand(Command):
     Attributes:
         chosen: the checkpoint, why newer ones were skipped, and which runs were followed to it.
         said_by: another checkpoint of the run, which says how to resume where this one does not; else None.
-        guess: the argument that is a guess: the trainer's own command was taken, and no file says which program ran.
+        guess: what in it is a guess, and why: the trainer's own command was taken, and no file says which program ran.
     """
 
     chosen: Chosen = field(kw_only=True)
@@ -66,14 +66,22 @@ def resume_command(
 
 
 def _of_trainer(manifest: Manifest, by_trainer: Mapping[str, Resume]) -> tuple[Resume | None, str | None]:
-    """Return the command that resumes whatever the trainer wrote, and which argument of it is a guess."""
+    """Return the command that resumes whatever the trainer wrote, and what in it is a guess."""
     kind = manifest.trainer or ""
     if kind in by_trainer:
         return by_trainer[kind], None
-    trainer = TRAINERS.get(kind)
-    if trainer is None or trainer.resume is None:
-        return None, None
-    return Resume(argv=list(trainer.resume)), trainer.program
+    command = own_command(kind, manifest.config)
+    return (None, None) if command is None else (Resume(argv=list(command)), TRAINERS[kind].resuming.guess)
+
+
+def own_command(kind: str, config: Mapping[str, Any]) -> Sequence[str] | None:
+    """Return the template of a trainer's own command that a checkpoint of this configuration fills; None without."""
+    known = {f"config.{name}" for name, _ in _flat(config)}
+    for command in TRAINERS[kind].resuming.commands if kind in TRAINERS else ():
+        fields = {field for argument in command for field, _ in pieces_of(argument) if field.startswith("config.")}
+        if fields <= known:
+            return command
+    return None
 
 
 def _unsaid(chosen: Chosen) -> UsageError:
@@ -83,10 +91,11 @@ def _unsaid(chosen: Chosen) -> UsageError:
             f"{chosen.at.ref}: nothing says how to resume it",
             hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
         )
-    title = TRAINERS[kind].title if kind in TRAINERS else kind
+    title, resuming = (TRAINERS[kind].title, TRAINERS[kind].resuming) if kind in TRAINERS else (kind, Resuming())
     return UsageError(
-        f"{chosen.at.ref}: nothing says how to resume it, and {title} has no command for all programs",
-        hint="give --template 'python YOURS.py --resume {path}' now, --resume when adopting, or in ckptkit.yaml "
+        f"{chosen.at.ref}: nothing says how to resume it, and {title} {resuming.without}",
+        hint=(f"in a program, `{resuming.call}` goes on; of that program " if resuming.call else "")
+        + "give --template 'python YOURS.py --resume {path}' now, --resume when adopting, or in ckptkit.yaml "
         f"`trainers: {{{kind}: ...}}` or `resume:` of the run",
     )
 

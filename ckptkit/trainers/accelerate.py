@@ -8,7 +8,7 @@ Source: accelerate/checkpointing.py (``save_accelerator_state``), accelerator.py
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats.torch_values import torch_table
 from ckptkit.trainers.earlier import gone_since
 from ckptkit.trainers.ends import not_whole, require_closed_zip
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import NO_PROGRAM, Judged, Resuming, Seen, Told
 from ckptkit.trainers.shards import INDICES, shards_gone
 from ckptkit.trainers.state_files import as_count
 from ckptkit.trainers.steps import told_step
@@ -27,6 +27,7 @@ _EACH_TIME = re.compile(
     r"(optimizer|scheduler|sampler|dl_state_dict)(_\d+)?(\.bin)?|scaler\.pt|(random_states|custom_checkpoint)_\d+\.pkl"
     r"|model_\d+\.safetensors|pytorch_model(_fsdp)?_\d+(\.bin)?"
 )
+_RESUMING = Resuming((("accelerate", "launch", "train.py", "--resume_from_checkpoint", "{path}"),), NO_PROGRAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,7 @@ class Accelerate:
     kind: str = "accelerate"
     title: str = "Accelerate"
     item: str = "model"
-    resume: Sequence[str] = ("accelerate", "launch", "train.py", "--resume_from_checkpoint", "{path}")
-    program: str | None = "train.py"
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the random states are there, what is written after them, and the weights."""

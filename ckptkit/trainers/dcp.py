@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from ckptkit.formats.dcp import extents
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.dcp import MARKER
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.steps import told_step
+
+_RESUMING = Resuming(call="dcp.load(state, checkpoint_id=PATH)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +21,7 @@ class Dcp:
     kind: str = "dcp"
     title: str = "torch.distributed.checkpoint"
     item: str = "model"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the marker is there, can be read, and names only what is there."""

@@ -10,11 +10,12 @@ from ckptkit.formats.escaped import escaped
 from ckptkit.formats.torch_values import torch_table
 from ckptkit.layouts.deepspeed import POINTER, SIGNS
 from ckptkit.layouts.numbers import end_number
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.state_files import content
 from ckptkit.trainers.steps import told_step
 
 _MOST_BYTES = 4096
+_RESUMING = Resuming(call="engine.load_checkpoint(FOLDER, TAG)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class DeepSpeed:
     kind: str = "deepspeed"
     title: str = "DeepSpeed"
     item: str = "model"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return what ``latest`` says; of tags that are no numbers it tells only of the newest."""

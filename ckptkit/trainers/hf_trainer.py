@@ -5,7 +5,7 @@ Source: transformers/trainer.py (``_save_checkpoint``, ``_load_from_checkpoint``
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from ckptkit.formats.torch_values import torch_value
 from ckptkit.layouts.hf_trainer import STATE
 from ckptkit.trainers.earlier import gone_since
 from ckptkit.trainers.ends import first_bytes, not_whole, require_closed_zip
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import NO_PROGRAM, Judged, Resuming, Seen, Told
 from ckptkit.trainers.shards import INDICES, shards_gone
 from ckptkit.trainers.state_files import as_count, as_epoch, json_object, numbers
 from ckptkit.trainers.steps import told_step
@@ -33,6 +33,7 @@ _EACH_TIME = re.compile(r"training_args\.bin|scaler\.pt|((adapter|tokenizer)_)?c
 _NO_METRICS = ("step", "epoch", "total_flos", "learning_rate", "grad_norm")
 """Also of what is logged: they tell how it trained, and not how good the model is."""
 _SPEEDS = ("runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
+_RESUMING = Resuming((("python", "train.py", "--resume_from_checkpoint", "{path}"),), NO_PROGRAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,7 @@ class HfTrainer:
     kind: str = "hf_trainer"
     title: str = "Hugging Face Trainer"
     item: str = "model"
-    resume: Sequence[str] = ("python", "train.py", "--resume_from_checkpoint", "{path}")
-    program: str | None = "train.py"
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return what the state says; of a folder that is half deleted it is often left."""

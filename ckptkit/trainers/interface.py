@@ -61,6 +61,27 @@ class Told:
     doubts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """How training goes on from what a trainer wrote.
+
+    Attributes:
+        commands: templates of its own command, the fullest first. The first is taken whose ``{config.NAME}`` fields
+            the checkpoint fills; none where every program has flags of its own.
+        guess: what in the commands is a guess, and why; its first word is the argument. None where nothing is.
+        without: why there is no command, where none is taken.
+        call: what a program calls to go on.
+    """
+
+    commands: Sequence[Sequence[str]] = ()
+    guess: str | None = None
+    without: str = "has no command for all programs"
+    call: str | None = None
+
+
+NO_PROGRAM = "train.py is a guess: no file says which program it was, nor whether it has these flags"
+
+
 class Trainer(Protocol):
     """One trainer, or one way to save that many use.
 
@@ -68,9 +89,7 @@ class Trainer(Protocol):
         kind: of its layout.
         title: as its users call it: ``Hugging Face Trainer``.
         item: what the one item of its checkpoints is called: ``model``, ``agent``, ``policy``.
-        resume: template of its own resume command; None where every program has its own.
-        program: the argument of ``resume`` that is a guess, since no file says which program it was; None where the
-            command is whole.
+        resuming: how training goes on from them.
     """
 
     @property
@@ -83,10 +102,7 @@ class Trainer(Protocol):
     def item(self) -> str: ...  # noqa: D102 - an attribute of the class
 
     @property
-    def resume(self) -> Sequence[str] | None: ...  # noqa: D102 - an attribute of the class
-
-    @property
-    def program(self) -> str | None: ...  # noqa: D102 - an attribute of the class
+    def resuming(self) -> Resuming: ...  # noqa: D102 - an attribute of the class
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether it had finished; only its own marks count, the content of files is judged by backends.

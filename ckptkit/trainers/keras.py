@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ckptkit.errors import DamagedError
 from ckptkit.trainers.ends import not_whole, require_closed_hdf5, require_closed_zip
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.state_files import as_count, json_object
 from ckptkit.trainers.steps import told_step
 
@@ -18,6 +18,7 @@ _ZIP, _BACKUP = ".keras", "training_metadata.json"
 _METRIC = re.compile(
     r"(?<![a-z])((?:[a-z][a-z_]*_)?(?:loss|acc|accuracy|auc|mae|mse))[=_-]?(-?\d{1,9}\.\d{1,18})", re.IGNORECASE
 )
+_RESUMING = Resuming(call="keras.models.load_model(PATH)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,7 @@ class Keras:
     kind: str = "keras"
     title: str = "Keras"
     item: str = "model"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the file was closed."""

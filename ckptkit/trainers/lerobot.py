@@ -4,14 +4,13 @@ Source: lerobot/utils/train_utils.py (``save_checkpoint``, ``update_last_checkpo
 configs/train.py (``--resume`` takes the file of settings, and looks for the checkpoint around it).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.lerobot import MODEL, STATE
 from ckptkit.trainers.ends import not_whole
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.links import link_target
 from ckptkit.trainers.state_files import as_count, json_object
 from ckptkit.trainers.steps import told_step
@@ -19,6 +18,7 @@ from ckptkit.trainers.steps import told_step
 _LAST, _STEP = "last", f"{STATE}/training_step.json"
 _ALWAYS = (f"{MODEL}/train_config.json", f"{MODEL}/config.json", _STEP, f"{STATE}/rng_state.safetensors")
 _WEIGHTS = (f"{MODEL}/model.safetensors", f"{MODEL}/adapter_model.safetensors")
+_RESUMING = Resuming((("lerobot-train", f"--config_path={{path}}/{MODEL}/train_config.json", "--resume=true"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class LeRobot:
     kind: str = "lerobot"
     title: str = "LeRobot"
     item: str = "policy"
-    resume: Sequence[str] = ("lerobot-train", f"--config_path={{path}}/{MODEL}/train_config.json", "--resume=true")
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return what ``last`` says, once all that it always writes is there."""

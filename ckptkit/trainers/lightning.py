@@ -1,20 +1,22 @@
 """Lightning: a file of ``torch.save``, moved to its name when it is written; its callbacks say the monitored metric.
 
 Source: lightning/pytorch/trainer/connectors/checkpoint_connector.py (``dump_checkpoint``),
-callbacks/model_checkpoint.py, lightning/fabric/utilities/cloud_io.py (``_atomic_save``).
+callbacks/model_checkpoint.py, cli.py (``SaveConfigCallback``), lightning/fabric/utilities/cloud_io.py
+(``_atomic_save``).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.lightning import epoch_of, step_of
 from ckptkit.trainers import dcp
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.ends import reading
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.links import file_of
 from ckptkit.trainers.state_files import as_count, as_number
 from ckptkit.trainers.steps import told_step
@@ -25,6 +27,17 @@ _MODE = re.compile(r"'mode': '(min|max)'")
 """In the key of a ``ModelCheckpoint``'s state, which is made of its arguments."""
 _META = "meta.pt"
 """In a folder of sharded weights: all that is no tensor."""
+CLI = "lightning_cli"
+"""In what is told: the file of settings, from the checkpoint's folder."""
+_SETTINGS = ("config.yaml", "../config.yaml")
+"""In the folder of the log, of which ``checkpoints`` is a part."""
+_MARK = re.compile(rb"# (lightning\.pytorch|pytorch_lightning)==")
+_RESUMING = Resuming(
+    (("python", "train.py", "fit", "--config", f"{{checkpoint}}/{{config.{CLI}}}", "--ckpt_path", "{path}"),),
+    guess="train.py is a guess: no file says which program it was; its flags are of the LightningCLI in config.yaml",
+    without="has a command only where a LightningCLI left its config.yaml",
+    call="trainer.fit(model, ckpt_path=PATH)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +47,7 @@ class Lightning:
     kind: str = "lightning"
     title: str = "Lightning"
     item: str = "model"
-    resume: Sequence[str] = ("python", "train.py", "fit", "--ckpt_path", "{path}")
-    program: str | None = "train.py"
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the file has its end; of a folder, whether all of it is there."""
@@ -47,6 +59,9 @@ class Lightning:
 
     def told(self, seen: Seen) -> Told:
         """Return ``global_step``, ``epoch``, and the score of this checkpoint by what ``ModelCheckpoint`` monitors."""
+        return replace(self._said(seen), config=dict(_cli(seen.folder)))
+
+    def _said(self, seen: Seen) -> Told:
         try:
             content = _content(seen)
         except DamagedError as error:
@@ -61,6 +76,19 @@ class Lightning:
         metrics = dict(_scores(content, seen.found.name, told.step, epoch))
         counters = {} if epoch is None else {"epoch": epoch}
         return replace(told, counters=counters, metrics=metrics, best=_best(content), doubts=tuple(doubts))
+
+
+def _cli(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield where the settings are that ``LightningCLI`` wrote. A program of another kind leaves none."""
+    for name in _SETTINGS:
+        try:
+            with reading(folder / name) as (stream, _):
+                found = _MARK.match(stream.read(32)) is not None
+        except DamagedError:
+            continue
+        if found:
+            yield CLI, name
+            return
 
 
 def _content(seen: Seen) -> Mapping[Any, Any]:

@@ -13,13 +13,14 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.orbax import COMMITTED, METADATA, UNFINISHED
 from ckptkit.trainers.ends import not_whole
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.state_files import content, json_object, numbers
 from ckptkit.trainers.steps import told_step
 
 _METRICS = ("metrics/metrics",)
 _MOST_BYTES = 1 << 20
 _SUCCESS = b"Checkpoint commit was successful to "
+_RESUMING = Resuming(call="manager.restore(STEP)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,7 @@ class Orbax:
     kind: str = "orbax"
     title: str = "Orbax"
     item: str = "model"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return what its name and its marks say."""

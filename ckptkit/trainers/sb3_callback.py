@@ -15,12 +15,13 @@ from ckptkit.formats.zips import read_member
 from ckptkit.layouts import sb3_callback as layout
 from ckptkit.trainers.ends import not_whole, require_closed_zip, require_ended_pickle
 from ckptkit.trainers.evaluations import METRIC, mean_reward
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.state_files import MOST_BYTES, as_count
 from ckptkit.trainers.steps import told_step
 
 _STEPS = "num_timesteps"
 _ENDS = {"zip": require_closed_zip, "pkl": require_ended_pickle}
+_RESUMING = Resuming(call="ALGORITHM.load(PATH, env=env)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,7 @@ class Sb3Callback:
     kind: str = "sb3_callback"
     title: str = "Stable-Baselines3"
     item: str = "agent"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether zip and pickles have their ends, and none is missing that an earlier zip has."""

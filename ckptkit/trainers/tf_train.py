@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.tf_bundle import Bundle
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.steps import Said, told_step
 
 _INDEX, _VALUE = ".index", "/.ATTRIBUTES/VARIABLE_VALUE"
 STEPS = ("step", "global_step", "optimizer/_iterations", "optimizer/iter", "model/optimizer/_iterations")
 """Variables that hold a step, in the order in which they are believed."""
 SAVES = "save_counter"
+_RESUMING = Resuming(call="checkpoint.restore(PREFIX)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,7 @@ class TfTrain:
     kind: str = "tf_train"
     title: str = "tf.train.Checkpoint"
     item: str = "model"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the index is there and whole, and all data files that it counts."""

@@ -13,7 +13,7 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.torch_values import torch_value
 from ckptkit.trainers.ends import first_bytes, not_whole, require_closed_zip
-from ckptkit.trainers.interface import Judged, Seen, Told
+from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.links import file_of
 from ckptkit.trainers.state_files import as_epoch, numbers
 from ckptkit.trainers.steps import Said, told_step
@@ -23,6 +23,7 @@ STEPS = ("global_step", "step", "iteration", "iter", "num_updates")
 EPOCHS = ("epoch",)
 _ZIP, _OLD = b"PK", b"\x80"
 _METRIC = re.compile(r"(?!best)(.*[_-])?(loss|acc|acc1|accuracy|score|reward|perplexity|fitness|f1|auc|bleu|wer|miou)")
+_RESUMING = Resuming(call="torch.load(PATH)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,7 @@ class TorchFile:
     kind: str = "torch_file"
     title: str = "torch.save"
     item: str = "model"
-    resume: None = None
-    program: None = None
+    resuming: Resuming = _RESUMING
 
     def judge(self, seen: Seen) -> Judged:
         """Return whether the file has its end."""

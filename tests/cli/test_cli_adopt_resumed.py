@@ -1,11 +1,14 @@
 """What `resume-cmd` prints of adopted checkpoints: who says how to resume, a trainer's own command, guesses."""
 
 import json
+import zipfile
 from pathlib import Path
 
 from adopting import adopt, command, states
 from command_line import inside, refused
-from foreign_files import hugging_face, safetensors, torch_like
+from foreign_files import hugging_face, lightning, safetensors, torch_like
+
+from ckptkit.resume.quoting import quote_word
 
 
 def test_the_trainers_own_command_is_printed_and_a_guess_is_called_one(tmp_path: Path) -> None:
@@ -40,6 +43,40 @@ def test_where_a_trainer_has_no_command_for_all_programs_the_ways_to_give_one_ar
     refused(done, 2, "nothing says how to resume it", "torch.save has no command for all programs")
     for way in ("--template", "--resume when adopting", "trainers: {torch_file: ...}", "`resume:`"):
         assert way in done.stderr
+
+
+def test_of_lightning_there_is_a_command_where_a_lightning_cli_left_its_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "version_0/checkpoints"
+    checkpoint = lightning(folder, 4, loss=0.5)
+    (tmp_path / "version_0/config.yaml").write_text("# lightning.pytorch==2.6.6\nseed_everything: 0\n")
+    adopt(folder)
+    line, said = command(folder)
+    settings = f"--config {folder}/../config.yaml"
+    assert line == f"python train.py fit {settings} --ckpt_path {quote_word(str(checkpoint))}"
+    assert "train.py is a guess: no file says which program it was; its flags are of the LightningCLI" in said
+
+
+def test_of_lightning_without_it_no_command_is_made_up_that_might_train_from_the_start(tmp_path: Path) -> None:
+    lightning(tmp_path, 4, loss=0.5)
+    assert "--template 'python YOURS.py --resume {path}'" in inside("adopt", tmp_path).stderr
+    done = inside("resume-cmd", ".", store=tmp_path)
+    refused(done, 2, "nothing says how to resume it", "Lightning has a command only where a LightningCLI left")
+    for way in ("`trainer.fit(model, ckpt_path=PATH)` goes on", "--template", "trainers: {lightning: ...}"):
+        assert way in done.stderr
+
+
+def test_rl_zoo_goes_on_with_the_hyperparameters_that_it_was_given(tmp_path: Path) -> None:
+    agent = tmp_path / "rl_model_7_steps.zip"
+    with zipfile.ZipFile(agent, "w") as archive:
+        archive.writestr("data", '{"num_timesteps": 7}')
+    for name, words in (
+        ("args.yml", "algo: ppo\nenv: E-v1\nconf_file: my own.yml\n"),
+        ("config.yml", "n_timesteps: 9\n"),
+    ):
+        (tmp_path / "E-v1").mkdir(exist_ok=True)
+        (tmp_path / "E-v1" / name).write_text(words)
+    adopt(tmp_path)
+    assert command(tmp_path)[0].endswith(f"--algo ppo --env E-v1 -i {agent} -n 2 -conf 'my own.yml'")
 
 
 def test_a_trainer_that_nobody_knows_is_refused_in_the_configuration(tmp_path: Path) -> None:

@@ -50,6 +50,19 @@ def test_every_agent_of_rl_zoo_knows_algorithm_environment_and_what_is_left(tmp_
     assert told(tmp_path, "CartPole-v1.zip").config["timesteps_left"] == 3000  # it is done: as much once more
 
 
+def test_the_file_of_hyperparameters_that_rl_zoo_was_given_is_told(tmp_path: Path) -> None:
+    rl_zoo(tmp_path, ARGS.replace("hyperparams\n    - null", "conf_file\n    - mine.yml"))
+    assert told(tmp_path, "rl_model_2000_steps.zip").config["conf_file"] == "mine.yml"
+
+
+@pytest.mark.parametrize("flag", ["--hyperparams", "--env-kwargs"])
+def test_arguments_of_rl_zoo_that_its_command_leaves_out_are_a_doubt(tmp_path: Path, flag: str) -> None:
+    name = flag.removeprefix("--").replace("-", "_")
+    rl_zoo(tmp_path, ARGS.replace("hyperparams\n    - null", f"{name}\n    - gamma: 0.5"))
+    (doubt,) = told(tmp_path, "rl_model_2000_steps.zip").doubts
+    assert f"trained with {flag}, which its resume command leaves out" in doubt
+
+
 def test_without_an_argument_the_settings_say_for_how_long(tmp_path: Path) -> None:
     rl_zoo(tmp_path, ARGS.replace("3000", "-1"))
     assert told(tmp_path, "rl_model_2000_steps.zip").config["timesteps_left"] == 98000
@@ -120,5 +133,12 @@ def test_a_backup_of_keras_tells_its_epoch(tmp_path: Path, content: bytes, step:
 @pytest.mark.parametrize("kind", TRAINERS)
 def test_a_command_names_what_in_it_is_a_guess(kind: str) -> None:
     trainer = TRAINERS[kind]
-    assert trainer.program is None or trainer.program in (trainer.resume or ())
-    assert trainer.resume is None or any("{path}" in word for word in trainer.resume)
+    for command in trainer.resuming.commands:
+        assert trainer.resuming.guess is None or trainer.resuming.guess.split()[0] in command
+        assert any("{path}" in word for word in command)
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_where_there_may_be_no_command_it_is_said_what_a_program_calls(kind: str) -> None:
+    resuming = TRAINERS[kind].resuming
+    assert resuming.commands or resuming.call

@@ -44,6 +44,23 @@ def test_it_tells_step_epoch_and_its_own_score(tmp_path: Path) -> None:
     assert (one.metrics, one.doubts) == ({"val_loss": 0.5}, ())
 
 
+@pytest.mark.parametrize("place", ["config.yaml", "../config.yaml"])
+@pytest.mark.parametrize("mark", ["# lightning.pytorch==2.6.6", "# pytorch_lightning==1.9.0"])
+def test_settings_that_a_lightning_cli_left_are_told(tmp_path: Path, place: str, mark: str) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    torch_zip(folder / NAME, CONTENT)
+    (folder / place).write_text(f"{mark}\nseed_everything: 0\n")
+    assert told(folder, NAME).config == {"lightning_cli": place}
+
+
+@pytest.mark.parametrize("content", ["seed_everything: 0\n", "", "# made by hand\n# lightning.pytorch==2.6.6\n"])
+def test_settings_of_another_program_are_none_of_a_lightning_cli(tmp_path: Path, content: str) -> None:
+    torch_zip(tmp_path / NAME, CONTENT)
+    (tmp_path / "config.yaml").write_text(content)
+    assert told(tmp_path, NAME).config == {}
+
+
 def test_the_key_of_the_callback_tells_which_way_is_better(tmp_path: Path) -> None:
     key = "ModelCheckpoint{'monitor': 'val_loss', 'mode': 'min', 'every_n_train_steps': 0}"
     torch_zip(tmp_path / NAME, {**CONTENT, "callbacks": {key: MONITORED}})
