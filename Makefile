@@ -50,7 +50,13 @@ tests:
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile -m 'not matrix'
 	cd examples/third_party_backend && ../../$(PY) -m pytest -q
 
-matrices: setup
+# It asks for an older torch: what it imports lies in a folder of its own, and .venv stays as pip resolved it.
+.lerobot/.ready: requirements-lerobot.txt .venv/.ready
+	@rm -rf .lerobot
+	@$(PY) -m pip --disable-pip-version-check --quiet install --no-deps --target .lerobot --requirement requirements-lerobot.txt
+	@touch $@
+
+matrices: setup .lerobot/.ready
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile -m matrix
 
 .venv-lowest/.ready: pyproject.toml constraints-lowest.txt
@@ -82,4 +88,4 @@ bench: .venv/.ready
 	$(PY) benchmarks/startup.py
 
 clean:
-	rm -rf .venv .venv-light .venv-lowest build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-light .venv-lowest .lerobot build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,6 @@
 """Program: trainings that say their steps and metrics, by the trainers themselves: kept_by_trainers.py DIR [NAME ...].
 
-Those of LeRobot, RL Zoo and DeepSpeed are not installed here.
+RL Zoo and LeRobot have programs of their own, DeepSpeed is not installed here.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Program: what a dozen trainers leave on a disk, written by the trainers themselves: trainer_files.py DIR.
 
-LeRobot is not installed here: its folder is written with safetensors and JSON under the names that lerobot's own
-``save_checkpoint`` gives.
+LeRobot's is written with safetensors and JSON under the names that its own ``save_checkpoint`` gives; what that writes
+is in test_lerobot_trained.py.
 """
 
 import json
