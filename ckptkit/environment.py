@@ -1,7 +1,6 @@
 """What the numbers of a run may depend on: versions, threads, CPU capability and the commit of the training code."""
 
 import functools
-import os
 import platform
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from ckptkit import cores
 
 _PACKAGES = {
     "ckptkit": "ckptkit",
@@ -43,7 +44,7 @@ def numeric(brought: Mapping[str, str] | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
         "packages": {**(brought or {}), **_versions()},
-        "threads": int(torch.get_num_threads()) if torch else _cores(),
+        "threads": int(torch.get_num_threads()) if torch else cores.allowed(),
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()) if torch else None,
     }
 
@@ -51,11 +52,6 @@ def numeric(brought: Mapping[str, str] | None = None) -> dict[str, Any]:
 def is_known(package: str) -> bool:
     """Return whether a package is installed here, or is one whose version is noted only for its effect on numbers."""
     return package in _PACKAGES.values() or bool(list(metadata.distributions(name=package)))
-
-
-def _cores() -> int:
-    # The cores that this process may use; macOS cannot tell, and has no cgroups that would limit them.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ import typer
 
 from ckptkit.cli import interrupts, naming, output
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def prune(
     ] = "format",
     dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True)] = False,
     format_: FormatOption = None,
+    jobs: JobsOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
@@ -96,7 +97,9 @@ def prune(
         opened = session.open(store)
         policies = _policies(session, opened, runs, given)
         with progress_bar(quiet=session.quiet) as show:
-            planned = opened.plan_prune(policies, run=runs, level=level, grace=parse_duration(grace), on_progress=show)
+            planned = opened.plan_prune(
+                policies, run=runs, level=level, grace=parse_duration(grace), on_progress=show, jobs=jobs
+            )
         _show(planned, output.chosen(format_), applied=apply, quiet=session.quiet)
         return _finish(session, opened, planned, apply=apply, reviewed=plan)
 

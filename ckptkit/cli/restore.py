@@ -10,6 +10,7 @@ from ckptkit.cli.naming import one_named
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import (
     ExactRunOption,
+    JobsOption,
     LevelOption,
     MetricOption,
     ModeOption,
@@ -27,6 +28,7 @@ def restore(
     mode: ModeOption = None,
     exact_run: ExactRunOption = False,
     level: LevelOption = None,
+    jobs: JobsOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
@@ -52,7 +54,7 @@ def restore(
     depth = session.level(named.run, level)
     with interrupts.leaving(lambda: _left(destination)), progress_bar(quiet=session.quiet) as show:
         chosen = session.reader(url).copy_out(
-            named, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show
+            named, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show, jobs=jobs
         )
     output.followed(chosen, str(named), quiet=session.quiet)
     for report in chosen.skipped:

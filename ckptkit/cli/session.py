@@ -42,6 +42,12 @@ LevelOption = Annotated[
     ),
 ]
 MetricOption = Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", min=1, metavar="N", help="Threads that read and digest; all cores if left out.", show_default=False
+    ),
+]
 ExactRunOption = Annotated[
     bool, typer.Option("--exact-run", help="RUN means the run itself, even where another run continues it.")
 ]

@@ -10,7 +10,7 @@ import typer
 from ckptkit.cli import interrupts, naming, output
 from ckptkit.cli.help import Command
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import LevelOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli.session import JobsOption, LevelOption, NoCacheOption, StoreOption, session_of
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def verify(
         typer.Option("--trust-unchanged", help="Read none again that verified and of which no file was touched since."),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also list each name that a problem only counts.")] = False,
+    jobs: JobsOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
@@ -127,6 +128,7 @@ def verify(
             factories=_factories(factory or ()),
             on_progress=show,
             trust_unchanged=trust_unchanged,
+            jobs=jobs,
         )
     if steps is not None:
         command = context.meta.get(COMMAND)

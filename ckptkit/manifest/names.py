@@ -20,6 +20,7 @@ UNLISTED = (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)
 STATE_FOLDER = ".ckptkit"
 MAX_STEP = 10**12
 MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
+_INVISIBLE = ("Cc", "Cs", "Cf")  # control characters, halves of surrogate pairs, marks of direction and the like
 _MAX_PATH, _MAX_PART = 1024, 255
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))}
@@ -31,7 +32,7 @@ def unsafe_reason(path: str) -> str | None:
         return "is empty"
     if len(path) > _MAX_PATH:
         return f"is longer than {_MAX_PATH} characters"
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Cf") for c in path):
+    if not (path.isascii() and path.isprintable()) and any(unicodedata.category(c) in _INVISIBLE for c in path):
         return "holds a control or invisible character"
     if path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
         return "is not relative with '/' between its parts"

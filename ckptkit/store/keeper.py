@@ -25,6 +25,7 @@ class StoreKeeper(StoreReader):
         grace: timedelta = pruning.DEFAULT_GRACE,
         level: Level = "format",
         on_progress: Callable[[Progress], None] | None = None,
+        jobs: int | None = None,
     ) -> pruning.PruneSurvey:
         """Verify and plan what a retention policy would remove; nothing is changed.
 
@@ -37,9 +38,10 @@ class StoreKeeper(StoreReader):
             grace: how old leftovers must be to be purged.
             level: how far to look, where no verifier is given.
             on_progress: told how far it is then, in bytes digested, of all that are not known already.
+            jobs: how many threads read and digest, where no verifier is given; all cores when left out.
         """
         meter = Meter("prune", run if isinstance(run, str) else "", on_progress=on_progress)
-        how = verifier or Verifier(level, ledger=self.ledger, on_bytes=meter)
+        how = verifier or Verifier(level, ledger=self.ledger, on_bytes=meter, jobs=jobs)
         if meter.watched and verifier is None:
             wanted = None if run is None else {run} if isinstance(run, str) else set(run)
             places = (at for at in self.storage.scan() if at.step is not None and (wanted is None or at.run in wanted))

@@ -10,6 +10,7 @@ from ckptkit.store.browser import StoreBrowser
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
+    from ckptkit.events import Verified
     from ckptkit.health import Finding
     from ckptkit.manifest.models import Resume
     from ckptkit.store.choosing import Chosen, Ranking
@@ -74,6 +75,7 @@ class StoreReader(StoreBrowser):
         on_bytes: Callable[[int], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         trust_unchanged: bool = False,
+        jobs: int | None = None,
         verifier: "Verifier | None" = None,
     ) -> "Report":
         """Verify what references cover, or the whole store; damage is in the report, never raised.
@@ -90,7 +92,8 @@ class StoreReader(StoreBrowser):
             on_bytes: called with the size of each block digested.
             on_progress: told how far it is, in bytes digested, of all that the manifests list.
             trust_unchanged: do not read again what was verified, and is unchanged since.
-            verifier: does it in its own way; ``level``, ``strict`` and ``factories`` are then its own.
+            jobs: how many threads read and digest; all cores when left out.
+            verifier: does it in its own way; ``level``, ``strict``, ``factories`` and ``jobs`` are then its own.
 
         Raises:
             NotFoundError: a reference covers nothing.
@@ -110,14 +113,18 @@ class StoreReader(StoreBrowser):
             factories=factories,
             meter=Meter("verify", on_progress=on_progress, on_bytes=on_bytes),
             trust_unchanged=trust_unchanged,
+            jobs=jobs,
             ledger=self.ledger,
             each=self._verified,
         )
 
     def _verified(self, began: float, report: "CheckpointReport") -> None:
-        from ckptkit.store.happened import Doing
+        def happened() -> "Verified":
+            from ckptkit.store.happened import Doing  # where nobody listens, nobody waits for its import
 
-        self._listeners.tell(lambda: Doing(self.storage, began).verified(report))
+            return Doing(self.storage, began).verified(report)
+
+        self._listeners.tell(happened)
 
     def resume_command(
         self,
@@ -195,10 +202,12 @@ class StoreReader(StoreBrowser):
         exact_run: bool = False,
         level: "Level" = "format",
         on_progress: Callable[[Progress], None] | None = None,
+        jobs: int | None = None,
     ) -> "Chosen":
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
 
-        ``on_progress`` is told how far it is, in bytes digested (``verify``), and then in bytes copied (``restore``).
+        ``on_progress`` is told how far it is, in bytes digested (``verify``), and then in bytes copied (``restore``);
+        ``jobs`` threads read and digest, all cores when left out.
 
         Raises:
             RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
@@ -214,7 +223,7 @@ class StoreReader(StoreBrowser):
         reading = Meter("verify", str(named), on_progress=on_progress)
         if reading.watched:
             reading.expect(choosing.size_of_newest(self.storage, named))
-        verifier = Verifier(level, ledger=self.ledger, on_bytes=reading)
+        verifier = Verifier(level, ledger=self.ledger, on_bytes=reading, jobs=jobs)
         chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
         meter = Meter("restore", chosen.at.ref, on_progress=on_progress)
         restoring.copy_out(chosen, destination, meter)

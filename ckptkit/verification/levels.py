@@ -4,21 +4,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckptkit import durable, environment, registry
 from ckptkit.backend import CheckContext, Proof
 from ckptkit.catalog import digests, item_files, manifests, shown
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.digest import algorithm_of
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, UsageError
-from ckptkit.formats.pickles import gathered
 from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry
-from ckptkit.verification import content, observation, presence, proving, trust
+from ckptkit.verification import observation, presence, trust
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
+
+if TYPE_CHECKING:
+    from ckptkit.verification import proving
+
+# What only some of the levels need they import themselves: digests take less time than importing it all.
 
 _DOUBTS = ("pickle-unrecognised", "yaml-unrecognised", "not-looked-into", "file-trusted")
 """Codes of what cannot be known to be safe: warnings, unless the verification is strict."""
@@ -40,6 +44,7 @@ class Verifier:
         strict: fail a checkpoint that would import what is not on the allowlist when it is loaded.
         ledger: where what is found is kept, for retention and listings.
         trust_unchanged: believe the ledger where it says that a checkpoint verified and is unchanged since.
+        jobs: how many threads read and digest at a time; all cores when left out.
     """
 
     def __init__(
@@ -48,10 +53,11 @@ class Verifier:
         *,
         on_bytes: Callable[[int], None] | None = None,
         factories: Factories | None = None,
-        limits: proving.Limits | None = None,
+        limits: "proving.Limits | None" = None,
         strict: bool = False,
         ledger: Ledger | None = None,
         trust_unchanged: bool = False,
+        jobs: int | None = None,
     ) -> None:
         if level not in LEVELS:
             raise UsageError(f"level {level!r} is not known", hint=f"use {', '.join(LEVELS)}")
@@ -60,9 +66,10 @@ class Verifier:
         self._depth = LEVELS.index(level)
         self._on_bytes = on_bytes
         self._factories = factories or {}
-        self._limits = limits or proving.Limits()
+        self._limits = limits
         self._strict = strict
         self._trusting = trust_unchanged
+        self._jobs = jobs
 
     def trusts(self, at: Entry, known: Known) -> bool:
         """Return whether what is known of a checkpoint would be found again on this level: all files are unchanged."""
@@ -121,25 +128,21 @@ class Verifier:
         return CheckpointReport(at, self.level, manifest, told, count, bytes_read, proofs)
 
     def _digests(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
-        skipped = {p.file for p in known}
+        skipped = {p.file for p in known}  # missing or of another size: reported already
+        listed = [(name, file) for name, item in manifest.items.items() for file in item.files]
+        to_read = [(name, file) for name, file in listed if file.path not in skipped]
+        found = digests.digests(at, [file for _, file in to_read], jobs=self._jobs, on_bytes=self._on_bytes)
         problems, total = [], 0
-        for name, item in manifest.items.items():
-            for entry in item.files:
-                if entry.path in skipped:
-                    continue  # missing or of another size: reported already
-                try:
-                    algorithm = algorithm_of(entry.digest)
-                    size, digest = digests.digest(at, entry.path, algorithm, on_bytes=self._on_bytes)
-                except ConflictError:
-                    problems.append(Problem("file-changed", "changed while it was read", entry.path, name))
-                    continue
-                except CkptkitError as error:
-                    problems.append(Problem("file-unreadable", error.message, entry.path, name))
-                    continue
-                total += size
-                if digest != entry.digest:
+        for (name, file), one in zip(to_read, found, strict=True):
+            if isinstance(one, ConflictError):
+                problems.append(Problem("file-changed", "changed while it was read", file.path, name))
+            elif isinstance(one, CkptkitError):
+                problems.append(Problem("file-unreadable", one.message, file.path, name))
+            else:
+                total += one[0]
+                if one[1] != file.digest:
                     message = "content differs from what was saved (digest mismatch)"
-                    problems.append(presence.differs(at, Problem("digest-mismatch", message, entry.path, name)))
+                    problems.append(presence.differs(at, Problem("digest-mismatch", message, file.path, name)))
         return problems, total
 
     def _formats(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:
@@ -150,6 +153,8 @@ class Verifier:
                 yield from map(_strictly, found) if self._strict else found
 
     def _proofs(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
+        from ckptkit.verification import proving
+
         bad = {p.item for p in known if p.severity not in ("warning", "unjudged")}
         unjudged = {p.item for p in known if p.severity == "unjudged"}
         for name, item in manifest.items.items():
@@ -161,8 +166,9 @@ class Verifier:
                 yield name, Proof("unproven", "not loaded: its structure could not be judged here")
             else:
                 factories, files = self._factories.get(name, {}), item_files.names(at, name, item)
+                limits = self._limits or proving.Limits()
                 with item_files.fetched(at, name, item) as folder:
-                    yield name, proving.prove(folder, files, name, manifest, factories, self._limits)
+                    yield name, proving.prove(folder, files, name, manifest, factories, limits)
 
 
 def _strictly(problem: Problem) -> Problem:
@@ -207,6 +213,9 @@ def check_item(
     at: Entry, name: str, item: ItemEntry, step: int, packages: Mapping[str, str] | None = None
 ) -> list[Problem]:
     """Return what is wrong with the content of an item's files."""
+    from ckptkit.formats.pickles import gathered
+    from ckptkit.verification import content
+
     files, prefix = item_files.names(at, name, item), item_files.prefix(at, name, item)
     trusted = [file for file, entry in zip(files, item.files, strict=True) if entry.trusted]
     context = CheckContext(files, item.metadata, item.format_version, step, trusted=trusted)

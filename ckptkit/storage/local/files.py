@@ -15,7 +15,7 @@ from ckptkit.errors import ConflictError, DamagedError, StoreError
 from ckptkit.storage.interface import FileStat
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path | str) -> BinaryIO:
     """Open a regular file for reading; raises as ``Storage.open``."""
     try:
         return open(open_regular(path), "rb")
@@ -27,19 +27,20 @@ def opened(path: Path) -> BinaryIO:
         raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def read(path: Path, limit: int) -> bytes:
+def read(path: Path | str, limit: int) -> bytes:
     """Return a small file, at most ``limit`` bytes and one more; raises as ``Storage.read``."""
     with opened(path) as stream, storage_errors(str(path)):
         return stream.read(limit + 1)
 
 
-def examined(folder: Path, path: str) -> FileStat:
+def examined(folder: str, path: str) -> FileStat:
     """Return what is known of a file without reading it; raises as ``Storage.stat``."""
-    parts = path.split("/")
-    for depth in range(1, len(parts)):
-        if not stat.S_ISDIR(os.lstat(folder.joinpath(*parts[:depth])).st_mode):
+    end = path.find("/")
+    while end != -1:
+        if not stat.S_ISDIR(os.lstat(f"{folder}/{path[:end]}").st_mode):
             raise DamagedError(f"{path}: lies behind a link or a file, not in a folder")
-    found = os.lstat(folder / path)
+        end = path.find("/", end + 1)
+    found = os.lstat(f"{folder}/{path}")
     stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
     return FileStat(path, found.st_size, stat.S_ISREG(found.st_mode), stamp)
 

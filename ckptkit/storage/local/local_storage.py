@@ -89,10 +89,12 @@ class LocalStorage:
         """Return the place of ckptkit's own files, also where those of the trainer must not be looked for."""
         return Place.within(self._of(entry.run), entry.name, entry.layout)
 
-    def _around(self, entry: Entry, path: str) -> Path:
-        """Return the folder that a path is counted from."""
-        own = entry.layout is not ADOPTED or path in (entry.manifest_file, entry.observed_file, entry.shown_file)
-        return (self._home(entry) if own else self._place(entry)).folder
+    def _around(self, entry: Entry, path: str) -> str:
+        """Return the folder that a path is counted from; as text, as it is asked for once or more for each file."""
+        if entry.layout is ADOPTED and path not in (entry.manifest_file, entry.observed_file, entry.shown_file):
+            return str(self._place(entry).folder)
+        home = self._of(entry.run)
+        return str(home) if entry.layout.shared else f"{home}/{entry.name}"
 
     # --- what is there ---
 
@@ -154,11 +156,11 @@ class LocalStorage:
 
     def read(self, entry: Entry, path: str, limit: int) -> bytes:
         """See ``Storage.read``."""
-        return files.read(self._around(entry, path) / path, limit)
+        return files.read(f"{self._around(entry, path)}/{path}", limit)
 
     def open(self, entry: Entry, path: str) -> BinaryIO:
         """See ``Storage.open``."""
-        return files.opened(self._around(entry, path) / path)
+        return files.opened(f"{self._around(entry, path)}/{path}")
 
     def stat(self, entry: Entry, path: str) -> FileStat:
         """See ``Storage.stat``."""
@@ -190,7 +192,7 @@ class LocalStorage:
 
     def where(self, entry: Entry, path: str | None = None) -> str:
         """See ``Storage.where``."""
-        return str(self.folder(entry) if path is None else self._around(entry, path) / path)
+        return str(self.folder(entry) if path is None else Path(self._around(entry, path), path))
 
     def folder(self, entry: Entry) -> Path:
         """See ``Storage.folder``."""
@@ -219,7 +221,7 @@ class LocalStorage:
 
     def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
         """See ``Storage.put``."""
-        files.put(self._around(entry, path) / path, data, self.state_folder(entry.run), replace=replace)
+        files.put(Path(self._around(entry, path), path), data, self.state_folder(entry.run), replace=replace)
 
     # --- removing ---
 

@@ -1,0 +1,114 @@
+"""Whatever number of threads reads and digests: the same is found, in the same order, and Ctrl-C ends all of them."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from ckptkit import CheckpointStore, Files
+from ckptkit.catalog import digests
+from ckptkit.verification import Verifier
+
+LARGE, MIDDLE, SMALL = 9 << 20, 1 << 17, 100
+SIZES = [LARGE, *[MIDDLE] * 6, *[SMALL] * 9, 0]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointStore:
+    monkeypatch.setattr(digests, "_BATCH", 2 * MIDDLE)  # several tasks of a few small files
+    files = tmp_path / "files"
+    files.mkdir()
+    for number, size in enumerate(SIZES):
+        (files / f"{number:02}").write_bytes(os.urandom(size))
+    opened = CheckpointStore(tmp_path / "store", cache=False)
+    opened.save("r", 1, {"data": Files(files, "files")})
+    return opened
+
+
+def flip(store: CheckpointStore, number: int) -> None:
+    path = store.locate("r@1")[0].folder / "data" / f"{number:02}"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def found(store: CheckpointStore, jobs: int) -> list[tuple[str, str | None]]:
+    report = store.verify("r@1", level="digest", jobs=jobs)
+    return [(problem.code, problem.file) for problem in report.checkpoints[0].problems]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_what_is_whole_is_found_whole_and_every_byte_is_counted(store: CheckpointStore, jobs: int) -> None:
+    read: list[int] = []
+    report = store.verify("r@1", level="digest", jobs=jobs, on_bytes=read.append)
+    assert report.exit_code == 0
+    assert report.checkpoints[0].bytes_read == sum(read) == sum(SIZES)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_damage_is_told_in_the_order_of_the_manifest(store: CheckpointStore, jobs: int) -> None:
+    damaged = [12, 3, 0, 5, 9]
+    for number in damaged:
+        flip(store, number)
+    assert found(store, jobs) == [("digest-mismatch", f"data/{number:02}") for number in sorted(damaged)]
+
+
+def test_a_file_that_cannot_be_read_says_nothing_about_the_others(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ckptkit.errors import StoreError
+    from ckptkit.storage.local import files
+
+    opened = files.opened
+
+    def refusing(path: Path | str):  # type: ignore[no-untyped-def]
+        if str(path).endswith(("/02", "/11")):
+            raise StoreError(f"{path}: cannot be read (Input/output error)")
+        return opened(path)
+
+    monkeypatch.setattr(files, "opened", refusing)
+    assert found(store, 2) == [("file-unreadable", "data/02"), ("file-unreadable", "data/11")]
+
+
+def test_ctrl_c_ends_every_thread(store: CheckpointStore) -> None:
+    def press(count: int) -> None:
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        store.verify("r@1", level="digest", jobs=3, on_bytes=press)
+    assert threading.active_count() == before
+
+
+def test_no_more_files_are_open_at_a_time_than_a_verification_makes_sure_of(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 0
+    digest_stream = digests.digest_stream
+
+    def counting(*arguments, **more):  # type: ignore[no-untyped-def]
+        nonlocal most
+        most = max(most, len(os.listdir("/proc/self/fd")) - before)
+        return digest_stream(*arguments, **more)
+
+    monkeypatch.setattr(digests, "digest_stream", counting)
+    before = len(os.listdir("/proc/self/fd"))
+    assert store.verify(verifier=Verifier("digest", jobs=100)).exit_code == 0
+    assert 0 < most <= 8
+
+
+def test_a_file_larger_than_a_job_s_share_has_all_of_them(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[tuple[int, int]] = []
+    digest_stream = digests.digest_stream
+
+    def noting(stream, expected, algorithm, *, threads, on_bytes):  # type: ignore[no-untyped-def]
+        shared.append((expected, threads))
+        return digest_stream(stream, expected, algorithm, threads=threads, on_bytes=on_bytes)
+
+    monkeypatch.setattr(digests, "digest_stream", noting)
+    store.verify("r@1", level="digest", jobs=4)
+    assert shared[0] == (LARGE, 4)
+    assert {threads for _, threads in shared[1:]} == {1}
