@@ -77,6 +77,24 @@ def inside(
     return subprocess.CompletedProcess(command, code, *texts)
 
 
+def typed(line: str, *, cwd: Path = Path("/"), first: Path | None = None, **variables: str) -> str:
+    """Run a printed line in a shell that finds this Python as ``python``; return what it said, all of it.
+
+    Args:
+        line: as it was printed.
+        cwd: where it is typed.
+        first: a folder of programs that are found before any other.
+        variables: of the environment, beside those of this process.
+    """
+    folders = [*([str(first)] if first else []), str(Path(sys.executable).parent), os.environ["PATH"]]
+    done = subprocess.run(
+        line, shell=True, cwd=cwd, env=_surroundings() | {"PATH": ":".join(folders)} | variables,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, (line, done.stdout[-3000:])
+    return done.stdout
+
+
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     """Check how every error ends: exit code, no data, one line with the reason, one line that says what to do."""
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)

@@ -1,7 +1,7 @@
 """LeRobot, trained by its own `lerobot-train`: found, judged, verified, and resumed by it from the printed command."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +10,8 @@ import lerobot_train
 import lerobot_trainings
 import pytest
 from adopting import adopt, states
-from command_line import inside
+from command_line import inside, typed
+from foreign_files import tree
 from looked_at import judged, told
 
 from ckptkit import CheckpointStore
@@ -46,16 +47,23 @@ def test_it_goes_on_from_the_printed_command(trained: Path, tmp_path: Path) -> N
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{lerobot_train.__file__}" "$@"\n')
     program.chmod(0o755)
     printed = inside("resume-cmd", ".@4", "--", f"--output_dir={tmp_path}/on", store=folder)
-    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HF_HOME": str(trained / "home")}
-    done = subprocess.run(
-        printed.stdout, shell=True, env=os.environ | variables, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, (printed, done.stderr[-3000:])
-    steps = [word for word in done.stderr.split() if word.startswith("step:")]
+    said = typed(printed.stdout, first=tmp_path, HF_HOME=str(trained / "home"))
+    steps = [word for word in said.split() if word.startswith("step:")]
     assert steps == ["step:5", "step:6", "step:7", "step:8"]
     on = tmp_path / "on/checkpoints/000008/training_state"
     assert json.loads((on / "training_step.json").read_text()) == {"step": 8}
     assert updates(on / "optimizer_state.safetensors") == {8.0}, "four of them were before it was interrupted"
+
+
+def test_pruned_and_taken_back_all_of_it_is_the_same_and_last_is_kept(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained / "whole/out/run/checkpoints", tmp_path / "checkpoints", symlinks=True)
+    adopt(folder)
+    before = tree(folder)
+    assert inside("prune", ".", "--keep-last", "1", "--apply", store=folder).returncode == 0
+    assert [at.step for at in CheckpointStore(folder).locate()] == [8]
+    assert (folder / "last").resolve() == (folder / "000008").resolve()
+    assert inside("undelete", ".@4", store=folder).returncode == 0
+    assert tree(folder) == before
 
 
 @pytest.mark.parametrize("name", lerobot_trainings.KILLED)

@@ -1,7 +1,7 @@
 """RL Zoo, trained by its own program: found, judged, verified, and resumed by it from the printed command."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import rl_zoo_trainings
 from adopting import adopt, states
-from command_line import inside
+from command_line import inside, typed
+from foreign_files import tree
 from looked_at import told
 
 from ckptkit import CheckpointStore
@@ -50,16 +51,23 @@ def test_it_goes_on_from_the_printed_command_with_the_same_hyperparameters(train
     assert adopt(place / "out")[0] == 0
     assert CheckpointStore(place / "out").verify().exit_code == 0
     printed = inside("resume-cmd", f"{RUN}@32", "--", "-f", "again", store=place / "out", cwd=place)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        printed.stdout, shell=True, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, (printed, done.stderr[-3000:])
+    typed(printed.stdout)
     before, again = place / "out" / RUN, place / "again" / RUN
     updates = [data_of(agent)["_n_updates"] for agent in (before / "rl_model_32_steps.zip", again / "Pendulum-v1.zip")]
     assert updates == [10, 30], "two rollouts, each of ten epochs, after those of the agent that it went on from"
     settings = [(folder / "Pendulum-v1/config.yml").read_text() for folder in (before, again)]
     assert settings[0] == settings[1]
+
+
+def test_pruned_and_taken_back_all_of_it_is_the_same(trained: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(trained / "whole/out", tmp_path / "out")
+    adopt(out)
+    before = tree(out)
+    assert inside("prune", RUN, "--keep-last", "1", "--apply", store=out).returncode == 0
+    assert [at.step for at in CheckpointStore(out).locate()] == [64]
+    for step in (16, 32, 48):
+        assert inside("undelete", f"{RUN}@{step}", store=out).returncode == 0
+    assert tree(out) == before
 
 
 @pytest.mark.parametrize(
