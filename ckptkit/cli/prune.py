@@ -101,7 +101,7 @@ def prune(
                 policies, run=runs, level=level, grace=parse_duration(grace), on_progress=show, jobs=jobs
             )
         _show(planned, output.chosen(format_), applied=apply, quiet=session.quiet)
-        return _finish(session, opened, planned, apply=apply, reviewed=plan)
+        return _finish(session, opened, planned, apply=apply, reviewed=plan, jobs=jobs)
 
 
 def _show(planned: "PruneSurvey", format_: str, *, applied: bool, quiet: bool) -> None:
@@ -181,6 +181,7 @@ def _finish(
     *,
     apply: bool,
     reviewed: str | None,
+    jobs: int | None,
 ) -> int:
     plan, quiet = planned.plan, session.quiet
     for note in plan.notes:
@@ -204,8 +205,8 @@ def _finish(
             quiet=quiet,
         )
         return 3 if planned.stopped else 0
-    with interrupts.leaving(lambda: _left(planned)):
-        done = store.prune(planned, expected=reviewed)
+    with interrupts.leaving(lambda: _left(planned)), progress_bar(quiet=quiet) as show:
+        done = store.prune(planned, expected=reviewed, on_progress=show, jobs=jobs)
     for failure in done.failures:
         output.echo(f"not removed: {output.safe(failure)}")
     gone = {*done.removed}

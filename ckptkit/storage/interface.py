@@ -5,7 +5,7 @@ handed out at three doors only: ``fetch`` (what a backend reads), ``Staging.fold
 folders that trainers themselves write into (``folder``, ``run_folder``), which only a store on a file system has.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -269,18 +269,23 @@ class Storage(Protocol):
 
     # --- removing ---
 
-    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
-        """Move a checkpoint to the trash.
+    def remove(self, entry: Entry, files: Sequence[str] = (), *, lasting: bool = True) -> Removed:
+        """Move a checkpoint to the trash; it is listed no more.
 
         A folder of a trainer's goes as a whole, and only if all that is in it goes.
 
         Args:
             entry: the checkpoint.
             files: where it shares its folder, which files go with its manifest.
+            lasting: also after a power cut; else only once ``make_last`` was called, which costs as much for many
+                removals as for one. Until then a power cut may bring it back, whole.
 
         Raises:
             RefusedError: a trainer's folder holds what is not among the files; it stays.
         """
+
+    def make_last(self, removed: Sequence[Removed]) -> None:
+        """Make removals outlast a power cut."""
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """Return what is in the trash of a run, or of all runs (of those that may be read), the last removed first."""
@@ -304,8 +309,11 @@ class Storage(Protocol):
     def leftovers(self, run: str, grace: float) -> list[Leftover]:
         """Return what saves that died left behind, and trash, older than ``grace`` seconds."""
 
-    def purge(self, leftover: Leftover) -> None:
-        """Remove it for good."""
+    def set_aside(self, leftover: Leftover) -> Leftover:
+        """Take it out of the trash in one step, for ``purge`` alone: nothing brings it back, and no lock guards it."""
+
+    def purge(self, leftover: Leftover, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Remove it for good; ``on_bytes`` is called with the sizes of what is gone."""
 
     # --- what trainers wrote ---
 

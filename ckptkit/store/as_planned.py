@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 
 from ckptkit.catalog import manifests, since_adopted
+from ckptkit.catalog.known import Known
 from ckptkit.errors import ConflictError, RefusedError
 from ckptkit.layouts import ADOPTED
 from ckptkit.manifest.names import UNLISTED
@@ -22,6 +23,8 @@ def require(one: Surveyed, pins: Collection[int]) -> None:
     """
     if one.at.step in pins:
         raise ConflictError(f"{one.at.ref}: was pinned meanwhile")
+    if one.known is not None and _unchanged(one.at, one.known):
+        return
     now, _ = manifests.read(one.at)
     if (now and now.digest) != one.digest:
         raise ConflictError(f"{one.at.ref}: was changed meanwhile")
@@ -32,6 +35,12 @@ def require(one: Surveyed, pins: Collection[int]) -> None:
         _require_as_adopted(one, listed)
     elif not one.at.layout.shared:
         _require_listed(one.at, listed)
+
+
+def _unchanged(at: Entry, known: Known) -> bool:
+    """Whether no file was changed, added or removed since it was verified: then there is nothing to read again."""
+    now = at.storage.stamps(at, known.stamps)
+    return now is not None and not known.changed(now)
 
 
 def _require_as_adopted(one: Surveyed, listed: Mapping[str, int]) -> None:

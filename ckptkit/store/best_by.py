@@ -1,21 +1,23 @@
 """By which metric a run's own trainer calls a checkpoint the best: `config.best` in manifests of adopted ones."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ckptkit.catalog import manifests
 from ckptkit.errors import UsageError
 from ckptkit.manifest.models import Manifest
 from ckptkit.retention import RetentionPolicy, policy_from_words
 from ckptkit.storage import Storage
-from ckptkit.trainers import Told
+
+if TYPE_CHECKING:
+    from ckptkit.trainers import Told
 
 BestBy = tuple[str, Literal["min", "max"]]
 """The metric, and whether less or more of it is better."""
 KEY = "best"
 
 
-def config_of(told: Told) -> dict[str, Any]:
+def config_of(told: "Told") -> dict[str, Any]:
     """Return the configuration that an adopted checkpoint gets."""
     best = {} if told.best is None else {KEY: {"metric": told.best[0], "mode": told.best[1]}}
     return {**told.config, **best}

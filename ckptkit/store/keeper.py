@@ -48,10 +48,25 @@ class StoreKeeper(StoreReader):
             meter.expect(surveying.to_read(places, how))
         return pruning.survey(self.storage, policies, how, run=run, grace=grace)
 
-    def prune(self, planned: pruning.PruneSurvey, *, expected: str | None = None) -> pruning.Pruned:
-        """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back."""
-        doing = Doing(self.storage)
-        done = pruning.apply(self.storage, planned, expected=expected)
+    def prune(
+        self,
+        planned: pruning.PruneSurvey,
+        *,
+        expected: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        jobs: int | None = None,
+    ) -> pruning.Pruned:
+        """Carry out a plan: checkpoints go to the trash, from which ``undelete`` takes them back.
+
+        Args:
+            planned: from ``plan_prune``.
+            expected: digest of the plan that a person has reviewed.
+            on_progress: told how far it is, in bytes freed of what is purged; how many there will be is not known.
+            jobs: how many threads free them; all cores when left out.
+        """
+        doing, meter = Doing(self.storage), Meter("purge", on_progress=on_progress)
+        told = meter if meter.watched else None
+        done = pruning.apply(self.storage, planned, expected=expected, on_bytes=told, jobs=jobs)
         self._listeners.tell(lambda: doing.pruned(planned, done))
         return done
 

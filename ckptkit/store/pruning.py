@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +12,18 @@ from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFoundEr
 from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
-from ckptkit.storage import Entry, Leftover, Storage
-from ckptkit.store import as_planned, missing, nearest_run, pointers, surveying, void, without_manifest
+from ckptkit.storage import Entry, Leftover, Removed, Storage
+from ckptkit.store import (
+    anchors,
+    as_planned,
+    missing,
+    nearest_run,
+    pointers,
+    purging,
+    surveying,
+    void,
+    without_manifest,
+)
 from ckptkit.store.copies import copied_into
 from ckptkit.store.reference import Ref
 from ckptkit.store.surveying import Surveyed
@@ -104,7 +114,8 @@ def survey(
     shallow = Verifier("presence", ledger=verifier.ledger)
     found = surveying.survey(places, lambda name: verifier if wanted is None or name in wanted else shallow)
     pointed = pointers.look(at for at in places if at.run in pruned)
-    by_candidate = [(one.candidate(known[one.at.run], pointed), one) for one in found]
+    proving = anchors.of(storage).needed()
+    by_candidate = [(one.candidate(known[one.at.run], pointed, proving), one) for one in found]
     surveyed = {id(candidate): one for candidate, one in by_candidate}
     candidates = [candidate for candidate, _ in by_candidate]
     copies = {} if isinstance(run, str) else copied_into(surveyed.values())
@@ -155,13 +166,24 @@ def _read_refs(
     return known, stopped
 
 
-def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = None) -> Pruned:
+def apply(
+    storage: Storage,
+    surveyed: PruneSurvey,
+    *,
+    expected: str | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+    jobs: int | None = None,
+) -> Pruned:
     """Carry out a plan: move to the trash, purge old garbage. One that cannot be removed does not stop the rest.
+
+    All names are gone first. What is purged is freed after that, by several threads, while others may save again.
 
     Args:
         storage: the store.
         surveyed: from ``survey``.
         expected: digest of the plan that a person has reviewed.
+        on_bytes: called with the sizes of what is freed.
+        jobs: how many threads free it; all cores when left out.
 
     Raises:
         ConflictError: the plan is not the one that was reviewed.
@@ -172,7 +194,6 @@ def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = Non
             "the plan is not the one that was reviewed: the store has changed since",
             hint="run prune again without --apply and review the new plan",
         )
-    removed: list[Entry] = []
     failures: list[str] = []
     runs = {one.at.run for one in surveyed.checkpoints}
     claims = Counter(path for one in surveyed.checkpoints for path in _payload(one))
@@ -188,37 +209,67 @@ def apply(storage: Storage, surveyed: PruneSurvey, *, expected: str | None = Non
                 storage.finish_removals(run, {path for of, path in claims if of == run})
             except CkptkitError as error:
                 failures.append(error.message)
+        removed = _remove(storage, surveyed, pins, claims, failures)
+        forgotten = _forget(storage, surveyed.void, failures)
+        manifests = {*map(_leftover, surveyed.void)}
+        aside = purging.set_aside(storage, (one for one in surveyed.garbage if one not in manifests), failures)
+    purged = purging.purge(storage, aside, failures, on_bytes=on_bytes, jobs=jobs)
+    return Pruned(removed, [*purged, *forgotten], failures)
+
+
+def _remove(
+    storage: Storage,
+    surveyed: PruneSurvey,
+    pins: Mapping[str, Collection[int]],
+    claims: Counter[tuple[str, str]],
+    failures: list[str],
+) -> list[Entry]:
+    """Move to the trash what is to be removed, and make all of it last together."""
+    removed: dict[Entry, Removed] = {}
+    try:
         for entry, one in zip(surveyed.plan.entries, surveyed.checkpoints, strict=True):
             if entry.action == "remove" and one.at.run in pins and one.at.identity is not None:
                 try:
                     as_planned.require(one, pins[one.at.run])
                     payload = _payload(one)
                     needed = {path for of, path in payload if claims[of, path] > 1}  # by others, which list them too
+                    files = beside_others.movable([path for _, path in payload], needed)
                     with durable.undivided():
-                        storage.remove(one.at, beside_others.movable([path for _, path in payload], needed))
+                        removed[one.at] = storage.remove(one.at, files, lasting=False)
                     claims.subtract(payload)
-                    removed.append(one.at)
                 except CkptkitError as error:
                     failures.append(error.message)
-        purged = _purge(storage, surveyed, failures)
-    return Pruned(removed, purged, failures)
+    finally:  # also what Ctrl-C came into
+        lasting = _made_last(storage, removed, failures)
+    return lasting
 
 
-def _purge(storage: Storage, surveyed: PruneSurvey, failures: list[str]) -> list[Leftover]:
-    """Remove for good what was planned to be; of void manifests only those that still are."""
-    planned = {*map(_leftover, surveyed.void)}
-    still = {_leftover(one): one for run in {one.run for one in surveyed.void} for one in void.of(storage, run)}
-    purged = []
-    for leftover in surveyed.garbage:
-        try:
-            if leftover not in planned:
-                storage.purge(leftover)
-            elif leftover in still:
-                storage.forget(still[leftover])
-            purged.append(leftover)
-        except CkptkitError as error:
-            failures.append(error.message)
-    return purged
+def _made_last(storage: Storage, removed: Mapping[Entry, Removed], failures: list[str]) -> list[Entry]:
+    """Make removals last, or take them back: what was not removed for sure is to be there still."""
+    try:
+        storage.make_last([*removed.values()])
+    except CkptkitError as error:
+        failures.append(error.message)
+        for gone in removed.values():
+            with contextlib.suppress(CkptkitError):  # it is back then; whether that lasts is as unsure
+                storage.bring_back(gone)
+        return [at for at in removed if at.identity is None]
+    return [*removed]
+
+
+def _forget(storage: Storage, void_ones: Collection[Entry], failures: list[str]) -> list[Leftover]:
+    """Clear away those manifests that still are void; return these, as leftovers."""
+    still = {one for run in {one.run for one in void_ones} for one in void.of(storage, run)}
+    forgotten = []
+    for one in void_ones:
+        if one in still:
+            leftover = _leftover(one)  # what it is called while it is there
+            try:
+                storage.forget(one)
+                forgotten.append(leftover)
+            except CkptkitError as error:
+                failures.append(error.message)
+    return forgotten
 
 
 def _payload(one: Surveyed) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """What retention must know of checkpoints: of those that are unchanged from the ledger, of the others by verifying."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -13,7 +13,6 @@ from ckptkit.errors import CkptkitError
 from ckptkit.manifest.models import Manifest
 from ckptkit.retention import Candidate
 from ckptkit.storage import Entry
-from ckptkit.store import anchors
 from ckptkit.store.pointers import Pointed
 from ckptkit.verification import CheckpointReport, Verifier, trust
 
@@ -32,6 +31,7 @@ class Surveyed:
         payload: the files that must move one by one: see ``catalog.beside_others``.
         unlisted: one line: why no manifest says what belongs to it, or what is in it now.
         when: seconds since 1970 at which this was found.
+        known: what the ledger knew of it, where that was trusted; it tells whether a file was changed since.
     """
 
     at: Entry
@@ -43,6 +43,7 @@ class Surveyed:
     payload: tuple[str, ...] = ()
     unlisted: str = ""
     when: float = field(default_factory=time.time)
+    known: Known | None = None
 
     @property
     def digest(self) -> str | None:
@@ -54,10 +55,16 @@ class Surveyed:
         """The run that its manifest names."""
         return self.facts.get("run")
 
-    def candidate(self, marks: refs.Refs, pointed: Pointed) -> Candidate:
-        """Return it as a plan takes it."""
+    def candidate(self, marks: refs.Refs, pointed: Pointed, proving: Collection[tuple[str, str]]) -> Candidate:
+        """Return it as a plan takes it.
+
+        Args:
+            marks: pins and tags of its run.
+            pointed: what leads to which checkpoint.
+            proving: run and name of each that a proof is under way from.
+        """
         held = pointed.at.get(self.at, []) + ([self.unlisted] if self.unlisted else [])
-        if (self.at.run, self.at.name) in anchors.of(self.at.storage).needed():
+        if (self.at.run, self.at.name) in proving:
             held.append("being proven: what training does next is compared with a resume from it")
         step = self.at.step or 0
         facts = self.facts
@@ -107,7 +114,7 @@ def survey(places: Iterable[Entry], of_run: Callable[[str], Verifier]) -> Iterat
 def _remembered(at: Entry, known: Known) -> Surveyed:
     own = (at.manifest_file, at.observed_file)
     payload = beside_others.payload_among(at, (path for path in known.stamps if path not in own))
-    return Surveyed(at, known.facts, good=True, payload=tuple(payload))
+    return Surveyed(at, known.facts, good=True, payload=tuple(payload), known=known)
 
 
 def _found(report: CheckpointReport) -> Surveyed:

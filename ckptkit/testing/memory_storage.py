@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -259,9 +259,12 @@ class MemoryStorage:
 
     # --- removing ---
 
-    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+    def remove(self, entry: Entry, files: Sequence[str] = (), *, lasting: bool = True) -> Removed:
         """See ``Storage.remove``."""
         return self._trash(entry.run).remove(entry, files)
+
+    def make_last(self, removed: Sequence[Removed]) -> None:
+        """See ``Storage.make_last``: nothing here outlasts its process."""
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""
@@ -282,9 +285,14 @@ class MemoryStorage:
         """See ``Storage.leftovers``: a save that dies takes its store with it, so there is only trash."""
         return self._trash(run).leftovers(grace)
 
-    def purge(self, leftover: Leftover) -> None:
+    def set_aside(self, leftover: Leftover) -> Leftover:
+        """See ``Storage.set_aside``."""
+        self._trash(leftover.run).set_aside(leftover.key)
+        return leftover
+
+    def purge(self, leftover: Leftover, on_bytes: Callable[[int], None] | None = None) -> None:
         """See ``Storage.purge``."""
-        self._trash(leftover.run).purge(leftover.key)
+        self._trash(leftover.run).purge(leftover.key, on_bytes)
 
     # --- what trainers wrote ---
 

@@ -1,6 +1,6 @@
 """The trash of an in-memory store: a removed checkpoint's objects under another prefix, moved there in one step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
@@ -29,7 +29,7 @@ class Trash:
     def __init__(self, objects: Objects, run: str, prefix: str, where: str) -> None:
         self._objects, self._run, self._run_prefix = objects, run, prefix
         self._where = f"{where}.ckptkit/trash/"
-        self._prefix = f"{prefix}.ckptkit/trash/"
+        self._prefix, self._aside = f"{prefix}.ckptkit/trash/", f"{prefix}.ckptkit/aside/"
 
     def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
         """Move an entry here; raises StoreError where there is none."""
@@ -95,6 +95,18 @@ class Trash:
         old = [one for one in self.listing() if (now - one.removed_at).total_seconds() > grace]
         return [Leftover(self._run, one.key, one.where) for one in old]
 
-    def purge(self, key: str) -> None:
-        """Remove an entry for good."""
-        self._objects.drop(f"{self._prefix}{key}/")
+    def set_aside(self, key: str) -> None:
+        """Move an entry to where only ``purge`` finds it."""
+        source = f"{self._prefix}{key}/"
+        with self._objects.lock:
+            self._objects.move(self._objects.below(source), source, f"{self._aside}{key}/")
+
+    def purge(self, key: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Remove an entry for good, and tell its size."""
+        with self._objects.lock:
+            size = self._objects.size
+            for around in (self._prefix, self._aside):
+                self._objects.drop(f"{around}{key}/")
+            size -= self._objects.size
+        if on_bytes is not None:
+            on_bytes(size)

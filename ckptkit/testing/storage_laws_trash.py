@@ -151,6 +151,32 @@ class TrashLaws(StorageHooks):
         storage.bring_back(removed[0])
         whole(folder_entry(storage, "step-00000005"))
 
+    def test_what_is_removed_with_others_is_gone_at_once_and_comes_back(self, storage: Storage) -> None:
+        """Only what a power cut does is decided later, for all of them together."""
+        entries = [self.commit(storage, f"step-{step:08d}") for step in (5, 6, 7)]
+        removed = [storage.remove(entry, lasting=False) for entry in entries[:2]]
+        assert listed(storage) == [f"{RUN}@7"]
+        assert storage.removed(RUN) == removed[::-1]
+        storage.make_last(removed)
+        assert storage.removed(RUN) == removed[::-1]
+        storage.bring_back(removed[0])
+        whole(entries[0])
+
+    def test_what_is_set_aside_is_in_the_trash_no_more(self, storage: Storage) -> None:
+        """Nothing brings it back while it is purged, or if that is cut off."""
+        removed = storage.remove(self.commit(storage))
+        storage.remove(self.commit(storage, "step-00000006"))
+        time.sleep(0.01)
+        leftover = only([one for one in storage.leftovers(RUN, 0) if removed.key in one.key], "leftovers")
+        sizes: list[int] = []
+        aside = storage.set_aside(leftover)
+        assert [one.step for one in storage.removed(RUN)] == [6]
+        with pytest.raises(DamagedError):
+            storage.bring_back(removed)
+        storage.purge(aside, sizes.append)
+        assert sum(sizes) >= sum(map(len, FILES.values()))
+        assert [one.step for one in storage.removed(RUN)] == [6]
+
     def test_trash_is_left_over_after_the_grace_time_and_purged_for_good(self, storage: Storage) -> None:
         """Nothing comes back then, and nothing else is touched."""
         kept = self.commit(storage, "step-00000006")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -165,8 +165,31 @@ class PurgesAtOnce(MemoryStorage):
 
 
 class PurgesNothing(MemoryStorage):
-    def purge(self, leftover: Leftover) -> None:
+    def purge(self, leftover: Leftover, on_bytes: Callable[[int], None] | None = None) -> None:
         pass
+
+
+class RemovesLater(MemoryStorage):
+    """Lists what is removed with others until it is made to last."""
+
+    def removed(self, run: str | None = None) -> list[Removed]:
+        return super().removed(run) if self.lasts else []
+
+    lasts = True
+
+    def remove(self, entry: Entry, files: Sequence[str] = (), *, lasting: bool = True) -> Removed:
+        self.lasts = lasting
+        return super().remove(entry, files)
+
+    def make_last(self, removed: Sequence[Removed]) -> None:
+        self.lasts = True
+
+
+class SetsNothingAside(MemoryStorage):
+    """Lets what is being purged come back."""
+
+    def set_aside(self, leftover: Leftover) -> Leftover:
+        return leftover
 
 
 class FinishesTooMuch(MemoryStorage):

@@ -56,6 +56,8 @@ BROKEN: list[tuple[type[MemoryStorage], str]] = [
     (writers.MovesWhatIsOthers, "a_manifest_of_flat_files_moves_nothing_that_lies_elsewhere"),
     (writers.PurgesAtOnce, "trash_is_left_over_after_the_grace_time_and_purged_for_good"),
     (writers.PurgesNothing, "trash_is_left_over_after_the_grace_time_and_purged_for_good"),
+    (writers.RemovesLater, "what_is_removed_with_others_is_gone_at_once_and_comes_back"),
+    (writers.SetsNothingAside, "what_is_set_aside_is_in_the_trash_no_more"),
     (writers.FinishesTooMuch, "finishing_removals_touches_nothing_that_is_whole"),
     (adopters.LooksIntoTrainersFolders, "what_a_trainer_wrote_is_found_with_its_step"),
     (adopters.MovesWhatNobodyLists, "a_trainers_folder_with_a_file_that_is_not_listed_stays"),

@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -67,9 +67,7 @@ class LocalStorage:
         return self._of(check_run(run))
 
     def _of(self, run: str) -> Path:
-        folder = self._folders.get(
-            run
-        )  # asked for once for each checkpoint: a path takes longer to join than to look up
+        folder = self._folders.get(run)  # once for each checkpoint: a path takes longer to join than to look up
         if folder is None:  # a stranger's folder may have a name that no run can have
             folder = self._folders[run] = self.root if run == "." else self.root / run
         return folder
@@ -225,11 +223,15 @@ class LocalStorage:
 
     # --- removing ---
 
-    def remove(self, entry: Entry, files: Sequence[str] = ()) -> Removed:
+    def remove(self, entry: Entry, files: Sequence[str] = (), *, lasting: bool = True) -> Removed:
         """See ``Storage.remove``."""
-        return self._removed(
-            entry.run, trash.remove(self._place(entry), self.state_folder(entry.run), entry.ref, files)
-        )
+        at, state = self._place(entry), self.state_folder(entry.run)
+        return self._removed(entry.run, trash.remove(at, state, entry.ref, files, lasting=lasting))
+
+    def make_last(self, removed: Sequence[Removed]) -> None:
+        """See ``Storage.make_last``."""
+        for run in sorted({one.run for one in removed}):
+            trash.make_last(self.state_folder(run), [one.key for one in removed if one.run == run])
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""
@@ -262,13 +264,24 @@ class LocalStorage:
         found = [*staging.leftovers(state, grace), *old]
         return [Leftover(run, path.relative_to(state).as_posix(), str(path)) for path in found]
 
-    def purge(self, leftover: Leftover) -> None:
+    def set_aside(self, leftover: Leftover) -> Leftover:
+        """See ``Storage.set_aside``."""
+        aside = staging.aside(leftover.key)
+        for place in self._parts(leftover):
+            trash.set_aside(place, place.parents[1] / aside)
+        return replace(leftover, key=aside)
+
+    def purge(self, leftover: Leftover, on_bytes: Callable[[int], None] | None = None) -> None:
         """See ``Storage.purge``."""
-        place = self.state_folder(leftover.run) / leftover.key
+        for place in self._parts(leftover):
+            trash.purge(place, on_bytes)
+
+    def _parts(self, leftover: Leftover) -> Iterator[Path]:
+        """Yield where a leftover lies: what came from elsewhere, if it was adopted, then all else."""
         with contextlib.suppress(RefusedError):  # in a copy of a store only what was copied is purged
             if (away := self._elsewhere(leftover.run)) is not None and (away / STATE_FOLDER / leftover.key).is_dir():
-                trash.purge(away / STATE_FOLDER / leftover.key)
-        trash.purge(place)
+                yield away / STATE_FOLDER / leftover.key
+        yield self.state_folder(leftover.run) / leftover.key
 
     def orphans(self, run: str) -> list[Entry]:
         """See ``Storage.orphans``."""

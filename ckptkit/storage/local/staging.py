@@ -68,6 +68,11 @@ def commit_folder(staging: Path, final: Path) -> None:
             raise
 
 
+def aside(key: str) -> str:
+    """Return what a leftover, a path in a run's state folder, is called while it is purged: as dead as a dead save."""
+    return f"staging/{key.rpartition('/')[2]}"
+
+
 def leftovers(state_folder: Path, grace: float) -> list[Path]:
     """Return the staging folders of dead processes that are older than ``grace`` seconds."""
     result = []

@@ -45,7 +45,15 @@ Away = Callable[[], Path | None]
 """Asks where the files of a run's adopted checkpoints lie; None: beside their manifests."""
 
 
-def remove(at: Place, state_folder: Path, ref: str, files: Sequence[str] = (), *, aside: Path | None = None) -> Trashed:
+def remove(
+    at: Place,
+    state_folder: Path,
+    ref: str,
+    files: Sequence[str] = (),
+    *,
+    aside: Path | None = None,
+    lasting: bool = True,
+) -> Trashed:
     """Move a checkpoint to the trash.
 
     Args:
@@ -54,6 +62,8 @@ def remove(at: Place, state_folder: Path, ref: str, files: Sequence[str] = (), *
         ref: what it is called, for messages.
         files: where it shares its folder: which payload files go with it, relative to the folder.
         aside: where its folder lies when it is not at its place any more.
+        lasting: also after a power cut; else only once ``make_last`` was called. What shares its folder goes in more
+            than one step, and is made to last in any case.
 
     Raises:
         RefusedError: a folder of its holds a file that is not among these.
@@ -64,10 +74,22 @@ def remove(at: Place, state_folder: Path, ref: str, files: Sequence[str] = (), *
         entry = state_folder / "trash" / f"{now.strftime(_STAMP)}-{uuid.uuid4().hex[:8]}"
         if at.layout.shared:
             _move_beside(at, entry, files, ref)
-        else:
+        elif lasting:
             make_folders(entry)
             _move_folder(aside or at.folder, entry / at.folder.name)
+        else:
+            make_folders(entry.parent)
+            entry.mkdir()
+            os.rename(aside or at.folder, entry / at.folder.name)
         return Trashed(entry, now, step_of_name(at.name))
+
+
+def make_last(state_folder: Path, names: Iterable[str]) -> None:
+    """Make removals from a run, by the names of their entries, outlast a power cut; raises StoreError."""
+    trash = state_folder / "trash"
+    with storage_errors("trash"):
+        for folder in (state_folder.parent, trash, *(trash / name for name in names)):
+            fsync_path(folder)
 
 
 def _move_folder(folder: Path, target: Path) -> None:
@@ -291,10 +313,20 @@ def _is_still(path: Path, entry: "FileEntry") -> bool:
         return False
 
 
-def purge(entry: Path) -> None:
-    """Remove a folder of the trash or of the staging area for good; raises StoreError."""
+def set_aside(entry: Path, place: Path) -> None:
+    """Take an entry out of the trash, to be purged; one that lies there already stays. Raises StoreError."""
+    with storage_errors(f"{entry}: cannot be purged"):
+        place.parent.mkdir(exist_ok=True)
+        os.rename(entry, place)
+
+
+def purge(entry: Path, on_bytes: Callable[[int], None] | None = None) -> None:
+    """Remove a folder of the trash or of the staging area for good, and tell its size; raises StoreError."""
     try:
         with storage_errors(f"{entry}: cannot be purged"):
+            size = 0 if on_bytes is None else sum(os.lstat(entry / path).st_size for path in names_in(entry))
             shutil.rmtree(entry)
     except RecursionError as error:  # a stranger's folder, nested without end
         raise StoreError(f"{entry}: cannot be purged: nested too deep") from error
+    if on_bytes is not None:
+        on_bytes(size)
