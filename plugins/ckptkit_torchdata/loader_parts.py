@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ckptkit_torchdata.loader_kinds import is_torchs_own
@@ -22,18 +23,11 @@ class LoaderParts:
 
     def __init__(self, loader: Any, ignore: Sequence[str] = ()) -> None:
         self._loader = loader
-        self._parts = Parts(self._roots, ignore=ignore)
-
-    def _roots(self) -> dict[str, Any]:
-        loader = self._loader
-        roots = {"generator": loader.generator, **self._samplers(), "dataset": looked_into(loader.dataset)}
-        return {**roots, "collate": loader.collate_fn, "worker_init": loader.worker_init_fn}
+        # No method of this object: in a cycle, a loader waits for its workers for seconds when it is collected.
+        self._parts = Parts(partial(_roots, loader), ignore=ignore)
 
     def _samplers(self) -> dict[str, Any]:
-        batch_sampler = self._loader.batch_sampler
-        inner = getattr(batch_sampler, "sampler", None)
-        parts = {"sampler": self._loader.sampler, "batch_sampler": batch_sampler}
-        return parts if inner is None or inner is self._loader.sampler else {**parts, "batch_sampler.sampler": inner}
+        return _samplers(self._loader)
 
     def taken(self) -> Inner:
         """Return the state inside the loader's parts as it is now."""
@@ -84,6 +78,18 @@ class LoaderParts:
         for place, epoch in epochs.items():
             if self._samplers()[place].epoch != epoch:
                 self._samplers()[place].set_epoch(epoch)
+
+
+def _roots(loader: Any) -> dict[str, Any]:
+    roots = {"generator": loader.generator, **_samplers(loader), "dataset": looked_into(loader.dataset)}
+    return {**roots, "collate": loader.collate_fn, "worker_init": loader.worker_init_fn}
+
+
+def _samplers(loader: Any) -> dict[str, Any]:
+    batch_sampler = loader.batch_sampler
+    inner = getattr(batch_sampler, "sampler", None)
+    parts = {"sampler": loader.sampler, "batch_sampler": batch_sampler}
+    return parts if inner is None or inner is loader.sampler else {**parts, "batch_sampler.sampler": inner}
 
 
 def looked_into(dataset: Any) -> Any:
