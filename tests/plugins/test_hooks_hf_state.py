@@ -32,6 +32,8 @@ NAMED = {
     ("draws in persistent workers", 13): "persistent workers, which go on from epoch to epoch",
     ("an evaluation after the save", 10): "an evaluation follows at the end of this epoch",
 }
+_KEPT: list[Any] = []
+"""The trainers of this process: torch waits seconds for the workers of a loader that is collected as garbage."""
 EXACT = [(kind, save) for kind in KINDS for save in SAVES if (kind, save) not in NAMED]
 
 
@@ -110,6 +112,7 @@ def train(kind: str, place: Path, stop: int | None, resume: int | None) -> str |
         model(what), arguments, train_dataset=dataset(what), eval_dataset=dataset(""),
         callbacks=[Stop(), *([] if hook is None else [hook])],
     )  # fmt: skip
+    _KEPT.append(trainer)
     try:
         trainer.train(resume_from_checkpoint=None if resume is None else hook.latest(f"{RUN}@{resume}"))
     except StopTrainingError:
