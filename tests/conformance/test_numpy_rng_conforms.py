@@ -50,6 +50,7 @@ class TestPcg64(GeneratorLaws):
     pass
 
 
+@pytest.mark.matrix
 class TestPcg64dxsm(GeneratorLaws):
     kind = np.random.PCG64DXSM
 
@@ -58,10 +59,12 @@ class TestMt19937(GeneratorLaws):
     kind = np.random.MT19937
 
 
+@pytest.mark.matrix
 class TestPhilox(GeneratorLaws):
     kind = np.random.Philox
 
 
+@pytest.mark.matrix
 class TestSfc64(GeneratorLaws):
     kind = np.random.SFC64
 

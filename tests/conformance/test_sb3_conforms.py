@@ -179,6 +179,7 @@ class TestDqn(TestPpo):
         return {**super().ablations(), **rows}
 
 
+@pytest.mark.matrix
 class TestTd3(TestDqn):
     """With what stands around an agent: action noise with a memory, and a VecNormalize."""
 

@@ -21,7 +21,7 @@ def digest_of(*command: str, shell: bool = False, cwd: Path) -> str:
     return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("trainer", ["hf", "accelerate"])
+@pytest.mark.parametrize("trainer", ["hf", pytest.param("accelerate", marks=pytest.mark.matrix)])
 def test_the_printed_command_resumes_a_real_trainer(trainer: str, tmp_path: Path) -> None:
     shutil.copy(PROGRAM, tmp_path / "train.py")
     whole = digest_of(sys.executable, "train.py", trainer, "--out", "out", cwd=tmp_path)

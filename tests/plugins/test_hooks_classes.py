@@ -20,7 +20,12 @@ def run(program: str, folder: Path) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("hook", list(BASES))
+SOME = ("hf", "sb3")
+
+
+@pytest.mark.parametrize(
+    "hook", [*SOME, *(pytest.param(hook, marks=pytest.mark.matrix) for hook in BASES if hook not in SOME)]
+)
 def test_the_class_of_a_callback_is_pickled_by_its_name_and_read_in_a_new_process(hook: str, tmp_path: Path) -> None:
     module, _, base = BASES[hook].rpartition(".")
     write = f"""
@@ -54,7 +59,11 @@ print(keras.backend.backend())
 
 
 @pytest.mark.parametrize(
-    ("package", "module"), [("lightning.pytorch", "lightning"), ("pytorch_lightning", "pytorch_lightning")]
+    ("package", "module"),
+    [
+        ("lightning.pytorch", "lightning"),
+        pytest.param("pytorch_lightning", "pytorch_lightning", marks=pytest.mark.matrix),
+    ],
 )
 def test_the_package_of_lightning_is_the_one_that_is_imported_when_the_callback_is_made(
     package: str, module: str, tmp_path: Path

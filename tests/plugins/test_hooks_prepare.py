@@ -20,7 +20,9 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("hook", ["sb3", "hf", "lightning", "keras"])
+@pytest.mark.parametrize(
+    "hook", ["sb3", "hf", *(pytest.param(hook, marks=pytest.mark.matrix) for hook in ("lightning", "keras"))]
+)
 def test_a_run_that_another_process_trains_is_refused_before_the_first_step(hook: str, tmp_path: Path) -> None:
     store, program = tmp_path / "store", str(Path(__file__).with_name(f"test_hooks_{hook}.py"))
     words = [sys.executable, "-c", HOLDER, store, RUN]

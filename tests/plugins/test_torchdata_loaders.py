@@ -1,6 +1,8 @@
 """Samplers, datasets and loaders of many kinds: resumed at the very next batch, or graded and said why not."""
 
+import gc
 import random
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -380,3 +382,17 @@ def test_a_loader_without_a_length_or_a_data_loader_is_told_apart() -> None:
         ResumableLoader(lambda: loader(num_workers=1), skip="sampler")
     assert not BACKEND.can_save(loader())
     assert len(ResumableLoader(loader)) == 5
+
+
+def test_a_loader_that_is_dropped_is_freed_at_once() -> None:
+    """Torch waits five seconds for each worker of a loader that only the garbage collector finds."""
+    loader = ResumableLoader(tud.DataLoader(Numbers(), 4, num_workers=1, persistent_workers=True))
+    next(loader)
+    loader.place()
+    wrapped = weakref.ref(loader.loader)
+    gc.disable()
+    try:
+        del loader
+        assert wrapped() is None
+    finally:
+        gc.enable()
