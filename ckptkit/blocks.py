@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Generator
 from queue import SimpleQueue
 
-Read = Callable[[bytearray], int | None]
+Read = Callable[[bytearray], int]
 """Fills a buffer from its start, and returns how many bytes it read; none at the end."""
 
 _IN_TURN = 1 << 18  # bytes: what is read is still in the core's own cache when it is used
@@ -40,7 +40,7 @@ def ahead(read: Read) -> Generator[memoryview, None, None]:
     def fill() -> None:
         try:
             while (buffer := free.get()) is not None:
-                count = read(buffer) or 0
+                count = read(buffer)
                 full.put((buffer, count))
                 if not count:
                     return

@@ -79,6 +79,7 @@ def digest_stream(
     *,
     on_bytes: Callable[[int], None] | None = None,
     threads: int = 1,
+    copy: BinaryIO | None = None,
 ) -> tuple[int, str]:
     """Return ``(size in bytes, algorithm:hex)`` of all that a stream holds, read once.
 
@@ -88,23 +89,31 @@ def digest_stream(
         algorithm: ``blake3`` or ``sha256``.
         on_bytes: called with the size of each block read.
         threads: how many may work on a large stream: one reads ahead of the others, which digest.
+        copy: each block is written here too.
 
     Raises:
         StoreError: it cannot be read.
+        OSError: the copy cannot be written.
     """
     source: Any = getattr(stream, "raw", stream)
+
+    def fill(buffer: bytearray) -> int:
+        try:
+            return source.readinto(buffer) or 0
+        except OSError as error:
+            raise StoreError(f"{getattr(stream, 'name', 'stream')}: cannot be read ({error.strerror})") from error
+
     many = threads > 1 and expected >= LARGE
     hasher = new_hasher(algorithm, threads if many else 1)
     size = 0
-    try:
-        with closing(blocks.ahead(source.readinto) if many else blocks.in_turn(source.readinto, expected)) as read:
-            for block in read:
-                hasher.update(block)
-                size += len(block)
-                if on_bytes is not None:
-                    on_bytes(len(block))
-    except OSError as error:
-        raise StoreError(f"{getattr(stream, 'name', 'stream')}: cannot be read ({error.strerror})") from error
+    with closing(blocks.ahead(fill) if many else blocks.in_turn(fill, expected)) as read:
+        for block in read:
+            hasher.update(block)
+            size += len(block)
+            if copy is not None:
+                copy.write(block)
+            if on_bytes is not None:
+                on_bytes(len(block))
     return size, f"{algorithm}:{hasher.hexdigest()}"
 
 

@@ -226,7 +226,7 @@ class StoreReader(StoreBrowser):
         verifier = Verifier(level, ledger=self.ledger, on_bytes=reading, jobs=jobs)
         chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
         meter = Meter("restore", chosen.at.ref, on_progress=on_progress)
-        restoring.copy_out(chosen, destination, meter)
+        restoring.copy_out(chosen, destination, meter, jobs=jobs)
         self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", named.run))
         return chosen
 

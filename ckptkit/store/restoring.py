@@ -1,6 +1,7 @@
 """Put a checkpoint back: into live objects, or as files into another folder."""
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +11,18 @@ from typing import Any, TypedDict
 
 from ckptkit import durable, registry
 from ckptkit.backend import Backend, LoadContext
-from ckptkit.catalog import item_files, shown
-from ckptkit.digest import algorithm_of, digest_file
+from ckptkit.catalog import digests, item_files, shares, shown
+from ckptkit.digest import algorithm_of
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFoundError
-from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.limits import MAX_BYTES
+from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
+from ckptkit.parallel import Tell
 from ckptkit.progress import Meter
 from ckptkit.storage import Entry
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen, Ranking
 from ckptkit.store.sources import Factories
 from ckptkit.verification import Level, numeric
-
-_BLOCK = 1 << 20  # bytes
 
 
 class RestoreFields(TypedDict, total=False):
@@ -148,8 +149,14 @@ def _reader(name: str, item: ItemEntry) -> Backend:
     return backend
 
 
-def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None) -> Path:
-    """Copy a checkpoint's files and manifest to a new folder, checking every byte on the way.
+def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None, *, jobs: int | None = None) -> Path:
+    """Copy a checkpoint's files and manifest to a new folder, digesting every byte on the way.
+
+    Args:
+        chosen: the checkpoint, verified.
+        destination: a new folder.
+        meter: told what is copied.
+        jobs: how many threads copy; all cores when left out.
 
     Raises:
         ConflictError: the destination exists and is not an empty folder.
@@ -167,14 +174,12 @@ def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None) -> P
     with durable.storage_errors(str(destination)):
         try:
             durable.make_folders(partial)
-            for item in chosen.manifest.items.values():
-                for entry in item.files:
-                    target = partial / entry.path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    _copy(chosen.at, entry.path, target)
-                    if digest_file(target, algorithm_of(entry.digest), on_bytes=meter) != (entry.size, entry.digest):
-                        raise DamagedError(f"{chosen.at.ref}: {entry.path}: changed while it was copied")
-            _copy(chosen.at, chosen.at.manifest_file, partial / chosen.at.manifest_file)
+            files = [file for item in chosen.manifest.items.values() for file in item.files]
+            for folder in {(partial / file.path).parent for file in files}:
+                folder.mkdir(parents=True, exist_ok=True)
+            shares.results(files, functools.partial(_copy, chosen.at, partial), jobs=jobs, on_bytes=meter, opens=2)
+            manifest = chosen.at.storage.read(chosen.at, chosen.at.manifest_file, MAX_BYTES)
+            (partial / chosen.at.manifest_file).write_bytes(manifest)
             durable.fsync_tree(partial)
             os.rename(partial, destination)
             durable.fsync_path(destination.parent)
@@ -187,6 +192,11 @@ def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None) -> P
     return destination
 
 
-def _copy(at: Entry, path: str, target: Path) -> None:
-    with at.storage.open(at, path) as source, target.open("wb") as copy:
-        shutil.copyfileobj(source, copy, _BLOCK)
+def _copy(at: Entry, folder: Path, file: FileEntry, tell: Tell, threads: int) -> None:
+    try:
+        with (folder / file.path).open("wb") as copy:
+            found = digests.digest(at, file.path, algorithm_of(file.digest), on_bytes=tell, threads=threads, copy=copy)
+    except ConflictError:
+        found = None
+    if found != (file.size, file.digest):
+        raise DamagedError(f"{at.ref}: {file.path}: changed while it was copied")

@@ -1,13 +1,16 @@
-"""Whatever number of threads reads and digests: the same is found, in the same order, and Ctrl-C ends all of them."""
+"""Whatever number of threads reads, digests and copies: the same is found, in the same order, and Ctrl-C ends them."""
 
+import errno
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from ckptkit import CheckpointStore, Files
-from ckptkit.catalog import digests
+from ckptkit import CheckpointStore, DamagedError, Files
+from ckptkit.catalog import digests, shares
+from ckptkit.errors import DiskFullError, StoreError
+from ckptkit.store import restoring
 from ckptkit.verification import Verifier
 
 LARGE, MIDDLE, SMALL = 9 << 20, 1 << 17, 100
@@ -16,7 +19,7 @@ SIZES = [LARGE, *[MIDDLE] * 6, *[SMALL] * 9, 0]
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointStore:
-    monkeypatch.setattr(digests, "_BATCH", 2 * MIDDLE)  # several tasks of a few small files
+    monkeypatch.setattr(shares, "_BATCH", 2 * MIDDLE)  # several tasks of a few small files
     files = tmp_path / "files"
     files.mkdir()
     for number, size in enumerate(SIZES):
@@ -57,7 +60,6 @@ def test_damage_is_told_in_the_order_of_the_manifest(store: CheckpointStore, job
 def test_a_file_that_cannot_be_read_says_nothing_about_the_others(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ckptkit.errors import StoreError
     from ckptkit.storage.local import files
 
     opened = files.opened
@@ -104,11 +106,60 @@ def test_a_file_larger_than_a_job_s_share_has_all_of_them(
     shared: list[tuple[int, int]] = []
     digest_stream = digests.digest_stream
 
-    def noting(stream, expected, algorithm, *, threads, on_bytes):  # type: ignore[no-untyped-def]
+    def noting(stream, expected, algorithm, *, threads, **more):  # type: ignore[no-untyped-def]
         shared.append((expected, threads))
-        return digest_stream(stream, expected, algorithm, threads=threads, on_bytes=on_bytes)
+        return digest_stream(stream, expected, algorithm, threads=threads, **more)
 
     monkeypatch.setattr(digests, "digest_stream", noting)
     store.verify("r@1", level="digest", jobs=4)
     assert shared[0] == (LARGE, 4)
     assert {threads for _, threads in shared[1:]} == {1}
+
+
+def test_a_copy_is_digested_as_it_is_written_and_never_read_back(
+    store: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    open_ = os.open
+
+    def noting(path, flags, *more, **others):  # type: ignore[no-untyped-def]
+        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_DIRECTORY) and "out.partial" in str(path):
+            read.append(str(path))
+        return open_(path, flags, *more, **others)
+
+    monkeypatch.setattr("ckptkit.store.restoring.durable.fsync_tree", lambda folder: None)  # it opens all to flush them
+    monkeypatch.setattr(os, "open", noting)
+    store.copy_out("r@1", tmp_path / "out", jobs=3)
+    assert read == []
+    for number, size in enumerate(SIZES):
+        assert (tmp_path / "out" / "data" / f"{number:02}").stat().st_size == size
+
+
+@pytest.mark.parametrize("number", [0, 3, 9])
+def test_a_file_that_is_not_what_was_verified_any_more_is_not_restored(
+    store: CheckpointStore, tmp_path: Path, number: int
+) -> None:
+    chosen = store.choose("r@1")
+    flip(store, number)
+    with pytest.raises(DamagedError, match=f"data/{number:02}: changed while it was copied"):
+        restoring.copy_out(chosen, tmp_path / "out", jobs=2)
+    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.glob("out.partial*")) == []
+
+
+def test_a_disk_that_is_full_is_not_taken_for_a_file_that_cannot_be_read(
+    store: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest_stream = digests.digest_stream
+
+    class Full:
+        def write(self, block: memoryview) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def filling(*arguments, copy, **more):  # type: ignore[no-untyped-def]
+        return digest_stream(*arguments, copy=copy and Full(), **more)
+
+    monkeypatch.setattr(digests, "digest_stream", filling)
+    with pytest.raises(DiskFullError, match="No space left on device"):
+        store.copy_out("r@1", tmp_path / "out", jobs=2)
+    assert not (tmp_path / "out").exists()
