@@ -3,8 +3,10 @@
 Source: https://docs.kernel.org/admin-guide/cgroup-v2.html (``cpu.max``) and, of version 1, the kernel's sched-bwc.
 """
 
+import functools
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +21,18 @@ def available(memberships: Path = _MEMBERSHIPS, groups: Path = _GROUPS) -> int:
         memberships: the file that names the control groups of this process.
         groups: where control groups are mounted.
     """
-    return max(1, min([allowed(), *map(math.ceil, _quotas(memberships, groups))]))
+    return max(1, min(allowed(), _quota(memberships, groups)))
 
 
 def allowed() -> int:
     """Return how many cores this process may run on; macOS cannot tell, and has no control groups."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.lru_cache(maxsize=8)
+def _quota(memberships: Path, groups: Path) -> int:
+    """Return the least limit, looked up once: control groups hardly change, and there are a dozen files to ask."""
+    return min(map(math.ceil, _quotas(memberships, groups)), default=sys.maxsize)
 
 
 def _quotas(memberships: Path, groups: Path) -> Iterator[float]:

@@ -12,7 +12,7 @@ from ckptkit.cli.session import MetricOption, ModeOption, NoCacheOption, StoreOp
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
     from ckptkit.storage import Entry
-    from ckptkit.store import CheckpointStore
+    from ckptkit.store.keeper import StoreKeeper
 
 
 def pin(
@@ -64,9 +64,9 @@ def unpin(
 
 def checkpoints(
     session: "Session", words: Sequence[str], store: str | None, metric: str | None, mode: Literal["min", "max"] | None
-) -> "tuple[CheckpointStore, list[Entry]]":
+) -> "tuple[StoreKeeper, list[Entry]]":
     """Return the one checkpoint that each reference means, in its store; raises before anything is changed."""
     named = naming.named(session, words, store)
-    opened = session.open(named.url)
+    opened = session.keeper(named.url)
     places = [opened.locate(ref, ranking=session.ranking(str(ref), metric, mode))[-1] for ref in named.refs]
     return opened, list(dict.fromkeys(places))

@@ -13,7 +13,8 @@ from ckptkit.manifest.redaction import redact_text
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
     from ckptkit.retention import RetentionPolicy
-    from ckptkit.store import CheckpointStore, PruneSurvey
+    from ckptkit.store import PruneSurvey
+    from ckptkit.store.keeper import StoreKeeper
 
 COLUMNS = ("ACTION", "CHECKPOINT", "SIZE", "REASON")
 _Count = Annotated[str | None, typer.Option(metavar="N")]
@@ -94,7 +95,7 @@ def prune(
     given = {name: word for name, word in words.items() if word is not None}
     with interrupts.leaving(lambda: "nothing was removed"):
         runs = None if run is None else _runs(session, run, store)
-        opened = session.open(store)
+        opened = session.keeper(store)
         policies = _policies(session, opened, runs, given)
         with progress_bar(quiet=session.quiet) as show:
             planned = opened.plan_prune(
@@ -137,7 +138,7 @@ def _runs(session: "Session", word: str, store: str | None) -> str | list[str]:
 
 
 def _policies(
-    session: "Session", store: "CheckpointStore", run: "str | Collection[str] | None", words: dict[str, Any]
+    session: "Session", store: "StoreKeeper", run: "str | Collection[str] | None", words: dict[str, Any]
 ) -> "RetentionPolicy | dict[str, RetentionPolicy]":
     """Return the policy of the command line, or else those that ckptkit.yaml gives for the runs."""
     from ckptkit.errors import UsageError
@@ -176,7 +177,7 @@ def _records(planned: "PruneSurvey", *, exact: bool) -> Iterator[tuple[list[obje
 
 def _finish(
     session: "Session",
-    store: "CheckpointStore",
+    store: "StoreKeeper",
     planned: "PruneSurvey",
     *,
     apply: bool,

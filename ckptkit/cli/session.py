@@ -15,6 +15,7 @@ from ckptkit.renamed import new_name
 if TYPE_CHECKING:
     from ckptkit.config import Config
     from ckptkit.store import CheckpointStore, Ranking, StoreReader
+    from ckptkit.store.keeper import StoreKeeper
     from ckptkit.verification import Level
 
 DEFAULT_STORE = "checkpoints"
@@ -100,6 +101,15 @@ class Session:
         from ckptkit.store import StoreReader
 
         return StoreReader(self.url(store), cache=self.cache)
+
+    def keeper(self, store: str | None = None) -> "StoreKeeper":
+        """Return that store, for a command that removes, takes back or marks checkpoints, and saves none."""
+        from ckptkit.cli import interrupts
+        from ckptkit.store.keeper import StoreKeeper
+
+        opened = StoreKeeper(self.url(store), cache=self.cache)
+        interrupts.may_change()
+        return opened
 
     def open(self, store: str | None = None) -> "CheckpointStore":
         """Return that store, opened."""

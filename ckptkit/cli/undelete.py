@@ -36,7 +36,7 @@ def undelete(
     """
     session = session_of(context)
     named = naming.named(session, refs, store, removed=True)
-    opened = session.open(named.url)
+    opened = session.keeper(named.url)
     failed = 0
     for ref in named.refs:
         try:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ckptkit import events
 from ckptkit.catalog import shown
@@ -12,10 +12,12 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry, Storage
-from ckptkit.store.choosing import Chosen
-from ckptkit.store.committed import Committed
-from ckptkit.store.pruning import Pruned, PruneSurvey
-from ckptkit.verification import CheckpointReport
+
+if TYPE_CHECKING:
+    from ckptkit.store.choosing import Chosen
+    from ckptkit.store.committed import Committed
+    from ckptkit.store.pruning import Pruned, PruneSurvey
+    from ckptkit.verification import CheckpointReport
 
 _FAILS_NOT = ("warning",)
 
@@ -35,7 +37,7 @@ class Doing:
     def _to(self, at: Entry) -> dict[str, Any]:
         return {**self._done(), "run": _text(at.run), "step": at.step, "ref": _text(at.ref), "name": _text(at.name)}
 
-    def saved(self, done: Committed, tags: Collection[str], *, in_place: bool = False) -> events.Saved:
+    def saved(self, done: "Committed", tags: Collection[str], *, in_place: bool = False) -> events.Saved:
         """Return the event of a save."""
         manifest = done.manifest
         parent = manifest.parent
@@ -58,7 +60,7 @@ class Doing:
             warnings=_codes(done.warnings),
         )
 
-    def verified(self, report: CheckpointReport) -> events.Verified:
+    def verified(self, report: "CheckpointReport") -> events.Verified:
         """Return the event of one checkpoint's verification."""
         manifest, at = report.manifest, report.at
         most = None if manifest is None else shown.most(shown.read(at, manifest.digest))
@@ -79,7 +81,7 @@ class Doing:
 
     def restored(
         self,
-        chosen: Chosen,
+        chosen: "Chosen",
         items: Collection[str],
         into: Literal["objects", "folder", "framework"],
         asked: str | None = None,
@@ -98,7 +100,7 @@ class Doing:
             followed=tuple(map(_text, chosen.followed)),
         )
 
-    def pruned(self, planned: PruneSurvey, done: Pruned) -> events.Pruned:
+    def pruned(self, planned: "PruneSurvey", done: "Pruned") -> events.Pruned:
         """Return the event of a plan that was carried out."""
         gone = {(at.run, at.name) for at in done.removed}
         removed = [

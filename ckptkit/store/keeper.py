@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ckptkit.progress import Meter, Progress
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry
-from ckptkit.store import choosing, pins_and_tags, pruning, surveying
+from ckptkit.store import pins_and_tags, pruning, surveying
 from ckptkit.store.happened import Doing
 from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
 from ckptkit.verification import Level, Verifier
+
+if TYPE_CHECKING:
+    from ckptkit.store import choosing
 
 
 class StoreKeeper(StoreReader):
@@ -81,7 +85,7 @@ class StoreKeeper(StoreReader):
         self._listeners.tell(lambda: doing.undeleted(at))
         return at
 
-    def pin(self, ref: str | Ref | Entry, *, pinned: bool = True, ranking: choosing.Ranking | None = None) -> Entry:
+    def pin(self, ref: str | Ref | Entry, *, pinned: bool = True, ranking: "choosing.Ranking | None" = None) -> Entry:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
         doing = Doing(self.storage)
         at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
@@ -89,7 +93,7 @@ class StoreKeeper(StoreReader):
         return at
 
     def tag(
-        self, ref: str | Ref | Entry, tag: str, *, remove: bool = False, ranking: choosing.Ranking | None = None
+        self, ref: str | Ref | Entry, tag: str, *, remove: bool = False, ranking: "choosing.Ranking | None" = None
     ) -> Entry:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         pins_and_tags.require_tag(tag, new=not remove)

@@ -52,3 +52,10 @@ def test_control_groups_of_version_one_count_and_minus_one_is_no_limit(tmp_path:
     limits = {"cpu,cpuacct__cpuDOTcfs_quota_us": "-1\n", "cpu,cpuacct__cpuDOTcfs_period_us": "100000\n"}
     limits |= {"cpu,cpuacct__job__cpuDOTcfs_quota_us": "150000\n", "cpu,cpuacct__job__cpuDOTcfs_period_us": "50000\n"}
     assert grouped(tmp_path, "4:memory:/other\n3:cpu,cpuacct:/job\n", **limits) == 3
+
+
+@pytest.mark.usefixtures("eight")
+def test_control_groups_are_asked_once_not_for_each_checkpoint(tmp_path: Path) -> None:
+    assert grouped(tmp_path, "0::/job\n", job__cpuDOTmax="200000 100000\n") == 2
+    (tmp_path / "groups" / "job" / "cpu.max").unlink()
+    assert cores.available(tmp_path / "memberships", tmp_path / "groups") == 2
