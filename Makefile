@@ -86,6 +86,10 @@ picture: .venv/.ready
 
 bench: .venv/.ready
 	$(PY) benchmarks/startup.py
+	$(PY) -m benchmarks.verify_large
+	$(PY) -m benchmarks.verify_small
+	$(PY) -m benchmarks.prune_many
+	$(PY) -m benchmarks.restore_large
 
 clean:
 	rm -rf .venv .venv-light .venv-lowest .lerobot build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache
