@@ -73,6 +73,17 @@ def test_a_file_that_cannot_be_read_says_nothing_about_the_others(
     assert found(store, 2) == [("file-unreadable", "data/02"), ("file-unreadable", "data/11")]
 
 
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_a_file_that_is_cut_while_it_is_read_has_changed_and_ends_nothing(store: CheckpointStore, jobs: int) -> None:
+    large = store.locate("r@1")[0].folder / "data" / "00"
+
+    def cut(count: int) -> None:
+        os.truncate(large, 10)
+
+    report = store.verify("r@1", level="digest", jobs=jobs, on_bytes=cut)
+    assert [(one.code, one.file) for one in report.checkpoints[0].problems] == [("file-changed", "data/00")]
+
+
 def test_ctrl_c_ends_every_thread(store: CheckpointStore) -> None:
     def press(count: int) -> None:
         raise KeyboardInterrupt
