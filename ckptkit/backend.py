@@ -10,6 +10,7 @@ are missing); ``explicit_only = True``, for a backend that is never detected by 
 (``NAME:BACKEND=PATH``); ``looks_for``, what its ``recognise`` looks for, in words (``a .zip of SB3's model.save``).
 """
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,11 @@ __all__ = [
     "SupportsProbe",
     "Verdict",
 ]
+
+
+def _new_file(path: Path) -> io.BufferedIOBase:
+    return path.open("xb")
+
 
 Grade = Literal["complete", "complete-with-barrier", "until", "weights-only", "partial"]
 GRADES: tuple[Grade, ...] = ("complete", "complete-with-barrier", "until", "weights-only", "partial")
@@ -99,12 +105,16 @@ class SaveContext:
         item: name of the item in the checkpoint.
         probe: whether to record a proof of resume (``SavedItem.probe``).
         factories: callables by role (``dataset``, ``env``, ``model``) that build a fresh copy of a definition.
+        create: opens a new file of the item for writing, once and from its beginning to its end; it is digested
+            meanwhile. Files that come about in another way are read for their digests. Of an ambient item it may keep
+            nothing, where only the digest is wanted: such an item's ``save`` must not read what it wrote.
     """
 
     step: int
     item: str = "item"
     probe: bool = True
     factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    create: Callable[[Path], io.BufferedIOBase] = _new_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ class Progress:
     Attributes:
         doing: what is done: ``save``, ``verify``, ``restore``, or the word of another command.
         of: with what: ``RUN@STEP``, or nothing where it is several.
-        done: bytes of payload so far. Of files that are copied and then digested, each is half of it.
+        done: bytes of payload so far.
         total: bytes of payload in all, or None where that is not known beforehand.
         seconds: how long it has taken.
     """
@@ -49,7 +49,7 @@ class Meter:
     ) -> None:
         self._doing, self._of = doing, of
         self._on_progress, self._on_bytes = on_progress, on_bytes
-        self._halves, self._copied, self._began = 0, 0, time.monotonic()
+        self._done, self._began = 0, time.monotonic()
         self._total: int | None = None
 
     @property
@@ -61,23 +61,13 @@ class Meter:
         """Say how many bytes there are in all, once that is known."""
         self._total = total
 
-    def copied(self, count: int) -> None:
-        """Note a block that was copied, and is still to be digested: half of the work on it is done."""
-        self._copied += count
-        self._advance(count)
-
     def __call__(self, count: int) -> None:
         """Note a block."""
-        before = min(self._copied, count)
-        self._copied -= before
+        self._done += count
         if self._on_bytes is not None:
             self._on_bytes(count)
-        self._advance(2 * count - before)
-
-    def _advance(self, halves: int) -> None:
-        self._halves += halves
         if self._on_progress is None:
             return
-        done, seconds = self._halves // 2, time.monotonic() - self._began
+        done, seconds = self._done, time.monotonic() - self._began
         total = self._total if self._total is None or done <= self._total else None  # there is more than was expected
         self._on_progress(Progress(doing=self._doing, of=self._of, done=done, total=total, seconds=seconds))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
-from ckptkit.formats import zip_methods
+from ckptkit.formats import just_written, zip_methods
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.sources import unpacked, window
@@ -186,6 +186,9 @@ class _Findings:
         self.problems: list[Problem] = []
         self._file, self._where = file, f"{where}: " if where else ""
 
+    def was_summed(self, entry: Member) -> bool:
+        return not self._where and just_written.was_summed(entry, self._file)
+
     def add(self, code: str, message: str, severity: Severity = "error") -> None:
         self.problems.append(Problem(code, self._where + message, self._file, severity=severity))
 
@@ -291,7 +294,7 @@ def _check_member(
         found.add("zip-bomb", f"{name}: {entry.compressed} bytes would unpack to {entry.size} ({ratio}:1)")
     elif entry.name.endswith("/") and entry.size:
         found.add("zip-damaged", f"{name}: is a folder with content")
-    elif header is not None:
+    elif header is not None and not found.was_summed(entry):
         crc = got = 0
         try:
             for block in _content(stream, entry, header.data):

@@ -74,7 +74,7 @@ class CheckpointStore(StoreAdopter):
             trust: files among those saved that the caller answers for, whatever loading them would run: a pickle that
                 you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` reports it.
             on_bytes: called with the size of each block digested.
-            on_progress: told how far it is, in bytes copied and digested; the total is known where all items are
+            on_progress: told how far it is, in bytes digested; the total is known where all items are
                 files.
             details: what the manifest says beside its items: ``metrics``, ``counters``, ``config``, ``resume``,
                 ``cwd``, ``env``, ``parent``, ``boundary``; see ``Details``.

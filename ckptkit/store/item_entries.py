@@ -1,6 +1,6 @@
 """What the manifest says of an item: what its backend told, the files, and what was found in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -44,11 +44,19 @@ class FileFields(TypedDict):
 
 
 def entry(
-    name: str, backend: Backend, folder: Path, saved: SavedItem, files: Sequence[FileFields], step: int, prefix: str
+    name: str,
+    backend: Backend,
+    folder: Path,
+    saved: SavedItem,
+    files: Sequence[FileFields],
+    step: int,
+    prefix: str,
+    written: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return an item's entry for the manifest, after its backend has checked the files it lists.
 
-    ``prefix`` goes before the paths in ``folder``: nothing for files adopted in place.
+    ``prefix`` goes before the paths in ``folder``: nothing for files adopted in place. ``written`` are the
+    paths, there, of the files that the backend has just written through a sink.
 
     Raises:
         BackendError: there are no files.
@@ -61,7 +69,7 @@ def entry(
     context = CheckContext(names, saved.metadata, backend.format_version, step)
     with guest(name, backend):
         trusted = [name for name, file in zip(names, files, strict=True) if file.get("trusted")]
-        problems = content.problems(lambda: backend.check(folder, context=context), folder, names, trusted)
+        problems = content.problems(lambda: backend.check(folder, context=context), folder, names, trusted, written)
     refuse(name, [p for p in problems if p.severity != "warning"])
     return {
         "backend": backend.name,

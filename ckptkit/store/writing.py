@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from ckptkit.backend import (
     SaveContext,
     SavedItem,
 )
-from ckptkit.digest import digest_file
 from ckptkit.durable import storage_errors
 from ckptkit.errors import (
     BackendError,
@@ -23,6 +22,7 @@ from ckptkit.errors import (
 )
 from ckptkit.manifest.names import check_paths
 from ckptkit.progress import Meter
+from ckptkit.sink import Sinks
 from ckptkit.store import wrote
 from ckptkit.store.guests import guest
 from ckptkit.store.item_entries import FileFields, describe, entry
@@ -67,22 +67,24 @@ def write(
     ordered = sorted(sources, key=lambda source: not source.ambient)
     entries: dict[str, dict[str, Any]] = {}
     ambient = False
+    sinks = Sinks(algorithm, on_bytes=meter)
     for source in ordered:
         item_folder = folder / source.name
-        saved = _write_one(source, item_folder, step, probe, meter)
+        saved = _write_one(source, item_folder, step, probe, sinks)
         ambient = ambient or saved.ambient
         saved = saved if ambient or not saved.draws else _without_generators(saved)
         prefix = f"{source.name}/"
-        files = _files(item_folder, prefix, algorithm, meter, digested)
+        files = _files(item_folder, prefix, sinks, digested)
         trust.mark(files)
-        fields = entry(source.name, source.backend, item_folder, saved, files, step, prefix)
+        written = sinks.written(item_folder) if source.files is None else ()  # of what was copied, nobody knows
+        fields = entry(source.name, source.backend, item_folder, saved, files, step, prefix, written)
         if source.files is not None:
             fields["path"] = wrote.place(source.name, source.item.path, source.files)
         entries[source.name] = fields
     for source in (s for s in ordered if s.files is None and entries[s.name]["ambient"]):
-        again = folder.parent / f"again-{source.name}"
-        _write_one(source, again, step, probe)
-        if _files(again, "", algorithm) != _files(folder / source.name, "", algorithm):
+        again, unkept = folder.parent / f"again-{source.name}", Sinks(algorithm, keep=False)
+        _write_one(source, again, step, probe, unkept)
+        if _files(again, f"{source.name}/", unkept) != entries[source.name]["files"]:
             raise BackendError(
                 "saving the other items changed the random generators of the process",
                 hint="one of the backends draws random numbers while it saves; save without it to find which",
@@ -94,7 +96,7 @@ def write(
     return {source.name: entries[source.name] for source in sources}
 
 
-def _write_one(source: Source, folder: Path, step: int, probe: bool, meter: Meter | None = None) -> SavedItem:
+def _write_one(source: Source, folder: Path, step: int, probe: bool, sinks: Sinks) -> SavedItem:
     with storage_errors(f"item {source.name!r}"):
         try:
             folder.mkdir()
@@ -102,10 +104,12 @@ def _write_one(source: Source, folder: Path, step: int, probe: bool, meter: Mete
             raise _outside(f"{source.name}") from error
     with guest(source.name, source.backend, folder):
         if source.files is None:
-            context = SaveContext(step=step, item=source.name, probe=probe, factories=source.factories)
+            context = SaveContext(
+                step=step, item=source.name, probe=probe, factories=source.factories, create=sinks.create
+            )
             saved = source.backend.save(source.item, folder, context=context)
         else:
-            _copy(source.files, folder, meter)
+            _copy(source.files, folder, sinks)
             context_of_files = CheckContext(sorted(source.files), step=step, source=source.item.path)
             saved = describe(source.name, source.backend, folder, context_of_files)
             lost = [f"not saved: {line}" for line in source.left]
@@ -122,48 +126,33 @@ def _without_generators(saved: SavedItem) -> SavedItem:
     return replace(saved, captured=Captured(grade, [*saved.captured.reasons, reason]))
 
 
-def _copy(files: Mapping[str, Path], folder: Path, meter: Meter | None) -> None:
+def _copy(files: Mapping[str, Path], folder: Path, sinks: Sinks) -> None:
+    buffer = memoryview(bytearray(_BLOCK))
     for name, source in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        before = source.stat()
-        if meter is None or not meter.watched:
-            shutil.copyfile(source, target)  # in the kernel, where nobody wants to know how far it is
-        else:
-            _copy_in_blocks(source, target, meter.copied)
-        after = source.stat()
+        with source.open("rb", buffering=0) as original, sinks.create(target) as copy:
+            before = os.fstat(original.fileno())
+            while count := original.readinto(buffer):
+                copy.write(buffer[:count])
+            after = os.fstat(original.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise ConflictError(f"{source}: changed while it was copied", hint="save when the trainer has closed it")
 
 
-def _copy_in_blocks(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
-    with source.open("rb", buffering=0) as original, target.open("wb", buffering=0) as copy:
-        buffer = memoryview(bytearray(_BLOCK))
-        while count := original.readinto(buffer):
-            left = buffer[:count]
-            while left:
-                left = left[copy.write(left) :]
-            on_bytes(count)
-
-
-def _files(
-    folder: Path,
-    prefix: str,
-    algorithm: str,
-    on_bytes: Callable[[int], None] | None = None,
-    digested: Digested | None = None,
-) -> list[FileFields]:
-    entries: list[FileFields] = []
+def _files(folder: Path, prefix: str, sinks: Sinks, digested: Digested | None = None) -> list[FileFields]:
+    paths = sinks.unkept()
     for path, folders, names in os.walk(folder):
         for name in folders:
             if Path(path, name).is_symlink():
                 raise UnsafeContentError(f"{Path(path, name)}: a backend must not write links")
-        for name in names:
-            file = Path(path, name)
-            if digested is not None:
-                note_before(file, digested)
-            size, digest = digest_file(file, algorithm, on_bytes=on_bytes)
-            entries.append({"path": prefix + file.relative_to(folder).as_posix(), "size": size, "digest": digest})
+        paths += [Path(path, name) for name in names]
+    entries: list[FileFields] = []
+    for file in paths:
+        if digested is not None:
+            note_before(file, digested)
+        size, digest = sinks.digest(file)
+        entries.append({"path": prefix + file.relative_to(folder).as_posix(), "size": size, "digest": digest})
     check_paths(entry["path"] for entry in entries)
     return sorted(entries, key=lambda entry: entry["path"])
 

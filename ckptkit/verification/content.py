@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from ckptkit.formats import kinds, named_members
+from ckptkit.formats.just_written import just_written
 from ckptkit.problem import Problem, Severity
 
 _FROM_MILD_TO_BAD = get_args(Severity)
@@ -15,7 +16,11 @@ _OF_LOADING = ("pickle-", "torch-script", "yaml-", "npy-object-dtype")
 
 
 def problems(
-    of_backend: Callable[[], Iterable[Problem]], folder: Path, files: Sequence[str], trusted: Collection[str] = ()
+    of_backend: Callable[[], Iterable[Problem]],
+    folder: Path,
+    files: Sequence[str],
+    trusted: Collection[str] = (),
+    written: Collection[str] = (),
 ) -> list[Problem]:
     """Return what the walker finds in an item's files, which files it lacks, and what its backend finds.
 
@@ -26,11 +31,12 @@ def problems(
         folder: the item's folder.
         files: the item's files relative to it.
         trusted: those that whoever saved them answers for: what loading them runs is reported, and fails nothing.
+        written: those that this process has just written through a sink.
 
     Raises:
         Exception: whatever ``of_backend`` raises.
     """
-    with kinds.each_file_once():
+    with kinds.each_file_once(), just_written(written):
         walked = [problem for name in files for problem in kinds.look_into_file(folder / name, file=name)]
         return _on_trust(_merged([*walked, *named_members.check_members(folder, files), *of_backend()]), trusted)
 

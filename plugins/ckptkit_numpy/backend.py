@@ -55,7 +55,8 @@ class NumpyRngBackend:
         found = next(rng_file.faults(rng_file.from_bytes(data)), None)
         if found is not None:
             raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator again")
-        (directory / FILE_NAME).write_bytes(data)
+        with context.create(directory / FILE_NAME) as stream:
+            stream.write(data)
         shapes = _shapes_of(item)
         odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
         lost = [f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,24 +40,23 @@ class SafetensorsBackend:
         """Write the item into the empty folder.
 
         The grade is ``complete`` with an optimizer, or where nothing is trained; else ``weights-only``. With
-        ``context.probe`` the files are read back at once and compared with the live state.
+        ``context.probe`` each part of the live state is digested.
 
         Raises:
-            BackendError: something cannot be saved exactly; the message names it.
+            BackendError: something cannot be saved exactly (the message names it), or training went on meanwhile.
         """
-        from ckptkit_safetensors import probe, restore
+        from ckptkit_safetensors import probe
         from ckptkit_safetensors.capture import capture
 
         captured = capture(item)
         if context.probe:
             probe.observe(captured, item)
-        components = _write(captured, directory, context.step)
-        proof: dict[str, Any] | None = None
-        if context.probe:
-            digests = probe.digests_of(captured)
-            if digests != probe.digests_of(restore.read(directory, layouts.find(directory, _listed(directory)))):
-                raise BackendError("the files do not hold what was saved", hint="do not train while a save runs")
-            proof = probe.record(digests, captured.output, captured.exchanged())
+        before = captured.versions()
+        components = _write(captured, directory, context)
+        digests = probe.digests_of(captured) if context.probe else {}
+        if captured.versions() != before:
+            raise BackendError("the state changed while it was saved", hint="do not train while a save runs")
+        proof = probe.record(digests, captured.output, captured.exchanged()) if context.probe else None
         return SavedItem(
             _metadata(captured, components),
             step=context.step,
@@ -159,8 +159,14 @@ def _grade(captured: Snapshot) -> Captured:
     return Captured("partial" if reasons else "complete", reasons)
 
 
-def _write(captured: Snapshot, directory: Path, step: int) -> dict[str, str]:
-    from ckptkit_safetensors import states, tensors
+def _write(captured: Snapshot, directory: Path, context: SaveContext) -> dict[str, str]:
+    from ckptkit_safetensors import states, tensor_file
+
+    def put(name: str, data: bytes) -> None:
+        with context.create(directory / name) as stream:
+            stream.write(data)
+
+    write = partial(tensor_file.write, create=context.create)
 
     sets = {"ema": captured.ema, "gradients": captured.gradients}
     if captured.modules is not None and captured.modules.tensors.tensors:
@@ -169,22 +175,22 @@ def _write(captured: Snapshot, directory: Path, step: int) -> dict[str, str]:
     components = {part: layouts.FILES[part] for part in present}
     for part, value in captured.configs.items():
         # No newline at the end: without the last byte it must not be JSON any more.
-        (directory / components[part]).write_bytes(strict_json.dumps(value, indent=2))
+        put(components[part], strict_json.dumps(value, indent=2))
     for part, state in captured.states.items():
-        states.write(directory / components[part], state, part)
+        states.write(directory / components[part], state, part, create=context.create)
     for part, values in sets.items():
         if values is not None:
-            tensors.write(directory / components[part], values)
+            write(directory / components[part], values)
     if captured.example is not None:
         components["probe_input"] = layouts.PROBE_INPUT
-        tensors.write(directory / layouts.PROBE_INPUT, captured.example)
+        write(directory / layouts.PROBE_INPUT, captured.example)
     if captured.modules is not None:
         components["modules"] = layouts.FILES["modules"]
-        (directory / components["modules"]).write_bytes(strict_json.dumps(captured.modules.record))
-    record = {**captured.record, "step": step, "components": components}
+        put(components["modules"], strict_json.dumps(captured.modules.record))
+    record = {**captured.record, "step": context.step, "components": components}
     if (grade := _grade(captured)).grade != "complete":
         record["captured"] = {"grade": grade.grade, "reasons": list(grade.reasons)}
-    tensors.write(directory / layouts.MODEL, captured.model, record)
+    write(directory / layouts.MODEL, captured.model, record)
     return components
 
 

@@ -1,7 +1,7 @@
 """Takes the state out of live objects, without copying it yet, and refuses what could not be put back."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from ckptkit_safetensors.lazies import is_lazy
 from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.modules import SINCE, ModuleState, large_attributes
 from ckptkit_safetensors.policy import Policy
-from ckptkit_safetensors.tensors import TensorSet, collect, describe
+from ckptkit_safetensors.tensors import TensorSet, collect, describe, is_array
 
 CONFIGS = ("preprocessor", "postprocessor", "extra")
 STATES = ("optimizer", "scheduler", "scaler")
@@ -57,6 +57,13 @@ class Snapshot:
     def exchanged(self) -> list[str]:
         """Return the parts of which a new process has others, because training exchanged them."""
         return list(self.modules.record.get(SINCE, {}).get("parts", ())) if self.modules is not None else []
+
+    def versions(self) -> list[int]:
+        """Return how often each tensor was changed in place, as torch counts it; it does not count all ways."""
+        held = self.modules.tensors if self.modules is not None else None
+        sets = [part.tensors for part in (self.model, self.ema, self.gradients, held) if part is not None]
+        held_in = _tensors_in([*sets, self.states])
+        return [value._version for value in held_in if not is_array(value) and not value.is_inference()]
 
 
 class _Bare(Policy):
@@ -155,6 +162,14 @@ def portable(value: Any) -> Any:
         owns = plain.layout != lazy_import("torch").strided or plain.untyped_storage().nbytes() == plain.nbytes
         return plain if owns else plain.clone()
     return value
+
+
+def _tensors_in(value: Any) -> Iterator[Any]:
+    if is_tensor(value):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors_in(entry)
 
 
 def _named_groups(policy: Policy) -> list[list[list[Any]]]:

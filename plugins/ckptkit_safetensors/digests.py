@@ -6,7 +6,7 @@ from typing import Any
 
 import blake3
 
-from ckptkit_safetensors.lazy_import import lazy_import
+from ckptkit_safetensors.tensor_bytes import bytes_of
 from ckptkit_safetensors.tensors import TensorSet, describe, is_array
 
 _ATOMS = (str, bytes, bool, int, type(None))
@@ -61,17 +61,6 @@ def _atom(hasher: Any, value: Any) -> None:
 
 
 def _tensor(hasher: Any, value: Any) -> None:
-    if is_array(value):
-        shape, dtype = describe(value)
-        data: Any = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
-    else:
-        shape, dtype = tuple(value.shape), str(value.dtype)
-        plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-        data = memoryview(_bytes_of(plain))
+    shape, dtype = describe(value) if is_array(value) else (tuple(value.shape), str(value.dtype))
     _atom(hasher, f"{dtype} {shape}")
-    hasher.update(data)
-
-
-def _bytes_of(flat: Any) -> Any:
-    # A single element may have any stride and be contiguous all the same; view() wants stride 1.
-    return flat.as_strided(flat.shape, (1,)).view(lazy_import("torch").uint8).numpy() if flat.numel() else b""
+    hasher.update(bytes_of(value))

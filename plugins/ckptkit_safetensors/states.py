@@ -1,7 +1,8 @@
 """Optimizer, scheduler and scaler state as plain ``.pth`` files that load with ``weights_only=True``, or not at all."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from ckptkit_safetensors.lazy_import import lazy_import
 _PLAIN = (bool, int, float, str, bytes, bytearray, complex, type(None))
 
 
-def write(path: Path, state: Any, part: str) -> None:
+def write(path: Path, state: Any, part: str, *, create: Callable[[Path], BufferedIOBase]) -> None:
     """Write one ``state_dict``.
 
     Args:
         path: the new file.
         state: what ``state_dict()`` returned.
         part: ``optimizer``, ``scheduler`` or ``scaler``, for messages.
+        create: opens it (``SaveContext.create``).
 
     Raises:
         BackendError: the file would not load with ``weights_only=True``; the message names the key and the type.
@@ -26,7 +28,7 @@ def write(path: Path, state: Any, part: str) -> None:
     """
     torch = lazy_import("torch")
     try:
-        with path.open("xb") as stream:
+        with create(path) as stream:
             torch.save(portable(state), stream)
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mmap: no tensor is read
     except OSError:

@@ -1,8 +1,6 @@
 """Named tensors: what may be saved, which names share one tensor, and how they go into a safetensors file and back."""
 
 import json
-import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 
 from ckptkit.backend import GRADES
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit.formats.safetensors_header import MAX_HEADER, HeaderError, check_name, read_header
+from ckptkit.formats.safetensors_header import HeaderError, check_name, read_header
 from ckptkit_safetensors.lazy_import import lazy_import
 
 RECORD_KEY = "ckptkit"
@@ -28,9 +26,9 @@ _TORCH = {
     "complex128": "C128", "complex32": "C32",
 }  # fmt: skip
 _NUMPY = {n: d for n, d in _TORCH.items() if not n.startswith(("bfloat", "float8", "float4")) and n != "complex32"}
-_IN_PAIRS = ("C128", "C32")
-"""Complex dtypes that the format has no name for: they are stored as real and imaginary parts, a last axis of two."""
-_REAL = ("F64", "F16")
+IN_PAIRS = {"C128": "F64", "C32": "F16"}
+"""Complex dtypes that the format has no name for, and that of their real and imaginary parts, a last axis of two."""
+_REAL = (*IN_PAIRS.values(),)
 _PLAIN = {("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("numpy", "ndarray"), ("numpy", "memmap")}
 
 
@@ -135,83 +133,6 @@ def _identity(value: Any) -> Any:
         return id(value)
     layout = (tuple(value.shape), value.stride(), value.dtype, value.is_conj(), value.is_neg())
     return ("torch", value.device, value.data_ptr(), *layout)
-
-
-def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = None) -> None:
-    """Write one safetensors file, the same bytes for the same tensors and record, with the mode that ``open`` gives.
-
-    Args:
-        path: the new file.
-        tensors: what to write.
-        record: JSON values for the metadata, beside the aliases.
-
-    Raises:
-        BackendError: the library refuses.
-        OSError: it cannot be written.
-    """
-    pairs = [name for name, value in tensors.tensors.items() if describe(value)[1] in _IN_PAIRS]
-    note = {
-        **(record or {}),
-        "aliases": tensors.aliases,
-        "arrays": tensors.arrays,
-        **({"pairs": pairs} if pairs else {}),
-    }
-    text = json.dumps(note, sort_keys=True)
-    if len(text) + sum(len(name) + 120 for name in tensors.tensors) > MAX_HEADER:
-        raise BackendError(f"{path.name}: too many tensors for one file ({len(tensors.tensors)})")
-    with path.open("xb") as stream:
-        mode = os.fstat(stream.fileno()).st_mode & 0o777
-    only_arrays = tensors.tensors and all(is_array(value) for value in tensors.tensors.values())
-    library = lazy_import("safetensors.numpy" if only_arrays else "safetensors.torch")
-    plain = _plain_arrays(tensors.tensors) if only_arrays else _plain_tensors(tensors.tensors)
-    try:
-        library.save_file(plain, path, metadata={RECORD_KEY: text})
-    except OSError:
-        raise
-    except Exception as error:  # the library's own error type says a full disk in words only
-        code = re.search(r"\(os error (\d+)\)", str(error))
-        if code is not None:
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
-        raise BackendError(f"{path.name}: safetensors cannot write it ({error})") from error
-    path.chmod(mode)  # the library leaves 0600, whatever the umask says
-    read_header(path)
-
-
-def _plain_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    np = lazy_import("numpy")
-    plain = {
-        name: np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).reshape(value.shape)
-        for name, value in arrays.items()
-    }
-    return {name: _as_pairs(value) for name, value in plain.items()}
-
-
-def _plain_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Return contiguous CPU tensors that share no memory, which is what the library takes."""
-    torch = lazy_import("torch")
-    np = lazy_import("numpy")
-    result: dict[str, Any] = {}
-    taken: set[int] = set()
-    for name, value in tensors.items():
-        if is_array(value):
-            plain = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
-        else:
-            plain = value.detach().resolve_conj().resolve_neg().to("cpu").contiguous()
-            storage = plain.untyped_storage()
-            if storage.data_ptr() in taken:
-                plain = plain.clone()
-            taken.add(storage.data_ptr())
-        result[name] = _as_pairs(plain)
-    return result
-
-
-def _as_pairs(value: Any) -> Any:
-    """Return a contiguous complex tensor or array that the format cannot name as its real and imaginary parts."""
-    if describe(value)[1] not in _IN_PAIRS:
-        return value
-    if is_array(value):
-        return value.reshape(*value.shape, 1).view("<f8")
-    return lazy_import("torch").view_as_real(value)
 
 
 def _from_pairs(value: Any) -> Any:
