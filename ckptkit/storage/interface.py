@@ -85,17 +85,22 @@ class Entry:
     @property
     def manifest(self) -> Path:
         """The manifest file; raises StoreError as ``folder`` does."""
-        return self.folder / self.manifest_file
+        return self._own / self.manifest_file
 
     @property
     def observed(self) -> Path:
         """The sealed file of what the live run did next; raises StoreError as ``folder`` does."""
-        return self.folder / self.observed_file
+        return self._own / self.observed_file
 
     @property
     def shown(self) -> Path:
         """The file of what was shown of it; raises StoreError as ``folder`` does."""
-        return self.folder / self.shown_file
+        return self._own / self.shown_file
+
+    @property
+    def _own(self) -> Path:
+        """The folder of ckptkit's own files: what was adopted may lie in another one."""
+        return self.storage.run_folder(self.run) if self.layout.shared else self.folder
 
 
 class Staging(Protocol):

@@ -87,7 +87,7 @@ def _source(at: Entry, path: str) -> Iterator[Source]:
         raise DamagedError("is not a regular file") from error
     except (CkptkitError, OSError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        raise DamagedError(f"cannot be read ({getattr(cause, 'strerror', None) or 'unknown reason'})") from error
+        raise DamagedError(f"cannot be read ({getattr(cause, 'strerror', None) or error})") from error
     with stream:
         length = stream.seek(0, SEEK_END)
         stream.seek(0)

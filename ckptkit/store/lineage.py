@@ -18,7 +18,7 @@ from ckptkit.errors import BackendUnavailableError
 from ckptkit.manifest.models import Manifest, Parent
 from ckptkit.manifest.names import is_run
 from ckptkit.storage import Entry, Storage
-from ckptkit.verification import CheckpointReport, Verifier
+from ckptkit.verification import ELSEWHERE, CheckpointReport, Verifier
 
 _Reach = tuple[int, str]
 _BEFORE_ALL = -2  # what has no step in its name sorts as -1, and is looked at last
@@ -182,10 +182,10 @@ class Search:
 def require_judged(report: CheckpointReport) -> None:
     """Raise BackendUnavailableError for what cannot be judged here: going back behind it could lose good state."""
     if report.not_judged:
-        raise BackendUnavailableError(
-            f"{report.at.ref}: {report.reason}",
-            hint="do that first, or go by digests alone: --level digest (level='digest')",
-        )
+        hint = "do that first, or go by digests alone: --level digest (level='digest')"
+        if any(problem.code == ELSEWHERE for problem in report.problems):
+            hint = "do that first: until then nothing older is resumed from in its place"
+        raise BackendUnavailableError(f"{report.at.ref}: {report.reason}", hint=hint)
 
 
 def _is_good(report: CheckpointReport) -> bool:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ckptkit.renamed import new_name
 from ckptkit.verification.levels import Verifier as Verifier
+from ckptkit.verification.presence import ELSEWHERE as ELSEWHERE
 from ckptkit.verification.report import LEVELS as LEVELS
 from ckptkit.verification.report import CheckpointReport as CheckpointReport
 from ckptkit.verification.report import Level as Level

@@ -27,7 +27,7 @@ def set_problems(manifest: Manifest) -> Iterator[Problem]:
 
 
 ELSEWHERE = "adopted-elsewhere"
-"""Code of a checkpoint whose files this store may not look for: it is a copy of the one that adopted them."""
+"""Code of a checkpoint whose files cannot be looked for: their disk is not mounted, or the store is a copy."""
 
 
 def file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
@@ -35,7 +35,7 @@ def file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
     try:
         yield from _file_problems(at, manifest)
     except RefusedError as error:
-        yield Problem(ELSEWHERE, error.message, at.manifest_file, severity="unjudged")
+        yield Problem(ELSEWHERE, f"{error.message}: {error.hint}", severity="unjudged")
 
 
 def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ import pytest
 from adopted_runs import RUN, adopt, refs, tree, written
 
 from ckptkit import CheckpointStore, Retain
-from ckptkit.errors import ConflictError, RefusedError
+from ckptkit.errors import BackendUnavailableError, ConflictError, RefusedError
 from ckptkit.formats import strict_json
 
 ONE = Retain(last=1)
@@ -111,11 +111,29 @@ def test_a_disk_that_is_not_there_has_removed_nothing(store: CheckpointStore, pa
     if empty:
         payload.mkdir()
     assert (refs(store), list(store.clear(RUN))) == ([f"{RUN}@100", f"{RUN}@200"], [])
-    assert not store.verify().checkpoints[0].good
+    report = store.verify()
+    assert (report.exit_code, {p.code for one in report.checkpoints for p in one.problems}) == (7, {"adopted-elsewhere"})
+    assert report.checkpoints[0].reason == (
+        f"its files lie in {payload}, which is empty or not there: mount its disk, or put the folder back"
+    )
+    with pytest.raises(BackendUnavailableError, match="empty or not there"):
+        store.resume_command(RUN)
+    assert store.plan_prune(ONE).plan.removed == ()
     if empty:
         payload.rmdir()
     payload.with_name("unmounted").rename(payload)
     assert store.verify().exit_code == 0
+
+
+def test_its_manifest_is_found_whether_its_files_are_there_or_not(store: CheckpointStore, payload: Path) -> None:
+    (at,) = store.locate(f"{RUN}@200")
+    assert at.manifest.is_file()
+    assert (at.folder, store.describe(f"{RUN}@200").manifest.step) == (payload, 200)
+    payload.rename(payload.with_name("unmounted"))
+    assert at.manifest.is_file()
+    assert at.storage.where(at) == str(at.manifest.parent)
+    with pytest.raises(RefusedError, match="empty or not there"):
+        _ = at.folder
 
 
 def test_a_run_is_adopted_from_one_folder(store: CheckpointStore, tmp_path: Path) -> None:

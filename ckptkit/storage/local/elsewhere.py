@@ -52,6 +52,14 @@ def has(root: Path, run_folder: str, main: str) -> bool:
     return folder is not None and (os.path.lexists(folder / main) or _is_away(folder))
 
 
+def require_there(folder: Path) -> None:
+    """Raise RefusedError where the disk with the files of adopted checkpoints is not mounted: they are not missing."""
+    if _is_away(folder):
+        raise RefusedError(
+            f"its files lie in {folder}, which is empty or not there", hint="mount its disk, or put the folder back"
+        )
+
+
 def _is_away(folder: Path) -> bool:
     """Return whether a folder is not there, or is empty, as is that of a disk that is not mounted."""
     try:
@@ -74,6 +82,6 @@ def _read(root: Path, path: str, changed: object) -> Path:
     if fields["store"] != stamps.identity(root):
         raise RefusedError(
             f"{path}: was adopted in another store, or the store has moved",
-            hint="adopt it again: `ckptkit adopt PATH`; no file of another store is read or moved",
+            hint="adopt it again with `ckptkit adopt PATH`; no file of another store is read or moved",
         )
     return folder

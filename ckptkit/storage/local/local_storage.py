@@ -78,6 +78,8 @@ class LocalStorage:
 
     def _place(self, entry: Entry) -> Place:
         away = self._elsewhere(entry.run) if entry.layout is ADOPTED else None
+        if away is not None:
+            elsewhere.require_there(away)
         return Place.within(self._of(entry.run), entry.name, entry.layout, away)
 
     def _elsewhere(self, run: str) -> Path | None:
@@ -190,7 +192,10 @@ class LocalStorage:
 
     def where(self, entry: Entry, path: str | None = None) -> str:
         """See ``Storage.where``."""
-        return str(self.folder(entry) if path is None else Path(self._around(entry, path), path))
+        try:
+            return str(self.folder(entry) if path is None else Path(self._around(entry, path), path))
+        except RefusedError:  # its files are not there, or not to be looked for: its manifest is
+            return str(self._home(entry).folder if path is None else self._home(entry).folder / path)
 
     def folder(self, entry: Entry) -> Path:
         """See ``Storage.folder``."""
