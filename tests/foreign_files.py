@@ -65,6 +65,18 @@ def lightning(output: Path, step: int, loss: float) -> Path:
     return path
 
 
+def agent(path: Path, steps: int) -> Path:
+    """Write a zip as Stable-Baselines3's ``save`` does, without its tensors."""
+    part = torch_like(path.with_suffix(".part"))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data", json.dumps({"num_timesteps": steps}))
+        for name in ("policy.pth", "policy.optimizer.pth", "pytorch_variables.pth"):
+            archive.write(part, name)
+        archive.writestr("_stable_baselines3_version", "2.9.2")
+    part.unlink()
+    return path
+
+
 def tree(root: Path, *, ours: bool = False) -> TREE:
     """Return a digest of every file below a folder, by path; those of ckptkit's own are left out."""
     found = {}

@@ -85,14 +85,18 @@ def _records(taking: "TakingIn", outcomes: "Sequence[Outcome]") -> Iterator[tupl
         }
         name = one.path.relative_to(taking.places.root).as_posix()
         step = "?" if one.step is None else one.step
-        yield [one.state, step, name, _WORDS[one.action], one.judgement.title, "; ".join(reasons)], fields
+        word = _WORDS["kept" if one.manifest and one.action == "left" else one.action]  # of one that was damaged since
+        yield [one.state, step, name, word, one.judgement.title, "; ".join(reasons)], fields
 
 
 def _lines(taking: "TakingIn", sought: "Sought", outcomes: "Sequence[Outcome]") -> Iterator[str]:
     """Yield what people must know besides the rows."""
+    listed = {one.path for one in outcomes}
     for path, target in sought.looked.links.items():
         if not path.exists():
             yield f"{path}: is a link to {target}, which does not exist"
+        elif path.resolve() in listed:
+            yield f"{path.name}: is a link to {target}, which is in the list"
     for path, why in sought.looked.unreadable.items():
         yield f"{path}: cannot be read ({why})"
     hints: dict[str, list[str]] = {}
@@ -102,10 +106,10 @@ def _lines(taking: "TakingIn", sought: "Sought", outcomes: "Sequence[Outcome]") 
     for hint, names in hints.items():
         yield f"{names[0] if len(names) == 1 else f'{names[0]} and {len(names) - 1} more'}: {hint}"
     done = Counter(one.action for one in outcomes)
-    whole = sum(count for action, count in done.items() if action != "left")
+    complete = sum(count for action, count in done.items() if action != "left")
     where = "beside the files" if taking.places.beside else "in the store"
     if taking.dry:
-        yield f"{output.count(whole, 'complete checkpoint')} of {len(outcomes)}; nothing was written"
+        yield f"{output.count(complete, 'complete checkpoint')} of {len(outcomes)}; nothing was written"
         return
     written = done["adopted"] + done["replaced"]
     kept = f", {done['kept']} had one" if done["kept"] else ""
@@ -124,7 +128,9 @@ def _next(session: "Session", taking: "TakingIn", outcomes: "Sequence[Outcome]")
 
     def commands(one: "Outcome") -> bool:
         found = one.judgement
-        return taking.resume is not None or own_command(found.sighting.kind, found.told.config) is not None
+        kind = found.sighting.kind
+        known = taking.resume is not None or kind in session.config().trainers
+        return known or own_command(kind, found.told.config) is not None
 
     newest = max(listed, key=lambda one: (commands(one), one.step or 0))
     template = "" if commands(newest) else " --template 'python YOURS.py --resume {path}'"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import interrupts, naming, output
+from ckptkit.cli import interrupts, naming, output, retention_options
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
@@ -147,10 +147,11 @@ def _policies(
 
     runs = {at.run for at in store.locate()} if run is None else {run} if isinstance(run, str) else set(run)
     if words:
-        if not best_by.is_left_open(words):
-            return policy_from_words(words)
-        policy_of = best_by.policies(store.storage, words)
-        return {name: policy_of(name) for name in runs}
+        with retention_options.as_typed():
+            if not best_by.is_left_open(words):
+                return policy_from_words(words)
+            policy_of = best_by.policies(store.storage, words)
+            return {name: policy_of(name) for name in runs}
     config = session.config()
     configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
     if not configured:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ckptkit.digest import DEFAULT_ALGORITHM
-from ckptkit.errors import UsageError
+from ckptkit.errors import StoreError, UsageError
 from ckptkit.renamed import new_name
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ class Session:
         """Return that store, for a command that changes nothing; takes less time to import than one that does."""
         from ckptkit.store import StoreReader
 
-        return StoreReader(self.url(store), cache=self.cache)
+        url = self.url(store)
+        if url == DEFAULT_STORE and not os.path.lexists(url):
+            _tell_of_another()
+        return StoreReader(url, cache=self.cache)
 
     def keeper(self, store: str | None = None) -> "StoreKeeper":
         """Return that store, for a command that removes, takes back or marks checkpoints, and saves none."""
@@ -120,6 +123,15 @@ class Session:
         opened = CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
         interrupts.may_change()
         return opened
+
+
+def _tell_of_another() -> None:
+    """Raise StoreError where there is no default store, and the working directory is, or is in, another one."""
+    from ckptkit.storage.paths import store_near
+
+    if (near := store_near(Path.cwd())) is not None:
+        hint = f"this folder is, or lies in, another one: --store {shlex.quote(os.path.relpath(near))}"
+        raise StoreError(f"store {DEFAULT_STORE}: does not exist", hint=hint)
 
 
 def session_of(context: typer.Context) -> Session:

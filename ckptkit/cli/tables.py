@@ -55,7 +55,7 @@ def fitted(
     natural = [max(cells(text) for text in (columns[i], *(row[i] for row in rows))) for i, _ in enumerate(columns)]
     least = list(natural)
     for i in (i for i in used if columns[i] in prose):
-        longest = max(cells(word) for row in rows for word in row[i].split(" "))
+        longest = max((cells(word) for row in rows for word in row[i].split(" ")), default=0)
         least[i] = min(natural[i], max(_PROSE, min(_WORD, longest)))
     left_out = [] if width is None else _left_out(columns, least, used, width, spare, names)
     used = [i for i in used if columns[i] not in left_out]

@@ -11,7 +11,7 @@ from ckptkit.layouts.interface import Listing
 from ckptkit.layouts.sb3_callback import Sb3Callback
 
 ARGUMENTS, SETTINGS = "args.yml", "config.yml"
-_BEST, _BUFFER = "best_model.zip", "replay_buffer.pkl"
+_BUFFER = "replay_buffer.pkl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,6 @@ class RlZoo:
         last = f"{env}.zip"
         if last in listing.files:
             yield Found(last, (last, *beside(listing, (env, _BUFFER))), pointers=(last,))
-        if _BEST in listing.files:
-            yield Found(_BEST, (_BEST,), pointers=(_BEST,))
         yield from Sb3Callback().find(listing)
 
 

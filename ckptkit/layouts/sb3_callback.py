@@ -1,6 +1,6 @@
-"""Stable-Baselines3: ``rl_model_100_steps.zip``, then its replay buffer and its statistics, by ``CheckpointCallback``.
+"""Stable-Baselines3: ``rl_model_100_steps.zip``, then its replay buffer and its statistics; and ``best_model.zip``.
 
-Source: stable_baselines3/common/callbacks.py (``CheckpointCallback._checkpoint_path``).
+Source: stable_baselines3/common/callbacks.py (``CheckpointCallback._checkpoint_path``, ``EvalCallback._on_step``).
 """
 
 import re
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ckptkit.layouts.foreign import Found, beside
 from ckptkit.layouts.interface import Listing
 
+BEST = "best_model.zip"
+"""Written over with each new best."""
 KINDS = ("replay_buffer", "vecnormalize")
 """What is written after the zip, in this order, where the callback was asked to."""
 _ZIP = re.compile(r"(?P<prefix>.*)_(?P<steps>\d{1,18})_steps\.zip")
@@ -41,12 +43,14 @@ def steps_beside(kind: str, names: Iterable[str], prefix: str | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class Sb3Callback:
-    """The layout of ``CheckpointCallback``: nothing marks the end, and no pointer is kept."""
+    """The layout of ``CheckpointCallback`` and ``EvalCallback``: nothing marks the end, and no pointer is kept."""
 
     kind: str = "sb3_callback"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield the zips, each with what lies beside it."""
+        if BEST in listing.files:
+            yield Found(BEST, (BEST,), pointers=(BEST,))
         for name in listing.files:
             if (step := step_of(name)) is not None:
                 yield Found(name, (name, *beside(listing, tuple(names_beside(name).values()))), step)

@@ -1,6 +1,8 @@
 """From a path that a person types to the store that it lies in, and to what it is there, by where it lies."""
 
+import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -16,6 +18,7 @@ from ckptkit.storage.interface import Storage
 from ckptkit.storage.local import LocalStorage, files, scanning, trash
 from ckptkit.storage.local.place import Place
 
+_NEAR = 200  # folders
 _ENOUGH = 16  # manifests that are asked which run they are of
 
 
@@ -64,6 +67,21 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
         if found is not None and real.is_relative_to(found):
             return _spot(found, real)
     _require_readable(path)
+    return None
+
+
+def store_near(folder: Path) -> Path | None:
+    """Return the store that a folder is, or lies in; below it only the nearest folders are looked through."""
+    if (found := _store_around(folder.resolve())) is not None:
+        return found
+    waiting, looked = deque([str(folder)]), 0
+    while waiting and looked < _NEAR:
+        looked += 1
+        with contextlib.suppress(OSError), os.scandir(waiting.popleft()) as entries:
+            inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+            if any(entry.name == STATE_FOLDER for entry in inner):
+                return folder.resolve()
+            waiting += [entry.path for entry in inner if not entry.name.startswith(".")]
     return None
 
 

@@ -75,12 +75,13 @@ def beside(folder: Path) -> Iterator[tuple[str, str | None]]:
 
 def above(folder: Path, top: Path) -> Iterator[tuple[str, str]]:
     """Yield each link in the folders around one, up to a top, that leads into it: its path, and the name in it."""
-    around = folder.parent
-    while around == top or around.is_relative_to(top):
+    highest = os.path.abspath(top)  # a relative path ends at ".", which is its own parent
+    for around in Path(os.path.abspath(folder)).parents:
+        if not around.is_relative_to(highest):
+            return
         for pointer in sorted(_links(around)):
             if name := _within(folder, around / pointer):
                 yield os.path.relpath(around / pointer, folder), name
-        around = around.parent
 
 
 def _links(folder: Path) -> list[str]:

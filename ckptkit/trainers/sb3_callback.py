@@ -7,6 +7,7 @@ Source: stable_baselines3/common/callbacks.py (``CheckpointCallback``, ``EvalCal
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import DamagedError
@@ -19,7 +20,9 @@ from ckptkit.trainers.interface import Judged, Resuming, Seen, Told
 from ckptkit.trainers.state_files import MOST_BYTES, as_count
 from ckptkit.trainers.steps import told_step
 
+KIND = "sb3_callback"
 _STEPS = "num_timesteps"
+_VERSION_BYTES = 100
 _ENDS = {"zip": require_closed_zip, "pkl": require_ended_pickle}
 _RESUMING = Resuming(call="ALGORITHM.load(PATH, env=env)")
 
@@ -28,7 +31,7 @@ _RESUMING = Resuming(call="ALGORITHM.load(PATH, env=env)")
 class Sb3Callback:
     """``CheckpointCallback``. Agents are loaded by a program that knows the algorithm, so no command is known."""
 
-    kind: str = "sb3_callback"
+    kind: str = KIND
     title: str = "Stable-Baselines3"
     item: str = "agent"
     resuming: Resuming = _RESUMING
@@ -40,6 +43,14 @@ class Sb3Callback:
     def told(self, seen: Seen) -> Told:
         """Return ``num_timesteps``, the episodes, and the mean reward of the evaluation at this step."""
         return told_agent(seen)
+
+
+def is_agent(path: Path) -> bool:
+    """Return whether a file is an agent that was saved, whatever its name."""
+    try:
+        return bool(read_member(path, "_stable_baselines3_version", max_bytes=_VERSION_BYTES))
+    except (DamagedError, OSError):
+        return False
 
 
 def judged_agent(seen: Seen) -> Judged:

@@ -238,7 +238,7 @@ def test_a_step_that_nobody_can_tell_is_given_by_hand(tmp_path: Path) -> None:
     file = safetensors(tmp_path / "policy.safetensors")
     code, found, said = adopt(file)
     assert (code, states(found)) == (3, {"policy.safetensors": ("unknown", "refused")})
-    assert f"say it: ckptkit adopt {file} --step N" in said
+    assert f"give its step: ckptkit adopt {file} --step N" in said
     assert adopt(file, "--step", "500")[0] == 0
     assert refs(tmp_path) == [".@500"]
     hugging_face(tmp_path, 4)

@@ -156,3 +156,15 @@ def test_optional_columns_go_in_their_order_and_a_narrow_one_comes_back() -> Non
     narrow = tables.fitted(columns, [row], 12, spare=("N", "NOTES"), names=("NAME",))
     assert list(narrow.left_out) == ["N", "NOTES"]
     assert "ok" in narrow.lines[1]
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "list --trash", "prune --keep-last 1", "verify", "diff ppo/run1@1 ppo/run1@1"]
+)
+def test_a_table_without_rows_is_its_heading(command: str, tmp_path: Path) -> None:
+    if "diff" in command:
+        CheckpointStore(tmp_path / "checkpoints").save("ppo/run1", 1, {"rng": write_rng(tmp_path / "rng.json", 1)})
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    done = inside(*command.split(), "--format", "table", cwd=tmp_path, env={"COLUMNS": "80"})
+    assert done.returncode in (0, 4, 5)
+    assert "internal error" not in done.stderr

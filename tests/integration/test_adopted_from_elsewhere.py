@@ -112,7 +112,10 @@ def test_a_disk_that_is_not_there_has_removed_nothing(store: CheckpointStore, pa
         payload.mkdir()
     assert (refs(store), list(store.clear(RUN))) == ([f"{RUN}@100", f"{RUN}@200"], [])
     report = store.verify()
-    assert (report.exit_code, {p.code for one in report.checkpoints for p in one.problems}) == (7, {"adopted-elsewhere"})
+    assert (report.exit_code, {p.code for one in report.checkpoints for p in one.problems}) == (
+        7,
+        {"adopted-elsewhere"},
+    )
     assert report.checkpoints[0].reason == (
         f"its files lie in {payload}, which is empty or not there: mount its disk, or put the folder back"
     )

@@ -26,7 +26,7 @@ def require_destination(root: Path, path: Path) -> None:
     """
     around = _upward(path)
     if any(_same(place, root) for place in around):
-        raise RefusedError(f"{path}: lies in the store {root}, which holds nothing but checkpoints", hint=_HINT)
+        raise RefusedError(f"{path}: lies in the store {root}, where nothing is written but checkpoints", hint=_HINT)
     if _holds(path, root):
         raise RefusedError(f"{path}: holds the store {root}", hint=_HINT)
     for place in around:

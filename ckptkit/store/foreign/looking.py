@@ -8,7 +8,7 @@ from ckptkit.errors import NotFoundError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts import Found, Listing
 from ckptkit.store.foreign import judging
-from ckptkit.trainers import Seen, finding
+from ckptkit.trainers import Seen, finding, sb3_callback
 from ckptkit.trainers.finding import NOBODYS, Looked, Sighting
 
 
@@ -65,6 +65,7 @@ def _anything(path: Path) -> Sighting | None:
     """Return a path that no layout knows by its name, as a person named it: its content may be known."""
     if path == path.parent:
         return None
+    kind = sb3_callback.KIND if sb3_callback.is_agent(path) else NOBODYS
     folder = [path.name] if path.is_dir() else []
     listing = Listing(folder, [] if folder else [path.name], lambda name: (path.parent / name).exists())
-    return Sighting(NOBODYS, Seen(path.parent, Found(path.name, (path.name,)), listing))
+    return Sighting(kind, Seen(path.parent, Found(path.name, (path.name,)), listing))

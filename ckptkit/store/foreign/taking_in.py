@@ -128,7 +128,8 @@ class _InRun:
             return self._withdrawn(out) if one.state == "incomplete" else out
         if (step := one.told.step) is None:
             path = quote_word(str(one.path))
-            error = UsageError("nothing tells its step", hint=f"say it: ckptkit adopt {path} --step N")
+            told = "its step is not known: no name and no file tells it"
+            error = UsageError(told, hint=f"give its step: ckptkit adopt {path} --step N")
             return replace(out, action="refused", error=error)
         if (inner := training_within(one.sighting)) is not None:
             error = UsageError(
@@ -163,13 +164,19 @@ class _InRun:
     def _withdrawn(self, out: Outcome) -> Outcome:
         """Return what came of half a checkpoint, without the manifest that it got before there was a further part."""
         sighting, storage = out.judgement.sighting, self.how.store.storage
-        if out.step is None or self.how.dry:
+        if out.step is None:
             return out
+        main = sighting.seen.found.name
         try:
-            now = {path: size for path, (size, *_) in watched.stamps(sighting).items()}
-            return replace(out, cleared=adoption.withdraw(storage, self.run, sighting.seen.found.name, out.step, now))
+            if not self.how.dry:
+                now = {path: size for path, (size, *_) in watched.stamps(sighting).items()}
+                out = replace(out, cleared=adoption.withdraw(storage, self.run, main, out.step, now))
         except CkptkitError as error:
             return replace(out, action="refused", error=error)
+        if self.steps.get(out.step) != main or out.cleared:
+            return out
+        damaged = Entry(self.run, adopted_name(main, out.step), ADOPTED, storage)
+        return replace(out, manifest=storage.where(damaged, damaged.manifest_file))
 
     def _second(self, one: Judgement, out: Outcome, other: str, error: ConflictError) -> Outcome:
         """Return what is said of one whose step another has, which verifies."""
