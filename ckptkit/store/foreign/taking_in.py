@@ -164,18 +164,18 @@ class _InRun:
     def _withdrawn(self, out: Outcome) -> Outcome:
         """Return what came of half a checkpoint, without the manifest that it got before there was a further part."""
         sighting, storage = out.judgement.sighting, self.how.store.storage
-        if out.step is None:
+        if (step := out.step) is None:
             return out
         main = sighting.seen.found.name
         try:
             if not self.how.dry:
                 now = {path: size for path, (size, *_) in watched.stamps(sighting).items()}
-                out = replace(out, cleared=adoption.withdraw(storage, self.run, main, out.step, now))
+                out = replace(out, cleared=adoption.withdraw(storage, self.run, main, step, now))
         except CkptkitError as error:
             return replace(out, action="refused", error=error)
-        if self.steps.get(out.step) != main or out.cleared:
+        if self.steps.get(step) != main or out.cleared:
             return out
-        damaged = Entry(self.run, adopted_name(main, out.step), ADOPTED, storage)
+        damaged = Entry(self.run, adopted_name(main, step), ADOPTED, storage)
         return replace(out, manifest=storage.where(damaged, damaged.manifest_file))
 
     def _second(self, one: Judgement, out: Outcome, other: str, error: ConflictError) -> Outcome:
