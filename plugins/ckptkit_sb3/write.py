@@ -1,14 +1,15 @@
 """Saving: the zip as SB3 writes it, then what the zip does not hold, and how exactly training can continue from it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 from ckptkit.backend import GRADES, Captured, Grade, SaveContext, SavedItem
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import capture, layout, replay, rollout, structure_at_start
+from ckptkit_sb3 import array_file, capture, layout, replay, rollout, structure_at_start
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
 from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.names import class_name, is_kind
@@ -32,9 +33,9 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     buffer = getattr(model, "replay_buffer", None)
     rows, left_out = None, list(taken.left_out)
     if buffer is not None:
-        rows, missing = replay.save(buffer, directory, taken.arrays)
+        rows, missing = replay.save(buffer, directory, taken.arrays, context.create)
         left_out += missing
-    halfway = rollout.save(model, directory) if in_rollout(model) else None
+    halfway = rollout.save(model, directory, context.create) if in_rollout(model) else None
     counters = _counters(model)
     captured = _captured(taken.sections, position, left_out)
     state = {
@@ -52,7 +53,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
         "arrays": sorted(taken.arrays),
         "sections": taken.sections,
     }
-    _write_state(directory, state, taken.arrays)
+    _write_state(directory, state, taken.arrays, context.create)
     written, recorded = time.perf_counter(), None
     if context.probe:
         from ckptkit_sb3 import probe
@@ -96,13 +97,14 @@ def _write_zip(model: Any, path: Path) -> list[str]:
     return replaced
 
 
-def _write_state(directory: Path, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    import numpy as np
-
-    (directory / layout.STATE).write_bytes(strict_json.dumps(state))
+def _write_state(
+    directory: Path, state: Mapping[str, Any], arrays: Mapping[str, Any], create: Callable[[Path], BufferedIOBase]
+) -> None:
+    with create(directory / layout.STATE) as stream:
+        stream.write(strict_json.dumps(state))
     if arrays:
-        with (directory / layout.ARRAYS).open("wb") as stream:
-            np.savez(stream, **arrays)
+        with create(directory / layout.ARRAYS) as stream:
+            array_file.write(stream, arrays)
 
 
 def _counters(model: Any) -> dict[str, int]:
