@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from ckptkit.storage import mounts
@@ -30,7 +31,13 @@ def ledger_file(environment: Mapping[str, str] | None = None, mount_table: str |
 
     try:
         folder = platformdirs.user_cache_path("ckptkit", appauthor=False)
-        kind = mounts.kind_of(folder, mounts.table() if mount_table is None else mount_table)
+        kind = _kind_of(folder) if mount_table is None else mounts.kind_of(folder, mount_table)
     except (OSError, RuntimeError, KeyError):  # no home folder, or a loop of links in it
         return None
     return None if mounts.is_network(kind) else folder / NAME
+
+
+@lru_cache(maxsize=8)
+def _kind_of(folder: Path) -> str | None:
+    """Return the type of the file system; asked once, as a ledger is opened for every checkpoint."""
+    return mounts.kind_of(folder, mounts.table())

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ckptkit.cli import adopt_report, output, retention_options
+from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
+from ckptkit.progress import Meter
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
@@ -96,7 +98,24 @@ def adopt(
         from ckptkit.cli import adopt_watch
 
         return adopt_watch.watch(session, taking, sought, every, given, format_)
-    return adopt_report.report(session, taking, sought, list(taking.take(sought.sightings)), format_)
+    return adopt_report.report(session, taking, sought, _taken(session, taking, sought), format_)
+
+
+def _taken(session: "Session", taking: "foreign.TakingIn", sought: "foreign.Sought") -> "list[foreign.Outcome]":
+    """Return what came of all that was found, and show how far it is."""
+    from ckptkit.store import foreign
+
+    outcomes = []
+    with progress_bar(quiet=session.quiet) as show:
+        advance = Meter("adopt", on_progress=show)
+        if advance.watched:
+            advance.expect(sum(map(foreign.size_of, sought.sightings)))
+            taking.on_bytes = advance
+        for one in taking.take(sought.sightings):
+            outcomes.append(one)
+            if advance.watched and one.action not in ("adopted", "replaced"):  # not a byte of it was digested
+                advance(foreign.size_of(one.judgement.sighting))
+    return outcomes
 
 
 def _sought(

@@ -1,6 +1,6 @@
 """StoreAdopter: turns what trainers wrote into checkpoints, where it lies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -82,6 +82,7 @@ class StoreAdopter(StoreKeeper):
         *,
         trainer: str | None = None,
         folder: Path | None = None,
+        on_bytes: Callable[[int], None] | None = None,
         **details: Unpack[DetailFields],
     ) -> Adopted:
         """Turn what a trainer wrote into a checkpoint where it lies: ``MAIN@STEP.manifest.json`` is written beside it.
@@ -95,6 +96,7 @@ class StoreAdopter(StoreKeeper):
             items: by name, what was written.
             trainer: kind of the trainer's layout (``hf_trainer``), noted in the manifest.
             folder: where ``main`` lies, if not in the run's folder: only the manifests are in this store then.
+            on_bytes: called with the size of each block that is digested.
             details: what the manifest says beside its items, as of ``save``.
 
         Raises:
@@ -115,6 +117,7 @@ class StoreAdopter(StoreKeeper):
             folder=folder,
             algorithm=self._digest,
             ledger=self.ledger,
+            on_bytes=on_bytes,
         )
         if adopted.how != "known":
             self._anchors.saved(adopted.at, adopted.manifest)

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.guests import guest
 from ckptkit.verification import Verifier
 
+OnBytes = Callable[[int], None]
 _UNWRITABLE = (errno.EROFS, errno.EINVAL, errno.EACCES)
 """What a flush answers on a file system that nobody can write to: there is nothing to flush."""
 
@@ -79,6 +80,7 @@ def adopt(
     folder: Path | None = None,
     algorithm: str = DEFAULT_ALGORITHM,
     ledger: Ledger | None = None,
+    on_bytes: OnBytes | None = None,
 ) -> Adopted:
     """Write a manifest beside what a trainer wrote; see ``CheckpointStore.adopt``."""
     details.require_open(items, name=main)
@@ -100,7 +102,8 @@ def adopt(
         _require_free([one for one in there if one != at], main, ledger)
         digested: writing.Digested = {}
         entries = {
-            name: _entry(around, name, wrote, seen[name], step, algorithm, digested) for name, wrote in items.items()
+            name: _entry(around, name, wrote, seen[name], step, algorithm, digested, on_bytes)
+            for name, wrote in items.items()
         }
         warnings = item_entries.lift_warnings(entries)
         made = sealing.fields(storage, run, step, entries, details, before, trainer)
@@ -126,8 +129,9 @@ def known(
 ) -> Entry | None:
     """Return the checkpoint that was adopted, where it is unchanged since; nothing is written. See ``adopt``."""
     at = Entry(run, adopted_name(main, step), ADOPTED, storage)
-    if not storage.has_run(run) or at not in storage.at_step(run, step):
+    if not storage.has_run(run) or at.identity is None:  # of thousands, none lists the folder
         return None
+    storage.require_reachable(run)
     around = storage.adopted_from(run) if folder is None else folder
     seen = {name: stranger.look(around, wrote.files or (wrote.path,)) for name, wrote in items.items()}
     manifest = manifests.read(at)[0]
@@ -232,6 +236,7 @@ def _entry(
     step: int,
     algorithm: str | None,
     digested: writing.Digested,
+    on_bytes: OnBytes | None = None,
 ) -> dict[str, Any]:
     """Return the manifest's fields of an item; without an algorithm it is judged, and not digested."""
     check_item_name(name)
@@ -245,7 +250,7 @@ def _entry(
         if algorithm is not None:
             _flush(around / file)
             writing.note_before(around / file, digested)
-            size, digest = digest_file(around / file, algorithm)
+            size, digest = digest_file(around / file, algorithm, on_bytes=on_bytes)
         files.append({"path": file, "size": size, "digest": digest})
     context = CheckContext([file.removeprefix(prefix) for file in seen], step=step, source=path)
     with guest(name, backend):

@@ -9,6 +9,7 @@ from ckptkit.store.foreign.outcome import Outcome as Outcome
 from ckptkit.store.foreign.places import Places as Places
 from ckptkit.store.foreign.places import decide as decide
 from ckptkit.store.foreign.taking_in import TakingIn as TakingIn
+from ckptkit.store.foreign.watched import size_of as size_of
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

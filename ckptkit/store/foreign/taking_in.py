@@ -1,7 +1,7 @@
 """Take in what a trainer wrote: judge each checkpoint, and write a manifest for each that is whole."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -48,6 +48,7 @@ class TakingIn:
         step: of a single checkpoint whose step nobody can tell.
         named: whether a person named a single checkpoint: then what nobody can tell to be whole is taken as it is.
         dry: whether nothing is written.
+        on_bytes: called with the size of each block that is digested.
     """
 
     store: "CheckpointStore"
@@ -57,6 +58,7 @@ class TakingIn:
     step: int | None = None
     named: bool = False
     dry: bool = False
+    on_bytes: Callable[[int], None] | None = None
 
     def take(self, sightings: Iterable[Sighting]) -> Iterator[Outcome]:
         """Yield what came of each, run by run; nothing that goes wrong with one keeps another from its turn."""
@@ -210,6 +212,7 @@ class _InRun:
             {item: wrote},
             trainer=None if one.sighting.kind == NOBODYS else one.sighting.kind,
             folder=away,
+            on_bytes=self.how.on_bytes,
             metrics=one.told.metrics,
             counters=one.told.counters,
             config=best_by.config_of(one.told),

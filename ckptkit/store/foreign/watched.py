@@ -9,6 +9,11 @@ Stamps = Mapping[str, tuple[int, int, int]]
 """By path relative to the folder that all of it lies in: size, mtime and ctime in ns."""
 
 
+def size_of(sighting: Sighting) -> int:
+    """Return how many bytes its files have."""
+    return sum(size for size, *_ in stamps(sighting).values())
+
+
 def stamps(sighting: Sighting) -> Stamps:
     """Return the stamps of all files; what goes meanwhile is left out, and links are not followed."""
     folder, found = str(sighting.seen.folder), {}
