@@ -86,6 +86,8 @@ picture: .venv/.ready
 
 bench: .venv/.ready
 	$(PY) benchmarks/startup.py
+	$(PY) -m benchmarks.save_large
+	$(PY) -m benchmarks.save_replay
 	$(PY) -m benchmarks.verify_large
 	$(PY) -m benchmarks.verify_small
 	$(PY) -m benchmarks.prune_many
