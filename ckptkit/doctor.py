@@ -146,14 +146,13 @@ def cache() -> Finding:
     return Finding("cache", "ledger", "ok", f"{path}, {size / 1e6:.1f} MB" if size else f"{path}, empty", "", details)
 
 
-def of_store(store: "str | Path | Storage") -> Iterator[Finding]:
-    """Yield how a store is."""
-    from ckptkit.storage import open_storage
-    from ckptkit.store import examining
+def of_store(store: "str | Path | Storage", *, cache: bool = True) -> Iterator[Finding]:
+    """Yield how a store is; with ``cache=False`` nothing is known of what verified before."""
+    from ckptkit.store import StoreReader
 
     try:
-        storage = open_storage(store) if isinstance(store, (str, Path)) else store
+        reader = StoreReader(store, cache=cache)
     except CkptkitError as error:
         yield Finding("store", "there", "problem", error.message, error.hint)
         return
-    yield from examining.examine(storage)
+    yield from reader.examine()

@@ -62,7 +62,7 @@ def _findings(session: Session, store: str | None) -> "Iterator[Finding]":
     yield examined.cache()
     named = (session.store if store is None else store) is not None or os.environ.get("CKPTKIT_STORE")
     if config is not None or named:
-        yield from examined.of_store(session.url(store))
+        yield from examined.of_store(session.url(store), cache=session.cache)
     else:
         told = "not looked at: the configuration that may name it cannot be read"
         yield examined.Finding("store", "there", "warning", told, "name it with --store")

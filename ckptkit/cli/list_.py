@@ -152,10 +152,9 @@ def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[objec
 def _content(one: "Listed") -> dict[str, Any]:
     """Return what the last verification found, and when and how far it looked, if no file was changed since."""
     known = one.known
-    if known is None or (known.good and known.level == "presence"):
+    if known is None or one.content == "unverified":
         return {"content": "unverified", "verified_at": None, "verified_level": None}
-    content = "verified" if known.good else "damaged"
-    return {"content": content, "verified_at": output.moment(known.when), "verified_level": known.level}
+    return {"content": one.content, "verified_at": output.moment(known.when), "verified_level": known.level}
 
 
 def _words(one: "Listed", *, exact: bool) -> str:

@@ -1,16 +1,22 @@
 """How a store is, and whether the next checkpoint fits into it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
 from ckptkit.catalog import manifest_files
+from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import CkptkitError, DiskFullError
 from ckptkit.health import Finding, SupportsExamine
 from ckptkit.storage import Entry, Storage
+from ckptkit.store import listing
+
+_BAD = ("damaged", "unreadable", "incomplete")
+_KNOWN = "as of the last verification of each, if no file was changed since"
 
 
-def examine(storage: Storage) -> Iterator[Finding]:
-    """Yield what there is to say about a store; whatever is wrong with it is said, never raised."""
+def examine(storage: Storage, ledger: Ledger | None = None) -> Iterator[Finding]:
+    """Yield what there is to say about a store, and what a ledger knows; what is wrong is said, never raised."""
     if isinstance(storage, SupportsExamine):
         yield from storage.examine()
     try:
@@ -20,11 +26,39 @@ def examine(storage: Storage) -> Iterator[Finding]:
             yield Finding("store", "there", "problem", error.message, error.hint)
         return
     try:
-        newest = [list(members)[-1] for _, members in groupby(storage.scan(), key=lambda at: at.run)]
+        found = list(storage.scan())
     except CkptkitError as error:
         yield Finding("store", "checkpoints", "problem", error.message, error.hint)
         return
-    yield _next(storage, newest)
+    yield _next(storage, [list(members)[-1] for _, members in groupby(found, key=lambda at: at.run)])
+    yield from _judged(found, ledger)
+    yield from _without_manifest(storage)
+
+
+def _judged(found: list[Entry], ledger: Ledger | None) -> Iterator[Finding]:
+    """Say how many are known to verify; nothing but manifests is read."""
+    counts: Counter[str] = Counter(
+        one.content if one.problem is None else one.state for one in listing.listed(listing.places(found), ledger)
+    )
+    if not counts:
+        return
+    words = [f"{counts[word]} {word}" for word in ("verified", "unverified", *_BAD) if counts[word]]
+    told = f"{', '.join(words)}; {_KNOWN}"
+    bad = any(counts[word] for word in _BAD)
+    remedy = "`ckptkit verify` says what is wrong" if bad else "`ckptkit verify` judges them"
+    remedy = remedy if bad or counts["unverified"] else ""
+    yield Finding("store", "verified", "warning" if bad else "ok", told, remedy, dict(counts))
+
+
+def _without_manifest(storage: Storage) -> Iterator[Finding]:
+    """Say how many a trainer wrote that no manifest lists."""
+    try:
+        count = sum(1 for _ in storage.unlisted())
+    except (CkptkitError, OSError):  # what cannot be read is told by the other findings
+        return
+    if count:
+        told = f"{count} that a trainer wrote {'has' if count == 1 else 'have'} none, and cannot be listed"
+        yield Finding("store", "manifests", "ok", told, "`ckptkit adopt` judges them", {"without": count})
 
 
 def _next(storage: Storage, newest: list[Entry]) -> Finding:

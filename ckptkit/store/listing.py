@@ -48,6 +48,13 @@ class Listed:
         return "unreadable" if self.summary is not None or not manifest_files.is_missing(self.at) else "incomplete"
 
     @property
+    def content(self) -> Literal["verified", "unverified", "damaged"]:
+        """What the last verification found, if no file was changed since; that all files are there is not enough."""
+        if self.known is None or (self.known.good and self.known.level == "presence"):
+            return "unverified"
+        return "verified" if self.known.good else "damaged"
+
+    @property
     def marks_problem(self) -> str | None:
         """The old name of ``refs_problem``, for one more version."""
         warn("Listed.marks_problem", "Listed.refs_problem")

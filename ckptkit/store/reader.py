@@ -237,7 +237,7 @@ class StoreReader(StoreBrowser):
         """
         from ckptkit.store import examining
 
-        return examining.examine(self.storage)
+        return examining.examine(self.storage, self.ledger)
 
     def require_outside(self, path: Path) -> None:
         """Raise RefusedError for a path in the store, around it, or in some checkpoint: nothing may be written there.

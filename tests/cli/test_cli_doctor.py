@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import inside as ckptkit
+from foreign_files import hugging_face
 
 from ckptkit import CheckpointStore, StoreReader
 from ckptkit.testing.tree import picture
@@ -19,8 +21,8 @@ from ckptkit.testing.tree import picture
 HOLD = "import sys; from ckptkit import CheckpointStore as S; S(sys.argv[1]).hold('a/run'); print(flush=True); input()"
 
 
-def examined(code: int = 0, **how: Any) -> dict[str, dict[str, Any]]:
-    done = ckptkit("doctor", "--format", "json", **how)
+def examined(*words: str, code: int = 0, **how: Any) -> dict[str, dict[str, Any]]:
+    done = ckptkit("doctor", *words, "--format", "json", **how)
     assert done.returncode == code, (done.stdout, done.stderr)
     document = json.loads(done.stdout)
     assert document["schema_version"] == "1.0"
@@ -63,7 +65,7 @@ def test_a_missing_store_is_told_and_not_created(tmp_path: Path) -> None:
 
 
 def test_a_store_that_cannot_be_written_is_told() -> None:
-    found = examined(1, store=Path("/proc/self/ns"))  # not even root can create anything there
+    found = examined(code=1, store=Path("/proc/self/ns"))  # not even root can create anything there
     assert found["store/there"]["state"] == "ok"
     assert "nothing can be saved here" in found["store/writable"]["message"]
     assert "list, verify and restore work" in found["store/writable"]["remedy"]
@@ -73,7 +75,7 @@ def test_a_full_disk_is_told(store: Path) -> None:
     before, limits = picture(store), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # every write fails, as on a full disk
     try:
-        found = examined(1, store=store)
+        found = examined(code=1, store=store)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "nothing can be saved here" in found["store/writable"]["message"]
@@ -92,11 +94,11 @@ def test_what_is_no_store_is_told(name: str, words: str, tmp_path: Path) -> None
 
 def test_a_broken_configuration_is_told_and_hides_nothing_else(store: Path, tmp_path: Path) -> None:
     (tmp_path / "ckptkit.yaml").write_text("stroe: x\n")
-    found = examined(1, store=store, cwd=tmp_path)
+    found = examined(code=1, store=store, cwd=tmp_path)
     assert "line 1: stroe: unknown key" in found["configuration/file"]["message"]
     assert found["configuration/file"]["remedy"] == "did you mean store?"
     assert found["store/writable"]["state"] == "ok"
-    assert examined(1, cwd=tmp_path)["store/there"]["state"] == "warning"
+    assert examined(code=1, cwd=tmp_path)["store/there"]["state"] == "warning"
 
 
 def test_a_run_that_is_being_trained_is_told_with_who_trains_it(store: Path) -> None:
@@ -156,3 +158,29 @@ def test_the_library_tells_the_same_as_plain_values(store: Path) -> None:
     found = list(StoreReader(store).examine())
     assert {one.about for one in found} == {"store", "file system", "runs"}
     assert all(one.state == "ok" for one in found if one.about == "store")
+
+
+def test_it_counts_what_is_known_to_verify_and_what_has_no_manifest(rng_file: Path, tmp_path: Path) -> None:
+    mine = CheckpointStore(tmp_path / "store")
+    for step in (1, 2):
+        mine.save("a/run", step, {"rng": rng_file})
+    hugging_face(tmp_path / "store/b", 4)
+    found = examined(store=tmp_path / "store")
+    assert found["store/verified"]["details"] == {"verified": 2}
+    assert found["store/verified"]["remedy"] is None
+    assert found["store/manifests"]["details"] == {"without": 1}
+    unknown = examined("--no-cache", store=tmp_path / "store")["store/verified"]
+    assert (unknown["details"], unknown["remedy"]) == ({"unverified": 2}, "`ckptkit verify` judges them")
+
+
+def test_what_is_known_to_be_damaged_or_cannot_be_read_is_a_warning(rng_file: Path, tmp_path: Path) -> None:
+    mine = CheckpointStore(tmp_path / "store")
+    for step in (1, 2, 3):
+        mine.save("a/run", step, {"rng": rng_file})
+    _, damaged, unreadable = mine.locate("a/run")
+    known = mine.ledger.one("a/run", damaged.name)
+    assert known is not None
+    mine.ledger.note("a/run", damaged.name, replace(known, good=False))
+    unreadable.manifest.write_text("{}")
+    found = examined(store=tmp_path / "store")["store/verified"]
+    assert (found["state"], found["details"]) == ("warning", {"verified": 1, "damaged": 1, "unreadable": 1})
