@@ -62,7 +62,8 @@ def adopt(
 
     Nothing is copied, and no file of the trainer is changed. A checkpoint that the trainer has not finished, or
     that has lost a part, is told with the reason and left alone. Run it again for what came since, or let it --watch:
-    then it also removes what a retention policy does not keep, the --keep rules here or those of ckptkit.yaml.
+    then it also removes what a retention policy does not keep, the --keep rules here or those of ckptkit.yaml. What it
+    removes lies in the trash for a day; the next adoption after that purges it for good.
 
     Examples:
         ckptkit adopt outputs --dry-run

@@ -96,21 +96,25 @@ class Session:
             return given
         return os.environ.get("CKPTKIT_STORE") or self.config().store or DEFAULT_STORE
 
+    def _there(self, store: str | None) -> str:
+        """Return that store, for a command that creates none; raises StoreError as ``_tell_of_another``."""
+        url = self.url(store)
+        if url == DEFAULT_STORE and not os.path.lexists(url):
+            _tell_of_another()
+        return url
+
     def reader(self, store: str | None = None) -> "StoreReader":
         """Return that store, for a command that changes nothing; takes less time to import than one that does."""
         from ckptkit.store import StoreReader
 
-        url = self.url(store)
-        if url == DEFAULT_STORE and not os.path.lexists(url):
-            _tell_of_another()
-        return StoreReader(url, cache=self.cache)
+        return StoreReader(self._there(store), cache=self.cache)
 
     def keeper(self, store: str | None = None) -> "StoreKeeper":
         """Return that store, for a command that removes, takes back or marks checkpoints, and saves none."""
         from ckptkit.cli import interrupts
         from ckptkit.store.keeper import StoreKeeper
 
-        opened = StoreKeeper(self.url(store), cache=self.cache)
+        opened = StoreKeeper(self._there(store), cache=self.cache)
         interrupts.may_change()
         return opened
 

@@ -29,9 +29,10 @@ def test_who_stands_in_a_store_and_names_none_is_told_its_name(folder: str, name
     hugging_face(tmp_path / "a/run", 4)
     (tmp_path / "other").mkdir()
     adopt(tmp_path / "a/run", "--manifests", "beside", store=tmp_path)
-    done = inside("list", cwd=tmp_path / folder)
-    refused(done, 10, "store checkpoints: does not exist")
-    assert done.stderr.endswith(f"--store {named}\n")
+    for command in ("list", "verify", "prune --keep-last 1", "undelete x@4", "pin x@4"):
+        done = inside(*command.split(), cwd=tmp_path / folder)
+        refused(done, 10, "store checkpoints: does not exist")
+        assert done.stderr.endswith(f"--store {named}\n"), command
     assert inside("list", store=Path(named), cwd=tmp_path / folder).returncode == 0
 
 
