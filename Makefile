@@ -68,7 +68,7 @@ matrices: setup .lerobot/.ready
 	@touch $@
 
 lowest: .venv-lowest/.ready
-	$(LOWEST) -m ckptkit.cli.main --store tests/compat/frozen/v1.1 verify
+	$(LOWEST) -m ckptkit.cli.main --store tests/compat/frozen/v1.2 verify
 	$(LOWEST) -m pytest -q tests/cli tests/plugins/test_data_command.py
 	$(LOWEST) -m pytest -q tests/conformance/test_numpy_rng_conforms.py
 

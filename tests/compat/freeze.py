@@ -17,13 +17,14 @@ sys.path.insert(0, str(HERE.parent))
 
 
 def freeze(root: Path) -> None:
-    """Write a checkpoint of all four kinds, and a sidecar checkpoint beside flat files."""
+    """Write a checkpoint of all four kinds, a sidecar beside flat files, and a manifest beside a trainer's folder."""
+    import foreign_files
     import four_kinds
     import numpy as np
     import safetensors.numpy
 
     from ckptkit import CheckpointStore
-    from ckptkit.store import Details
+    from ckptkit.store import Details, Wrote
 
     four_kinds.write(root, (10,))
     store = CheckpointStore(root)
@@ -35,6 +36,9 @@ def freeze(root: Path) -> None:
     safetensors.numpy.save_file(arrays, folder / "ep000050.safetensors")
     details = Details(metrics={"reward": float("inf")}, counters={"episode": 50}, resume=["train", "{path}"])
     store.adopt_in_place("flat", "ep000050", {"weights": folder / "ep000050.safetensors"}, details)
+    foreign_files.hugging_face(root / "trained", 4, loss=0.5)
+    wrote = Wrote("checkpoint-4", doubts=["no scheduler"])
+    store.adopt("trained", "checkpoint-4", 4, {"model": wrote}, trainer="hf_trainer", metrics={"loss": 0.5})
     for state in root.rglob(".ckptkit"):
         for lock in ("lock", "turn.lock", "refs.lock"):
             (state / lock).unlink(missing_ok=True)

@@ -27,14 +27,14 @@ def test_something_is_frozen() -> None:
 
 
 def test_it_is_listed(frozen: Path) -> None:
-    found = list(CheckpointStore(frozen).list())
+    found = [one for one in CheckpointStore(frozen).list() if one.at.run != "trained"]
     assert [(one.at.ref, one.problem) for one in found] == [("flat@50", None), (f"{four_kinds.RUN}@10", None)]
     assert (found[1].pinned, found[1].tags) == (True, ("frozen",))
 
 
 def test_it_verifies_and_all_four_kinds_are_checked(frozen: Path) -> None:
     report = CheckpointStore(frozen).verify()
-    assert [list(one.problems) for one in report.checkpoints] == [[], []]
+    assert [list(one.problems) for one in report.checkpoints] == [[] for _ in report.checkpoints]
     assert report.exit_code == 0
     manifest = report.checkpoints[1].manifest
     assert manifest is not None
@@ -56,6 +56,20 @@ def test_generators_and_weights_still_load(frozen: Path) -> None:
     flat = store.restore("flat", into={"weights": None})
     assert flat is not None
     assert flat.metrics == {"reward": float("inf")}
+
+
+@pytest.mark.parametrize("adopted", [path for path in FROZEN if path.name not in ("v1", "v1.1")], ids=lambda p: p.name)
+def test_what_its_trainer_wrote_is_still_a_checkpoint_where_it_lies(adopted: Path, tmp_path: Path) -> None:
+    frozen = Path(shutil.copytree(adopted, tmp_path / "store"))
+    store = CheckpointStore(frozen)
+    (one,) = store.list("trained")
+    assert (one.at.ref, one.at.name, one.problem) == ("trained@4", "checkpoint-4@4", None)
+    described = store.describe("trained@4").manifest
+    assert (described.trainer, described.metrics, described.grade) == ("hf_trainer", {"loss": 0.5}, "partial")
+    command = store.resume_command("trained")
+    assert command.argv[-1] == str(frozen / "trained" / "checkpoint-4")
+    store.copy_out("trained@4", frozen.parent / "out")
+    assert (frozen.parent / "out" / "checkpoint-4" / "trainer_state.json").is_file()
 
 
 def test_a_flipped_bit_in_it_is_found(frozen: Path) -> None:
