@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from launched import interruptible
 
 # How many points there must be at least: fewer would mean that the counting is broken.
@@ -25,6 +26,12 @@ def points(commands: Iterable[str], folder: Path, stride: int) -> dict[str, int]
 def test_what_is_said_after_ctrl_c_is_so(tmp_path: Path) -> None:
     tried = points(LEAST, tmp_path, stride=19)
     assert all(tried[command] >= LEAST[command] - 19 for command in LEAST), tried
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("command", LEAST)
+def test_it_is_so_at_every_point(tmp_path: Path, command: str) -> None:
+    assert points([command], tmp_path, stride=1)[command] >= LEAST[command]
 
 
 def test_an_early_ctrl_c_is_one_line_too(tmp_path: Path) -> None:
