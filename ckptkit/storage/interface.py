@@ -156,11 +156,12 @@ class Storage(Protocol):
     def has_run(self, run: str) -> bool:
         """Return whether there is anything of the run; raises RunNameError for an unsafe name."""
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         """Yield all checkpoints of a run, or of the whole store, ordered by run and step; nothing is read.
 
         Args:
             run: only this one.
+            below: of the whole store, only the run of this name, and those whose names go on after it with a ``/``.
             skip_unreadable: of the whole store, leave out runs that may not be read instead of raising StoreError.
         """
 

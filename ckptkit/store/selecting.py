@@ -6,6 +6,7 @@ and prefixes (``ppo/``) of runs, then paths.
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -144,13 +145,17 @@ class _Words:
     @cached_property
     def _steps(self) -> Mapping[str, set[int | None]]:
         """The steps of each run, in order of names: of what is there, or of what is in the trash."""
+        return self._steps_below(".")
+
+    def _steps_below(self, folder: str) -> Mapping[str, set[int | None]]:
+        """Return the same of the runs in a folder only, of which alone anything is read."""
         found: dict[str, set[int | None]] = {}
         if not self._is_there:
             return found
         there: Iterable[tuple[str, int | None]] = (
             ((one.run, one.step) for one in self.storage.removed())
             if self._removed
-            else ((at.run, at.step) for at in self.storage.scan())
+            else ((at.run, at.step) for at in self.storage.scan(below=folder))
         )
         for run, step in there:
             if is_run(run):
@@ -168,10 +173,11 @@ class _Words:
             fits = lambda run: fnmatchcase(run, pattern)  # noqa: E731 - one of two
         else:
             fits = lambda run: run.startswith(name)  # noqa: E731 - one of two
-        refs = [choose(Ref(run)) for run in self._steps if fits(run)]
-        if not refs and is_run(itself := name.rstrip("/")) and itself in self._steps:
+        steps = self._steps_below(_folder_of(name))
+        refs = [choose(Ref(run)) for run in steps if fits(run)]
+        if not refs and is_run(itself := name.rstrip("/")) and itself in steps:
             refs = [choose(Ref(itself))]
-        return [ref for ref in refs if ref.step is None or ref.step in self._steps[ref.run]]
+        return [ref for ref in refs if ref.step is None or ref.step in steps[ref.run]]
 
     def _at(self, word: str) -> tuple[str | None, list[Ref]] | None:
         """Return what lies at a path, else what lies at what stands before its ``@``."""
@@ -250,6 +256,12 @@ class _Words:
 
 
 _Choice = Callable[[Ref], Ref]
+
+
+def _folder_of(name: str) -> str:
+    """Return the folder of all runs that a pattern can match, or that begin with a prefix: ``a/b`` of ``a/b/c*``."""
+    sure = re.split(r"[*?\[]", name, maxsplit=1)[0].rpartition("/")[0]
+    return sure if is_run(sure) else "."
 
 
 def _parted(word: str) -> tuple[str, _Choice]:

@@ -95,9 +95,12 @@ class MemoryStorage:
         """See ``Storage.has_run``."""
         return bool(self.objects.below(self.prefix(check_run(run))))
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         """See ``Storage.scan``; no run of this store is unreadable."""
-        yield from self._walk(".", 0) if run is None else self._right_in(check_run(run))
+        if run is not None:
+            yield from self._right_in(check_run(run))
+        else:
+            yield from self._walk(below, 0 if below == "." else len(check_run(below).split("/")))
 
     def _walk(self, run: str, depth: int) -> Iterator[Entry]:
         listing = self.objects.listing(self.prefix(run))

@@ -23,6 +23,13 @@ class ScanLaws(StorageHooks):
         self.commit(storage, run="az")
         assert [listed(storage, run) for run in ("a", "a/z", "az")] == [["a@5"], ["a/z@5"], ["az@5"]]
 
+    def test_a_scan_below_a_name_finds_that_run_and_the_runs_in_it(self, storage: Storage) -> None:
+        """``az`` is not in ``a``, and where nothing is there is nothing."""
+        for run in ("a", "a/z", "a/z/y", "az"):
+            self.commit(storage, run=run)
+        found = {below: [entry.ref for entry in storage.scan(below=below)] for below in ("a", "a/z", "b")}
+        assert found == {"a": ["a@5", "a/z@5", "a/z/y@5"], "a/z": ["a/z@5", "a/z/y@5"], "b": []}
+
     def test_a_run_that_is_not_there_has_nothing(self, storage: Storage) -> None:
         """It is no error to ask."""
         self.commit(storage, run="a")

@@ -217,6 +217,20 @@ def test_a_pattern_that_meets_a_run_that_cannot_be_read_says_so() -> None:
         refused(as_nobody(words, warm=warm, cwd=root, home=root), 10, "cannot be read")
 
 
+def test_a_pattern_reads_no_folder_in_which_nothing_can_match() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        for run in ("open/a", "shut/b"):
+            CheckpointStore(root / "store").save(run, 1, {"rng": np.random.default_rng(0)})
+        (root / "store/shut").chmod(0)
+        for command, pattern in (("list", "open/*"), ("list", "open/"), ("verify", "open/?")):
+            words, warm = (["--store", root / "store", command, name] for name in (pattern, "open/a"))
+            done = as_nobody(words, warm=warm, cwd=root, home=root)
+            assert (done.returncode, "open/a" in done.stdout) == (0, True), done.stderr
+        (root / "store/shut").chmod(0o755)
+
+
 def test_undelete_of_a_run_says_how_many_stay_in_the_trash(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     for step in (1, 2, 3):

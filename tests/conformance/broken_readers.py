@@ -16,15 +16,22 @@ _PAUSE = 0.001
 
 
 class SortsAsText(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         yield from sorted(super().scan(run), key=lambda entry: entry.ref)
 
 
 class ScansBelow(MemoryStorage):
     """Takes a run's name for a prefix."""
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         yield from (entry for entry in super().scan() if entry.run.startswith((run or "").removeprefix(".")))
+
+
+class ScansAll(MemoryStorage):
+    """Reads the whole store, wherever one looks."""
+
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
+        yield from super().scan(run)
 
 
 class FindsStepsByTheirEnd(MemoryStorage):
@@ -162,14 +169,14 @@ class OwnedByNobodyElse(MemoryStorage):
 
 
 class HidesWhatHasNoManifest(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         return (entry for entry in super().scan(run) if self.owner(entry) is not None)
 
 
 class OnlyNamesOfRuns(MemoryStorage):
     """Leaves out strangers' folders."""
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         return (entry for entry in super().scan(run) if " " not in entry.run)
 
 
@@ -181,7 +188,7 @@ class ConstantRunStamp(MemoryStorage):
 class BelievesManifests(MemoryStorage):
     """Asks a manifest which run it is of."""
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         for entry in super().scan(run):
             said = json.loads(self.read(entry, entry.manifest_file, 1 << 20))["run"]
             yield Entry(said, entry.name, entry.layout, self)
@@ -194,7 +201,7 @@ class StatsNothing(MemoryStorage):
 
 
 class FoldersOnly(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         return (entry for entry in super().scan(run) if not entry.layout.shared)
 
 
@@ -205,12 +212,12 @@ class ClaimsToOutlive(MemoryStorage):
 
 
 class ScansTwoFolders(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         return (entry for entry in super().scan(run) if entry.run.count("/") < 2)
 
 
 class RaisesForWhatIsNotThere(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         if run is not None and not self.has_run(run):
             raise StoreError(f"{run}: is not there")
         return super().scan(run)
@@ -224,7 +231,7 @@ class IdentityOfAll(MemoryStorage):
 
 
 class ListsItsTrash(MemoryStorage):
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         yield from super().scan(run)
         for removed in self.removed(run or "ppo/run1"):
             yield Entry(removed.run, f"step-{removed.step:08d}", STEP_FOLDER, self)

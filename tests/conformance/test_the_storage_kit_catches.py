@@ -31,6 +31,7 @@ BROKEN: list[tuple[type[MemoryStorage], str]] = [
     (readers.SortsAsText, "a_scan_is_ordered_by_run_and_by_step_as_a_number"),
     (readers.ScansBelow, "a_scan_of_a_run_finds_no_runs_inside_it"),
     (readers.ScansBelow, "the_store_itself_may_be_the_run"),
+    (readers.ScansAll, "a_scan_below_a_name_finds_that_run_and_the_runs_in_it"),
     (readers.FindsStepsByTheirEnd, "all_that_claim_a_step_are_found_at_it"),
     (readers.TakesAnyName, "an_unsafe_run_name_is_refused[../up]"),
     (readers.ReadsAll, "a_read_gives_the_limit_and_one_byte_more"),

@@ -111,13 +111,13 @@ class LocalStorage:
         with storage_errors(str(self.root)):
             return self.run_folder(run).is_dir()
 
-    def scan(self, run: str | None = None, *, skip_unreadable: bool = False) -> Iterator[Entry]:
+    def scan(self, run: str | None = None, *, below: str = ".", skip_unreadable: bool = False) -> Iterator[Entry]:
         """See ``Storage.scan``."""
         self.require()
         if run is not None:
             check_run(run)
         found = (
-            scanning.everywhere(self.root, skip_unreadable=skip_unreadable)
+            scanning.everywhere(self.root, below, skip_unreadable=skip_unreadable)
             if run is None
             else scanning.in_run(self.root, run)
         )

@@ -67,9 +67,12 @@ def at_step(root: Path, run: str, step: int) -> list[Found]:
     return _here(root, folder, run, lambda name: name.endswith(end) and step_of_name(name) == step)[0]
 
 
-def everywhere(root: Path, *, skip_unreadable: bool) -> Iterator[Found]:
+def everywhere(root: Path, below: str = ".", *, skip_unreadable: bool) -> Iterator[Found]:
     """Yield the checkpoints of all runs, by run and step; see ``Storage.scan``."""
-    yield from _walk(root, root, ".", 0, skip_unreadable)
+    if below == ".":
+        yield from _walk(root, root, ".", 0, skip_unreadable)
+    elif (root / check_run(below)).is_dir() and not _crosses_link(root, below):
+        yield from _walk(root, root / below, below, len(below.split("/")), skip_unreadable)
 
 
 def folders_of_runs(root: Path) -> Iterator[tuple[str, Path]]:
