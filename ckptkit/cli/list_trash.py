@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ckptkit.storage import Removed
     from ckptkit.store.selecting import Selection
 
-COLUMNS = ("CHECKPOINT", "REMOVED", "KEPT UNTIL", "TAKE IT BACK")
+COLUMNS = ("CHECKPOINT", "SIZE", "REMOVED", "KEPT UNTIL", "TAKE IT BACK")
 
 
 def list_removed(
@@ -57,7 +57,7 @@ def write(found: "Sequence[Removed]", format_: str, *, program: str, by_ref: boo
             output.line(output.safe(one.where if format_ == "path" or one.step is None else f"{one.run}@{one.step}"))
         return
     records = _records(found, program, by_ref=by_ref, exact=format_ != "table")
-    output.rows(format_, "removed", COLUMNS, records, spare=("REMOVED",), names=("CHECKPOINT",), quiet=quiet)
+    output.rows(format_, "removed", COLUMNS, records, spare=("REMOVED", "SIZE"), names=("CHECKPOINT",), quiet=quiet)
     if found:
         text = "what was kept that long is purged by the next `ckptkit prune --apply`, for good; --grace sets how long"
         output.echo(text, quiet=quiet)
@@ -82,6 +82,7 @@ def _records(
             "ref": ref,
             "run": one.run,
             "step": one.step,
+            "size": one.size,
             "removed_at": _moment(one.removed_at, exact=True),
             "kept_until": _moment(until, exact=True),
             "path": one.where,
@@ -90,6 +91,7 @@ def _records(
         due = "" if exact or until > datetime.now(UTC) else " (over)"
         cells: list[object] = [
             ref or f"{one.run}: nothing is left of it",
+            "" if one.size is None else one.size if exact else output.size(one.size),
             _moment(one.removed_at, exact=exact),
             _moment(until, exact=exact) + due,
             back or "",

@@ -1,6 +1,6 @@
 """What a store tells of files, of its trash and of what saves that died left behind, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -36,6 +36,7 @@ class Removed:
         removed_at: when.
         step: its step; None if nothing is left of it.
         where: for a person.
+        size: bytes of its payload; None where the store does not say.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Removed:
     removed_at: datetime
     step: int | None
     where: str
+    size: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

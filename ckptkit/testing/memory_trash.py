@@ -7,7 +7,7 @@ from itertools import count
 from ckptkit.errors import ConflictError, DamagedError, RefusedError, StoreError
 from ckptkit.layouts import Layout, checkpoints
 from ckptkit.layouts.adopted import parted
-from ckptkit.manifest.names import lies_beside, step_of_name
+from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, lies_beside, step_of_name
 from ckptkit.storage.interface import Entry, Leftover, Removed
 from ckptkit.testing.memory_objects import Objects
 
@@ -69,7 +69,17 @@ class Trash:
     def _removed(self, key: str) -> Removed:
         found = self._content(key)
         moment = datetime.strptime(key.rpartition("-")[0], _STAMP).replace(tzinfo=UTC)
-        return Removed(self._run, key, moment, step_of_name(found[0]) if found else None, self._where + key)
+        step = step_of_name(found[0]) if found else None
+        return Removed(self._run, key, moment, step, self._where + key, self._size(key, found))
+
+    def _size(self, key: str, found: tuple[str, Layout] | None) -> int:
+        if found is None:
+            return 0
+        name, layout = found
+        prefix = f"{self._prefix}{key}/" if layout.shared else f"{self._prefix}{key}/{name}/"
+        own = {layout.own(name, file) for file in (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)}
+        payload = [one for one in self._objects.below(prefix) if one.removeprefix(prefix) not in own]
+        return sum(len(one.data) for one in map(self._objects.get, payload) if one is not None)
 
     def _content(self, key: str) -> tuple[str, Layout] | None:
         return next(iter(checkpoints(self._objects.listing(f"{self._prefix}{key}/"))), None)

@@ -94,6 +94,14 @@ class TrashLaws(StorageHooks):
         whole(folder_entry(storage, "step-00000005"), {"rng/rng.json": b"\1"})
         assert len(storage.removed(RUN)) == 1
 
+    def test_its_size_is_that_of_its_payload(self, storage: Storage) -> None:
+        """Without ckptkit's own files; of flat files, too. None where a store does not say."""
+        storage.remove(self.commit(storage))
+        storage.remove(self.sidecar(storage, "ep000050", FLAT), list(FLAT))
+        told = {one.step: one.size for one in storage.removed(RUN)}
+        assert told[5] in (None, sum(map(len, FILES.values())))
+        assert told[50] in (None, sum(map(len, FLAT.values())))
+
     def test_what_is_gone_cannot_be_removed(self, storage: Storage) -> None:
         """It is an error of the tree, and the trash holds it once."""
         entry = self.commit(storage)

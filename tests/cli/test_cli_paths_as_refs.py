@@ -185,6 +185,9 @@ class TestRemoved:
         [first, second] = json.loads(ckptkit("list", "--trash", "--format", "json", store=store).stdout)["removed"]
         assert first["undelete"] == f"ckptkit --store {store} undelete a/run@2"
         assert second["removed_at"] < second["kept_until"]
+        assert [one["size"] for one in (first, second)] == [
+            (Path(one["path"]) / f"step-0000000{one['step']}/rng/rng.json").stat().st_size for one in (first, second)
+        ]
         lines = ckptkit("list", "--trash", "a/*", "--format", "tsv", store=store).stdout.splitlines()
         assert [line.split("\t")[0] for line in lines] == ["CHECKPOINT", "a/run@2", "a/run@1"]
 

@@ -57,6 +57,8 @@ def test_what_is_pruned_stays_on_its_own_disk_and_comes_back(store: CheckpointSt
     assert [at.ref for at in store.prune(store.plan_prune(ONE)).removed] == [f"{RUN}@100"]
     assert len(list((payload / ".ckptkit" / "trash").glob("*/checkpoint-100/weights.bin"))) == 1
     assert refs(store) == [f"{RUN}@200"]
+    size = sum(path.stat().st_size for path in payload.glob(".ckptkit/trash/*/*/**/*") if path.is_file())
+    assert [one.size for one in store.removed()] == [size]
     store.undelete(RUN)
     assert (tree(payload), refs(store)) == (before, [f"{RUN}@100", f"{RUN}@200"])
     assert list((payload / ".ckptkit" / "trash").iterdir()) == []

@@ -28,6 +28,7 @@ from ckptkit.storage.local import (
     staging,
     stamps,
     trash,
+    trash_listing,
 )
 from ckptkit.storage.local.committing import LocalStaging
 from ckptkit.storage.local.place import Place
@@ -231,7 +232,8 @@ class LocalStorage:
     def remove(self, entry: Entry, files: Sequence[str] = (), *, lasting: bool = True) -> Removed:
         """See ``Storage.remove``."""
         at, state = self._place(entry), self.state_folder(entry.run)
-        return self._removed(entry.run, trash.remove(at, state, entry.ref, files, lasting=lasting))
+        trashed = trash.remove(at, state, entry.ref, files, lasting=lasting)
+        return trash_listing.removed(entry.run, trashed)
 
     def make_last(self, removed: Sequence[Removed]) -> None:
         """See ``Storage.make_last``."""
@@ -240,17 +242,9 @@ class LocalStorage:
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""
-        if run is not None:
-            return [self._removed(run, trashed) for trashed in trash.listing(self.state_folder(run))]
-        found: list[Removed] = []
-        for name, _ in scanning.folders_of_runs(self.root):
-            with contextlib.suppress(OSError):  # another user's
-                found += self.removed(name)
-        return sorted(found, key=lambda one: one.key, reverse=True)  # it begins with the moment
-
-    @staticmethod
-    def _removed(run: str, trashed: trash.Trashed) -> Removed:
-        return Removed(run, trashed.entry.name, trashed.removed_at, trashed.step, str(trashed.entry))
+        if run is None:
+            return trash_listing.of_store(self.root, self.removed)
+        return trash_listing.of_run(run, self.state_folder(run), lambda: self._elsewhere(run))
 
     def bring_back(self, removed: Removed) -> None:
         """See ``Storage.bring_back``."""

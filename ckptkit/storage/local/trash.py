@@ -174,12 +174,13 @@ def listing(state_folder: Path) -> list[Trashed]:
             removed_at = datetime.strptime(entry.name.rpartition("-")[0], _STAMP).replace(tzinfo=UTC)
         except ValueError:
             continue  # not ours
-        at = _content(entry, None)
+        at = content(entry, None)
         result.append(Trashed(entry, removed_at, None if at is None else step_of_name(at.name)))
     return sorted(result, key=lambda t: t.entry.name, reverse=True)
 
 
-def _content(entry: Path, elsewhere: Path | None) -> Place | None:
+def content(entry: Path, elsewhere: Path | None) -> Place | None:
+    """Return what lies in an entry; ``elsewhere`` is where its files came from, if that is not its run."""
     there = sorted(entry.iterdir()) if entry.is_dir() else []  # it may be purged by now
     folders = [path.name for path in there if path.is_dir() and not path.is_symlink()]
     # A crash may have left the manifest alone: what it stands for need not be here.
@@ -205,9 +206,9 @@ def restore(trashed: Trashed, run_folder: Path, away: Away = lambda: None) -> No
         ConflictError: something is at its place already.
         DamagedError: nothing is left of it, or its manifest cannot be read: nothing was moved.
     """
-    at = _content(trashed.entry, None)
+    at = content(trashed.entry, None)
     if at is not None and at.layout is ADOPTED:
-        at = _content(trashed.entry, away())
+        at = content(trashed.entry, away())
     if at is None:
         raise DamagedError(f"{trashed.entry}: holds no checkpoint any more")
     with storage_errors("undelete"):
@@ -285,7 +286,7 @@ def finish(state_folder: Path, claimed: Collection[str] = (), away: Away = lambd
     """
     run_folder = state_folder.parent
     for trashed in listing(state_folder):
-        at = _content(trashed.entry, None)
+        at = content(trashed.entry, None)
         if at is None or not at.layout.shared or os.path.lexists(run_folder / at.manifest.name):
             continue
         source = run_folder
