@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ class Killer:
             real_sendfile(out, source, offset, max(1, min(count, os.fstat(source).st_size) // 2)) if offset == 0
             else (self.event("half copied"), real_sendfile(out, source, offset, count))[1]
         )  # fmt: skip
+        real_write = os.write
+        os.write = lambda fd, data: (  # what goes through a sink is torn too
+            real_write(fd, data) if len(data) < 2 or not self._below([os.path.realpath(f"/proc/self/fd/{fd}")])
+            else real_write(fd, data[: len(data) // 2])
+            + (self.event("half written"), real_write(fd, data[len(data) // 2 :]))[1]
+        )  # fmt: skip
         from ckptkit.storage.local import replacing
 
         real_exchange = replacing.exchange
@@ -55,7 +61,7 @@ class Killer:
         io.open = self._torn(io.open)
         builtins.open = self._torn(builtins.open)
 
-    def _below(self, args: tuple[Any, ...]) -> bool:
+    def _below(self, args: Sequence[Any]) -> bool:
         return any(isinstance(a, (str, os.PathLike)) and self.root in os.path.abspath(a) for a in args[:2])
 
     def _torn(self, real: Callable[..., Any]) -> Callable[..., Any]:
