@@ -12,7 +12,8 @@ A map, from the outside in; each file begins with what it is for.
   must be equal for that.
 - *Beside the zip*: ``capture`` walks the sections of ``state.json``. ``settings``: what a program gives and training
   may change; ``modules``: what networks keep beside their parameters (``holders`` finds both); ``callbacks``: those
-  of ``learn``; ``replay`` and ``rollout``: rows of buffers; ``process_rng``: global generators.
+  of ``learn``; ``replay`` and ``rollout``: rows of buffers (``array_file`` writes them); ``process_rng``: global
+  generators.
 - *Values*: ``encoding`` and ``decoding`` turn live values into JSON and back, with ``generators`` and ``standard``
   (Python's own library) for theirs. ``objects``: which objects can be read whole; ``no_state``: which attributes are
   none; ``names``: what a value is, without importing its library. ``structure_at_start``: what a load needs an

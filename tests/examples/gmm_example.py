@@ -15,6 +15,8 @@ import os, runpy, signal, sys
 event, mark, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def hook(name, args):
     global count
+    if name == "open" and args[2] & os.O_CREAT:
+        name = "create"
     if name == event and any(mark in str(a) for a in args):
         count -= 1
         if count == 0:
@@ -24,7 +26,7 @@ sys.argv = sys.argv[4:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a program and kills it at the count-th time that an audit event mentions a word."""
+"""Runs a program and kills it at the count-th time that an audit event, or ``create``, mentions a word."""
 
 
 def command(folder: Path, *more: str) -> list[str]:

@@ -58,7 +58,7 @@ def test_a_run_killed_three_times_and_resumed_as_printed_ends_as_if_nothing_had_
         return ckptkit(tmp_path, "resume-cmd", "first/checkpoints").stdout.strip()
 
     # Killed when half of a save was written. The state file beside the checkpoints was ahead of them already.
-    killed_at("shutil.copyfile", "validation_state.json", 3, command(folder))
+    killed_at("create", "checkpoint/validation/validation_state.json", 3, command(folder))
     assert any((folder / "checkpoints/.ckptkit/staging").glob("*/checkpoint/data/data_state.json"))
     assert (steps_of(folder), position_in(folder)) == ([8, 16], (2, 4))
     assert ckptkit(tmp_path, "verify", "first/checkpoints").returncode == 0

@@ -140,7 +140,8 @@ def test_a_container_of_a_local_class_is_a_hazard_and_put_into_one_like_it(tmp_p
     class Local:
         rng: Any
 
-    said = BACKEND.save({"a": Local(rng())}, tmp_path, context=SaveContext(step=1))
+    (tmp_path / "said").mkdir()
+    said = BACKEND.save({"a": Local(rng())}, tmp_path / "said", context=SaveContext(step=1))
     assert ["Local" in hazard for hazard in said.hazards] == [True]
     target = {"a": Local(rng(2))}
     put({"a": Local(rng(3))}, target, tmp_path)

@@ -28,6 +28,7 @@ def build():
 
 
 def write(folder: Path, change) -> None:
+    (folder / "rng.json").unlink(missing_ok=True)  # Hypothesis gives all examples one folder
     BACKEND.save(build(), folder, context=SaveContext(step=1, probe=False))
     content = json.loads((folder / "rng.json").read_text())
     change(content)
