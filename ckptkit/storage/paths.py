@@ -71,18 +71,21 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
 
 
 def store_near(folder: Path) -> Path | None:
-    """Return the store that a folder is, or lies in; below it only the nearest folders are looked through."""
-    if (found := _store_around(folder.resolve())) is not None:
-        return found
+    """Return the store that a folder is, holds runs of, or lies in; below it only the nearest are looked through."""
+    real = folder.resolve()
+    return _store_of(real) or (real if _has_runs(real) else None) or _store_around(real)
+
+
+def _has_runs(folder: Path) -> bool:
     waiting, looked = deque([str(folder)]), 0
     while waiting and looked < _NEAR:
         looked += 1
         with contextlib.suppress(OSError), os.scandir(waiting.popleft()) as entries:
             inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
             if any(entry.name == STATE_FOLDER for entry in inner):
-                return folder.resolve()
+                return True
             waiting += [entry.path for entry in inner if not entry.name.startswith(".")]
-    return None
+    return False
 
 
 def _require_readable(path: str) -> None:

@@ -36,6 +36,15 @@ def test_who_stands_in_a_store_and_names_none_is_told_its_name(folder: str, name
     assert inside("list", store=Path(named), cwd=tmp_path / folder).returncode == 0
 
 
+def test_the_nearest_store_is_named_where_one_lies_in_another(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "inner/run"):
+        hugging_face(folder, 4)
+    adopt(tmp_path / "inner/run", "--manifests", "beside", store=tmp_path / "inner")
+    adopt(tmp_path / "checkpoint-4", "--manifests", "beside", store=tmp_path)
+    assert inside("list", cwd=tmp_path / "inner").stderr.endswith("--store .\n")
+    assert inside("list", cwd=tmp_path).stderr.endswith("--store .\n")
+
+
 def test_what_is_restored_into_the_store_is_refused_in_true_words(tmp_path: Path) -> None:
     hugging_face(tmp_path / "run", 4)
     (tmp_path / "train.py").touch()

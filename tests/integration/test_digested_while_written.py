@@ -1,6 +1,7 @@
 """What a save writes is digested meanwhile: it is not read again, whoever wrote it, and nothing is written twice."""
 
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_no_file_of_a_policy_is_read_for_its_digest_and_the_digests_are_right(tm
 
 
 def test_files_are_digested_as_they_are_copied(tmp_path: Path, read: list[str]) -> None:
-    (tmp_path / "data").write_bytes(os.urandom(3 << 20))
+    (tmp_path / "data").write_bytes(random.Random(1).randbytes(3 << 20))
     saved = CheckpointStore(tmp_path / "s", cache=False).save("r", 1, {"data": Files(tmp_path / "data", "files")})
     assert read == []
     assert saved.manifest.items["data"].files[0].digest == digest_file(tmp_path / "data")[1]

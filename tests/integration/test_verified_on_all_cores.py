@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointStore:
     files = tmp_path / "files"
     files.mkdir()
     for number, size in enumerate(SIZES):
-        (files / f"{number:02}").write_bytes(os.urandom(size))
+        (files / f"{number:02}").write_bytes(random.Random(number).randbytes(size))
     opened = CheckpointStore(tmp_path / "store", cache=False)
     opened.save("r", 1, {"data": Files(files, "files")})
     return opened

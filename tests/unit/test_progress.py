@@ -1,6 +1,5 @@
 """How far a save, a verification or a copy is: bytes done, bytes in all where that is known, and a rate."""
 
-import os
 import random
 import re
 import sys
@@ -20,7 +19,7 @@ SIZE = 5 << 19  # two and a half blocks
 def store_with_files(folder: Path) -> CheckpointStore:
     store = CheckpointStore(folder / "s", cache=False)
     for step in (1, 2):
-        (folder / f"data{step}").write_bytes(os.urandom(SIZE))
+        (folder / f"data{step}").write_bytes(random.Random(step).randbytes(SIZE))
         store.save("r", step, {"data": Files(folder / f"data{step}", "files")})
     return store
 
