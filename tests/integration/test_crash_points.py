@@ -12,7 +12,7 @@ import pytest
 SCENARIOS = {
     "save": (1, 40),
     "first-save": (2, 30),
-    "save-files": (2, 40),
+    "save-files": (2, 30),
     "save-over-damaged": (2, 30),
     "save-replacing": (2, 30),
     "save-replacing-by-two-renames": (4, 15),
@@ -21,7 +21,7 @@ SCENARIOS = {
     "prune-adopted": (3, 15),
     "prune-adopted-then-undelete": (3, 15),
     "undelete-adopted": (2, 4),
-    "prune": (2, 30),
+    "prune": (2, 20),
     "prune-flat": (2, 25),
     "prune-flat-then-undelete": (2, 30),
     "undelete": (1, 5),
