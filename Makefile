@@ -85,7 +85,7 @@ picture: .venv/.ready
 	$(PY) docs/pictures/make.py
 
 bench: .venv/.ready
-	$(PY) benchmarks/startup.py
+	$(PY) -m benchmarks.startup
 	$(PY) -m benchmarks.save_large
 	$(PY) -m benchmarks.save_replay
 	$(PY) -m benchmarks.verify_large

@@ -74,7 +74,7 @@ def measured(program: Program) -> Run:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **program.environment},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **program.environment},  # users have compiled modules
     )
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began

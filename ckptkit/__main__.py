@@ -1,7 +1,11 @@
 """Where the program begins, as `ckptkit` or as `python -m ckptkit`: Ctrl-C is quiet already while it is imported."""
 
+import gc
 import os
 import signal
+
+_GARBAGE = 50_000
+"""Objects between two searches for circular garbage: imports alone make thousands, none of which is any."""
 
 
 def _end(number: int, frame: object) -> None:
@@ -13,6 +17,7 @@ def run() -> None:
     """Entry point of the console script."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for a job in the background
         signal.signal(signal.SIGINT, _end)
+    gc.set_threshold(_GARBAGE)
     from ckptkit.cli import main
 
     main.run()

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 
 class LoadError(Exception):
@@ -52,6 +52,7 @@ class Extension:
             raise LoadError(f"{type(error).__name__}: {error}") from error
 
 
+@cache
 def installed(group: str) -> Mapping[str, Sequence[Extension]]:
     """Return the extensions of a group by name, in order of names and values; nothing is imported.
 
@@ -59,7 +60,7 @@ def installed(group: str) -> Mapping[str, Sequence[Extension]]:
     """
     found: dict[str, list[Extension]] = {}
     for entry in sorted(_all().select(group=group), key=lambda e: (e.name, e.value)):
-        package, version = _origin(entry)
+        package, version = _origin(entry.dist)
         found.setdefault(entry.name, []).append(Extension(entry.name, entry.value, package, version, entry))
     return found
 
@@ -72,9 +73,10 @@ def _all() -> Any:  # of another type before Python 3.12
     return entry_points()
 
 
-def _origin(entry: "EntryPoint") -> tuple[str, str]:
+@cache  # it reads the metadata, and a distribution brings several
+def _origin(distribution: "Distribution | None") -> tuple[str, str]:
     try:
-        return (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+        return (distribution.name, distribution.version) if distribution else ("", "")
     except Exception:  # a distribution without readable metadata: what it brings may be fine all the same
         return "", ""
 

@@ -52,7 +52,14 @@ def backends() -> Mapping[str, BackendInfo]:
 
     A broken plugin is reported in its place and does not affect the others.
     """
-    return {name: _only(brought) for name, brought in extensions.installed(GROUP).items()}
+    return {name: info for name in extensions.installed(GROUP) if (info := _named(name)) is not None}
+
+
+@cache
+def _named(name: str) -> BackendInfo | None:
+    """Return one backend, or None: most commands need one or two of them, and not the others' imports."""
+    brought = extensions.installed(GROUP).get(name)
+    return None if brought is None else _only(brought)
 
 
 def _only(brought: Sequence[Extension]) -> BackendInfo:
@@ -89,7 +96,7 @@ def _remedy(found: Extension, extra: str | None) -> str:
 
 def distributions(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that bring these backends, by name."""
-    infos = [backends()[name] for name in names if name in backends()]
+    infos = [info for name in names if (info := _named(name)) is not None]
     pairs = (info.distribution.rpartition(" ") for info in infos)
     return {name: version for name, _, version in pairs if name}
 
@@ -105,7 +112,7 @@ def get(name: str, *, item: str | None = None) -> Backend:
         UnknownBackendError: no such backend is installed.
         BackendError: it failed to load.
     """
-    info = backends().get(name)
+    info = _named(name)
     if info is None:
         hint = _other_names(name, item)
         raise UnknownBackendError(f"backend {name!r} is not installed here", hint=hint, item=item)
@@ -125,9 +132,8 @@ def _other_names(name: str, item: str | None) -> str:
 
 def usable(name: str) -> Backend:
     """Return a backend whose framework is installed; raises BackendUnavailableError with the remedy otherwise."""
-    backend = get(name)
-    info = backends()[name]
-    if info.missing:
+    backend, info = get(name), _named(name)
+    if info is not None and info.missing:
         raise BackendUnavailableError(
             f"backend {name!r} needs {', '.join(info.missing)}, which is not installed",
             hint=info.remedy,

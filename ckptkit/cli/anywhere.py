@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from ckptkit.cli.plain_values import taken_plainly
 from ckptkit.cli.session import Session
 
 QUIET = "No messages and no progress bar on stderr."
@@ -26,7 +27,7 @@ class AnywhereCommand(TyperCommand):
         taken = {word for parameter in own for word in parameter.opts}
         shared = [parameter for parameter in _shared() if taken.isdisjoint(parameter.opts)]
         last = 1 if own and own[-1].name == "help" else 0
-        return [*own[: len(own) - last], *shared, *own[len(own) - last :]]
+        return taken_plainly([*own[: len(own) - last], *shared, *own[len(own) - last :]])
 
 
 def _hush(context: typer.Context, value: bool) -> bool:

@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from ckptkit import extensions
-from ckptkit.cli import habits
 from ckptkit.cli import help as pages
 from ckptkit.errors import BackendError
 from ckptkit.extensions import Extension, LoadError
@@ -24,36 +22,6 @@ from ckptkit.formats.escaped import escaped
 
 GROUP = "ckptkit.commands"
 _REPAIR = "repair or uninstall its package; the other commands work without it"
-
-
-class OpenGroup(TyperGroup):
-    """The commands of the program: the built-in ones, then what other distributions bring."""
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of that name, or None. A built-in command cannot be replaced."""
-        found = super().get_command(ctx, cmd_name)
-        return found if found is not None else load(cmd_name)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return name, command and what follows it; a word that is no command is answered with the right one."""
-        if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            habits.refuse(args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all commands, the built-in ones first."""
-        built_in = super().list_commands(ctx)
-        return [*built_in, *(name for name in brought() if name not in built_in)]
-
-    def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """Write what the program is for."""
-        pages.write_text(self.help or "", formatter)
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands in groups, each with its whole summary, then the options before a command."""
-        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        pages.write_commands({name: command for name, command in found.items() if not command.hidden}, formatter)
-        pages.write_parameters(self, ctx, formatter)
 
 
 def brought() -> list[str]:
@@ -90,12 +58,13 @@ def _command(name: str, target: Any) -> Any:
         return typer.main.get_group(target)
     if not callable(target):
         raise TypeError(f"is a {type(target).__name__}, not a function and not a typer.Typer")
-    return _of_function(name, target)
+    return of_function(name, target)
 
 
-def _of_function(name: str, function: Callable[..., Any], **settings: Any) -> Any:
+def of_function(name: str, function: Callable[..., Any], **settings: Any) -> Any:
+    """Return a function with typer annotations as a command; the settings are those of ``typer.Typer.command``."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(name, cls=pages.Command, **settings)(function)
+    app.command(name, **{"cls": pages.Command, **settings})(function)
     return typer.main.get_command(app)
 
 
@@ -108,4 +77,4 @@ def _stand_in(name: str, reason: str) -> Any:
     # Whatever was typed after the name, even --help, the answer is why it cannot be loaded.
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
     told = f"(cannot be loaded: {text})"
-    return _of_function(name, broken, help=told, short_help=told, context_settings=anything, add_help_option=False)
+    return of_function(name, broken, help=told, short_help=told, context_settings=anything, add_help_option=False)

@@ -3,37 +3,16 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from ckptkit import __version__
-from ckptkit.cli import (
-    adopt,
-    backends,
-    completion,
-    config,
-    diff,
-    doctor,
-    failing,
-    find,
-    interrupts,
-    list_,
-    output,
-    pin,
-    prune,
-    restore,
-    resume_cmd,
-    save,
-    show,
-    tag,
-    undelete,
-    verify,
-)
+from ckptkit.cli import completion, failing, interrupts, output
 from ckptkit.cli.anywhere import DEBUG, QUIET
-from ckptkit.cli.commands import OpenGroup, brought
-from ckptkit.cli.help import Command
+from ckptkit.cli.built_in import NAMES
+from ckptkit.cli.commands import brought
+from ckptkit.cli.group import OpenGroup
 from ckptkit.cli.session import NoCacheOption, Session, StoreOption
 
 app = typer.Typer(
@@ -67,33 +46,6 @@ def _main(
     context.obj = Session(store=store, quiet=quiet, cache=not no_cache)
 
 
-# By what people want to do. A command in no group is shown under "More".
-_GROUPS: dict[str, dict[str, Callable[..., object]]] = {
-    "Save and take over": {"save": save.save, "adopt": adopt.adopt},
-    "Look": {
-        "list": list_.list_checkpoints,
-        "show": show.show,
-        "diff": diff.diff,
-        "find": find.find,
-        "verify": verify.verify,
-    },
-    "Keep and remove": {
-        "prune": prune.prune,
-        "undelete": undelete.undelete,
-        "pin": pin.pin,
-        "unpin": pin.unpin,
-        "tag": tag.tag,
-    },
-    "Resume": {"resume-cmd": resume_cmd.resume_cmd, "restore": restore.restore},
-    "Set up": {"backends": backends.backends, "doctor": doctor.doctor, "config": config.config},
-}
-_CLASSES = {"verify": verify.CommandAfterDashes}
-
-for group, members in _GROUPS.items():
-    for word, function in members.items():
-        app.command(word, cls=_CLASSES.get(word, Command), rich_help_panel=group)(function)
-
-
 def run() -> None:
     """Entry point of the console script."""
     # Looking for plugins of pydantic reads the metadata of every installed package: a third of our start-up.
@@ -122,7 +74,7 @@ def _terminated(number: int, frame: object) -> None:
 
 
 def _called() -> str:
-    names = {command.name for command in app.registered_commands} | set(brought())
+    names = {*NAMES, *brought()}
     return " ".join(["ckptkit", *[a for a in sys.argv[1:] if a in names][:1]])
 
 

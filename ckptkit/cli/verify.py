@@ -38,6 +38,9 @@ class CommandAfterDashes(Command):
         return super().parse_args(ctx, args)
 
 
+CLASS = CommandAfterDashes
+
+
 def verify(
     context: typer.Context,
     references: Annotated[

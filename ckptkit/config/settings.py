@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ckptkit.retention import RetentionPolicy
+if TYPE_CHECKING:
+    from ckptkit.retention import RetentionPolicy
 
 Level = Literal["presence", "digest", "format", "resume"]
 
@@ -24,7 +25,7 @@ class RunConfig:
 
     resume: str | tuple[str, ...] | None = None
     resume_where: str | None = None
-    retention: RetentionPolicy | None = None
+    retention: "RetentionPolicy | None" = None
     level: Level | None = None
 
 

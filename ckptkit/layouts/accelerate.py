@@ -5,7 +5,6 @@ utils/constants.py.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, there
 from ckptkit.layouts.interface import Listing
@@ -14,11 +13,10 @@ from ckptkit.layouts.numbers import end_number, step_by_word
 SIGNS = ("random_states_0.pkl", "optimizer.bin", "scheduler.bin")
 
 
-@dataclass(frozen=True, slots=True)
 class Accelerate:
     """The layout of ``Accelerator.save_state``: no marker and no pointer."""
 
-    kind: str = "accelerate"
+    kind = "accelerate"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders that hold its files; ``step_500`` is a step, ``epoch_3`` and ``checkpoint_3`` are counts."""

@@ -4,7 +4,6 @@ Source: torch/distributed/checkpoint/filesystem.py (``_metadata_fn``, ``DEFAULT_
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, there
 from ckptkit.layouts.interface import Listing
@@ -16,11 +15,10 @@ SHARD = "__0_0.distcp"
 """Of the first rank: ranks write before the marker, so a checkpoint that was cut has such alone."""
 
 
-@dataclass(frozen=True, slots=True)
 class Dcp:
     """The layout of ``dcp.save``; the name is the caller's, so it may tell the step or not."""
 
-    kind: str = "dcp"
+    kind = "dcp"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders with a marker or shards."""

@@ -4,7 +4,6 @@ Source: deepspeed/runtime/engine.py (``save_checkpoint``, ``_get_ckpt_name``).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside, there
 from ckptkit.layouts.interface import Listing
@@ -14,11 +13,10 @@ POINTER = "latest"
 SIGNS = ("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt")
 
 
-@dataclass(frozen=True, slots=True)
 class DeepSpeed:
     """The layout of ``engine.save_checkpoint``: no marker; the pointer is written when all is."""
 
-    kind: str = "deepspeed"
+    kind = "deepspeed"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders that hold the states of the first rank."""

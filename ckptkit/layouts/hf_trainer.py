@@ -5,7 +5,6 @@ Source: transformers/trainer.py (``_save_checkpoint``), trainer_utils.py (``get_
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, there
 from ckptkit.layouts.interface import Listing
@@ -22,11 +21,10 @@ _ACCELERATE = ("random_states_0.pkl", "optimizer.bin", "scheduler.bin")
 _NAME = re.compile(r"checkpoint-(\d{1,18})")
 
 
-@dataclass(frozen=True, slots=True)
 class HfTrainer:
     """The layout of ``transformers.Trainer``; it keeps no pointer, the highest number is the newest."""
 
-    kind: str = "hf_trainer"
+    kind = "hf_trainer"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders named by the step that hold a file of its."""

@@ -5,7 +5,6 @@ Source: keras/src/callbacks/model_checkpoint.py, backup_and_restore.py.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside
 from ckptkit.layouts.interface import Listing
@@ -17,11 +16,10 @@ _WHOLE_NUMBER = re.compile(r"(?<!\d)(?<!\d\.)\d{1,18}(?!\.?\d)")
 """A number that is no part of a decimal: losses stand in these names too."""
 
 
-@dataclass(frozen=True, slots=True)
 class Keras:
     """The layout of ``ModelCheckpoint`` and ``BackupAndRestore``: files, rewritten unless named by the epoch."""
 
-    kind: str = "keras"
+    kind = "keras"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield models and weights, with the last whole number in their names as the epoch."""

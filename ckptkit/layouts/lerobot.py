@@ -6,7 +6,6 @@ lerobot/constants.py.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside, there
 from ckptkit.layouts.interface import Listing
@@ -17,11 +16,10 @@ _NAME = re.compile(r"\d{1,18}")
 _LAST = ("last",)
 
 
-@dataclass(frozen=True, slots=True)
 class LeRobot:
     """The layout of ``lerobot-train``: no marker; the link is moved when all is written."""
 
-    kind: str = "lerobot"
+    kind = "lerobot"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders named by the step that hold the model or the state."""

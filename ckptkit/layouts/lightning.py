@@ -5,7 +5,6 @@ Source: lightning/pytorch/callbacks/model_checkpoint.py (``format_checkpoint_nam
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, only
 from ckptkit.layouts.interface import Listing
@@ -28,14 +27,13 @@ def epoch_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@dataclass(frozen=True, slots=True)
 class Lightning:
     """The layout of ``ModelCheckpoint``. ``last.ckpt`` is a copy or a link, and may be the only one.
 
     Programs may name the files as they like: ``best.ckpt``.
     """
 
-    kind: str = "lightning"
+    kind = "lightning"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield every file of that suffix, and folders that have an epoch or a step in their names."""

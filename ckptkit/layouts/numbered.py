@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found
 from ckptkit.layouts.interface import Listing
@@ -13,11 +12,10 @@ _EVENTS = ".tfevents."
 """TensorBoard's, which end in a number too."""
 
 
-@dataclass(frozen=True, slots=True)
 class Numbered:
     """The layout of nobody: only names of folders that say so, and of files, which a backend may recognise."""
 
-    kind: str = "numbered"
+    kind = "numbered"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders and files by their names; no parts of what an index beside them holds together."""

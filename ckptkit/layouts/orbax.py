@@ -5,7 +5,6 @@ Source: orbax documentation (Checkpointing API, Checkpoint format guide; atomici
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, there
 from ckptkit.layouts.interface import Listing
@@ -18,11 +17,10 @@ _STEP = re.compile(r"(?:.*_)?(\d{1,18})(?:\.orbax-checkpoint-tmp.*)?")
 UNFINISHED = ".orbax-checkpoint-tmp"
 
 
-@dataclass(frozen=True, slots=True)
 class Orbax:
     """The layout of ``CheckpointManager`` and ``StandardCheckpointer``; it keeps no pointer."""
 
-    kind: str = "orbax"
+    kind = "orbax"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield folders with its metadata, and those that it had not finished."""

@@ -4,7 +4,6 @@ Source: rl_zoo3/exp_manager.py (``save_trained_model``, ``_save_config``), callb
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside, there
 from ckptkit.layouts.interface import Listing
@@ -14,11 +13,10 @@ ARGUMENTS, SETTINGS = "args.yml", "config.yml"
 _BUFFER = "replay_buffer.pkl"
 
 
-@dataclass(frozen=True, slots=True)
 class RlZoo:
     """The layout of ``python -m rl_zoo3.train``. The number in ``CartPole-v1`` is no step."""
 
-    kind: str = "rl_zoo"
+    kind = "rl_zoo"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield the environment's agent with its folder, the best agent, and those that are named by their steps."""

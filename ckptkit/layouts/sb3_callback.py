@@ -5,7 +5,6 @@ Source: stable_baselines3/common/callbacks.py (``CheckpointCallback._checkpoint_
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside
 from ckptkit.layouts.interface import Listing
@@ -41,11 +40,10 @@ def steps_beside(kind: str, names: Iterable[str], prefix: str | None = None) -> 
     return {int(match[1]): name for name in names if (match := form.fullmatch(name))}
 
 
-@dataclass(frozen=True, slots=True)
 class Sb3Callback:
     """The layout of ``CheckpointCallback`` and ``EvalCallback``: nothing marks the end, and no pointer is kept."""
 
-    kind: str = "sb3_callback"
+    kind = "sb3_callback"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield the zips, each with what lies beside it."""

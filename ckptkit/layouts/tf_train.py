@@ -6,7 +6,6 @@ Source: tensorflow/python/checkpoint/checkpoint_management.py (``CheckpointManag
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, beside
 from ckptkit.layouts.interface import Listing
@@ -17,11 +16,10 @@ _INDEX = ".index"
 _COUNT = re.compile(r".*-(\d{1,18})")
 
 
-@dataclass(frozen=True, slots=True)
 class TfTrain:
     """The layout of ``Checkpoint`` and ``CheckpointManager``, which counts its saves unless it is given a number."""
 
-    kind: str = "tf_train"
+    kind = "tf_train"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield the index files with their data; where the index is missing, the data alone."""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckptkit.layouts.foreign import Found, only
 from ckptkit.layouts.interface import Listing
@@ -12,11 +11,10 @@ _NAME = re.compile(r"(?P<stem>.+)\.(?:pt|pth|pth\.tar|pt\.tar)")
 _MOVING = re.compile(r"(?:.*[-_.])?(?:last|latest)\.(?:pt|pth|pth\.tar|pt\.tar)")
 
 
-@dataclass(frozen=True, slots=True)
 class TorchFile:
     """The layout of training loops of one's own, and of all who write such files (YOLO, timm, fairseq)."""
 
-    kind: str = "torch_file"
+    kind = "torch_file"
 
     def find(self, listing: Listing) -> Iterator[Found]:
         """Yield the files; the last number counts up, whatever it counts."""

@@ -20,7 +20,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import best_by, missing, nearest_run, without_manifest
+from ckptkit.store import missing, nearest_run, without_manifest
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
 from ckptkit.verification import CheckpointReport, Verifier
@@ -160,6 +160,8 @@ def _damaged(ref: Ref, report: CheckpointReport) -> CkptkitError:
 
 
 def _ranked(candidates: Sequence[Entry], ref: Ref, ranking: Ranking) -> Iterator[Entry]:
+    from ckptkit.store import best_by  # only `@best` needs it, and the rules of retention with it
+
     readable = [(at, manifest) for at in candidates if (manifest := manifests.read(at)[0]) is not None]
     metric, mode = ranking.metric, ranking.mode
     own = best_by.said(m for _, m in reversed(readable)) if None in (metric, mode) else None

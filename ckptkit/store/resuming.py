@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ckptkit.catalog import item_files, manifests
 from ckptkit.errors import StoreError, UsageError
@@ -12,7 +12,9 @@ from ckptkit.resume import Command, Value, expand, pieces_of
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
-from ckptkit.trainers import TRAINERS, Resuming
+
+if TYPE_CHECKING:
+    from ckptkit.trainers import Resuming
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,24 @@ def _of_trainer(manifest: Manifest, by_trainer: Mapping[str, Resume]) -> tuple[R
     if kind in by_trainer:
         return by_trainer[kind], None
     command = own_command(kind, manifest.config)
-    return (None, None) if command is None else (Resume(argv=list(command)), TRAINERS[kind].resuming.guess)
+    return (None, None) if command is None else (Resume(argv=list(command)), _known(kind)[1].guess)
 
 
 def own_command(kind: str, config: Mapping[str, Any]) -> Sequence[str] | None:
     """Return the template of a trainer's own command that a checkpoint of this configuration fills; None without."""
     known = {f"config.{name}" for name, _ in _flat(config)}
-    for command in TRAINERS[kind].resuming.commands if kind in TRAINERS else ():
+    for command in _known(kind)[1].commands if kind else ():
         fields = {field for argument in command for field, _ in pieces_of(argument) if field.startswith("config.")}
         if fields <= known:
             return command
     return None
+
+
+def _known(kind: str) -> "tuple[str, Resuming]":
+    """Return what a trainer is called, and how what it wrote is resumed."""
+    from ckptkit.trainers import TRAINERS, Resuming  # most checkpoints were saved by no trainer of its own
+
+    return (TRAINERS[kind].title, TRAINERS[kind].resuming) if kind in TRAINERS else (kind, Resuming())
 
 
 def _unsaid(chosen: Chosen) -> UsageError:
@@ -91,7 +100,7 @@ def _unsaid(chosen: Chosen) -> UsageError:
             f"{chosen.at.ref}: nothing says how to resume it",
             hint="give --resume when saving, or `resume:` for the run in ckptkit.yaml, or --template now",
         )
-    title, resuming = (TRAINERS[kind].title, TRAINERS[kind].resuming) if kind in TRAINERS else (kind, Resuming())
+    title, resuming = _known(kind)
     return UsageError(
         f"{chosen.at.ref}: nothing says how to resume it, and {title} {resuming.without}",
         hint=(f"in a program, `{resuming.call}` goes on; of that program " if resuming.call else "")

@@ -1,5 +1,6 @@
 """Checkpoints that a trainer has written into a run since it was adopted: they have no manifest yet, nor count."""
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -25,10 +26,12 @@ def of(storage: Storage, run: str, *, newer_than: Entry | None = None) -> Sequen
         run: the run.
         newer_than: only those that are newer than this one, by their numbers.
     """
-    from ckptkit.trainers import finding  # most stores need none of it
-
     try:
         mains = {main_of(at.name) or at.name for at in storage.scan(run)}
+        if all(name.startswith(".") or name in mains for name in os.listdir(storage.adopted_from(run))):
+            return []
+        from ckptkit.trainers import finding  # most stores need none of it
+
         alike = mains if newer_than is None else {main_of(newer_than.name) or newer_than.name}
         found = [
             (_numbers(one.seen.found.name), one.path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer.main
 
-from ckptkit.cli import main
+from ckptkit.cli import built_in, main
 
 SURFACE = Path(__file__).with_name("surface.txt")
 
@@ -12,8 +12,7 @@ SURFACE = Path(__file__).with_name("surface.txt")
 def surface() -> str:
     lines = []
     group = typer.main.get_command(main.app)
-    own = {command.name for command in main.app.registered_commands}
-    commands = {"ckptkit": group, **{name: c for name, c in getattr(group, "commands", {}).items() if name in own}}
+    commands = {"ckptkit": group, **{name: built_in.load(name) for name in built_in.NAMES}}
     for name, command in commands.items():
         words = []
         for parameter in command.params:

@@ -10,7 +10,7 @@ from command_line import ckptkit as in_a_process
 from command_line import inside as ckptkit
 from command_line import refused
 
-from ckptkit.cli import habits, main
+from ckptkit.cli import built_in, habits
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,9 @@ def test_a_word_that_is_no_command_is_answered_with_the_right_one(word: str, ans
 
 
 def test_no_habit_hides_a_command_and_all_answers_name_one_that_exists() -> None:
-    import typer.main
-
-    commands = getattr(typer.main.get_command(main.app), "commands")  # noqa: B009 - mypy does not know the class
-    assert commands.keys() & habits.HABITS.keys() == set()
+    assert {*built_in.NAMES} & habits.HABITS.keys() == set()
     named = {answer.split()[1].strip("`") for answer in habits.HABITS.values()}
-    assert {name for name in named if not name.startswith("-")} - {*commands} == set()
+    assert {name for name in named if not name.startswith("-")} - {*built_in.NAMES} == set()
 
 
 def test_a_hostile_word_controls_no_terminal(tmp_path: Path) -> None:
@@ -77,7 +74,7 @@ def test_what_stands_after_the_dashes_is_not_ours(store: Path) -> None:
 
 
 def test_every_command_of_ours_takes_quiet_and_debug(tmp_path: Path) -> None:
-    for name in sorted(command.name or "" for command in main.app.registered_commands):
+    for name in built_in.NAMES:
         text = ckptkit(name, "--help", cwd=tmp_path).stdout
         assert "-q, --quiet" in text, name
         assert "--debug" in text, name

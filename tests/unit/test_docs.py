@@ -189,11 +189,12 @@ def _commands() -> dict[str, Any]:
     """Return the program and all commands that this project brings, by the heading of their section."""
     import typer.main
 
+    from ckptkit.cli.built_in import NAMES
     from ckptkit.cli.main import app
 
     program: Any = typer.main.get_command(app)
-    brought = {name: program.get_command(None, name) for name in _entry_points("ckptkit.commands")}
-    return {"Options before the command": program, **program.commands, **brought}
+    names = [*NAMES, *_entry_points("ckptkit.commands")]
+    return {"Options before the command": program, **{name: program.get_command(None, name) for name in names}}
 
 
 def _entry_points(group: str) -> dict[str, str]:
