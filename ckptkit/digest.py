@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ckptkit import blocks
+from ckptkit import blocks, mapped
 from ckptkit.errors import ConflictError, DamagedError, StoreError, UsageError
 
 DEFAULT_ALGORITHM = "blake3"
@@ -95,6 +95,10 @@ def digest_stream(
         StoreError: it cannot be read.
         OSError: the copy cannot be written.
     """
+    if algorithm == "blake3" and copy is None and expected >= mapped.LEAST:
+        found = _mapped(stream, expected, threads, on_bytes)
+        if found is not None:
+            return found
     source: Any = getattr(stream, "raw", stream)
 
     def fill(buffer: bytearray) -> int:
@@ -115,6 +119,22 @@ def digest_stream(
             if on_bytes is not None:
                 on_bytes(len(block))
     return size, f"{algorithm}:{hasher.hexdigest()}"
+
+
+def _mapped(
+    stream: BinaryIO, expected: int, threads: int, on_bytes: Callable[[int], None] | None
+) -> tuple[int, str] | None:
+    """Return the same of a large file that is in the page cache, or None where it is to be read."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # it is no file of this machine
+        return None
+    if (
+        not mapped.is_worth_it(descriptor, expected)
+        or (found := mapped.digested(descriptor, threads, on_bytes)) is None
+    ):
+        return None
+    return found[0], f"blake3:{found[1]}"
 
 
 def digest_file(
