@@ -10,7 +10,7 @@ import shutil
 import signal
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptkit.digest import open_regular
@@ -104,8 +104,7 @@ def fsync_tree(folder: Path) -> None:
 
     Some libraries (safetensors) leave their files readable by the owner only.
     """
-    umask = os.umask(0o077)
-    os.umask(umask)
+    umask = _umask()
     for path, folders, files in os.walk(folder, topdown=False):
         for name in files:
             descriptor = open_regular(Path(path, name))
@@ -118,6 +117,16 @@ def fsync_tree(folder: Path) -> None:
             if not stat.S_ISDIR(os.lstat(Path(path, name)).st_mode):
                 raise StoreError(f"{Path(path, name)}: is a link, not a folder")
         fsync_path(Path(path))
+
+
+def _umask() -> int:
+    """Return the umask, where the system tells it without a moment in which other threads have another one."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def make_folders(folder: Path) -> None:

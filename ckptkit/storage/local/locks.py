@@ -5,7 +5,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptkit.durable import make_folders, storage_errors
@@ -104,7 +104,12 @@ def _opened(state_folder: Path, name: str = "lock") -> Iterator[int]:
             raise StoreError(f"{state_folder}: is a symbolic link, which is never followed")
         make_folders(state_folder)
         descriptor = os.open(state_folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    mine = os.getpid()
     try:
         yield descriptor
     finally:
+        # A child that was forked meanwhile would keep the lock as long as it lives; itself it must not let it go.
+        if os.getpid() == mine:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -21,8 +21,10 @@ _OWNER = "owner.lock"
 def staged(state_folder: Path) -> Iterator[Path]:
     """Yield a fresh, empty folder to build a checkpoint in; whatever is left of it after the block is removed.
 
-    A process that dies inside leaves the folder behind; its lock dies with it, so that ``leftovers`` can tell.
+    A process that dies inside leaves the folder behind; its lock dies with it, so that ``leftovers`` can tell. A child
+    that is forked inside has no part in it.
     """
+    mine = os.getpid()
     holder = state_folder / "staging" / uuid.uuid4().hex
     folder = holder / "checkpoint"
     descriptor = -1
@@ -34,8 +36,9 @@ def staged(state_folder: Path) -> Iterator[Path]:
             folder.mkdir()
         yield folder
     finally:
-        with undivided():
-            shutil.rmtree(holder, ignore_errors=True)
+        if os.getpid() == mine:
+            with undivided():
+                shutil.rmtree(holder, ignore_errors=True)
         if descriptor >= 0:
             os.close(descriptor)
 
