@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     from ckptkit.retention import Retain, RetentionPolicy
     from ckptkit.schedule import Schedule
     from ckptkit.scratch import rehearsing
-    from ckptkit.store import CheckpointStore, Committed, Details, Files, Ranking, Ref, Restored, StoreReader
+    from ckptkit.store import (
+        CheckpointStore,
+        Committed,
+        Details,
+        Files,
+        Ranking,
+        Ref,
+        Restored,
+        SaveHandle,
+        StoreReader,
+    )
 
 _HOMES = {
     "Retain": "retention",
@@ -47,6 +57,7 @@ _HOMES = {
     "Ranking": "store",
     "Ref": "store",
     "Restored": "store",
+    "SaveHandle": "store",
     "StoreReader": "store",
 }
 __all__ = [
@@ -75,6 +86,7 @@ __all__ = [
     "Retain",
     "RetentionPolicy",
     "RunNameError",
+    "SaveHandle",
     "Schedule",
     "StoreError",
     "StoreReader",

@@ -25,20 +25,32 @@ __all__ = [
     "CheckContext",
     "Grade",
     "LoadContext",
+    "Pending",
     "Problem",
     "Proof",
     "SaveContext",
     "SavedItem",
+    "SnapshotContext",
     "SupportsDigests",
     "SupportsEstimate",
     "SupportsIngest",
     "SupportsProbe",
+    "SupportsSnapshot",
     "Verdict",
 ]
 
 
 def _new_file(path: Path) -> io.BufferedIOBase:
     return path.open("xb")
+
+
+def _new_memory(size: int) -> memoryview:
+    return memoryview(bytearray(size))
+
+
+def _in_turn(tasks: Sequence[Callable[[], object]]) -> None:
+    for task in tasks:
+        task()
 
 
 Grade = Literal["complete", "complete-with-barrier", "until", "weights-only", "partial"]
@@ -115,6 +127,30 @@ class SaveContext:
     probe: bool = True
     factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     create: Callable[[Path], io.BufferedIOBase] = _new_file
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContext:
+    """What a backend may know while it copies an item out of a run that goes on.
+
+    Attributes:
+        step: as of ``SaveContext``, like ``item``, ``probe`` and ``factories``.
+        item: name of the item in the checkpoint.
+        probe: whether ``Pending.write`` is to record a proof of resume.
+        factories: callables by role that build a fresh copy of a definition.
+        memory: returns writable memory of so many bytes for the copy of a tensor or array. Nobody else has it until
+            ``Pending.write`` has returned; it was used before, and holds anything: new memory would take longer to get
+            than to fill.
+        together: does tasks, each of which copies something, by all cores, and returns when all are done; for libraries
+            that would copy by one.
+    """
+
+    step: int
+    item: str = "item"
+    probe: bool = True
+    factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    memory: Callable[[int], memoryview] = _new_memory
+    together: Callable[[Sequence[Callable[[], object]]], None] = _in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,4 +330,21 @@ class SupportsEstimate(Protocol):
 
     def estimate_bytes(self, item: Any, /) -> int:
         """Return roughly how many bytes saving the item will write, without copying anything."""
+        ...
+
+
+class Pending(Protocol):
+    """The state of an item, copied out of it and still to be written."""
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """Do the rest of ``Backend.save``: the same files and words, on any thread, while the item itself changes."""
+        ...
+
+
+@runtime_checkable
+class SupportsSnapshot(Protocol):
+    """Copy an item's state out, so that it can be written while the run goes on (``store.save(..., wait=False)``)."""
+
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> Pending:
+        """Copy everything that may change; the run waits for it. Draws and changes nothing; raises as ``save`` does."""
         ...

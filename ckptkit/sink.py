@@ -92,12 +92,12 @@ class Sinks:
     """
 
     def __init__(self, algorithm: str, *, on_bytes: OnBytes | None = None, keep: bool = True) -> None:
-        self._algorithm, self._on_bytes, self._keep = algorithm, on_bytes, keep
+        self.algorithm, self._on_bytes, self._keep = algorithm, on_bytes, keep
         self._made: dict[Path, Sink] = {}
 
     def create(self, path: Path) -> Sink:
         """Open a new file for writing; raises OSError."""
-        self._made[path] = sink = Sink(path if self._keep else None, self._algorithm, on_bytes=self._on_bytes)
+        self._made[path] = sink = Sink(path if self._keep else None, self.algorithm, on_bytes=self._on_bytes)
         return sink
 
     def unkept(self) -> list[Path]:
@@ -120,4 +120,4 @@ class Sinks:
         sink = self._made.get(path)
         if sink is not None and (not self._keep or sink.is_all_of(path)):
             return sink.size, sink.digest
-        return digest_file(path, self._algorithm, on_bytes=self._on_bytes)
+        return digest_file(path, self.algorithm, on_bytes=self._on_bytes)

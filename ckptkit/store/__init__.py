@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ckptkit.store.files import Files as Files
     from ckptkit.store.finding import Hit as Hit
     from ckptkit.store.finding import Wanted as Wanted
+    from ckptkit.store.in_flight import SaveHandle as SaveHandle
     from ckptkit.store.listing import Listed as Listed
     from ckptkit.store.listing import Listing as Listing
     from ckptkit.store.pruning import Pruned as Pruned
@@ -42,6 +43,7 @@ _HOMES = {
     "PruneSurvey": "pruning",
     "Ref": "reference",
     "Restored": "restoring",
+    "SaveHandle": "in_flight",
     "ResumeCommand": "resuming",
     "StoreReader": "reader",
     "Details": "details",

@@ -10,7 +10,7 @@ from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
 from ckptkit.errors import UsageError
 from ckptkit.listeners import Listener
 from ckptkit.storage import Storage
-from ckptkit.store import adoption, anchors, saving
+from ckptkit.store import adoption, anchors, in_flight, saving
 from ckptkit.store.adoption import Adopted, Wrote
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details
@@ -66,6 +66,7 @@ class StoreAdopter(StoreKeeper):
         """
         if details is not None and words:
             raise UsageError(f"adopt_in_place: {next(iter(words))} is given beside details", hint="give one of the two")
+        in_flight.settle(self.storage.url)
         doing, said = Doing(self.storage), details or self._details(run, words)
         done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
         self._note(done)
@@ -105,6 +106,7 @@ class StoreAdopter(StoreKeeper):
             UnsafeContentError, DamagedError: a link, content that would run code when loaded, or half a file.
             InconsistentSetError: the files are of another step.
         """
+        in_flight.settle(self.storage.url)
         doing, said = Doing(self.storage), self._details(run, details)
         adopted = adoption.adopt(
             self.storage,

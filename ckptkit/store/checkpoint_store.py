@@ -1,25 +1,23 @@
 """CheckpointStore: what training code and the command line talk to."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
-from ckptkit.progress import Meter, Progress
 from ckptkit.storage import Entry
-from ckptkit.store import choosing, preparing, restoring, saving
-from ckptkit.store.adopter import StoreAdopter
-from ckptkit.store.committed import Committed
-from ckptkit.store.details import DetailFields, origin_of, require_open_run
+from ckptkit.store import choosing, preparing, restoring
+from ckptkit.store.details import origin_of, require_open_run
 from ckptkit.store.happened import Doing
 from ckptkit.store.observing import DEFAULT_STEPS, NoteAfter, Observer, Prove
 from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
+from ckptkit.store.saver import StoreSaver
 from ckptkit.store.sources import Factories
 from ckptkit.verification import Level, Verifier
 
 
-class CheckpointStore(StoreAdopter):
+class CheckpointStore(StoreSaver):
     """Checkpoints of many runs below one folder.
 
     Args:
@@ -36,82 +34,6 @@ class CheckpointStore(StoreAdopter):
         >>> restored.step
         5000
     """
-
-    def save(
-        self,
-        run: str,
-        step: int,
-        items: Mapping[str, Any],
-        *,
-        tags: Sequence[str] = (),
-        probe: bool = True,
-        replace: bool = False,
-        folder: str | None = None,
-        flat: bool = False,
-        factories: Factories | None = None,
-        trust: Sequence[Path | str] = (),
-        on_bytes: Callable[[int], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        **details: Unpack[DetailFields],
-    ) -> Committed:
-        """Save all items as one checkpoint, or nothing.
-
-        Args:
-            run: name of the run; may contain "/".
-            step: training step, 0 to 10**12.
-            items: live objects by item name (the backend is picked by object), or ``Path`` / ``Files`` for files that
-                a trainer wrote (picked by content, and copied).
-            tags: words for retention.
-            probe: record proofs of resume, where backends can.
-            replace: move a checkpoint of this step that verifies to the trash first. One that does not verify always
-                makes room.
-            folder: name of the checkpoint's folder, ending in the step, where a trainer's layout asks for one
-                (``checkpoint-5000``); ``step-00005000`` when left out.
-            flat: put the files of all items right into that folder, as such layouts want it, rather than each item's
-                into a folder of its own.
-            factories: by item, by role (``dataset``, ``env``, ``model``), what builds a fresh definition, for backends
-                that want one to test against.
-            trust: files among those saved that the caller answers for, whatever loading them would run: a pickle that
-                you wrote yourself. Exactly these bytes; the manifest notes it, and ``verify`` reports it.
-            on_bytes: called with the size of each block digested.
-            on_progress: told how far it is, in bytes digested; the total is known where all items are
-                files.
-            details: what the manifest says beside its items: ``metrics``, ``counters``, ``config``, ``resume``,
-                ``cwd``, ``env``, ``parent``, ``boundary``; see ``Details``.
-
-        Raises:
-            UsageError, RunNameError: a name, step or value is invalid.
-            ConflictError: the step is committed already.
-            DiskFullError: it does not fit.
-            InconsistentSetError: the items do not agree on the step or a counter.
-            BackendError, DamagedError, UnsafeContentError: an item cannot be saved; nothing was committed.
-            PartlyDoneError: it was committed (as the error's ``committed``), but not tagged, or the checkpoint it
-                replaces is still there under another folder's name.
-        """
-        doing, tags = Doing(self.storage), (tags,) if isinstance(tags, str) else tags
-        saved = saving.save(
-            self.storage,
-            run,
-            step,
-            items,
-            self._details(run, details),
-            tags=tags,
-            algorithm=self._digest,
-            probe=probe,
-            replace=replace,
-            name=folder,
-            flat=flat,
-            factories=factories or {},
-            trust=trust,
-            meter=Meter("save", f"{run}@{step}", on_progress=on_progress, on_bytes=on_bytes),
-        )
-        self._note(saved)
-        committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
-        self._listeners.tell(lambda: doing.saved(committed, () if saved.undone else tags))
-        if saved.undone is not None:
-            saved.undone.committed = committed
-            raise saved.undone
-        return committed
 
     @contextmanager
     def staged(self, run: str) -> Iterator[Path]:
@@ -166,6 +88,7 @@ class CheckpointStore(StoreAdopter):
             NothingResumableError, DamagedError: nothing, or not the one that was named, verifies.
             BackendError: the state does not fit its target; targets named later are unchanged.
         """
+        self.wait()
         doing = Doing(self.storage)
         if isinstance(ref, choosing.Chosen):
             chosen, asked = ref, ref.at.run
@@ -194,6 +117,7 @@ class CheckpointStore(StoreAdopter):
         Raises:
             NotFoundError, ManifestError: there is no such checkpoint, or its manifest cannot be read.
         """
+        self.wait()
         doing, at = Doing(self.storage), self._one(ref)
         manifest = self.manifest(at)
         self._resumed[at.run] = (at.run, manifest.step)
@@ -222,6 +146,7 @@ class CheckpointStore(StoreAdopter):
             ConflictError: checkpoints that verify are in the way; none is touched.
             ProtectedError: one that would be moved is pinned.
         """
+        self.wait()
         if isinstance(after, str):
             self._resumed[run] = origin_of(after, "after")
             after = self._resumed[run][1]

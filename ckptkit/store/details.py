@@ -1,8 +1,9 @@
 """What a caller says about a checkpoint besides its items: free texts, which are masked, and names, which are not."""
 
+import copy
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -83,6 +84,19 @@ class Details:
             boundary=said.get("boundary"),
         )
 
+    def frozen(self) -> "Details":
+        """Return the same, apart from what the caller may go on to change; raises UsageError as ``numbers``."""
+        return replace(
+            self,
+            metrics=self.numbers(),
+            counters=dict(self.counters),
+            config=_apart(self.config),
+            resume=None if self.resume is None else list(self.resume),
+            cwd=self.cwd or str(Path.cwd()),
+            env=list(self.env),
+            boundary=_apart(self.boundary),
+        )
+
     def numbers(self) -> dict[str, float]:
         """Return the metrics as numbers; raises UsageError, without the value, for one that is not a number."""
         found = {}
@@ -106,6 +120,13 @@ class Details:
         for what, words in names.items():
             redaction.require_open(what, words)
         redaction.require_variables(self.env)
+
+
+def _apart(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # it is no JSON value, and whoever seals the manifest says so
+        return value
 
 
 def require_open_run(storage: Storage, run: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ckptkit.progress import Meter, Progress
 from ckptkit.retention import RetentionPolicy
 from ckptkit.storage import Entry
-from ckptkit.store import pins_and_tags, pruning, surveying
+from ckptkit.store import in_flight, pins_and_tags, pruning, surveying
 from ckptkit.store.happened import Doing
 from ckptkit.store.reader import StoreReader
 from ckptkit.store.reference import Ref
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class StoreKeeper(StoreReader):
-    """Keeps order among the checkpoints of a store; ``CheckpointStore`` is one that saves and restores them too."""
+    """Keeps order among the checkpoints of a store; ``CheckpointStore`` is one that saves and restores them too.
+
+    Whatever changes the store, or resumes from it, first waits for its save that goes on behind, and raises what that
+    failed with.
+    """
 
     def plan_prune(
         self,
@@ -44,6 +48,7 @@ class StoreKeeper(StoreReader):
             on_progress: told how far it is then, in bytes digested, of all that are not known already.
             jobs: how many threads read and digest, where no verifier is given; all cores when left out.
         """
+        in_flight.settle(self.storage.url)
         meter = Meter("prune", run if isinstance(run, str) else "", on_progress=on_progress)
         how = verifier or Verifier(level, ledger=self.ledger, on_bytes=meter, jobs=jobs)
         if meter.watched and verifier is None:
@@ -68,6 +73,7 @@ class StoreKeeper(StoreReader):
             on_progress: told how far it is, in bytes freed of what is purged; how many there will be is not known.
             jobs: how many threads free them; all cores when left out.
         """
+        in_flight.settle(self.storage.url)
         doing, meter = Doing(self.storage), Meter("purge", on_progress=on_progress)
         told = meter if meter.watched else None
         done = pruning.apply(self.storage, planned, expected=expected, on_bytes=told, jobs=jobs)
@@ -80,6 +86,7 @@ class StoreKeeper(StoreReader):
         Args:
             ref: ``RUN@STEP`` or ``RUN``; or a path in this store: where it was, or where it is in the trash.
         """
+        in_flight.settle(self.storage.url)
         doing = Doing(self.storage)
         at = pruning.undelete(self.storage, self._ref(ref, removed=True))
         self._listeners.tell(lambda: doing.undeleted(at))
@@ -87,6 +94,7 @@ class StoreKeeper(StoreReader):
 
     def pin(self, ref: str | Ref | Entry, *, pinned: bool = True, ranking: "choosing.Ranking | None" = None) -> Entry:
         """Keep a checkpoint whatever retention says; ``pinned=False`` takes that back."""
+        in_flight.settle(self.storage.url)
         doing = Doing(self.storage)
         at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
         self._listeners.tell(lambda: doing.pinned(at, pinned))
@@ -97,6 +105,7 @@ class StoreKeeper(StoreReader):
     ) -> Entry:
         """Give a checkpoint a tag (for ``keep_tags``), or take it away."""
         pins_and_tags.require_tag(tag, new=not remove)
+        in_flight.settle(self.storage.url)
         doing = Doing(self.storage)
         at = pins_and_tags.tag(self.storage, self._one(ref, ranking), tag, remove=remove)
         self._listeners.tell(lambda: doing.tagged(at, tag, not remove))

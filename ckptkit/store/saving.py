@@ -1,4 +1,4 @@
-"""Save one checkpoint: preflight, stage, check, seal, commit; or write a manifest beside files that stay in place."""
+"""Save one checkpoint: preflight, capture; write, check, seal, commit. Or write a manifest beside files that stay."""
 
 import contextlib
 import os
@@ -34,8 +34,11 @@ from ckptkit.manifest.names import (
 )
 from ckptkit.problem import Problem
 from ckptkit.progress import Meter
-from ckptkit.storage import Entry, Storage
+from ckptkit.sink import Sinks
+from ckptkit.storage import Entry, Staging, Storage
 from ckptkit.store import flattening, item_entries, sealing, writing
+from ckptkit.store.capturing import Capture, capture
+from ckptkit.store.copying import Memory
 from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.files import Files
 from ckptkit.store.guests import guest
@@ -68,67 +71,113 @@ class Saved:
     digested: writing.Digested
 
 
-def save(
-    storage: Storage,
-    run: str,
-    step: int,
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a save was asked for, beside its items.
+
+    Attributes:
+        storage: the store.
+        run: name of the run.
+        step: training step.
+        details: what the manifest says beside its items.
+        tags: words for retention.
+        algorithm: of the digests.
+        probe: whether to record proofs of resume.
+        replace: whether a checkpoint of this step that verifies makes room.
+        name: of the checkpoint's folder; None: ours.
+        flat: whether the files of all items lie right in it.
+    """
+
+    storage: Storage
+    run: str
+    step: int
+    details: Details
+    tags: Sequence[str] = ()
+    algorithm: str = DEFAULT_ALGORITHM
+    probe: bool = True
+    replace: bool = False
+    name: str | None = None
+    flat: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Begun:
+    """A save whose items are captured; ``finish`` does the rest, once, on any thread."""
+
+    asked: Asked
+    step: int
+    folder_name: str
+    captured: Capture
+    staged: Staging
+    trusted: Trust
+    surroundings: Mapping[str, Any]
+    held: contextlib.ExitStack
+
+    def finish(self) -> Saved:
+        """Write, check, seal and commit.
+
+        Raises:
+            CkptkitError: nothing was committed; see ``CheckpointStore.save``.
+        """
+        asked, name, digested = self.asked, self.folder_name, writing.Digested()
+        storage, run, step = asked.storage, asked.run, self.step
+        with _nothing_committed(), durable.storage_errors(storage.url), self.held:
+            entries = writing.write(self.captured, step, trust=self.trusted, digested=digested)
+            warnings = item_entries.lift_warnings(entries)
+            if asked.flat:
+                entries = flattening.flattened(entries, self.staged.folder)
+            before = succession.last(storage, run)  # others may have saved meanwhile
+            given = sealing.fields(storage, run, step, entries, asked.details, before, environ=self.surroundings)
+            manifest, data = sealing.seal(given, asked.algorithm)
+            item_entries.require_consistent(manifest)
+            self.staged.seal(data)  # whatever can fail has happened before an old one makes room
+            others = _require_free(storage, run, step, asked.replace, before)
+            here = next((old for old in others if old.name == name and not old.layout.shared), None)
+            with durable.undivided():
+                at = self.staged.commit(name, replaces=here)
+                succession.note(at, manifest, before)
+        undone = _finish(at, [old for old in others if old is not here], asked.tags)
+        left = {taken.source.name: taken.source.left for taken in self.captured.items if taken.source.left}
+        return Saved(at, manifest, left, warnings, undone, digested)
+
+
+def begin(
+    asked: Asked,
     items: Mapping[str, Any],
-    details: Details,
     *,
-    tags: Sequence[str] = (),
-    algorithm: str = DEFAULT_ALGORITHM,
-    probe: bool = True,
-    replace: bool = False,
-    name: str | None = None,
-    flat: bool = False,
     factories: Factories | None = None,
     trust: Sequence[Path | str] = (),
     meter: Meter | None = None,
-) -> Saved:
-    """Save one checkpoint, all of it or nothing; see ``CheckpointStore.save``."""
-    details.require_open(items, tags, name or "")
-    step = check_step(step)
-    name = step_folder(step) if name is None else check_folder(name, step)
-    _require_sayable(storage, run, items, tags)
+    memory: Memory | None = None,
+) -> Begun:
+    """Look whether the save can be done, and capture its items: into memory where some is given.
+
+    Raises:
+        CkptkitError: it cannot be done, and nothing was changed.
+    """
+    storage, run = asked.storage, asked.run
+    asked.details.require_open(items, asked.tags, asked.name or "")
+    step = check_step(asked.step)
+    name = step_folder(step) if asked.name is None else check_folder(asked.name, step)
+    _require_sayable(storage, run, items, asked.tags)
     before = succession.last(storage, run)
-    _require_free(storage, run, step, replace, before)
+    _require_free(storage, run, step, asked.replace, before)
     sources = resolve(items, factories or {})
     guess = before.size if any(not s.estimate for s in sources) else 0  # where a backend cannot tell
     storage.require_space(run, max(sum(s.estimate for s in sources), guess) + SPARE)
-    if tags:
+    if asked.tags:
         refs.read(storage, run)  # damaged ones are told before anything is saved
     if meter is not None and all(source.files is not None for source in sources):
         meter.expect(sum(source.estimate for source in sources))  # files are as large as they are: it is no guess
-    trusted = Trust(trust, algorithm)
-    digested: writing.Digested = {}
+    trusted, sinks = Trust(trust, asked.algorithm), Sinks(asked.algorithm, on_bytes=meter)
+    surroundings = sealing.surroundings(source.backend.name for source in sources)
     with _nothing_committed(), durable.storage_errors(storage.url), contextlib.ExitStack() as held:
         held.enter_context(storage.locked(run, "save"))
         staged = held.enter_context(storage.stage(run))
-        entries = writing.write(
-            sources,
-            staged.folder,
-            step,
-            probe=probe,
-            algorithm=algorithm,
-            trust=trusted,
-            meter=meter,
-            digested=digested,
-        )
-        warnings = item_entries.lift_warnings(entries)
-        if flat:
-            entries = flattening.flattened(entries, staged.folder)
-        before = succession.last(storage, run)  # others may have saved meanwhile
-        manifest, data = sealing.seal(sealing.fields(storage, run, step, entries, details, before), algorithm)
-        item_entries.require_consistent(manifest)
-        staged.seal(data)  # whatever can fail has happened before an old one makes room
-        others = _require_free(storage, run, step, replace, before)
-        here = next((old for old in others if old.name == name and not old.layout.shared), None)
-        with durable.undivided():
-            at = staged.commit(name, replaces=here)
-            succession.note(at, manifest, before)
-    undone = _finish(at, [old for old in others if old is not here], tags)
-    left = {source.name: source.left for source in sources if source.left}
-    return Saved(at, manifest, left, warnings, undone, digested)
+        captured = capture(sources, staged.folder, step, probe=asked.probe, sinks=sinks, memory=memory)
+        if memory is not None:
+            asked = replace(asked, details=asked.details.frozen())
+        return Begun(asked, step, name, captured, staged, trusted, surroundings, held.pop_all())
 
 
 def _require_sayable(storage: Storage, run: str, items: Mapping[str, Any], tags: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """From what is known of a checkpoint to its manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,11 @@ def seal(given: dict[str, Any], algorithm: str) -> tuple[Manifest, bytes]:
         raise UsageError(f"{error.message}; nothing was committed", hint="correct what was given to save") from error
 
 
+def surroundings(backends: Iterable[str]) -> dict[str, Any]:
+    """Return the ``environment`` field, as the calling thread sees it: others may compute by other numbers of cores."""
+    return environment.capture(brought=registry.distributions(backends))
+
+
 def fields(
     storage: Storage,
     run: str,
@@ -34,6 +39,8 @@ def fields(
     details: Details,
     before: Last,
     trainer: str | None = None,
+    *,
+    environ: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return all fields of a manifest but its digest.
 
@@ -45,6 +52,7 @@ def fields(
         details: what the caller says.
         before: what the run saved last.
         trainer: kind of the layout of the trainer that wrote the files; None: nobody but us.
+        environ: the ``environment`` field; that of now when left out.
     """
     boundary = item_entries.lift_boundary(items, details.boundary)
     resume = None
@@ -66,7 +74,7 @@ def fields(
         "config": dict(details.config),
         "resume": resume,
         "trainer": trainer,
-        "environment": environment.capture(brought=registry.distributions(i["backend"] for i in items.values())),
+        "environment": environ or surroundings(i["backend"] for i in items.values()),
         "boundary": None if boundary is None else dict(boundary),
         "items": dict(items),
     }

@@ -1,35 +1,21 @@
-"""Build the items of one checkpoint in its staging folder: live objects through their backends, files by copying."""
+"""Write what was captured of the items into the staging folder, and say of each what the manifest needs."""
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import (
-    GRADES,
-    Captured,
-    CheckContext,
-    SaveContext,
-    SavedItem,
-)
-from ckptkit.durable import storage_errors
-from ckptkit.errors import (
-    BackendError,
-    ConflictError,
-    UnsafeContentError,
-)
+from ckptkit.backend import GRADES, Captured, SavedItem
+from ckptkit.errors import BackendError, UnsafeContentError
 from ckptkit.manifest.names import check_paths
-from ckptkit.progress import Meter
 from ckptkit.sink import Sinks
 from ckptkit.store import wrote
-from ckptkit.store.guests import guest
-from ckptkit.store.item_entries import FileFields, describe, entry
-from ckptkit.store.sources import Source
+from ckptkit.store.capturing import Capture, outside
+from ckptkit.store.item_entries import FileFields, entry
 from ckptkit.store.trust import Trust
 
-_BLOCK = 1 << 20  # bytes
 Digested = dict[int, tuple[int, int]]
 """By inode, size and mtime_ns of a file before it was digested: whether it was changed afterwards is told by these."""
 
@@ -41,21 +27,17 @@ def note_before(file: Path, digested: Digested) -> None:
 
 
 def write(
-    sources: Sequence[Source],
-    folder: Path,
+    captured: Capture,
     step: int,
     *,
-    probe: bool,
-    algorithm: str,
     trust: Trust,
-    meter: Meter | None = None,
     digested: Digested | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Write all items below the staging folder and return the ``items`` field of the manifest.
+    """Write all items that are not written yet, and return the ``items`` field of the manifest.
 
     What the files were like before they were digested is added to ``digested``.
 
-    Items that are state of the whole process are written first and last: if the two differ, saving the others has
+    Items that are state of the whole process were captured first and last: if the two differ, capturing the others has
     changed the run.
 
     Raises:
@@ -64,59 +46,32 @@ def write(
         DamagedError: files do not have the structure that they should.
         DiskFullError: no room was left.
     """
-    ordered = sorted(sources, key=lambda source: not source.ambient)
     entries: dict[str, dict[str, Any]] = {}
     ambient = False
-    sinks = Sinks(algorithm, on_bytes=meter)
-    for source in ordered:
-        item_folder = folder / source.name
-        saved = _write_one(source, item_folder, step, probe, sinks)
+    for taken in captured.items:
+        source, saved = taken.source, taken.write()
         ambient = ambient or saved.ambient
         saved = saved if ambient or not saved.draws else _without_generators(saved)
         prefix = f"{source.name}/"
-        files = _files(item_folder, prefix, sinks, digested)
+        files = _files(taken.folder, prefix, taken.sinks, digested)
         trust.mark(files)
-        written = sinks.written(item_folder) if source.files is None else ()  # of what was copied, nobody knows
-        fields = entry(source.name, source.backend, item_folder, saved, files, step, prefix, written)
+        written = taken.sinks.written(taken.folder) if source.files is None else ()  # of what was copied, nobody knows
+        fields = entry(source.name, source.backend, taken.folder, saved, files, step, prefix, written)
         if source.files is not None:
             fields["path"] = wrote.place(source.name, source.item.path, source.files)
         entries[source.name] = fields
-    for source in (s for s in ordered if s.files is None and entries[s.name]["ambient"]):
-        again, unkept = folder.parent / f"again-{source.name}", Sinks(algorithm, keep=False)
-        _write_one(source, again, step, probe, unkept)
-        if _files(again, f"{source.name}/", unkept) != entries[source.name]["files"]:
+    for taken in (t for t in captured.again if entries[t.source.name]["ambient"]):
+        taken.write()
+        if _files(taken.folder, f"{taken.source.name}/", taken.sinks) != entries[taken.source.name]["files"]:
             raise BackendError(
                 "saving the other items changed the random generators of the process",
                 hint="one of the backends draws random numbers while it saves; save without it to find which",
-                item=source.name,
+                item=taken.source.name,
             )
-        shutil.rmtree(again)
-    _nothing_else(folder, entries)
+        shutil.rmtree(taken.folder)
+    _nothing_else(captured.folder, entries)
     trust.require_used()
-    return {source.name: entries[source.name] for source in sources}
-
-
-def _write_one(source: Source, folder: Path, step: int, probe: bool, sinks: Sinks) -> SavedItem:
-    with storage_errors(f"item {source.name!r}"):
-        try:
-            folder.mkdir()
-        except FileExistsError as error:
-            raise _outside(f"{source.name}") from error
-    with guest(source.name, source.backend, folder):
-        if source.files is None:
-            context = SaveContext(
-                step=step, item=source.name, probe=probe, factories=source.factories, create=sinks.create
-            )
-            saved = source.backend.save(source.item, folder, context=context)
-        else:
-            _copy(source.files, folder, sinks)
-            context_of_files = CheckContext(sorted(source.files), step=step, source=source.item.path)
-            saved = describe(source.name, source.backend, folder, context_of_files)
-            lost = [f"not saved: {line}" for line in source.left]
-            saved = replace(saved, hazards=[*saved.hazards, *lost]) if lost else saved
-        if not isinstance(saved, SavedItem):
-            raise TypeError(f"it returned a {type(saved).__name__}, not a SavedItem")
-        return saved
+    return {name: entries[name] for name in captured.order}
 
 
 def _without_generators(saved: SavedItem) -> SavedItem:
@@ -124,20 +79,6 @@ def _without_generators(saved: SavedItem) -> SavedItem:
     reason = f"{saved.draws}, and the random generators of the process are not in the checkpoint: save a GlobalRng too"
     grade = max("partial", saved.captured.grade, key=GRADES.index)
     return replace(saved, captured=Captured(grade, [*saved.captured.reasons, reason]))
-
-
-def _copy(files: Mapping[str, Path], folder: Path, sinks: Sinks) -> None:
-    buffer = memoryview(bytearray(_BLOCK))
-    for name, source in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb", buffering=0) as original, sinks.create(target) as copy:
-            before = os.fstat(original.fileno())
-            while count := original.readinto(buffer):
-                copy.write(buffer[:count])
-            after = os.fstat(original.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise ConflictError(f"{source}: changed while it was copied", hint="save when the trainer has closed it")
 
 
 def _files(folder: Path, prefix: str, sinks: Sinks, digested: Digested | None = None) -> list[FileFields]:
@@ -165,8 +106,4 @@ def _nothing_else(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> Non
             file = Path(path, name)
             relative = file.relative_to(folder).as_posix()
             if listed.get(relative) != file.lstat().st_size:
-                raise _outside(relative)
-
-
-def _outside(path: str) -> UnsafeContentError:
-    return UnsafeContentError(f"{path!r}: a backend wrote outside the folder of its item; nothing was committed")
+                raise outside(relative)

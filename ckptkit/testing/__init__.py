@@ -28,6 +28,7 @@ from ckptkit.testing.laws_powers import PowerLaws
 from ckptkit.testing.laws_probe import ProbeLaws
 from ckptkit.testing.laws_restore import RestoreLaws
 from ckptkit.testing.laws_resume import ResumeLaws
+from ckptkit.testing.laws_snapshot import SnapshotLaws
 from ckptkit.testing.memory_storage import MemoryStorage
 from ckptkit.testing.storage_hooks import StorageHooks
 from ckptkit.testing.storage_laws import StorageTests
@@ -35,5 +36,7 @@ from ckptkit.testing.storage_laws import StorageTests
 __all__ = ["BackendHooks", "BackendTests", "MemoryStorage", "Saved", "StorageHooks", "StorageTests"]
 
 
-class BackendTests(IdentityLaws, FileLaws, ResumeLaws, RestoreLaws, DamageLaws, ProbeLaws, IngestLaws, PowerLaws):
+class BackendTests(
+    IdentityLaws, FileLaws, ResumeLaws, RestoreLaws, DamageLaws, ProbeLaws, IngestLaws, SnapshotLaws, PowerLaws
+):
     """Every law of the backend contract, as tests. See ``BackendHooks`` for what a subclass fills in."""

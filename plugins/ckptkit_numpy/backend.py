@@ -1,13 +1,15 @@
 """The backend ``numpy-rng``: random generators as one strict JSON file, rng.json, judged before NumPy sees it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem, SnapshotContext
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError
-from ckptkit_numpy import live, live_trees, probe, rng_file, sequences, summary, trainers
+from ckptkit_numpy import live, live_trees, rng_file, sequences, summary, trainers
+from ckptkit_numpy import probe as prober
 from ckptkit_numpy.containers import Shapes
 from ckptkit_numpy.global_rng import GlobalRng, RngSnapshot, is_global_item, live_tree_of
 from ckptkit_numpy.opening import opened
@@ -48,32 +50,15 @@ class NumpyRngBackend:
         Raises:
             BackendError: a generator is not of a known type, or its state breaks the rules that loading will apply.
         """
-        tree, is_global = live_tree_of(item), is_global_item(item)
-        captured = live_trees.capture_tree(tree)
-        content = rng_file.new_state(_kind(is_global), captured)
-        data = rng_file.to_bytes(content)
-        found = next(rng_file.faults(rng_file.from_bytes(data)), None)
-        if found is not None:
-            raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator again")
-        with context.create(directory / FILE_NAME) as stream:
-            stream.write(data)
-        shapes = _shapes_of(item)
-        odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
-        lost = [f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd]
-        return SavedItem(
-            metadata={
-                "kind": _kind(is_global),
-                "generators": summary.generators_in(captured),
-                "versions": summary.library_versions(),
-                "sequences": sequences.shared(tree),
-                **({"containers": shapes.rows_as_json()} if shapes is not None else {}),
-                **({"built": item.built} if isinstance(item, GlobalRng) and item.said() != item.built else {}),
-            },
-            hazards=list(shapes.hazards()) if shapes is not None else [],
-            captured=Captured("partial" if lost else "complete", lost),
-            probe={**probe.predict(tree), "digests": probe.state_digests(captured)} if context.probe else None,
-            ambient=is_global,
-        )
+        return _captured(item, probe=context.probe).write(directory, context=context)
+
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> "_State":
+        """Take the states out: they are small.
+
+        Raises:
+            BackendError: see ``save``.
+        """
+        return _captured(item, probe=context.probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Return the target in the saved state, or new generators.
@@ -164,15 +149,57 @@ class NumpyRngBackend:
         """Load into new generators and compare what they draw with what was predicted at save."""
         if context.probe is None:
             return Proof("unproven", "no proof was recorded at save")
-        return probe.replay(rng_file.validated(directory, context.files).tree, context.probe)
+        return prober.replay(rng_file.validated(directory, context.files).tree, context.probe)
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the digest of each generator's state, by its place."""
-        return probe.state_digests(live_trees.capture_tree(live_tree_of(item)))
+        return prober.state_digests(live_trees.capture_tree(live_tree_of(item)))
 
     def estimate_bytes(self, item: Any, /) -> int:
         """Return about how many bytes rng.json will have."""
         return summary.estimated_bytes(live_tree_of(item))
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The states of generators, apart from these: the file, and what there is to say of it."""
+
+    data: bytes
+    said: SavedItem
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """See ``Pending.write``."""
+        with context.create(directory / FILE_NAME) as stream:
+            stream.write(self.data)
+        return self.said
+
+
+def _captured(item: Any, *, probe: bool) -> _State:
+    tree, is_global = live_tree_of(item), is_global_item(item)
+    captured = live_trees.capture_tree(tree)
+    content = rng_file.new_state(_kind(is_global), captured)
+    data = rng_file.to_bytes(content)
+    found = next(rng_file.faults(rng_file.from_bytes(data)), None)
+    if found is not None:
+        raise BackendError(f"the state could not be loaded again: {found}", hint="seed the generator again")
+    shapes = _shapes_of(item)
+    odd = [place(path) for path, leaf in live_trees.live_leaves(tree) if live.has_foreign_sequence(leaf)]
+    lost = [f"{name}: its seed sequence is of a class of its own, so spawn() is not saved" for name in odd]
+    said = SavedItem(
+        metadata={
+            "kind": _kind(is_global),
+            "generators": summary.generators_in(captured),
+            "versions": summary.library_versions(),
+            "sequences": sequences.shared(tree),
+            **({"containers": shapes.rows_as_json()} if shapes is not None else {}),
+            **({"built": item.built} if isinstance(item, GlobalRng) and item.said() != item.built else {}),
+        },
+        hazards=list(shapes.hazards()) if shapes is not None else [],
+        captured=Captured("partial" if lost else "complete", lost),
+        probe={**prober.predict(tree), "digests": prober.state_digests(captured)} if probe else None,
+        ambient=is_global,
+    )
+    return _State(data, said)
 
 
 def _shapes_of(item: Any) -> Shapes | None:

@@ -1,12 +1,13 @@
 """The backend itself: a torch policy, a module, or a dict of tensors, in files that need no ckptkit to be read."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import Captured, CheckContext, LoadContext, Proof, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Proof, SaveContext, SavedItem, SnapshotContext
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
@@ -45,26 +46,21 @@ class SafetensorsBackend:
         Raises:
             BackendError: something cannot be saved exactly (the message names it), or training went on meanwhile.
         """
-        from ckptkit_safetensors import probe
-        from ckptkit_safetensors.capture import capture
+        captured = _captured(item, probe=context.probe)
+        with _unchanged(captured):
+            return _saved(captured, directory, context)
 
-        captured = capture(item)
-        if context.probe:
-            probe.observe(captured, item)
-        before = captured.versions()
-        components = _write(captured, directory, context)
-        digests = probe.digests_of(captured) if context.probe else {}
-        if captured.versions() != before:
-            raise BackendError("the state changed while it was saved", hint="do not train while a save runs")
-        proof = probe.record(digests, captured.output, captured.exchanged()) if context.probe else None
-        return SavedItem(
-            _metadata(captured, components),
-            step=context.step,
-            captured=_grade(captured),
-            hazards=captured.hazards,
-            probe=proof,
-            draws=captured.draws,
-        )
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> "_Copied":
+        """Copy the state out; the model answers an example input now, and digests are taken while it is written.
+
+        Raises:
+            BackendError: see ``save``.
+        """
+        from ckptkit_safetensors.copied import copy_out
+
+        captured = _captured(item, probe=context.probe)
+        with _unchanged(captured):
+            return _Copied(*copy_out(captured, context))
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Put the state into the target in place, or return it.
@@ -148,6 +144,55 @@ class SafetensorsBackend:
         said = [captured.modules.record] if captured.modules is not None else []
         text = sum(len(strict_json.dumps(value)) for value in [*captured.configs.values(), *said])
         return sum(part.nbytes() for part in sets) + bytes_of(captured.states) + text + 400 * names + 16384
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """A state apart from the live objects; it may be read once ``ready`` returns."""
+
+    captured: Snapshot
+    ready: Callable[[], None]
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """See ``Pending.write``."""
+        self.ready()
+        return _saved(self.captured, directory, context)
+
+
+def _captured(item: Any, *, probe: bool) -> Snapshot:
+    """Return the state by reference and, for a probe, what the model answers to the example input."""
+    from ckptkit_safetensors.capture import capture
+
+    captured = capture(item)
+    if probe:
+        from ckptkit_safetensors.probe import observe
+
+        observe(captured, item)
+    return captured
+
+
+@contextmanager
+def _unchanged(captured: Snapshot) -> Iterator[None]:
+    """Raise BackendError if the state is changed in the block."""
+    before = captured.versions()
+    yield
+    if captured.versions() != before:
+        raise BackendError("the state changed while it was saved", hint="do not train while a save runs")
+
+
+def _saved(captured: Snapshot, directory: Path, context: SaveContext) -> SavedItem:
+    from ckptkit_safetensors import probe
+
+    components = _write(captured, directory, context)
+    digests = probe.digests_of(captured) if context.probe else {}
+    return SavedItem(
+        _metadata(captured, components),
+        step=context.step,
+        captured=_grade(captured),
+        hazards=captured.hazards,
+        probe=probe.record(digests, captured.output, captured.exchanged()) if context.probe else None,
+        draws=captured.draws,
+    )
 
 
 def _grade(captured: Snapshot) -> Captured:

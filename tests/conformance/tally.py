@@ -1,12 +1,23 @@
 """A complete backend in pure Python that keeps every law of the conformance kit and has every power."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import (
+    Captured,
+    CheckContext,
+    LoadContext,
+    Pending,
+    Problem,
+    Proof,
+    SaveContext,
+    SavedItem,
+    SnapshotContext,
+)
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 
@@ -54,6 +65,17 @@ def captured_of(state: Mapping[str, int]) -> Captured:
     return Captured("partial", ["the listener is not saved"]) if "listener" in state else Captured()
 
 
+@dataclass(frozen=True)
+class Copied:
+    """A tally that nobody goes on with, and the backend that writes it."""
+
+    backend: "type[TallyBackend]"
+    tally: Tally
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        return self.backend().save(self.tally, directory, context=context)
+
+
 class TallyBackend:
     """Keeps every law, and has every power."""
 
@@ -74,6 +96,11 @@ class TallyBackend:
         following = list(Tally(**item.state()).next())
         probe = {"next": following, "digests": self.digests(item)} if context.probe else None
         return SavedItem({"count": item.count}, None, {"count": item.count}, captured_of(state), probe=probe)
+
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> Pending:
+        if not self.can_save(item):
+            raise BackendError(f"a {type(item).__name__} is not a Tally")
+        return Copied(type(self), copy.copy(item))
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         state = read(directory)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import broken_snapshots as late
 import broken_tallies as broken
 import numpy as np
 import pytest
@@ -142,6 +143,11 @@ BROKEN: list[tuple[str, type[tally.TallyBackend], str]] = [
     (FLIPS, broken.HangsOnDamage, r"flipped: check\(\) finds nothing, and did not end within 4 seconds"),
     ("test_a_recorded_probe_replays_exactly", broken.SleepsWhileItProves, r"prove\(\) did not end within 0.5 seconds"),
     (FRESH, broken.SleepsWhileItChecks, r"check\(\) did not end within 0.5 seconds"),
+    ("test_a_snapshot_writes_what_a_save_writes", late.ForgetsTheProbe, r"write\(\) says"),
+    ("test_a_snapshot_stays_as_it_was_when_the_item_goes_on", late.KeepsTheItem, "not what .* writes: .*tally.json"),
+    ("test_two_snapshots_share_no_memory", late.HasOnePlace, "not what .* writes: .*tally.json"),
+    ("test_a_snapshot_draws_nothing_and_changes_nothing", late.DrawsWhileItCopies, "generators of the process: random"),
+    ("test_memory_of_a_snapshot_may_hold_anything_before", late.TakesMemoryForZeros, "not what .* writes: .*tally"),
     ("test_save_leaves_nothing_at_any_other_place", broken.WritesToAnAbsolutePath, r"outside its folder: .*tally-\d+"),
 ]
 VALUES = {"probe": True, "no probe": False}

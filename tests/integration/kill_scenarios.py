@@ -67,6 +67,15 @@ class Save:
     older: set[int] = {1, 2}  # noqa: RUF012 - constant
 
 
+class SaveBehind(Save):
+    """The program goes on while a thread saves; the process dies with both."""
+
+    def operate(self, root: Path) -> None:
+        handle = CheckpointStore(root).save(RUN, 3, going := items(3), tags=["later"], wait=False)
+        going["weights"]["w"] += 1.0
+        handle.result()
+
+
 class FirstSave(Save):
     """The store does not exist yet."""
 
@@ -344,6 +353,7 @@ class CopyOut(Save):
 
 SCENARIOS: dict[str, Any] = {
     "save": Save,
+    "save-behind": SaveBehind,
     "first-save": FirstSave,
     "save-files": SaveFiles,
     "save-over-damaged": SaveOverDamaged,

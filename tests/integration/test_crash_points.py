@@ -11,6 +11,7 @@ import pytest
 # of a folder is one rename, a save is a great deal). The longest ones are tried at every second point.
 SCENARIOS = {
     "save": (1, 40),
+    "save-behind": (2, 25),
     "first-save": (2, 30),
     "save-files": (2, 30),
     "save-over-damaged": (2, 30),
