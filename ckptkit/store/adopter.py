@@ -135,8 +135,8 @@ class StoreAdopter(StoreKeeper):
         """
         return adoption.clear(self.storage, run)
 
-    def _note(self, saved: saving.Saved) -> None:
-        self._anchors.saved(saved.at, saved.manifest)
+    def _note(self, saved: saving.Saved, anchor: anchors.Anchor | None = None) -> None:
+        self._anchors.saved(saved.at, saved.manifest, anchor)
         trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested)
 
     def _details(self, run: str, said: DetailFields) -> Details:

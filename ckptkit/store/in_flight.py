@@ -70,7 +70,7 @@ class SaveHandle:
             self._committed = work()
         except BaseException as error:  # whatever it is: it is raised where the program can see it
             self.failure = error
-            LOG.warning("%s was not saved: %s", self.ref, error)  # who asks for it may do so much later
+            LOG.warning("%s", told(self))  # who asks for it may do so much later
 
 
 class _InFlight:
@@ -171,7 +171,7 @@ class Turn:
             save()
             return handle
         here.thread = threading.Thread(target=save, name=f"ckptkit save {handle.ref}", daemon=False)
-        unsaved.watch(failures)
+        unsaved.watch(_untold)
         try:
             here.thread.start()
         except RuntimeError:  # the limit of processes or of memory: then it is done here
@@ -196,12 +196,16 @@ def settle(store: str) -> None:
 
     In the thread of such a save there is nothing to wait for.
     """
-    if is_behind():
-        return
-    now = _HERE.now
+    if not is_behind():
+        wait(store)
+        surface(store)
+
+
+def wait(store: str) -> None:
+    """Wait for a store's save that goes on behind, well or not."""
+    now = None if is_behind() else _HERE.now
     if now is not None and now._store == store:
         now._ended.wait()
-    surface(store)
 
 
 def surface(store: str) -> None:
@@ -213,6 +217,16 @@ def surface(store: str) -> None:
         if isinstance(error, CkptkitError) and not isinstance(error, PartlyDoneError):
             error.reason = f"{handle.ref} was not saved: {error.reason}"
         raise error
+
+
+def told(handle: SaveHandle) -> str:
+    """Return what became of a save that failed, in a line."""
+    error = handle.failure
+    return str(error) if isinstance(error, PartlyDoneError) else f"{handle.ref} was not saved: {error}"
+
+
+def _untold() -> list[str]:
+    return [told(handle) for handle in failures()]
 
 
 def failures(store: str | None = None) -> list[SaveHandle]:

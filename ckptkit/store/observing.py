@@ -14,9 +14,10 @@ from ckptkit import scratch
 from ckptkit.backend import Proof
 from ckptkit.catalog import shown
 from ckptkit.errors import CkptkitError, ConflictError, StoreError, UsageError
+from ckptkit.manifest.models import Manifest
 from ckptkit.resume import parse_template
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import anchors
+from ckptkit.store import anchors, in_flight
 from ckptkit.store.anchors import Anchor
 from ckptkit.store.background import Background
 from ckptkit.store.readback import live_digests
@@ -100,6 +101,7 @@ class Observer:
             raise UsageError(f"prove={prove!r} is not valid", hint="use 'first', 'never', or M for every M-th save")
         self.steps = steps
         self.proof: Proof | None = None
+        self._storage = storage
         self._run = run
         self._prove = prove
         self._note_after = note_after
@@ -137,8 +139,10 @@ class Observer:
             self._begin(anchor)
         self._mark = self._anchors.mark
         # A run that went back to an older checkpoint does not go on from these.
-        self._noting = [noting for noting in self._noting if noting.anchor.manifest.step < step]
-        if not self._noting:
+        self._noting = [one for one in self._noting if one.anchor.step < step and not one.anchor.failed]
+        for noting in [one for one in self._noting if self._is_full(one) and one.anchor.durable]:
+            self._seal(noting)
+        if all(self._is_full(noting) for noting in self._noting):  # they wait until what they belong to is durable
             return None
         try:
             digests = live_digests(_built(items))
@@ -146,7 +150,8 @@ class Observer:
             self._tell(f"step {step} cannot be noted: {type(error).__name__}: {error}")
             self._noting.clear()
             return None
-        proofs = [proof for noting in list(self._noting) if (proof := self._add(noting, step, digests)) is not None]
+        going_on = [noting for noting in self._noting if not self._is_full(noting)]
+        proofs = [proof for noting in going_on if (proof := self._add(noting, step, digests)) is not None]
         return proofs[-1] if proofs else None
 
     @property
@@ -160,18 +165,26 @@ class Observer:
 
     def needed(self) -> Iterator[Entry]:
         """Yield the checkpoints whose proof is under way; ``CheckpointStore.plan_prune`` keeps them in this process."""
-        self._background.look()
-        yield from (one.anchor.at for one in self._noting if one.rehearse and self._background.can(one.anchor.manifest))
+        if not in_flight.is_behind():  # who prunes there only asks
+            self._background.look()
+        noting = [one.anchor.durable for one in list(self._noting) if one.rehearse]
+        yield from (durable[0] for durable in noting if durable and self._background.can(durable[1]))
         yield from self._background.rehearsed
 
     def close(self) -> None:
-        """End with the training: one that ends before all steps were noted proves itself with those that were."""
-        for noting in self._noting:
+        """End with the training: one that ends before all steps were noted proves itself with those that were.
+
+        It waits for a checkpoint that is still being saved.
+        """
+        in_flight.wait(self._storage.url)
+        for noting in list(self._noting):
             if noting.before is None and noting.steps:
                 self._seal(noting)
         self._noting.clear()
 
     def _begin(self, anchor: Anchor) -> None:
+        if anchor.failed:
+            return
         if anchor.number:
             # Counted from 1: "first" is the first; M: the first, and each M-th after it.
             due = anchor.number == 1 if self._prove == "first" else (anchor.number - 1) % int(self._prove) == 0
@@ -179,47 +192,53 @@ class Observer:
                 self._noting.append(_Noting(anchor, rehearse=due))
             return
         self._noting.clear()
+        at, manifest = _of(anchor)
         try:
-            before = observation.read(anchor.at, anchor.manifest)
+            before = observation.read(at, manifest)
         except (CkptkitError, OSError) as error:
-            self._tell(f"{anchor.at.ref}: what the first run did next cannot be read: {error}")
+            self._tell(f"{at.ref}: what the first run did next cannot be read: {error}")
             return
         if before is not None:
-            counts = anchor.manifest.digest not in self._anchors.sealed
+            counts = manifest.digest not in self._anchors.sealed
             self._noting.append(_Noting(anchor, before=before, counts=counts))
 
     def _add(self, noting: _Noting, step: int, digests: Digests) -> Proof | None:
         noting.steps[step] = digests
         if noting.before is not None:
             return self._compare(noting, noting.before, step)
-        if len(noting.steps) == self.steps:
-            self._noting.remove(noting)
+        if self._is_full(noting) and noting.anchor.durable:
             self._seal(noting)
         return None
 
+    def _is_full(self, noting: _Noting) -> bool:
+        return noting.before is None and len(noting.steps) >= self.steps
+
     def _seal(self, noting: _Noting) -> None:
-        anchor = noting.anchor
+        self._noting.remove(noting)
+        if noting.anchor.failed:
+            return
+        at, manifest = _of(noting.anchor)
         try:
-            observation.seal(anchor.at, anchor.manifest, Observation(noting.steps))
+            observation.seal(at, manifest, Observation(noting.steps))
         except ConflictError:
             return  # another observer of this process was faster
         except StoreError as error:
             reason = str(error)
-            if anchor.at.identity is None:
+            if at.identity is None:
                 if not noting.rehearse:
                     return  # its notes would only have served a resume from it
                 reason = f"it was removed within {self.steps} steps; keep more, or observe fewer steps"
-            self._tell(f"{anchor.at.ref}: what the run did next cannot be noted, so nothing is proven: {reason}")
+            self._tell(f"{at.ref}: what the run did next cannot be noted, so nothing is proven: {reason}")
             return
-        self._anchors.sealed.add(anchor.manifest.digest)
+        self._anchors.sealed.add(manifest.digest)
         if noting.rehearse:
-            self._background.start(anchor.at, anchor.manifest, len(noting.steps))
+            self._background.start(at, manifest, len(noting.steps))
 
     def _compare(self, noting: _Noting, before: Observation, step: int) -> Proof | None:
         common = before.common(Observation(noting.steps))
         if not common and step <= max(before.steps):
             return None
-        manifest, ref = noting.anchor.manifest, noting.anchor.at.ref
+        at, manifest = _of(noting.anchor)
         differs = before.difference(Observation(noting.steps))
         if differs is None and len(common) < len(before.steps) and step < max(before.steps):
             return None
@@ -235,15 +254,20 @@ class Observer:
         else:
             self.proof = Proof("differs", differs, steps, STEPS)
         if "differs" in self.proof.verdict:
-            LOG.warning("%s: this resumed run does not continue as the first one did: %s", ref, self.proof.reason)
+            LOG.warning("%s: this resumed run does not continue as the first one did: %s", at.ref, self.proof.reason)
         if noting.counts and self.proof.verdict in ("same", "differs"):
-            shown.note(noting.anchor.at, manifest.digest, shown.Shown("observed", steps, differs))
+            shown.note(at, manifest.digest, shown.Shown("observed", steps, differs))
         return self.proof
 
     def _tell(self, text: str) -> None:
         if text.partition(":")[0] not in self._told:
             self._told.add(text.partition(":")[0])
             LOG.warning("%s: %s", self._run, text)
+
+
+def _of(anchor: Anchor) -> tuple[Entry, Manifest]:
+    assert anchor.durable is not None
+    return anchor.durable
 
 
 def _built(items: Items) -> Mapping[str, Any]:

@@ -7,9 +7,12 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from ckptkit import registry
 from ckptkit.backend import SupportsEstimate
+from ckptkit.errors import PartlyDoneError
+from ckptkit.extensions import reason
 from ckptkit.progress import Meter, Progress
 from ckptkit.store import in_flight, saving, sealing
 from ckptkit.store.adopter import StoreAdopter
+from ckptkit.store.anchors import Anchor
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields
 from ckptkit.store.happened import Doing
@@ -135,18 +138,31 @@ class StoreSaver(StoreAdopter):
         with in_flight.turn(f"{run}@{step}", self.storage.url) as turn:
             in_flight.surface(self.storage.url)
             begun = saving.begin(asked, items, factories=factories, trust=trust, meter=meter, memory=turn.memory)
-            return turn.go_on(lambda: self._finished(doing, begun, then))
+            anchor = self._anchors.captured(run, step)
+            return turn.go_on(lambda: self._finished(doing, begun, then, anchor))
 
-    def _finished(self, doing: Doing, begun: saving.Begun, then: Callable[[Committed], object] | None) -> Committed:
-        saved = begun.finish()
-        self._note(saved)
+    def _finished(
+        self,
+        doing: Doing,
+        begun: saving.Begun,
+        then: Callable[[Committed], object] | None,
+        anchor: Anchor | None = None,
+    ) -> Committed:
+        try:
+            saved = begun.finish()
+        except BaseException:
+            if anchor is not None:
+                self._anchors.failed(anchor)
+            raise
+        self._note(saved, anchor)
         committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
         self._listeners.tell(lambda: doing.saved(committed, () if saved.undone else begun.asked.tags))
+        undone = saved.undone
         if then is not None:
-            then(committed)
-        if saved.undone is not None:
-            saved.undone.committed = committed
-            raise saved.undone
+            undone = undone or _undone(then, committed)
+        if undone is not None:
+            undone.committed = committed
+            raise undone
         return committed
 
     def reserve(self, items: Mapping[str, Any] | int) -> int:
@@ -187,3 +203,14 @@ class StoreSaver(StoreAdopter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _undone(then: Callable[[Committed], object], committed: Committed) -> PartlyDoneError | None:
+    try:
+        then(committed)
+    except Exception as error:
+        ref, hint = committed.at.ref, getattr(error, "hint", None) or "`then` of the save has raised it"
+        done = PartlyDoneError(f"{ref}: was saved, but what was to be done then failed: {reason(error)}", hint=hint)
+        done.__cause__ = error
+        return done
+    return None

@@ -2,37 +2,27 @@
 
 import atexit
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 LOG = logging.getLogger("ckptkit")
+_watched: list[Callable[[], Sequence[str]]] = []
 
 
-class Failed(Protocol):
-    """A save that failed."""
-
-    ref: str
-    failure: BaseException | None
-
-
-_watched: list[Callable[[], Sequence[Failed]]] = []
+def watch(untold: Callable[[], Sequence[str]]) -> None:
+    """Ask, when the process ends, what has failed, one line each; a repeat has no effect."""
+    if untold not in _watched:
+        _watched.append(untold)
+        atexit.register(_look, untold)
 
 
-def watch(failures: Callable[[], Sequence[Failed]]) -> None:
-    """Look, when the process ends, what has failed; a repeat has no effect."""
-    if failures not in _watched:
-        _watched.append(failures)
-        atexit.register(_look, failures, os.getpid())
-
-
-def _look(failures: Callable[[], Sequence[Failed]], process: int) -> None:
-    failed = failures() if os.getpid() == process else ()
-    for one in failed:
-        LOG.error("%s was not saved: %s", one.ref, one.failure)
-    if failed:
-        sys.stdout = _Failing(sys.stdout, f"{failed[-1].ref} was not saved")
+def _look(untold: Callable[[], Sequence[str]]) -> None:
+    lines = untold()
+    for line in lines:
+        LOG.error("%s", line)
+    if lines:
+        sys.stdout = _Failing(sys.stdout, lines[-1])
 
 
 class _Failing:

@@ -16,8 +16,17 @@ import pytest
 import safetensors.numpy
 from test_broken_plugins import GOOD, install
 
-from ckptkit import BackendError, CheckpointStore, Committed, ConflictError, RetentionPolicy, UsageError
+from ckptkit import (
+    BackendError,
+    CheckpointStore,
+    Committed,
+    ConflictError,
+    PartlyDoneError,
+    RetentionPolicy,
+    UsageError,
+)
 from ckptkit.events import Event
+from ckptkit.verification import observation
 
 RUN = "run"
 
@@ -187,6 +196,52 @@ def test_files_are_copied_before_the_call_returns(store: CheckpointStore, tmp_pa
     handle = store.save(RUN, 1, {"model": trained}, wait=False)
     trained.write_bytes(b"the next one")
     assert next(handle.result().path.rglob("*.safetensors")).read_bytes() == expected
+
+
+def test_a_failure_of_what_is_done_then_does_not_say_that_nothing_was_saved(store: CheckpointStore) -> None:
+    def fail(_: Committed) -> None:
+        raise OSError(28, "no room for the copy")
+
+    handle = store.save(RUN, 1, state(), wait=False, then=fail)
+    with pytest.raises(PartlyDoneError, match=r"run@1: was saved, but .* no room for the copy") as caught:
+        handle.result()
+    assert caught.value.committed is not None
+    assert steps(store) == [1]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_observed_run_notes_the_steps_after_the_capture(store: CheckpointStore, gate: Gate, late: bool) -> None:
+    items = state()
+    observer = store.observe(RUN, steps=3, prove="first", resume=["true"])
+    handle = store.save(RUN, 1, items, wait=False, on_bytes=gate)
+    if not late:
+        gate.pass_on()
+        handle.result()
+    for step in range(2, 7):
+        items["weights"]["w"] += 1.0
+        observer.note(step, items)
+    gate.pass_on()
+    saved = handle.result()
+    observer.note(7, items)
+    noted = observation.read(saved.at, saved.manifest)
+    assert noted is not None
+    assert list(noted.steps) == [2, 3, 4]
+
+
+def test_what_observes_a_run_does_not_count_a_save_that_failed(store: CheckpointStore, gate: Gate) -> None:
+    items = state()
+    observer = store.observe(RUN, steps=1, prove="first", resume=["true"])
+    handle = store.save(RUN, 1, items, wait=False, on_bytes=gate)
+    observer.note(2, items)
+    gate.pass_on(failing=True)
+    with pytest.raises(BackendError):
+        handle.result()
+    saved = store.save(RUN, 3, items, wait=False).result()
+    observer.note(4, items)
+    observer.close()
+    noted = observation.read(saved.at, saved.manifest)
+    assert noted is not None
+    assert list(noted.steps) == [4]
 
 
 STRANGER = """
