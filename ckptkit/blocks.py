@@ -17,15 +17,20 @@ def in_turn(read: Read, expected: int) -> Generator[memoryview, None, None]:
 
     Args:
         read: of the stream.
-        expected: about how many bytes there are.
+        expected: about how many bytes there are. Where there are as many, and the last read might have been longer, it
+            was the last: a small file is a single read.
 
     Raises:
         Exception: what ``read`` raises.
     """
-    buffer = bytearray(min(_IN_TURN, max(expected, 1)))
+    buffer = bytearray(min(_IN_TURN, expected + 1))
     view = memoryview(buffer)
+    done = 0
     while count := read(buffer):
+        done += count
         yield view[:count]
+        if done == expected and count < len(buffer):
+            return
 
 
 def ahead(read: Read) -> Generator[memoryview, None, None]:

@@ -11,7 +11,7 @@ from ckptkit.durable import DESCRIPTORS
 from ckptkit.manifest.models import FileEntry
 
 _OPEN = DESCRIPTORS // 2  # files at a time, of all threads together
-_SMALL = 1 << 16  # bytes: below, several threads would only wait for each other
+SMALL = 1 << 16  # bytes: below, several threads would only wait for each other
 _BATCH = 1 << 25  # bytes of one task
 
 T = TypeVar("T")
@@ -56,11 +56,11 @@ def _nobody(count: int) -> None:
 
 def _batches(files: Sequence[FileEntry]) -> Iterator[list[FileEntry]]:
     """Yield all small files together, and as many of the others at a time as make up a task."""
-    if small := [file for file in files if file.size < _SMALL]:
+    if small := [file for file in files if file.size < SMALL]:
         yield small
     batch, size = [], 0
     for file in files:
-        if file.size >= _SMALL:
+        if file.size >= SMALL:
             batch.append(file)
             size += file.size
         if size >= _BATCH:

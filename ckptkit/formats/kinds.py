@@ -116,7 +116,9 @@ KINDS: tuple[Kind, ...] = (
 )
 """The table, in the order in which problems are reported."""
 
-_seen: ContextVar[dict[tuple[Kind, Path, str], list[Problem]] | None] = ContextVar("seen", default=None)
+_Asked = tuple[Kind | str | None, Path, str]
+"""A kind, or its name, or none, of a file by a name for the problems."""
+_seen: ContextVar[dict[_Asked, list[Problem]] | None] = ContextVar("seen", default=None)
 
 
 @contextmanager
@@ -137,11 +139,17 @@ def look_into_file(path: Path, *, file: str, kind: str | None = None) -> list[Pr
         file: name for the problems.
         kind: name of the kind that the caller knows it to be: it is a problem if it is not of that kind.
     """
+    seen = _seen.get()
+    if seen is not None and (kind, path, file) in seen:
+        return seen[kind, path, file]
     try:
         with source_of(path, file=file) as source:
-            return list(look_into(source, kind))
+            found = list(look_into(source, kind))
     except (DamagedError, OSError) as error:
-        return [Problem("file-unreadable", f"cannot be read ({reason(error)})", file)]
+        found = [Problem("file-unreadable", f"cannot be read ({reason(error)})", file)]
+    if seen is not None:
+        seen[kind, path, file] = found
+    return found
 
 
 def look_into_bytes(

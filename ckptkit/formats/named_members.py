@@ -10,6 +10,7 @@ Keras (``model.weights.json``, ``BackupAndRestore``), tensorflow/python/checkpoi
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,7 @@ from ckptkit.layouts import deepspeed, orbax, tf_train
 from ckptkit.problem import Problem
 
 _POINTED = re.compile(r'^model_checkpoint_path: "([^"\\]+)"', re.MULTILINE)
+_OCDBT_DATA = re.compile(r"(.*/)?d/[0-9a-f]{32}")
 _TAG = "global_step"
 _SHARDS = ".index.json"
 _MODELS = (".safetensors", ".bin", ".gguf", ".h5")
@@ -34,7 +36,10 @@ class _Item:
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self._folder = folder
         self.files = frozenset(files)
-        self.folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
+
+    @cached_property
+    def folders(self) -> set[str]:
+        return {parent.as_posix() for name in self.files for parent in PurePosixPath(name).parents}
 
     def path(self, name: str) -> Path:
         return self._folder / name
@@ -64,8 +69,9 @@ def check_members(folder: Path, files: Sequence[str]) -> list[Problem]:
     item = _Item(folder, files)
     found: list[Problem] = []
     for name in sorted(files):
-        for pattern, members in _READERS:
-            if re.fullmatch(pattern, name.rpartition("/")[2]):
+        own = name.rpartition("/")[2]
+        for pattern, members in _READERS if _READ.fullmatch(own) else ():
+            if re.fullmatch(pattern, own):
                 found += _missing(item, name, members(item, name))
         for ending, extents in _EXTENTS.items():
             if name.endswith(ending):
@@ -208,7 +214,7 @@ def _ocdbt_data(item: _Item, name: str) -> Iterator[str]:
 
 
 def _is_ocdbt_data(name: str) -> bool:
-    return re.fullmatch(r"(.*/)?d/[0-9a-f]{32}", name) is not None
+    return _OCDBT_DATA.fullmatch(name) is not None
 
 
 _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
@@ -228,6 +234,8 @@ _READERS: tuple[tuple[str, Callable[[_Item, str], Iterator[str]]], ...] = (
     (r"[0-9a-f]{32}", _ocdbt_data),
 )
 """By file name (as a pattern): what reads the names of other files from it, relative to its own folder."""
+_READ = re.compile("|".join(f"(?:{pattern})" for pattern, _ in _READERS))
+"""The name of any of these: an item may have many files, and hardly one of them."""
 
 _EXTENTS: Mapping[str, Callable[[Path], Mapping[str, int] | None]] = {
     dcp_layout.MARKER: dcp.extents,

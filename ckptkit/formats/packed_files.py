@@ -52,11 +52,12 @@ _UNREAD = {
     b"LZIP\x01": "packed with lzip",
     b"MSCF\x00\x00\x00\x00": "a cabinet archive",
 }
+_UNREAD_MAGIC = tuple(_UNREAD)
 
 
 def shows_unread(source: Source) -> bool:
     """Return whether the content is an archive or packed in a way that is not read here."""
-    return source.start(8).startswith(tuple(_UNREAD))
+    return source.start(8).startswith(_UNREAD_MAGIC)
 
 
 def check_unread(source: Source) -> Iterator[Problem]:

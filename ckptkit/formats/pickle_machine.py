@@ -5,9 +5,10 @@ not do: a global's name may come out of the memo, or from text that was pushed l
 """
 
 import _compat_pickle
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 from ckptkit.formats.pickle_memo import Memo
@@ -76,6 +77,10 @@ _POSING = frozenset(
 )
 
 
+_counts: Callable[[], defaultdict[Global, int]] = partial(defaultdict, int)
+"""A Counter takes ten times as long to make, and several are made for every file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What loading would do; one for several pickles, where a loader reads several of a file.
@@ -95,11 +100,11 @@ class Found:
     globals: dict[Global, bool] = field(default_factory=dict)
     called: dict[Global, bool] = field(default_factory=dict)
     tricks: dict[str, bool] = field(default_factory=dict)
-    uses: Counter[Global] = field(default_factory=Counter)
-    made: Counter[Global] = field(default_factory=Counter)
+    uses: defaultdict[Global, int] = field(default_factory=_counts)
+    made: defaultdict[Global, int] = field(default_factory=_counts)
     filled: dict[Global, bool] = field(default_factory=dict)
-    loads: Counter[Global] = field(default_factory=Counter)
-    calls: Counter[Global] = field(default_factory=Counter)
+    loads: defaultdict[Global, int] = field(default_factory=_counts)
+    calls: defaultdict[Global, int] = field(default_factory=_counts)
     unsure: dict[Global, bool] = field(default_factory=dict)
 
     def add(self, other: "Found") -> None:
@@ -109,7 +114,8 @@ class Found:
         self.tricks.update(other.tricks)
         self.filled.update(other.filled)
         for mine, theirs in ((self.uses, other.uses), (self.made, other.made), (self.loads, other.loads)):
-            mine.update(theirs)
+            for name, count in theirs.items():
+                mine[name] += count
 
     def only_made(self, name: Global) -> bool:
         """Return whether objects of the name are made, and it is handed to nothing that could call it."""

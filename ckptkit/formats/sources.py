@@ -14,6 +14,7 @@ from ckptkit.formats.opening import opened
 from ckptkit.problem import Problem, Severity
 
 _BUFFER = 1 << 16
+_HEAD = 512  # bytes that are read once: every kind looks for its mark in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,17 @@ class Source:
     stored: int = field(kw_only=True)
     depth: int = 0
     path: Path | None = None
+    _head: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def start(self, size: int) -> bytes:
         """Return the first bytes, fewer if there are not so many."""
+        if size > _HEAD:
+            return self._first(size)
+        if not self._head:
+            self._head.append(self._first(_HEAD))
+        return self._head[0][:size]
+
+    def _first(self, size: int) -> bytes:
         self.stream.seek(0)
         return self.stream.read(min(size, self.length))
 

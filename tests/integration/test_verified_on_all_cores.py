@@ -175,3 +175,21 @@ def test_a_disk_that_is_full_is_not_taken_for_a_file_that_cannot_be_read(
     with pytest.raises(DiskFullError, match="No space left on device"):
         store.copy_out("r@1", tmp_path / "out", jobs=2)
     assert not (tmp_path / "out").exists()
+
+
+def test_one_of_many_small_files_that_changes_while_they_are_read_is_told(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    for number in range(20):
+        (given / f"{number:02}").write_bytes(random.Random(number).randbytes(SMALL))
+    small = CheckpointStore(tmp_path / "small", cache=False)
+    saved = small.save("r", 1, {"data": Files(given, "files")})
+    changing = saved.path / "data" / "07"
+
+    def change(count: int) -> None:
+        changing.write_bytes(changing.read_bytes())  # the same again: only its times tell
+
+    report = small.verify("r", level="digest", on_bytes=change)
+    assert [(one.code, one.file) for one in report.checkpoints[0].problems] == [("file-changed", "data/07")]
+    flip(small, 12)
+    assert found(small, 2) == [("digest-mismatch", "data/12")]

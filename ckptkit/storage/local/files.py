@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import uuid
@@ -18,7 +19,7 @@ from ckptkit.storage.interface import FileStat
 def opened(path: Path | str) -> BinaryIO:
     """Open a regular file for reading; raises as ``Storage.open``."""
     try:
-        return open(open_regular(path), "rb")
+        return io.BufferedReader(io.FileIO(open_regular(path)))  # `open` would ask whether it is a terminal
     except FileNotFoundError:
         raise
     except OSError as error:
