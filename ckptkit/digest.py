@@ -12,13 +12,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ckptkit import blocks, mapped
+from ckptkit import blocks
 from ckptkit.errors import ConflictError, DamagedError, StoreError, UsageError
 
 DEFAULT_ALGORITHM = "blake3"
 ALGORITHMS = ("blake3", "sha256")
 DIGEST_PATTERN = r"^(blake3|sha256):[0-9a-f]{64}$"
 LARGE = 1 << 23  # bytes: from here on several threads on one file are worth their start
+MAPPED = 1 << 28  # bytes: from here on mapping saves more than the start of a process costs
 _BLOCK = 1 << 20  # 256 KiB to 4 MiB cost the same CPU; 1 MiB was the fastest read size measured
 _CHECK = re.compile(DIGEST_PATTERN)
 
@@ -95,7 +96,7 @@ def digest_stream(
         StoreError: it cannot be read.
         OSError: the copy cannot be written.
     """
-    if algorithm == "blake3" and copy is None and expected >= mapped.LEAST:
+    if algorithm == "blake3" and copy is None and expected >= MAPPED:
         found = _mapped(stream, expected, threads, on_bytes)
         if found is not None:
             return found
@@ -125,16 +126,16 @@ def _mapped(
     stream: BinaryIO, expected: int, threads: int, on_bytes: Callable[[int], None] | None
 ) -> tuple[int, str] | None:
     """Return the same of a large file that is in the page cache, or None where it is to be read."""
+    from ckptkit import mapped  # few files are so large
+
     try:
         descriptor = stream.fileno()
     except OSError:  # it is no file of this machine
         return None
-    if (
-        not mapped.is_worth_it(descriptor, expected)
-        or (found := mapped.digested(descriptor, threads, on_bytes)) is None
-    ):
+    if not mapped.is_worth_it(descriptor, expected):
         return None
-    return found[0], f"blake3:{found[1]}"
+    found = mapped.digested(descriptor, threads, on_bytes)
+    return None if found is None else (found[0], f"blake3:{found[1]}")
 
 
 def digest_file(

@@ -11,14 +11,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-LEAST = 1 << 28  # bytes: from here on mapping saves more than the start of a process costs
 _WINDOW = 1 << 26  # bytes mapped at a time: what is told as progress, and the most that counts as memory of the process
 _LOOKS = 64  # at so many places it is looked whether a file is in the page cache
 
 
 def is_worth_it(descriptor: int, size: int) -> bool:
-    """Return whether a file is large, and in the page cache: one that is on the disk is read faster than mapped."""
-    if size < LEAST or not hasattr(os, "RWF_NOWAIT"):
+    """Return whether a file is in the page cache: one that is on the disk is read faster than mapped."""
+    if not hasattr(os, "RWF_NOWAIT"):
         return False
     try:
         return all(os.preadv(descriptor, [bytearray(1)], size * n // _LOOKS, os.RWF_NOWAIT) for n in range(_LOOKS))

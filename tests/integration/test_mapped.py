@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptkit import CheckpointStore, Files, mapped
+from ckptkit import CheckpointStore, Files, digest, mapped
 from ckptkit.digest import digest_bytes, digest_stream
 
 SIZE = (2 << 20) + 77
@@ -17,7 +17,7 @@ SPARSE = 1 << 29
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(mapped, "LEAST", 1 << 20)
+    monkeypatch.setattr(digest, "MAPPED", 1 << 20)
     path = tmp_path / "large"
     path.write_bytes(DATA)
     return path
