@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from ckptkit.errors import DamagedError
 from ckptkit.formats import just_written, zip_methods
+from ckptkit.formats.crc32 import crc32
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened, reason
 from ckptkit.formats.sources import unpacked, window
@@ -125,7 +126,7 @@ def read_entry(stream: BinaryIO, entry: Member, *, limit: int, check_crc: bool =
         header = read_local_header(stream, entry)
         for block in _content(stream, entry, header.data):
             parts.append(block)
-            crc = zlib.crc32(block, crc)
+            crc = crc32(block, crc)
             got += len(block)
             if got > limit:
                 break
@@ -298,7 +299,7 @@ def _check_member(
         crc = got = 0
         try:
             for block in _content(stream, entry, header.data):
-                crc = zlib.crc32(block, crc)
+                crc = crc32(block, crc)
                 got += len(block)
         except (ZipLayoutError, zlib.error) as error:
             found.add("zip-damaged", f"{name}: {error}")
