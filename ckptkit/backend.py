@@ -11,7 +11,7 @@ are missing); ``explicit_only = True``, for a backend that is never detected by 
 """
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -31,6 +31,7 @@ __all__ = [
     "SaveContext",
     "SavedItem",
     "SnapshotContext",
+    "SupportsComparison",
     "SupportsDigests",
     "SupportsEstimate",
     "SupportsIngest",
@@ -118,8 +119,9 @@ class SaveContext:
         probe: whether to record a proof of resume (``SavedItem.probe``).
         factories: callables by role (``dataset``, ``env``, ``model``) that build a fresh copy of a definition.
         create: opens a new file of the item for writing, once and from its beginning to its end; it is digested
-            meanwhile. Files that come about in another way are read for their digests. Of an ambient item it may keep
-            nothing, where only the digest is wanted: such an item's ``save`` must not read what it wrote.
+            meanwhile. If a store opened it, it has an attribute ``digest``: ``algorithm:hex`` of what was written.
+            Files that come about in another way are read for their digests. Of an ambient item it may keep nothing,
+            where only the digest is wanted: such an item's ``save`` must not read what it wrote.
     """
 
     step: int
@@ -321,6 +323,20 @@ class SupportsDigests(Protocol):
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return each part's digest by name (``model``, ``optimizer``, ...); draws and changes nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsComparison(Protocol):
+    """Compare a live item with its files value by value, where digests alone cannot tell that they are equal.
+
+    For backends whose digests are of bytes that equal state may have in more than one form, or were others once.
+    """
+
+    def differing(
+        self, item: Any, directory: Path, parts: Collection[str], /, *, context: LoadContext
+    ) -> Collection[str]:
+        """Return which of these parts, whose digests differ, are really not what the files hold; changes nothing."""
         ...
 
 

@@ -3,13 +3,15 @@
 It sees a part that was saved but not put back; it cannot see what was never captured (probes and observation do).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ckptkit import registry
-from ckptkit.backend import SupportsDigests
+from ckptkit.backend import SupportsComparison, SupportsDigests
 from ckptkit.manifest.models import ItemEntry, Manifest
+
+Differing = Callable[[SupportsComparison, str, Collection[str]], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,13 @@ class ReadBack:
     differences: Sequence[str]
 
 
-def read_back(manifest: Manifest, items: Mapping[str, Any]) -> ReadBack:
+def read_back(manifest: Manifest, items: Mapping[str, Any], differing: Differing) -> ReadBack:
     """Compare the parts of restored items with what was saved.
 
     Args:
         manifest: of the checkpoint that was restored.
         items: the live objects that the state was put into, by item name; those that are None are left out.
+        differing: asks a backend that can compare value by value, which of an item's parts really differ.
     """
     compared, lines = [], []
     for name, item in items.items():
@@ -38,11 +41,14 @@ def read_back(manifest: Manifest, items: Mapping[str, Any]) -> ReadBack:
         backend = registry.get(manifest.items[name].backend)
         if item is None or not saved or not isinstance(backend, SupportsDigests) or not backend.can_save(item):
             continue
-        if manifest.items[name].format_version != backend.format_version:
+        by_value = isinstance(backend, SupportsComparison)
+        if manifest.items[name].format_version != backend.format_version and not by_value:
             continue  # what its digests are taken of may have changed with the format
         now = backend.digests(item)
         # A target may ask for less than was saved (the bare module of a policy): what it has must be equal.
         changed = sorted(part for part in saved if part in now and now[part] != saved[part])
+        if changed and isinstance(backend, SupportsComparison):
+            changed = sorted(differing(backend, name, changed))
         if any(part in now for part in saved):
             compared.append(name)
         if changed:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ckptkit.backend import Proof
 from ckptkit.catalog import manifests, shown
+from ckptkit.manifest.models import ItemEntry
 from ckptkit.storage import Storage
 from ckptkit.store import scratching
 from ckptkit.store.choosing import Chosen
@@ -136,7 +137,14 @@ def _saved(storage: Storage, chosen: Chosen) -> dict[str, Digests]:
         later, _ = manifests.read(at)
         if later is not None and later.step > chosen.manifest.step:
             found[f"checkpoint {later.step}"] = {
-                name: dict(recorded(item)) or {f.path: f.digest for f in item.files}
+                _comparable(name, item, chosen): dict(recorded(item)) or {f.path: f.digest for f in item.files}
                 for name, item in later.items.items()
             }
     return found
+
+
+def _comparable(name: str, item: ItemEntry, chosen: Chosen) -> str:
+    """Return a name that only items of the same format share: digests may be of something else in another."""
+    before = chosen.manifest.items.get(name)
+    same = before is None or before.format_version == item.format_version
+    return name if same else f"{name} (format {item.format_version})"

@@ -4,13 +4,13 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ckptkit import durable, registry
-from ckptkit.backend import Backend, LoadContext
+from ckptkit.backend import Backend, LoadContext, SupportsComparison
 from ckptkit.catalog import digests, item_files, shares, shown
 from ckptkit.digest import algorithm_of
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFoundError
@@ -78,7 +78,7 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
         context = _context(chosen.at, name, manifest, factories.get(name, {}))
         loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], context)
         notes += [f"item {name!r}: {note}" for note in context.notes]
-    found = readback.read_back(manifest, into) if check else None
+    found = readback.read_back(manifest, into, _differing(chosen.at, manifest, into)) if check else None
     if found is not None and (lines := found.differences):
         raise BackendError(
             f"{chosen.at.ref}: {lines[0]}" + (f" (and {len(lines) - 1} more items)" if len(lines) > 1 else ""),
@@ -136,6 +136,14 @@ def _load(at: Entry, name: str, item: ItemEntry, target: Any, context: LoadConte
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         hint = "does the target fit what was saved? --debug shows the traceback"
         raise BackendError(f"backend {item.backend!r} failed to load it: {reason}", hint=hint, item=name) from error
+
+
+def _differing(at: Entry, manifest: Manifest, into: Mapping[str, Any]) -> readback.Differing:
+    def ask(backend: SupportsComparison, name: str, parts: Collection[str]) -> Collection[str]:
+        with item_files.fetched(at, name, manifest.items[name]) as folder:
+            return backend.differing(into[name], folder, parts, context=_context(at, name, manifest, {}))
+
+    return ask
 
 
 def _reader(name: str, item: ItemEntry) -> Backend:

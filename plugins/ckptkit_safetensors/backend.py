@@ -1,28 +1,24 @@
 """The backend itself: a torch policy, a module, or a dict of tensors, in files that need no ckptkit to be read."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import Captured, CheckContext, LoadContext, Proof, SaveContext, SavedItem, SnapshotContext
+from ckptkit.backend import CheckContext, LoadContext, Proof, SaveContext, SavedItem, SnapshotContext
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
-from ckptkit.formats import strict_json
 from ckptkit.problem import Problem
-from ckptkit_safetensors import best, check, ingest, kinds, layouts
+from ckptkit_safetensors import best, check, grading, ingest, kinds, layouts
 from ckptkit_safetensors.capture import Snapshot
 from ckptkit_safetensors.policy import Policy
-
-_MOST_REASONS = 20
 
 
 class SafetensorsBackend:
     """Saves a ``Policy``, a ``torch.nn.Module``, or a flat dict of torch tensors and NumPy arrays.
 
-    Files: ``policy.safetensors`` and, where the item has them, ``optimizer_state.pth`` (loads with
-    ``weights_only=True``), ``scheduler_state.pth``, ``scaler_state.pth``, ``ema.safetensors``,
+    Files: ``policy.safetensors``, ``policy_record.json`` and, where the item has them, ``optimizer_state.pth`` (loads
+    with ``weights_only=True``), ``scheduler_state.pth``, ``scaler_state.pth``, ``ema.safetensors``,
     ``gradients.safetensors``, ``preprocessor_config.json``, ``postprocessor_config.json``, ``extra.json``,
     ``probe_input.safetensors``. Two saves of equal state are equal byte by byte. Without ckptkit:
     ``safetensors.torch.load_model(model, "policy.safetensors")``; it also restores tied weights, of which the file
@@ -30,7 +26,7 @@ class SafetensorsBackend:
     """
 
     name: ClassVar[str] = "safetensors"
-    format_version: ClassVar[int] = 2
+    format_version: ClassVar[int] = 3
     looks_for: ClassVar[str] = "a .safetensors file, or a folder with a model in one"
 
     def can_save(self, item: object, /) -> bool:
@@ -41,7 +37,7 @@ class SafetensorsBackend:
         """Write the item into the empty folder.
 
         The grade is ``complete`` with an optimizer, or where nothing is trained; else ``weights-only``. With
-        ``context.probe`` each part of the live state is digested.
+        ``context.probe`` the digest of each part is noted: that of its file, taken while it was written.
 
         Raises:
             BackendError: something cannot be saved exactly (the message names it), or training went on meanwhile.
@@ -88,8 +84,10 @@ class SafetensorsBackend:
             raise NewerFormatError(message)
         files = context.files or _listed(directory)
         layout = layouts.find(directory, files)
-        _refuse_damaged(directory, [name for name in files if name in {*layout.files(), layouts.PROBE_INPUT}])
-        stored = restore.read(directory, layout)
+        _refuse_damaged(
+            directory, [name for name in files if name in {*layout.files(), layouts.PROBE_INPUT, layouts.RECORD}]
+        )
+        stored = restore.read(directory, layout, files)
         if target is None:
             return stored.plain()
         restore.put(stored, target, context.notes)
@@ -127,23 +125,27 @@ class SafetensorsBackend:
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the digest of each part of a live item: ``model``, ``optimizer``, ``ema``, ..."""
+        from ckptkit_safetensors import part_digests
         from ckptkit_safetensors.capture import capture
-        from ckptkit_safetensors.probe import digests_of
 
-        return digests_of(capture(item))
+        return part_digests.of(capture(item))
+
+    def differing(
+        self, item: Any, directory: Path, parts: Collection[str], /, *, context: LoadContext
+    ) -> Collection[str]:
+        """Return which of these parts of a live item do not have the values of the files, whatever their digests."""
+        from ckptkit_safetensors import part_digests, restore
+        from ckptkit_safetensors.capture import capture
+
+        files = context.files or _listed(directory)
+        stored = restore.read(directory, layouts.find(directory, files), files)
+        return part_digests.different(stored, capture(item), parts)
 
     def estimate_bytes(self, item: Any, /) -> int:
-        """Return about how many bytes a save will write."""
-        from ckptkit_safetensors.capture import capture
-        from ckptkit_safetensors.states import bytes_of
+        """Return about how many bytes a save will write, from sizes alone."""
+        from ckptkit_safetensors import estimate
 
-        captured = capture(item)
-        held = captured.modules.tensors if captured.modules is not None else None
-        sets = [part for part in (captured.model, captured.ema, captured.gradients, held) if part is not None]
-        names = sum(len(part.tensors) for part in sets)
-        said = [captured.modules.record] if captured.modules is not None else []
-        text = sum(len(strict_json.dumps(value)) for value in [*captured.configs.values(), *said])
-        return sum(part.nbytes() for part in sets) + bytes_of(captured.states) + text + 400 * names + 16384
+        return estimate.of(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,62 +183,18 @@ def _unchanged(captured: Snapshot) -> Iterator[None]:
 
 
 def _saved(captured: Snapshot, directory: Path, context: SaveContext) -> SavedItem:
-    from ckptkit_safetensors import probe
+    from ckptkit_safetensors import part_digests, probe, writing
 
-    components = _write(captured, directory, context)
-    digests = probe.digests_of(captured) if context.probe else {}
+    written = writing.write(captured, directory, context)
+    digests = part_digests.of(captured, written.digests) if context.probe else {}
     return SavedItem(
-        _metadata(captured, components),
+        _metadata(captured, written.components),
         step=context.step,
-        captured=_grade(captured),
+        captured=grading.grade(captured),
         hazards=captured.hazards,
         probe=probe.record(digests, captured.output, captured.exchanged()) if context.probe else None,
         draws=captured.draws,
     )
-
-
-def _grade(captured: Snapshot) -> Captured:
-    reasons = list(captured.modules.reasons) if captured.modules is not None else []
-    if len(reasons) > _MOST_REASONS:
-        reasons[_MOST_REASONS - 1 :] = [f"and {len(reasons) - _MOST_REASONS + 1} more attributes"]
-    if captured.trains and "optimizer" not in captured.states:
-        return Captured("partial" if reasons else "weights-only", ["the item has no optimizer", *reasons])
-    return Captured("partial" if reasons else "complete", reasons)
-
-
-def _write(captured: Snapshot, directory: Path, context: SaveContext) -> dict[str, str]:
-    from ckptkit_safetensors import states, tensor_file
-
-    def put(name: str, data: bytes) -> None:
-        with context.create(directory / name) as stream:
-            stream.write(data)
-
-    write = partial(tensor_file.write, create=context.create)
-
-    sets = {"ema": captured.ema, "gradients": captured.gradients}
-    if captured.modules is not None and captured.modules.tensors.tensors:
-        sets["module_tensors"] = captured.modules.tensors
-    present = ["model", *(name for name, part in sets.items() if part is not None), *captured.states, *captured.configs]
-    components = {part: layouts.FILES[part] for part in present}
-    for part, value in captured.configs.items():
-        # No newline at the end: without the last byte it must not be JSON any more.
-        put(components[part], strict_json.dumps(value, indent=2))
-    for part, state in captured.states.items():
-        states.write(directory / components[part], state, part, create=context.create)
-    for part, values in sets.items():
-        if values is not None:
-            write(directory / components[part], values)
-    if captured.example is not None:
-        components["probe_input"] = layouts.PROBE_INPUT
-        write(directory / layouts.PROBE_INPUT, captured.example)
-    if captured.modules is not None:
-        components["modules"] = layouts.FILES["modules"]
-        put(components["modules"], strict_json.dumps(captured.modules.record))
-    record = {**captured.record, "step": context.step, "components": components}
-    if (grade := _grade(captured)).grade != "complete":
-        record["captured"] = {"grade": grade.grade, "reasons": list(grade.reasons)}
-    write(directory / layouts.MODEL, captured.model, record)
-    return components
 
 
 def _metadata(captured: Snapshot, components: Mapping[str, str]) -> dict[str, Any]:

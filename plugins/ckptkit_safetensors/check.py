@@ -12,11 +12,11 @@ from ckptkit.formats import strict_json
 from ckptkit.formats.kinds import look_into_file
 from ckptkit.formats.safetensors_header import Header, HeaderError, read_header
 from ckptkit.problem import Problem
-from ckptkit_safetensors import layouts
+from ckptkit_safetensors import item_record, layouts
 from ckptkit_safetensors.modules import MAX_DEPTH
-from ckptkit_safetensors.tensors import read_record
 
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
+_OWN = {*layouts.FILES.values(), layouts.RECORD}
 _STATES = {
     name for part in ("optimizer", "scheduler", "scaler") for name in (layouts.FILES[part], *layouts.FOREIGN[part])
 }
@@ -54,7 +54,7 @@ def _not_regular(path: Path) -> str | None:
 def _safetensors(path: Path, name: str, headers: dict[str, Header]) -> Iterator[Problem]:
     try:
         header = read_header(path)
-        record = read_record(header.metadata)
+        record = item_record.of_tensors(header.metadata)
     except HeaderError as error:
         yield Problem("safetensors-header", error.message, file=name)
     except DamagedError as error:
@@ -84,12 +84,12 @@ def _json(path: Path, name: str) -> Iterator[Problem]:
         )
     except DamagedError as error:
         reason = error.message.removeprefix(f"{path.name}: ")
-        severe = name in layouts.FILES.values() or not _python_reads(path)
+        severe = name in _OWN or not _python_reads(path)
         yield Problem("bad-json", reason, file=name, severity="error" if severe else "warning")
     except OSError as error:
         yield Problem("file-unreadable", f"cannot be read ({error.strerror})", file=name)
     else:
-        if name in layouts.FILES.values() and not isinstance(content, dict):
+        if name in _OWN and not isinstance(content, dict):
             yield Problem("bad-json", "is not a JSON object", file=name)
 
 
@@ -116,9 +116,21 @@ def _belong_together(directory: Path, files: Sequence[str], headers: dict[str, H
     if model == layouts.INDEX:
         yield from _shards(directory, files, headers)
     elif model in headers:
-        for part, name in read_record(headers[model].metadata).get("components", {}).items():
-            if name not in files:
-                yield Problem("file-missing", f"the {part} file, which {model} refers to, is missing", file=str(name))
+        yield from _noted(directory, files, model, item_record.of_tensors(headers[model].metadata))
+
+
+def _noted(directory: Path, files: Sequence[str], model: str, header: dict[str, Any]) -> Iterator[Problem]:
+    where = header.get("record", model)
+    try:
+        record = item_record.of_item(directory, files, header)
+    except (DamagedError, OSError) as error:
+        yield Problem("safetensors-record", str(error).removeprefix(f"{where}: "), file=where)
+        return
+    named = {**({"record": where} if where != model else {}), **record.get("components", {})}
+    for part, name in named.items():
+        if name not in files:
+            by = where if part != "record" else model
+            yield Problem("file-missing", f"the {part} file, which {by} refers to, is missing", file=str(name))
 
 
 def _shards(directory: Path, files: Sequence[str], headers: dict[str, Header]) -> Iterator[Problem]:

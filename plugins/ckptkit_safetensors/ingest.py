@@ -12,8 +12,7 @@ from ckptkit.formats import given_folder
 from ckptkit.formats.moments import moments
 from ckptkit.formats.safetensors_header import read_header
 from ckptkit.pieces import trainer_of
-from ckptkit_safetensors import best, layouts, trainers
-from ckptkit_safetensors.tensors import NOTED_CLASSES, read_record
+from ckptkit_safetensors import best, item_record, layouts, trainers
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:checkpoint|ckpt|(?:global[-_]?)?steps?|iter(?:ation)?)[-_=]?(\d{1,18})$", re.I)
 
@@ -72,16 +71,17 @@ def describe(directory: Path, context: CheckContext) -> SavedItem:
     for name in layout.model:
         try:
             header = read_header(directory / name)
-            record = record or read_record(header.metadata)
+            record = record or item_record.of_tensors(header.metadata)
         except DamagedError as error:
             raise DamagedError(f"{name}: {error}") from error
         for info in header.tensors.values():
             tensors, elements = tensors + 1, elements + prod(info.shape)
             dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
+    record = item_record.of_item(directory, context.files, record)
     metadata: dict[str, Any] = {"components": layout.components(), "tensors": tensors, "elements": elements}
     metadata["dtypes"] = dtypes
-    metadata |= {key: value for key, value in record.items() if key in NOTED_CLASSES}
-    own = {layouts.MODEL: record["step"]} if type(record.get("step")) is int else {}
+    metadata |= {key: value for key, value in record.items() if key in item_record.NOTED_CLASSES}
+    own = {record.get("record", layouts.MODEL): record["step"]} if type(record.get("step")) is int else {}
     at = moments(directory, context.files, context.source, own)
     place, gone = best.look(directory, context)
     hazards = [*_hazards(layout, context, record), *gone]

@@ -9,6 +9,10 @@ from ckptkit.errors import DamagedError
 from ckptkit.formats import strict_json
 
 MODEL = "policy.safetensors"
+RECORD = "policy_record.json"
+"""What the item is: kind, classes, step, files of its parts. Up to format 2 the header of the model said so."""
+NOTE_OF_MODEL = {"record": RECORD}
+"""What the header of the model says beside what every file of tensors says of itself."""
 PROBE_INPUT = "probe_input.safetensors"
 FILES = {
     "model": MODEL,

@@ -39,10 +39,9 @@ class ModuleState:
     tensors: TensorSet = field(default_factory=lambda: TensorSet({}))
     reasons: list[str] = field(default_factory=list)
 
-    def digest(self) -> str:
-        """Return one digest of everything that the modules hold, whatever they were built as."""
-        held = {part: record for part, record in self.record.items() if part != SINCE}
-        return digest_state([held, {name: self.tensors[name] for name in self.tensors.names()}])
+    def held(self) -> dict[str, Any]:
+        """Return the record of everything that the modules hold, whatever they were built as."""
+        return {part: record for part, record in self.record.items() if part != SINCE}
 
 
 def capture_modules(

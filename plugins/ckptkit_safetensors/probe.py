@@ -10,26 +10,16 @@ from typing import Any
 
 from ckptkit.backend import LoadContext, Proof
 from ckptkit.errors import BackendError
-from ckptkit_safetensors import layouts, restore, tensors
-from ckptkit_safetensors.capture import Snapshot, capture, portable
-from ckptkit_safetensors.digests import digest_state, digest_tensors
+from ckptkit_safetensors import layouts, part_digests, restore, tensors
+from ckptkit_safetensors.capture import Snapshot, capture
+from ckptkit_safetensors.digests import digest_state
 from ckptkit_safetensors.kinds import is_module, is_tensor
 from ckptkit_safetensors.lazy_import import lazy_import
 from ckptkit_safetensors.policy import Policy
 from ckptkit_safetensors.tensors import TensorSet, collect
 
-
-def digests_of(parts: Snapshot | restore.Stored) -> dict[str, str]:
-    """Return the digest of each part, the same for live objects and for the files they went into."""
-    result = {"model": digest_tensors(parts.model)}
-    if parts.ema is not None:
-        result["ema"] = digest_tensors(parts.ema)
-    if parts.gradients is not None:
-        result["gradients"] = digest_tensors(parts.gradients)
-    if parts.modules is not None:
-        result["modules"] = parts.modules.digest()
-    result |= {name: digest_state(portable(state)) for name, state in parts.states.items()}
-    return result | {name: digest_state(value) for name, value in parts.configs.items()}
+_OF_FILES = "files"
+"""What digests are of, in the probe: up to format 2 they were of the values, and nothing said so."""
 
 
 def record(
@@ -41,7 +31,8 @@ def record(
     reason to refuse a restore. A load itself looks whether every piece of the checkpoint arrived.
     """
     parts = {part: digest for part, digest in digests.items() if part != "modules" and part not in exchanged}
-    return {"digests": parts, "output": output, **({"modules": digests["modules"]} if "modules" in digests else {})}
+    said = {"of": _OF_FILES, "digests": parts, "output": output}
+    return {**said, **({"modules": digests["modules"]} if "modules" in digests else {})}
 
 
 def observe(captured: Snapshot, item: Any) -> None:
@@ -99,9 +90,10 @@ def prove(directory: Path, context: LoadContext) -> Proof:
     if not isinstance(recorded, Mapping):
         return Proof("unproven", "no proof was recorded at save")
     layout = layouts.find(directory, context.files)
-    stored = restore.read(directory, layout)
+    stored = restore.read(directory, layout, context.files)
     modules = {"modules": probe["modules"]} if "modules" in probe else {}
-    different = _different({**recorded, **modules}, digests_of(stored))
+    take = part_digests.of if probe.get("of") == _OF_FILES else part_digests.of_values
+    different = _different({**recorded, **modules}, take(stored))
     if different:
         return Proof("differs", f"{', '.join(different)}: not what was saved")
     if stored.record.get("kind") == "tensors":
@@ -116,22 +108,20 @@ def prove(directory: Path, context: LoadContext) -> Proof:
         now = capture(target)
     except BackendError as error:
         return Proof("differs", f"it does not load into what the `model` factory builds: {error}")
-    return _compare(directory, context, recorded, now, target)
-
-
-def _compare(directory: Path, context: LoadContext, recorded: Mapping[str, str], now: Snapshot, target: Any) -> Proof:
-    held = digests_of(now)
-    different = _different({part: recorded[part] for part in recorded if part in held}, held)
+    different = part_digests.different(stored, now, recorded)
     if different:
         return Proof("differs", f"{', '.join(different)}: changed while they were put into a fresh policy")
-    output = (context.probe or {}).get("output")
+    return _answered(directory, probe, [part for part in recorded if part not in part_digests.names(now)], target)
+
+
+def _answered(directory: Path, probe: Mapping[str, Any], missing: Collection[str], target: Any) -> Proof:
+    output = probe.get("output")
     replayed = Proof("same")
     if output is not None:
         proof = _replay(directory, output, target.model if isinstance(target, Policy) else target)
         if proof.verdict != "same":
             return proof
         replayed = proof
-    missing = [part for part in recorded if part not in held]
     if missing:
         reason = f"the `model` factory builds no {', '.join(missing)}: let it return a Policy with all parts"
         return Proof("unproven", reason)

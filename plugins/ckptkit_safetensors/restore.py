@@ -1,6 +1,6 @@
 """Puts saved state into live objects: everything is compared first, and taken back if anything still fails."""
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence, Set
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from typing import Any
 
 from ckptkit.errors import BackendError, CkptkitError
 from ckptkit.formats import strict_json
-from ckptkit_safetensors import fit, lazies, modules_restore, optimizers, remodel, states, tensors
+from ckptkit_safetensors import fit, item_record, lazies, modules_restore, optimizers, remodel, states, tensors
 from ckptkit_safetensors.capture import CONFIGS, STATES, as_policy, parameters_of, tensors_of
 from ckptkit_safetensors.kinds import is_module
 from ckptkit_safetensors.layouts import Layout
@@ -45,9 +45,10 @@ class Stored:
         return result
 
 
-def read(directory: Path, layout: Layout) -> Stored:
-    """Read all parts; raises DamagedError or UnsafeContentError, naming the file."""
-    model, record = tensors.read([directory / name for name in layout.model])
+def read(directory: Path, layout: Layout, files: Collection[str]) -> Stored:
+    """Read all parts, of the item's files; raises DamagedError or UnsafeContentError, naming the file."""
+    model, header = tensors.read([directory / name for name in layout.model])
+    record = item_record.of_item(directory, files, header)
     stored = Stored(model, record, modules=modules_restore.read(directory, layout.parts))
     for part, name in layout.parts.items():
         path = directory / name

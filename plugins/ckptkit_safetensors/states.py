@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
+from ckptkit.sink import Sink
+from ckptkit_safetensors import torch_file
 from ckptkit_safetensors.capture import portable
+from ckptkit_safetensors.digests import digest_state
 from ckptkit_safetensors.lazy_import import lazy_import
 
 _PLAIN = (bool, int, float, str, bytes, bytearray, complex, type(None))
 
 
-def write(path: Path, state: Any, part: str, *, create: Callable[[Path], BufferedIOBase]) -> None:
-    """Write one ``state_dict``.
+def write(path: Path, state: Any, part: str, *, create: Callable[[Path], BufferedIOBase]) -> str | None:
+    """Write one ``state_dict``, and return the digest of the file, if it is that of the state too (``digest``).
 
     Args:
         path: the new file.
@@ -26,11 +29,15 @@ def write(path: Path, state: Any, part: str, *, create: Callable[[Path], Buffere
         BackendError: the file would not load with ``weights_only=True``; the message names the key and the type.
         OSError: it cannot be written.
     """
-    torch = lazy_import("torch")
+    torch, values = lazy_import("torch"), portable(state)
     try:
         with create(path) as stream:
-            torch.save(portable(state), stream)
+            if plain := torch_file.is_plain(values):
+                torch_file.write(stream, values)
+            else:
+                torch.save(values, stream)
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mmap: no tensor is read
+        return getattr(stream, "digest", None) if plain else None
     except OSError:
         raise
     except Exception as error:  # pickle, torch and the state's own code raise whatever they like
@@ -40,6 +47,19 @@ def write(path: Path, state: Any, part: str, *, create: Callable[[Path], Buffere
         reason = f"{strange[0]} is a {strange[1]}" if strange else str(error).splitlines()[0]
         hint = "turn it into a plain number, text, list, dict or tensor (a NumPy number: float(x)) before saving"
         raise BackendError(f"{path.name}: would not load with weights_only=True: {reason}", hint=hint) from error
+
+
+def digest(state: Any) -> str:
+    """Return the digest of the file that a ``state_dict`` would be, or of its values where that tells more than them.
+
+    A pickle of objects may differ where they are equal.
+    """
+    values = portable(state)
+    if not torch_file.is_plain(values):
+        return digest_state(values)
+    with Sink(None) as sink:
+        torch_file.write(sink, values)
+    return sink.digest
 
 
 def _strange(value: Any, where: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Writes a safetensors file tensor by tensor, through a file that is digested meanwhile; no tensor is copied first.
 
 Source: the section "Format" of https://github.com/huggingface/safetensors. As the library does, the widest elements go
-first, so that every tensor is aligned, and the header is filled up to eight bytes.
+first, so that every tensor is aligned. The header is filled up so that they begin at a multiple of 64 bytes, where they
+can be used as they lie if the file is mapped; the library fills up to eight.
 """
 
 import json
@@ -12,41 +13,59 @@ from typing import Any
 
 from ckptkit.errors import BackendError
 from ckptkit.formats.safetensors_header import BITS, MAX_HEADER, read_header
+from ckptkit.sink import Sink
+from ckptkit_safetensors import item_record
 from ckptkit_safetensors.tensor_bytes import bytes_of
-from ckptkit_safetensors.tensors import IN_PAIRS, RECORD_KEY, TensorSet, describe
+from ckptkit_safetensors.tensors import IN_PAIRS, TensorSet, describe
 
 Create = Callable[[Path], BufferedIOBase]
+Note = Mapping[str, str]
+_NONE: Note = {}
+_LENGTH, _ALIGNMENT = 8, 64  # bytes: of the length before the header
 
 
-def write(path: Path, tensors: TensorSet, record: Mapping[str, Any] | None = None, *, create: Create) -> None:
-    """Write one safetensors file, the same bytes for the same tensors and record.
+def write(path: Path, tensors: TensorSet, note: Note = _NONE, *, create: Create) -> str | None:
+    """Write one safetensors file, the same bytes for the same tensors, and return its digest if the stream takes one.
 
     Args:
         path: the new file.
         tensors: what to write.
-        record: JSON values for the metadata, beside the aliases.
+        note: for the metadata, beside what the tensors are.
         create: opens it (``SaveContext.create``).
 
     Raises:
         BackendError: there are too many tensors for one header.
         OSError: it cannot be written.
     """
-    header, names = _header(tensors, record or {})
-    if len(header) > MAX_HEADER:
-        raise BackendError(f"{path.name}: too many tensors for one file ({len(tensors.tensors)})")
     with create(path) as stream:
-        stream.write(len(header).to_bytes(8, "little") + header)
-        for name in names:
-            stream.write(bytes_of(tensors.tensors[name]))
+        _put(tensors, note, stream, path.name)
     read_header(path)
+    return getattr(stream, "digest", None)
 
 
-def _header(tensors: TensorSet, record: Mapping[str, Any]) -> tuple[bytes, list[str]]:
+def digest(tensors: TensorSet, note: Note = _NONE) -> str:
+    """Return the digest of the file that the tensors would be: of all names, shapes, dtypes, values and ties."""
+    with Sink(None) as sink:
+        _put(tensors, note, sink, "state")
+        return sink.digest
+
+
+def _put(tensors: TensorSet, note: Note, stream: BufferedIOBase, name: str) -> None:
+    header, names = _header(tensors, note)
+    if len(header) > MAX_HEADER:
+        raise BackendError(f"{name}: too many tensors for one file ({len(tensors.tensors)})")
+    stream.write(len(header).to_bytes(_LENGTH, "little") + header)
+    for each in names:
+        stream.write(bytes_of(tensors.tensors[each]))
+
+
+def _header(tensors: TensorSet, note: Note) -> tuple[bytes, list[str]]:
     """Return the header and the order in which the data of the tensors follows it."""
     described = {name: describe(value) for name, value in tensors.tensors.items()}
     pairs = [name for name, (_, dtype) in described.items() if dtype in IN_PAIRS]
-    note = {**record, "aliases": tensors.aliases, "arrays": tensors.arrays, **({"pairs": pairs} if pairs else {})}
-    fields: dict[str, Any] = {"__metadata__": {RECORD_KEY: json.dumps(note, sort_keys=True)}}
+    said = {**note, "aliases": tensors.aliases, "arrays": sorted(tensors.arrays)}
+    said |= {"pairs": sorted(pairs)} if pairs else {}
+    fields: dict[str, Any] = {"__metadata__": {item_record.KEY: json.dumps(said, sort_keys=True)}}
     stored = {name: _stored(*described[name]) for name in described}
     names = sorted(stored, key=lambda name: (-BITS[stored[name][1]], name))
     begin = 0
@@ -56,7 +75,7 @@ def _header(tensors: TensorSet, record: Mapping[str, Any]) -> tuple[bytes, list[
         fields[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
         begin = end
     text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
-    return text + b" " * (-len(text) % 8), names
+    return text + b" " * (-(_LENGTH + len(text)) % _ALIGNMENT), names
 
 
 def _stored(shape: tuple[int, ...], dtype: str) -> tuple[list[int], str]:

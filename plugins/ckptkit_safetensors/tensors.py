@@ -1,21 +1,14 @@
 """Named tensors: what may be saved, which names share one tensor, and how they go into a safetensors file and back."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ckptkit.backend import GRADES
 from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats.safetensors_header import HeaderError, check_name, read_header
+from ckptkit_safetensors import item_record
 from ckptkit_safetensors.lazy_import import lazy_import
-
-RECORD_KEY = "ckptkit"
-"""The one key in the metadata of each file: with two keys the library orders them at random, and files differ."""
-
-NOTED_CLASSES = ("kind", "model", "ema", "optimizer", "scheduler", "scaler")
-"""Fields of our record that are one word: what the item was, and the class of each part."""
 
 _TORCH = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "bool": "BOOL",
@@ -29,6 +22,8 @@ _NUMPY = {n: d for n, d in _TORCH.items() if not n.startswith(("bfloat", "float8
 IN_PAIRS = {"C128": "F64", "C32": "F16"}
 """Complex dtypes that the format has no name for, and that of their real and imaginary parts, a last axis of two."""
 _REAL = (*IN_PAIRS.values(),)
+_COMPLEX = 16
+"""Bytes of the widest complex number."""
 _PLAIN = {("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("numpy", "ndarray"), ("numpy", "memmap")}
 
 
@@ -136,59 +131,11 @@ def _identity(value: Any) -> Any:
 
 
 def _from_pairs(value: Any) -> Any:
-    return (
-        value.view("<c16").reshape(value.shape[:-1]) if is_array(value) else lazy_import("torch").view_as_complex(value)
-    )
-
-
-def read_record(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return what ckptkit noted in the metadata of a file; empty for a file that another tool wrote.
-
-    Raises:
-        DamagedError: the note is not what ckptkit writes.
-    """
-    text = metadata.get(RECORD_KEY)
-    if text is None:
-        return {}
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"has a {RECORD_KEY!r} record that is not JSON") from error
-    if not isinstance(record, dict):
-        raise DamagedError(f"has a {RECORD_KEY!r} record that is not an object")
-    wrong = [field for field, value in record.items() if not _is_note(field, value)]
-    if wrong:
-        raise DamagedError(f"has a {RECORD_KEY!r} record with the wrong or unknown field {ascii(wrong[0])[:80]}")
-    return record
-
-
-def _is_note(field: str, value: Any) -> bool:
-    if field in NOTED_CLASSES:
-        return isinstance(value, str) and value.isprintable()
-    if field == "step":
-        return type(value) is int and value >= 0
-    if field in ("aliases", "components"):
-        return isinstance(value, dict) and all(map(_is_name, [*value, *value.values()]))
-    if field in ("arrays", "pairs"):
-        return isinstance(value, list) and all(map(_is_name, value))
-    if field == "captured":
-        return isinstance(value, dict) and value.keys() == {"grade", "reasons"} and _is_captured(**value)
-    return field == "parameters" and isinstance(value, list) and all(isinstance(group, list) for group in value)
-
-
-def _is_captured(grade: object, reasons: object) -> bool:
-    lines = reasons if isinstance(reasons, list) else [None]
-    return grade in GRADES and all(isinstance(line, str) and len(line.splitlines()) == 1 for line in lines)
-
-
-def _is_name(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        check_name(value)
-    except HeaderError:
-        return False
-    return True
+    if is_array(value):
+        return value.view("<c16").reshape(value.shape[:-1])
+    # In a file numbers lie at multiples of eight; torch copies complex ones by instructions that want sixteen.
+    aligned = value if value.data_ptr() % _COMPLEX == 0 else value.clone()
+    return lazy_import("torch").view_as_complex(aligned)
 
 
 def read(paths: Iterable[Path]) -> tuple[TensorSet, dict[str, Any]]:
@@ -207,7 +154,7 @@ def read(paths: Iterable[Path]) -> tuple[TensorSet, dict[str, Any]]:
     for path in paths:
         try:
             header = read_header(path)
-            record = read_record(header.metadata)
+            record = item_record.of_tensors(header.metadata)
         except DamagedError as error:
             raise DamagedError(f"{path.name}: {error}") from error
         first = record if first is None else first

@@ -1,4 +1,4 @@
-"""Freeze a policy and generators of the present formats: `python tests/compat/freeze_torch.py format-2`, run once."""
+"""Freeze a policy and generators of the present formats: `python tests/compat/freeze_torch.py format-3`, run once."""
 
 import sys
 from pathlib import Path

@@ -46,7 +46,8 @@ code, here, program, train, whole = (
 def test_checkpoints_are_written_as_drawn_with_the_manifest_beside(program: Path, whole: str) -> None:
     run = program / "outputs" / RUN
     assert sorted(p.name for p in run.glob("checkpoint-*")) == [f"checkpoint-{n}" for n in (10, 20, 30, 40, 50)]
-    more = ["loader.json", "manifest.json", "module_state.json", "observed.json", "rng.json", "scheduler_state.pth"]
+    more = ["loader.json", "manifest.json", "module_state.json", "observed.json", "policy_record.json", "rng.json"]
+    more.append("scheduler_state.pth")
     assert sorted(p.name for p in (run / "checkpoint-10").iterdir()) == sorted([*DRAWN, *more])
     assert not [p for p in run.rglob("*") if p.name.startswith(".") and p.name != ".ckptkit"]
 

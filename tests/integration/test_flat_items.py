@@ -36,7 +36,12 @@ def rewritten(folder: Path | MemoryPath, change: tuple[str, str]) -> None:
 def test_the_folder_is_as_drawn_and_has_the_manifest_beside(store: CheckpointStore) -> None:
     folder = save(store)
     assert str(folder) == f"{store.storage.url}/run/checkpoint-1000"
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "policy.safetensors", "rng.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "manifest.json",
+        "policy.safetensors",
+        "policy_record.json",
+        "rng.json",
+    ]
 
 
 def test_it_is_listed_verified_and_restored(store: CheckpointStore) -> None:

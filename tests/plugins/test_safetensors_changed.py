@@ -14,7 +14,7 @@ import torch
 from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy, SafetensorsBackend
 from ckptkit_safetensors.capture import capture
-from ckptkit_safetensors.probe import digests_of
+from ckptkit_safetensors.part_digests import of_values
 from ckptkit_safetensors.structure import hooks_of, structure_of
 from torch import nn
 
@@ -117,7 +117,7 @@ def changed(name: str, folder: Path) -> Policy:
 def picture(policy: Policy) -> Any:
     hooks = {place: list(map(id, found)) for place, found in hooks_of(policy.model).items()}
     groups = [[id(p) for p in group["params"]] for group in policy.optimizer.param_groups]
-    return digests_of(capture(policy)), structure_of(policy.model), hooks, groups, list(map(id, policy.model.modules()))
+    return of_values(capture(policy)), structure_of(policy.model), hooks, groups, list(map(id, policy.model.modules()))
 
 
 def refuse(*_: Any) -> None:
@@ -140,7 +140,7 @@ def test_a_program_that_makes_the_change_itself_before_it_restores_gets_all_of_i
     target = stories.build("head_of_another_shape", seed=1)
     changes.head_of_another_shape(target)
     assert load(tmp_path, target) == []
-    assert digests_of(capture(target))["optimizer"] == digests_of(capture(item))["optimizer"]
+    assert of_values(capture(target))["optimizer"] == of_values(capture(item))["optimizer"]
     assert target.model.head.out_features == 5
 
 

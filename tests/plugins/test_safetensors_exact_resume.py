@@ -78,9 +78,9 @@ def train(policy: Policy, start: int, stop: int) -> None:
 
 def final(policy: Policy) -> dict[str, str]:
     from ckptkit_safetensors.capture import capture
-    from ckptkit_safetensors.probe import digests_of
+    from ckptkit_safetensors.part_digests import of_values
 
-    return digests_of(capture(policy))
+    return of_values(capture(policy))
 
 
 def uninterrupted(folder: Path, **kinds: str) -> tuple[dict[str, str], torch.Tensor]:

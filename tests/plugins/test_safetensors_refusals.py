@@ -51,9 +51,9 @@ def adamw(seed: int = 0) -> Policy:
 
 def contents(policy: Policy) -> str:
     from ckptkit_safetensors.capture import capture
-    from ckptkit_safetensors.probe import digests_of
+    from ckptkit_safetensors.part_digests import of_values
 
-    return repr(digests_of(capture(policy)))
+    return repr(of_values(capture(policy)))
 
 
 def sparse() -> torch.Tensor:
@@ -231,8 +231,8 @@ def test_a_parameter_that_only_the_optimizer_of_the_checkpoint_trains_is_refused
     weights = {"a": torch.zeros(2, requires_grad=True), "b": torch.zeros(2)}
     save(Policy(weights, torch.optim.AdamW([weights["a"]])), tmp_path)
     target = {"a": torch.zeros(2, requires_grad=True), "b": torch.zeros(2)}
-    record = (tmp_path / "policy.safetensors").read_bytes()
-    (tmp_path / "policy.safetensors").write_bytes(record.replace(b'[[[\\"a\\"', b'[[[\\"c\\"'))
+    record = (tmp_path / "policy_record.json").read_bytes()
+    (tmp_path / "policy_record.json").write_bytes(record.replace(b'[[["a"', b'[[["c"'))
     with pytest.raises(BackendError, match=r"1 trained parameters that the model does not have: c \[2\] F32"):
         load(tmp_path, Policy(target, torch.optim.AdamW([target["a"]])))
 
@@ -363,7 +363,7 @@ def test_a_state_file_that_is_no_optimizer_state_is_damaged(state: Any, tmp_path
 def test_a_newer_format_and_a_folder_without_a_model_are_refused(tmp_path: Path) -> None:
     save(adamw(), tmp_path)
     with pytest.raises(NewerFormatError):
-        load(tmp_path, version=3)
+        load(tmp_path, version=4)
     (tmp_path / "policy.safetensors").unlink()
     with pytest.raises(DamagedError, match=r"policy.safetensors"):
         load(tmp_path)

@@ -199,7 +199,7 @@ def test_the_files_are_those_of_the_seed_and_are_read_by_their_own_frameworks(tm
     policy.preprocessor, policy.postprocessor = {"a": 1}, {"b": [1.5, None]}
     save(policy, tmp_path, probe=False)
     names = {"policy.safetensors", "preprocessor_config.json", "postprocessor_config.json", "optimizer_state.pth"}
-    names |= {"scheduler_state.pth", "module_state.json", "module_state.safetensors"}
+    names |= {"policy_record.json", "scheduler_state.pth", "module_state.json", "module_state.safetensors"}
     assert {entry.name for entry in tmp_path.iterdir()} == names
     state = torch.load(tmp_path / "optimizer_state.pth", weights_only=True)
     torch.optim.AdamW(Tied().parameters()).load_state_dict(state)
@@ -213,7 +213,7 @@ def test_two_saves_of_one_state_are_equal_byte_by_byte(tmp_path: Path) -> None:
         policy.model.emb.weight.grad = torch.ones(7, 4)
         save(policy, tmp_path / name)
     files = sorted(entry.name for entry in (tmp_path / "a").iterdir())
-    assert len(files) == 9
+    assert len(files) == 10
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
 
 
