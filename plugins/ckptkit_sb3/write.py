@@ -1,10 +1,11 @@
 """Saving: the zip as SB3 writes it, then what the zip does not hold, and how exactly training can continue from it."""
 
+import io
 import time
 from collections.abc import Callable, Mapping
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ckptkit.backend import GRADES, Captured, Grade, SaveContext, SavedItem
 from ckptkit.errors import BackendError
@@ -16,6 +17,8 @@ from ckptkit_sb3.names import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
 from ckptkit_sb3.progress import Position, Saving, episodes_of, in_rollout, position_of, progress_of
 
+_OF_SB3 = "stable_baselines3.common.base_class"
+_BUFFER = 1 << 20  # bytes: SB3 writes small pieces, and takes no other kind of stream
 _REPLAY = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environments back"
 
 
@@ -26,7 +29,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     position = position_of(model)
     structure_at_start.refuse_changed(model, progress_of(model).built)
     started = time.perf_counter()
-    replaced = _write_zip(model, directory / layout.MODEL)
+    replaced = _write_zip(model, directory / layout.MODEL, context.create)
     zipped = time.perf_counter()
     saving = progress_of(model).saving or Saving()
     taken = capture.take(model, context.factories.get("env"), barrier=saving.barrier)
@@ -82,12 +85,16 @@ def estimate(model: Any) -> int:
     return 3 * networks + rows + (256 << 10)  # networks, two moments of each; zip, JSON and small state
 
 
-def _write_zip(model: Any, path: Path) -> list[str]:
+def _write_zip(model: Any, path: Path, create: Callable[[Path], BufferedIOBase]) -> list[str]:
     own = [name for name, value in vars(model).items() if callable(value) and hasattr(type(model), name)]
     try:
         with code_replaced(model) as replaced:
-            model.save(path, exclude=own)
-    except BackendError:
+            if type(model).save.__module__ == _OF_SB3:
+                with create(path) as stream, io.BufferedWriter(cast("Any", stream), _BUFFER) as buffered:
+                    model.save(buffered, exclude=own)
+            else:  # a stranger's may want a path
+                model.save(path, exclude=own)
+    except (BackendError, OSError):
         raise
     except Exception as error:  # cloudpickle fails in as many ways as there are attributes
         raise BackendError(

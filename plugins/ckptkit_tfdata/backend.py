@@ -71,7 +71,7 @@ class TfDataBackend:
             captured=dangers.worst(found),
             settings=iterator.settings,
         )
-        state_file.write(directory)
+        state_file.write(directory, context.create)
         return _item(state_file, probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:

@@ -1,7 +1,8 @@
 """``tfdata.json``: what is written beside a bundle so that a changed dataset is found before the bundle is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,10 @@ class StateFile:
     settings: Mapping[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
-    def write(self, directory: Path) -> None:
-        """Write the file into the item's folder."""
-        (directory / FILE_NAME).write_bytes(strict_json.dumps(asdict(self), indent=1) + b"\n")
+    def write(self, directory: Path, create: Callable[[Path], BufferedIOBase]) -> None:
+        """Write the file, which ``create`` opens, into the item's folder."""
+        with create(directory / FILE_NAME) as stream:
+            stream.write(strict_json.dumps(asdict(self), indent=1) + b"\n")
 
     @classmethod
     def read(cls, directory: Path) -> "StateFile | None":

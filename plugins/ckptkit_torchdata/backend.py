@@ -51,9 +51,9 @@ class TorchDataBackend:
             BackendError: not a ``ResumableLoader``; a ``state_dict`` holds more than plain values and tensors.
         """
         captured = _captured(_own(item), proving=context.probe)
-        captured.state_file.write(directory)
+        captured.state_file.write(directory, context.create)
         if captured.states:
-            part_states.write(directory, captured.states)
+            part_states.write(directory, captured.states, context.create)
         # A loader that was just loaded has given no batch yet: only an observation can hold the last batch. Which
         # generators there are is not compared where the grade says that a new process has others.
         left_out = {probe.LAST_BATCH, *(["generators"] if item.between.exchanged() else [])}

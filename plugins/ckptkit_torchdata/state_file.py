@@ -1,7 +1,8 @@
 """``loader.json``: where a loader is in its data, and the generators from which that place can be reached again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ class StateFile:
     captured: Captured = field(default_factory=Captured)
     hazards: Sequence[str] = ()
 
-    def write(self, directory: Path) -> None:
-        """Write the file into the item's folder."""
+    def write(self, directory: Path, create: Callable[[Path], BufferedIOBase]) -> None:
+        """Write the file, which ``create`` opens, into the item's folder."""
         place = self.position
         value = {
             "format": FORMAT,
@@ -105,7 +106,8 @@ class StateFile:
             "hazards": list(self.hazards),
         }
         # No newline at the end: without the last byte it must not be JSON any more.
-        (directory / FILE_NAME).write_bytes(strict_json.dumps(value))
+        with create(directory / FILE_NAME) as stream:
+            stream.write(strict_json.dumps(value))
 
 
 def to_json(inner: Inner) -> dict[str, Any]:

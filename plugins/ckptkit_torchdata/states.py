@@ -1,7 +1,8 @@
 """``state.pth``: what samplers, datasets and torchdata's loader say of themselves in ``state_dict``; never a pickle."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ def takes_state(part: Any) -> bool:
     return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
 
 
-def write(directory: Path, states: States) -> None:
-    """Write the file.
+def write(directory: Path, states: States, create: Callable[[Path], BufferedIOBase]) -> None:
+    """Write the file, which ``create`` opens.
 
     Raises:
         BackendError: it would not load with ``weights_only=True``.
@@ -38,7 +39,7 @@ def write(directory: Path, states: States) -> None:
     """
     path = directory / STATE_NAME
     try:
-        with path.open("xb") as stream:
+        with create(path) as stream:
             torch().save(states, stream)
         torch().load(path, map_location="cpu", weights_only=True)
     except OSError:

@@ -12,6 +12,7 @@ import torch
 from ckptkit_numpy import GlobalRng
 from ckptkit_safetensors import Policy
 from ckptkit_safetensors.backend import SafetensorsBackend
+from ckptkit_torchdata import ResumableLoader
 from safetensors.torch import load_file
 from torch import nn
 
@@ -20,6 +21,25 @@ from ckptkit.backend import SaveContext
 from ckptkit.digest import digest_file
 from ckptkit.errors import BackendError, CkptkitError, DamagedError
 from ckptkit.formats import zips
+
+
+class Counting(torch.utils.data.IterableDataset[int]):
+    """Numbers, and how many were given."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def __iter__(self) -> Iterator[int]:
+        while self.given < 10:
+            self.given += 1
+            yield self.given
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.given = state["given"]
+
 
 LARGE = 768  # sides of a weight of more than 2 MiB
 
@@ -139,3 +159,39 @@ def test_a_flipped_bit_in_a_large_member_is_found_once_it_is_saved(tmp_path: Pat
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     assert any(problem.code == "zip-bad-crc" for problem in zips.check_zip(file, file="f"))
+
+
+def agents() -> dict[str, Any]:
+    import stable_baselines3
+
+    agent = stable_baselines3.SAC("MlpPolicy", "Pendulum-v1", buffer_size=100, learning_starts=10**6, device="cpu")
+    agent.learn(20)
+    return {"item": agent}
+
+
+def loaders() -> dict[str, Any]:
+    loader = ResumableLoader(torch.utils.data.DataLoader(Counting(), batch_size=2))
+    next(iter(loader))
+    return {"item": loader}
+
+
+def iterators() -> dict[str, Any]:
+    import tensorflow as tf
+    from ckptkit_tfdata import PersistentIterator
+
+    iterator = PersistentIterator(lambda: tf.data.Dataset.range(9))
+    next(iterator)
+    return {"item": iterator}
+
+
+@pytest.mark.parametrize(
+    ("made", "by_path"),
+    [(agents, set()), (loaders, set()), (iterators, {"iterator.index", "iterator.data-00000-of-00001"})],
+)
+def test_only_what_a_library_writes_by_itself_is_read(
+    made: Any, by_path: set[str], tmp_path: Path, read: list[str]
+) -> None:
+    store = CheckpointStore(tmp_path, cache=False)
+    store.save("r", 1, made())
+    assert set(read) == by_path
+    assert store.verify("r").exit_code == 0
