@@ -5,10 +5,12 @@ from contextlib import suppress
 
 _BLOCK = 256 << 20  # bytes of addresses; memory is taken by those that are written to alone
 _APART = 64  # bytes: what processors and libraries want tensors to be aligned to
+_HUGE_PAGES = 14  # MADV_HUGEPAGE; macOS has neither it nor the next ones
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, Linux 5.14
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK, Linux 4.14: else the first write after a fork copies each page
 _AT_ONCE = 16 << 20  # bytes: meanwhile no other thread runs
 _PAGE = mmap.PAGESIZE
+_IDLE = 8  # saves that can do without some memory before it is given back: not all of them save everything
 
 
 class Buffers:
@@ -30,10 +32,11 @@ class Buffers:
         return self._added(max(size, _BLOCK)).take(size)
 
     def release(self) -> None:
-        """Say that all of it may be taken again; what was not needed since the last time is given back."""
-        self._blocks = [block for block in self._blocks if block.used]
+        """Say that all of it may be taken again; what was not needed for some time is given back."""
         for block in self._blocks:
+            block.idle = 0 if block.used else block.idle + 1
             block.used = 0
+        self._blocks = [block for block in self._blocks if block.idle < _IDLE]
 
     def reserve(self, size: int) -> None:
         """Have so many bytes ready, each page of them the process's own already."""
@@ -51,9 +54,9 @@ class _Block:
 
     def __init__(self, size: int) -> None:
         self.memory = mmap.mmap(-1, -(-size // _PAGE) * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.used = 0
-        for advice in (mmap.MADV_HUGEPAGE, _WIPE_ON_FORK):
-            with suppress(OSError):  # a kernel without it: the same memory, slower
+        self.used = self.idle = 0
+        for advice in (_HUGE_PAGES, _WIPE_ON_FORK):
+            with suppress(OSError):  # a system without it: the same memory, slower
                 self.memory.madvise(advice)
 
     def take(self, size: int) -> memoryview:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
 from ckptkit import registry
-from ckptkit.backend import SupportsEstimate
+from ckptkit.backend import SupportsEstimate, SupportsSnapshot
 from ckptkit.errors import PartlyDoneError
 from ckptkit.extensions import reason
 from ckptkit.progress import Meter, Progress
@@ -15,6 +15,7 @@ from ckptkit.store.adopter import StoreAdopter
 from ckptkit.store.anchors import Anchor
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields
+from ckptkit.store.files import Files
 from ckptkit.store.happened import Doing
 from ckptkit.store.in_flight import SaveHandle
 from ckptkit.store.sources import Factories
@@ -179,8 +180,10 @@ class StoreSaver(StoreAdopter):
         if isinstance(items, int):
             size = items
         else:
-            backends = {name: registry.for_object(item, name=name) for name, item in items.items()}
-            size = sum(b.estimate_bytes(items[n]) for n, b in backends.items() if isinstance(b, SupportsEstimate))
+            live = {name: item for name, item in items.items() if not isinstance(item, (Path, Files))}
+            backends = {name: registry.for_object(item, name=name) for name, item in live.items()}
+            copying = {name: one for name, one in backends.items() if isinstance(one, SupportsSnapshot)}
+            size = sum(b.estimate_bytes(live[n]) for n, b in copying.items() if isinstance(b, SupportsEstimate))
             sealing.surroundings(backend.name for backend in backends.values())  # who asks again is told faster
         in_flight.reserve(size)
         return size

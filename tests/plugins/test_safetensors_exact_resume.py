@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ckptkit.backend import LoadContext, SaveContext
+from ckptkit.backend import LoadContext, SaveContext, SnapshotContext
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Detected call of `lr_scheduler.step", "ignore:The epoch parameter", "ignore:.*lr_scheduler.*"
@@ -83,13 +83,21 @@ def final(policy: Policy) -> dict[str, str]:
     return of_values(capture(policy))
 
 
-def uninterrupted(folder: Path, **kinds: str) -> tuple[dict[str, str], torch.Tensor]:
-    """Train to the end, saving on the way; return the end and the generator's state at the save."""
-    policy = build(0, **kinds)
+def uninterrupted(folder: Path, *, behind: bool = False, **kinds: str) -> tuple[dict[str, str], torch.Tensor]:
+    """Train to the end, saving on the way; return the end and the generator's state at the save.
+
+    What is saved behind is written when the training is over.
+    """
+    policy, context = build(0, **kinds), SaveContext(step=SAVE_AT)
     train(policy, 0, SAVE_AT)
-    BACKEND.save(policy, folder, context=SaveContext(step=SAVE_AT))
+    if behind:
+        pending = BACKEND.snapshot(policy, context=SnapshotContext(step=SAVE_AT))
+    else:
+        BACKEND.save(policy, folder, context=context)
     generator = torch.get_rng_state()
     train(policy, SAVE_AT, STEPS)
+    if behind:
+        pending.write(folder, context=context)
     return final(policy), generator
 
 
@@ -116,19 +124,21 @@ def forget(policy: Policy, fresh: Policy, part: str | None) -> None:
         getattr(policy, part).load_state_dict(deepcopy(getattr(fresh, part).state_dict()))
 
 
-def check(folder: Path, **kinds: str) -> None:
-    end, generator = uninterrupted(folder, **kinds)
+def check(folder: Path, *, behind: bool, **kinds: str) -> None:
+    end, generator = uninterrupted(folder, behind=behind, **kinds)
     assert resumed(folder, generator, **kinds) == end
 
 
+@pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_a_resume_with_any_scheduler_is_exact(scheduler: str, tmp_path: Path) -> None:
-    check(tmp_path, scheduler=scheduler)
+def test_a_resume_with_any_scheduler_is_exact(scheduler: str, behind: bool, tmp_path: Path) -> None:
+    check(tmp_path, behind=behind, scheduler=scheduler)
 
 
+@pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resume_with_any_optimizer_is_exact(optimizer: str, tmp_path: Path) -> None:
-    check(tmp_path, optimizer=optimizer, scheduler="Step")
+def test_a_resume_with_any_optimizer_is_exact(optimizer: str, behind: bool, tmp_path: Path) -> None:
+    check(tmp_path, behind=behind, optimizer=optimizer, scheduler="Step")
 
 
 PARTS = ["model", "running statistics", "optimizer", "scheduler", "scaler", "ema", "gradients", "generator"]
