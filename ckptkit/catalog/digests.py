@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 from ckptkit import parallel
@@ -59,6 +60,7 @@ def digests(
     *,
     jobs: int | None = None,
     on_bytes: Callable[[int], None] | None = None,
+    into: Path | None = None,
 ) -> list[Found]:
     """Return what each file is digested to by the algorithm of its manifest, in the order of the files.
 
@@ -67,9 +69,14 @@ def digests(
         files: of its manifest.
         jobs: how many threads work at a time; all cores when left out.
         on_bytes: called with how much was read, in this thread.
+        into: a folder, with those that the files lie in: what is read is written there, at the same paths.
+
+    Raises:
+        OSError: a copy cannot be written.
     """
     before = _stamped(at, files)
-    found = shares.results(files, partial(_tried, at, before or {}), jobs=jobs, on_bytes=on_bytes)
+    work = partial(_tried, at, before or {}, into)
+    found = shares.results(files, work, jobs=jobs, on_bytes=on_bytes, opens=1 if into is None else 2)
     if before is None:
         return found
     after = at.storage.stamps(at, before) or {}
@@ -86,13 +93,30 @@ def _stamped(at: Entry, files: Sequence[FileEntry]) -> dict[str, Stamp] | None:
     return None if stamps is None else {path: stamps[path] for path in small if path in stamps}
 
 
-def _tried(at: Entry, stamped: Mapping[str, Stamp], file: FileEntry, tell: parallel.Tell, threads: int) -> Found:
+def _tried(
+    at: Entry, stamped: Mapping[str, Stamp], into: Path | None, file: FileEntry, tell: parallel.Tell, threads: int
+) -> Found:
+    if into is None:
+        return _found(at, stamped, file, tell, threads)
+    with (into / file.path).open("wb") as copy:
+        return _found(at, stamped, file, tell, threads, copy)
+
+
+def _found(
+    at: Entry,
+    stamped: Mapping[str, Stamp],
+    file: FileEntry,
+    tell: parallel.Tell,
+    threads: int,
+    copy: BinaryIO | None = None,
+) -> Found:
+    algorithm = algorithm_of(file.digest)
     try:
-        if file.path in stamped:
-            with at.storage.open(at, file.path) as stream:
-                found = digest_stream(stream, file.size, algorithm_of(file.digest), on_bytes=tell)
-            return found if found[0] == file.size else _changed(file.path)
-        return digest(at, file.path, algorithm_of(file.digest), on_bytes=tell, threads=threads)
+        if file.path not in stamped:
+            return digest(at, file.path, algorithm, on_bytes=tell, threads=threads, copy=copy)
+        with at.storage.open(at, file.path) as stream:
+            found = digest_stream(stream, file.size, algorithm, on_bytes=tell, copy=copy)
+        return found if found[0] == file.size else _changed(file.path)
     except FileNotFoundError:
         return _changed(file.path)
     except CkptkitError as error:

@@ -206,27 +206,29 @@ class StoreReader(StoreBrowser):
     ) -> "Chosen":
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
 
-        ``on_progress`` is told how far it is, in bytes digested (``verify``), and then in bytes copied (``restore``);
-        ``jobs`` threads read and digest, all cores when left out.
+        What is copied is what was verified: each byte is read once (on level ``presence`` a copy is digested, too).
+        ``on_progress`` is told how far it is, in bytes; ``jobs`` threads read, digest and write, all cores when left
+        out.
 
         Raises:
             RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
             CkptkitError: see ``choose``; nothing was written.
         """
-        from ckptkit.store import choosing, restoring
+        from ckptkit.store import choosing, copying_out
         from ckptkit.store.happened import Doing
-        from ckptkit.verification import Verifier
 
         doing, named = Doing(self.storage), self._ref(ref)
         destination = Path(destination)
         self.storage.require_outside(destination)
-        reading = Meter("verify", str(named), on_progress=on_progress)
-        if reading.watched:
-            reading.expect(choosing.size_of_newest(self.storage, named))
-        verifier = Verifier(level, ledger=self.ledger, on_bytes=reading, jobs=jobs)
-        chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
-        meter = Meter("restore", chosen.at.ref, on_progress=on_progress)
-        restoring.copy_out(chosen, destination, meter, jobs=jobs)
+        meter = Meter("restore", str(named), on_progress=on_progress)
+        if meter.watched:
+            meter.expect(choosing.size_of_newest(self.storage, named))
+        with copying_out.new_folder(destination) as new:
+            verifier = copying_out.CopyingVerifier(new, level, ledger=self.ledger, on_bytes=meter, jobs=jobs)
+            chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
+            if verifier.copied != chosen.at:
+                copying_out.copy_out(chosen, new, on_bytes=meter, jobs=jobs)
+            new.finish(chosen.at)
         self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", named.run))
         return chosen
 

@@ -1,23 +1,14 @@
-"""Put a checkpoint back: into live objects, or as files into another folder."""
+"""Put a checkpoint back into live objects."""
 
-import contextlib
-import functools
-import os
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypedDict
 
-from ckptkit import durable, registry
+from ckptkit import registry
 from ckptkit.backend import Backend, LoadContext, SupportsComparison
-from ckptkit.catalog import digests, item_files, shares, shown
-from ckptkit.digest import algorithm_of
-from ckptkit.errors import BackendError, CkptkitError, ConflictError, DamagedError, NewerFormatError, NotFoundError
-from ckptkit.manifest.limits import MAX_BYTES
-from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
-from ckptkit.parallel import Tell
-from ckptkit.progress import Meter
+from ckptkit.catalog import item_files, shown
+from ckptkit.errors import BackendError, CkptkitError, NewerFormatError, NotFoundError
+from ckptkit.manifest.models import ItemEntry, Manifest
 from ckptkit.storage import Entry
 from ckptkit.store import readback
 from ckptkit.store.choosing import Chosen, Ranking
@@ -155,56 +146,3 @@ def _reader(name: str, item: ItemEntry) -> Backend:
             item=name,
         )
     return backend
-
-
-def copy_out(chosen: Chosen, destination: Path, meter: Meter | None = None, *, jobs: int | None = None) -> Path:
-    """Copy a checkpoint's files and manifest to a new folder, digesting every byte on the way.
-
-    Args:
-        chosen: the checkpoint, verified.
-        destination: a new folder.
-        meter: told what is copied.
-        jobs: how many threads copy; all cores when left out.
-
-    Raises:
-        ConflictError: the destination exists and is not an empty folder.
-        DamagedError: a file changed since it was verified.
-        StoreError: the destination cannot be written.
-    """
-    destination = destination.resolve()
-    if os.path.lexists(destination) and (not destination.is_dir() or any(destination.iterdir())):
-        raise ConflictError(f"{destination}: exists already", hint="name a new folder")
-    durable.require_space(destination.parent, chosen.manifest.size)
-    if meter is not None:
-        meter.expect(chosen.manifest.size)
-    partial = destination.with_name(f"{destination.name}.partial-{os.getpid()}")
-    missing = [folder for folder in partial.parents if not folder.exists()]
-    with durable.storage_errors(str(destination)):
-        try:
-            durable.make_folders(partial)
-            files = [file for item in chosen.manifest.items.values() for file in item.files]
-            for folder in {(partial / file.path).parent for file in files}:
-                folder.mkdir(parents=True, exist_ok=True)
-            shares.results(files, functools.partial(_copy, chosen.at, partial), jobs=jobs, on_bytes=meter, opens=2)
-            manifest = chosen.at.storage.read(chosen.at, chosen.at.manifest_file, MAX_BYTES)
-            (partial / chosen.at.manifest_file).write_bytes(manifest)
-            durable.fsync_tree(partial)
-            os.rename(partial, destination)
-            durable.fsync_path(destination.parent)
-        finally:
-            with durable.undivided():
-                shutil.rmtree(partial, ignore_errors=True)
-                for folder in missing:  # those that are empty, when nothing came into them
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()
-    return destination
-
-
-def _copy(at: Entry, folder: Path, file: FileEntry, tell: Tell, threads: int) -> None:
-    try:
-        with (folder / file.path).open("wb") as copy:
-            found = digests.digest(at, file.path, algorithm_of(file.digest), on_bytes=tell, threads=threads, copy=copy)
-    except ConflictError:
-        found = None
-    if found != (file.size, file.digest):
-        raise DamagedError(f"{at.ref}: {file.path}: changed while it was copied")

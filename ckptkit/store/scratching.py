@@ -10,7 +10,7 @@ from pathlib import Path
 from ckptkit import scratch
 from ckptkit.catalog import cache_folder
 from ckptkit.storage import Entry, Storage, open_storage
-from ckptkit.store import restoring
+from ckptkit.store import copying_out
 from ckptkit.store.choosing import Chosen
 
 
@@ -81,5 +81,7 @@ def copied(storage: Storage, chosen: Chosen) -> Iterator[Place]:
         copy = open_storage(folder / "store")
         at = Entry(chosen.at.run, chosen.at.name, chosen.at.layout, copy)
         at.folder.parent.mkdir(parents=True, exist_ok=True)
-        restoring.copy_out(chosen, at.folder)
+        with copying_out.new_folder(at.folder) as new:
+            copying_out.copy_out(chosen, new)
+            new.finish(chosen.at)
         yield Place(storage.url, copy, Chosen(at, chosen.manifest), folder)

@@ -1,6 +1,7 @@
 """The levels of verification, each including the one before; findings are collected, never raised."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from ckptkit.catalog import digests, item_files, manifests, shown
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import BackendError, CkptkitError, ConflictError, UsageError
-from ckptkit.manifest.models import ItemEntry, Manifest
+from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry
@@ -131,7 +132,7 @@ class Verifier:
         skipped = {p.file for p in known}  # missing or of another size: reported already
         listed = [(name, file) for name, item in manifest.items.items() for file in item.files]
         to_read = [(name, file) for name, file in listed if file.path not in skipped]
-        found = digests.digests(at, [file for _, file in to_read], jobs=self._jobs, on_bytes=self._on_bytes)
+        found = self._digested(at, [file for _, file in to_read])
         problems, total = [], 0
         for (name, file), one in zip(to_read, found, strict=True):
             if isinstance(one, ConflictError):
@@ -145,11 +146,18 @@ class Verifier:
                     problems.append(presence.differs(at, Problem("digest-mismatch", message, file.path, name)))
         return problems, total
 
+    def _digested(self, at: Entry, files: Sequence[FileEntry]) -> list[digests.Found]:
+        return digests.digests(at, files, jobs=self._jobs, on_bytes=self._on_bytes)
+
+    def _folder(self, at: Entry) -> Path | None:
+        """Return where the files are that were digested, if that is not their place in the store."""
+        return None
+
     def _formats(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:
         damaged = {p.item for p in known if p.item and p.severity != "warning" and p.code != "set-inconsistent"}
         for name, item in manifest.items.items():
             if name not in damaged:  # a damaged file's structure says nothing new
-                found = check_item(at, name, item, manifest.step, manifest.environment.packages)
+                found = check_item(at, name, item, manifest.step, manifest.environment.packages, self._folder(at))
                 yield from map(_strictly, found) if self._strict else found
 
     def _proofs(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[tuple[str, Proof]]:
@@ -210,16 +218,21 @@ def _what_to_do(backend: str, packages: Mapping[str, str]) -> str:
 
 
 def check_item(
-    at: Entry, name: str, item: ItemEntry, step: int, packages: Mapping[str, str] | None = None
+    at: Entry,
+    name: str,
+    item: ItemEntry,
+    step: int,
+    packages: Mapping[str, str] | None = None,
+    copied: Path | None = None,
 ) -> list[Problem]:
-    """Return what is wrong with the content of an item's files."""
+    """Return what is wrong with the content of an item's files, or of their copies in another folder."""
     from ckptkit.formats.pickles import gathered
     from ckptkit.verification import content
 
     files, prefix = item_files.names(at, name, item), item_files.prefix(at, name, item)
     trusted = [file for file, entry in zip(files, item.files, strict=True) if entry.trusted]
     context = CheckContext(files, item.metadata, item.format_version, step, trusted=trusted)
-    with item_files.fetched(at, name, item) as folder:
+    with item_files.fetched(at, name, item) if copied is None else nullcontext(copied / prefix) as folder:
         asked = partial(_of_backend, name, item, folder, context, packages or {})
         found = content.problems(asked, folder, files, trusted)
     return gathered(p.located(item=name, prefix="" if p.item else prefix) for p in found)

@@ -11,7 +11,7 @@ import pytest
 from ckptkit import CheckpointStore, DamagedError, Files
 from ckptkit.catalog import digests, shares
 from ckptkit.errors import DiskFullError, StoreError
-from ckptkit.store import restoring
+from ckptkit.store import copying_out
 from ckptkit.verification import Verifier
 
 LARGE, MIDDLE, SMALL = 9 << 20, 1 << 17, 100
@@ -139,9 +139,9 @@ def test_a_copy_is_digested_as_it_is_written_and_never_read_back(
             read.append(str(path))
         return open_(path, flags, *more, **others)
 
-    monkeypatch.setattr("ckptkit.store.restoring.durable.fsync_tree", lambda folder: None)  # it opens all to flush them
+    monkeypatch.setattr(copying_out.durable, "fsync_tree", lambda folder: None)  # it opens all to flush them
     monkeypatch.setattr(os, "open", noting)
-    store.copy_out("r@1", tmp_path / "out", jobs=3)
+    store.copy_out("r@1", tmp_path / "out", level="digest", jobs=3)
     assert read == []
     for number, size in enumerate(SIZES):
         assert (tmp_path / "out" / "data" / f"{number:02}").stat().st_size == size
@@ -153,8 +153,9 @@ def test_a_file_that_is_not_what_was_verified_any_more_is_not_restored(
 ) -> None:
     chosen = store.choose("r@1")
     flip(store, number)
-    with pytest.raises(DamagedError, match=f"data/{number:02}: changed while it was copied"):
-        restoring.copy_out(chosen, tmp_path / "out", jobs=2)
+    changed = pytest.raises(DamagedError, match=f"data/{number:02}: changed while it was copied")
+    with changed, copying_out.new_folder(tmp_path / "out") as new:
+        copying_out.copy_out(chosen, new, jobs=2)
     assert not (tmp_path / "out").exists()
     assert list(tmp_path.glob("out.partial*")) == []
 
