@@ -179,6 +179,12 @@ def listing(state_folder: Path) -> list[Trashed]:
     return sorted(result, key=lambda t: t.entry.name, reverse=True)
 
 
+def older(state_folder: Path, grace: float) -> list[Path]:
+    """Return the entries that have been in the trash for more than ``grace`` seconds."""
+    now = datetime.now(UTC)
+    return [one.entry for one in listing(state_folder) if (now - one.removed_at).total_seconds() > grace]
+
+
 def content(entry: Path, elsewhere: Path | None) -> Place | None:
     """Return what lies in an entry; ``elsewhere`` is where its files came from, if that is not its run."""
     there = sorted(entry.iterdir()) if entry.is_dir() else []  # it may be purged by now
