@@ -91,7 +91,7 @@ class LocalStorage:
         """Return the place of ckptkit's own files, also where those of the trainer must not be looked for."""
         return Place.within(self._of(entry.run), entry.name, entry.layout)
 
-    def home(self, entry: Entry) -> str:
+    def _home_folder(self, entry: Entry) -> str:
         """Return the folder of ckptkit's own files; as text, as it is asked for once or more for each file."""
         home = self._of(entry.run)
         return str(home) if entry.layout.shared else f"{home}/{entry.name}"
@@ -100,7 +100,7 @@ class LocalStorage:
         """Return the folder that a path is counted from."""
         if entry.layout is ADOPTED and path not in (entry.manifest_file, entry.observed_file, entry.shown_file):
             return str(self._place(entry).folder)
-        return self.home(entry)
+        return self._home_folder(entry)
 
     # --- what is there ---
 
@@ -209,7 +209,8 @@ class LocalStorage:
 
     def remembering(self, memory: FolderMemory) -> RememberedNames | None:
         """See ``SupportsRemembering.remembering``."""
-        return RememberedNames(self, memory) if stamps.keeps_time_of_change(self.root) else None
+        tells = stamps.keeps_time_of_change(self.root)
+        return RememberedNames(self, self.root, self._home_folder, memory) if tells else None
 
     # --- writing ---
 

@@ -7,52 +7,56 @@ there is looked at each time.
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from ckptkit.errors import StoreError
 from ckptkit.layouts import STEP_FOLDER, Found, Layout, Listing
 from ckptkit.layouts.own_names import step_of_name
 from ckptkit.manifest.names import STATE_FOLDER
-from ckptkit.storage.interface import Entry
+from ckptkit.storage.interface import Entry, Storage
 from ckptkit.storage.local import scanning, stamps
 from ckptkit.storage.local.unlisted import unlisted
 from ckptkit.storage.remembering import FolderMemory, FolderNames, OwnFiles
 from ckptkit.storage.values import Stamp
 
-if TYPE_CHECKING:
-    from ckptkit.storage.local.local_storage import LocalStorage
-
 _WORTH = 64  # names: fewer are read as fast as they are remembered
 
 
 class RememberedNames:
-    """See ``RememberingStorage``."""
+    """See ``RememberingStorage``.
 
-    def __init__(self, storage: "LocalStorage", memory: FolderMemory) -> None:
-        self._storage, self._memory = storage, memory
-        self._device = _device(storage.root)
+    Args:
+        storage: the store.
+        root: its folder.
+        home: returns the folder of ckptkit's own files of an entry.
+        memory: remembers the names.
+    """
+
+    def __init__(self, storage: Storage, root: Path, home: Callable[[Entry], str], memory: FolderMemory) -> None:
+        self._storage, self._root, self._home, self._memory = storage, root, home, memory
+        self._device = _device(root)
 
     def runs(self, run: str | None = None) -> Iterator[tuple[str, Sequence[Entry]]]:
         """See ``RememberingStorage.runs``."""
         self._storage.require()
-        for of, found in scanning.by_run(self._storage.root, run, self._names):
+        for of, found in scanning.by_run(self._root, run, self._names):
             if found:
                 yield of, _Entries(of, found, self._storage)
 
     def unlisted(self, run: str | None = None) -> Iterator[tuple[str, Path, Found]]:
         """See ``RememberingStorage.unlisted``."""
-        return unlisted(self._storage.root, run, self._names, self._inside)
+        return unlisted(self._root, run, self._names, self._inside)
 
     def own_files(self, entries: Iterable[Entry]) -> Iterator[OwnFiles]:
         """See ``RememberingStorage.own_files``."""
         now = time.time_ns() - stamps.GRANULARITY
         access, there, lstat = os.access, os.F_OK, os.lstat
         for entry in entries:
-            home = self._storage.home(entry)
+            home = self._home(entry)
             shown = access(f"{home}/{entry.shown_file}", there, follow_symlinks=False)
             try:
                 found = lstat(f"{home}/{entry.manifest_file}")
@@ -67,7 +71,7 @@ class RememberedNames:
         """See ``RememberingStorage.is_still_one``."""
         if entry.layout is not STEP_FOLDER:
             return True
-        around = self._storage.home(entry).removesuffix(f"/{entry.name}")
+        around = self._home(entry).removesuffix(f"/{entry.name}")
         if any(STEP_FOLDER.find(Listing([entry.name], [], lambda path: os.path.lexists(f"{around}/{path}")))):
             return True
         self._memory.forget([entry.run])
@@ -146,7 +150,7 @@ def _stamp(folder: str) -> Stamp:
 class _Entries(Sequence[Entry]):
     """The checkpoints of one run, each made when it is asked for."""
 
-    def __init__(self, run: str, found: Sequence[tuple[str, Layout]], storage: "LocalStorage") -> None:
+    def __init__(self, run: str, found: Sequence[tuple[str, Layout]], storage: Storage) -> None:
         self._run, self._found, self._storage = run, found, storage
 
     @overload
