@@ -62,10 +62,14 @@ WAYS: dict[str, Callable[[Any, Path], Any]] = {
 }
 
 
-def a_copy(policy: Any) -> float:
-    """Return how many seconds a copy of all tensors takes in memory that is there: the median of five."""
+def tensors_of(policy: Any) -> list[torch.Tensor]:
+    """Return all that is saved."""
     held = [value for state in policy.optimizer.state.values() for value in state.values()]
-    tensors = [value.detach() for value in [*policy.model.parameters(), *held]]
+    return [value.detach() for value in [*policy.model.parameters(), *held]]
+
+
+def a_copy(tensors: list[torch.Tensor]) -> float:
+    """Return how many seconds a copy of all tensors takes in memory that is there: the median of five."""
     copies = [value.clone() for value in tensors]
     taken = []
     for _ in range(5):
@@ -103,7 +107,7 @@ class Training:
 def measured(name: str, megabytes: int, folder: Path) -> dict[str, float]:
     """Return the figures of one way, in this process."""
     policy, training = trained(megabytes), Training()
-    copy, alone = a_copy(policy), training.until(_after(1.0))
+    copy, alone = a_copy(tensors_of(policy)), training.until(_after(1.0))
     Path("/proc/self/clear_refs").write_text("5")
     held, stalls, slowed, spent = _memory("VmRSS"), [], 0.0, 0.0
     with WAYS[name](policy, folder) as save:
@@ -115,7 +119,7 @@ def measured(name: str, megabytes: int, folder: Path) -> dict[str, float]:
         spent, began = _cpu(), time.perf_counter()
         save(LATER + 1)()
         spent, total = _cpu() - spent, time.perf_counter() - began
-        extra = (_memory("VmHWM") - held) / megabytes
+        extra = (_memory("VmHWM") - held) / (sum(tensor.nbytes for tensor in tensors_of(policy)) / (1 << 20))
         handle = save(LATER + 2)
         slowed = training.until(_ended(handle)) / alone
     later = statistics.median(stalls[1:])

@@ -1,9 +1,10 @@
 """What a save of a large model with its optimizer costs, beside the ways that write the same state without a store.
 
 ``python -m benchmarks.save_large [--megabytes 1024] [--rounds 5] [--folder DIR] [--json FILE]`` saves the same state by
-each way in turns, in one process, and prints a Markdown table of CPU seconds, wall seconds and peak memory beside the
-state (MiB): median, minimum and maximum. *ratio* is the median over the rounds of the CPU seconds, divided by those of
-``torch.save`` in the same round: other users of the machine slow both.
+each way in turns, in one process, and prints a Markdown table of CPU seconds (of these the user's: the rest is the
+kernel's copy into the page cache), wall seconds and peak memory beside the state (MiB): median, minimum and maximum.
+*ratio* is the median over the rounds of the CPU seconds, divided by those of ``torch.save`` in the same round: other
+users of the machine slow both.
 """
 
 import argparse
@@ -69,19 +70,20 @@ def _flush(path: Path) -> None:
     os.close(descriptor)
 
 
-def cost(way: Callable[[Path], object], within: Path) -> tuple[float, float, float]:
-    """Return CPU seconds, wall seconds and the peak of memory (MiB) that a save took beside what was held before."""
+COLUMNS = ("cpu_s", "user_s", "wall_s", "peak_mib")
+
+
+def cost(way: Callable[[Path], object], within: Path) -> tuple[float, float, float, float]:
+    """Return what a save took, as ``COLUMNS`` says; memory is the peak beside what was held before."""
     folder = Path(tempfile.mkdtemp(dir=within))
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that of from now on
-    held, spent, began = _memory("VmRSS"), _cpu(), time.perf_counter()
+    held, before, began = _memory("VmRSS"), os.times(), time.perf_counter()
     way(folder)
-    wall, cpu, peak = time.perf_counter() - began, _cpu() - spent, _memory("VmHWM")
+    wall, after, peak = time.perf_counter() - began, os.times(), _memory("VmHWM")
     shutil.rmtree(folder)
-    return cpu, wall, peak - held
-
-
-def _cpu() -> float:
-    return sum(os.times()[:4])
+    user, system, user_of_children, system_of_children = (b - a for a, b in zip(before[:4], after[:4], strict=True))
+    users = user + user_of_children
+    return users + system + system_of_children, users, wall, peak - held
 
 
 def _memory(field: str) -> float:
@@ -104,11 +106,11 @@ def ways_of(policy: Policy, source: Path) -> dict[str, Callable[[Path], object]]
     }
 
 
-def measured(policy: Policy, within: Path, rounds: int) -> dict[str, list[tuple[float, float, float]]]:
+def measured(policy: Policy, within: Path, rounds: int) -> dict[str, list[tuple[float, ...]]]:
     """Return the costs of each way, one for each round; a first round is not counted."""
     by_torch(policy, within)
     ways = ways_of(policy, within / "state.pt")
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         names = list(ways)
         for name in [*names[number % len(names) :], *names[: number % len(names)]]:  # nobody always comes first
@@ -118,12 +120,12 @@ def measured(policy: Policy, within: Path, rounds: int) -> dict[str, list[tuple[
     return found
 
 
-def summary(found: dict[str, list[tuple[float, float, float]]]) -> dict[str, dict[str, Any]]:
+def summary(found: dict[str, list[tuple[float, ...]]]) -> dict[str, dict[str, Any]]:
     """Return median, minimum and maximum of each measure of each way, and its ratio of CPU seconds."""
-    yardstick = [cpu for cpu, _, _ in found[YARDSTICK]]
+    yardstick = [row[0] for row in found[YARDSTICK]]
     said: dict[str, dict[str, Any]] = {}
     for name, rows in found.items():
-        columns = dict(zip(("cpu_s", "wall_s", "peak_mib"), zip(*rows, strict=True), strict=True))
+        columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
         said[name] = {key: [statistics.median(c), min(c), max(c)] for key, c in columns.items()}
         said[name]["ratio"] = statistics.median(row[0] / own for row, own in zip(rows, yardstick, strict=True))
     return said
@@ -140,9 +142,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         said = summary(measured(trained(asked.megabytes), Path(folder), asked.rounds))
-    print("| way | CPU s | wall s | peak MiB | ratio |\n|---|---|---|---|---|")
+    print("| way | CPU s | of these user | wall s | peak MiB | ratio |\n|---|---|---|---|---|---|")
     for name, row in said.items():
-        columns = [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in (row["cpu_s"], row["wall_s"])]
+        columns = [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in (row[column] for column in COLUMNS[:3])]
         print(f"| {name} | {' | '.join(columns)} | {row['peak_mib'][0]:.0f} | {row['ratio']:.2f} |")
     if asked.json is not None:
         asked.json.write_text(

@@ -1,11 +1,12 @@
 """What a save of an SB3 agent with a large replay buffer costs, beside SB3's own ``save`` and ``save_replay_buffer``.
 
-``python -m benchmarks.save_replay [--rows 1000000] [--rounds 10]`` saves one SAC with a full buffer (40 bytes a row) by
-SB3 and by a store in turns, in one process, and prints a Markdown table of CPU milliseconds: median, least and most.
-*ratio* is the median over the rounds. The first round, which tests the environment, is not counted.
+``python -m benchmarks.save_replay [--rows 1000000] [--rounds 10] [--json FILE]`` saves one SAC with a full buffer (40
+bytes a row) by SB3 and by a store in turns, in one process, and prints a Markdown table of CPU milliseconds: median,
+least and most. *ratio* is the median over the rounds. The first round, which tests the environment, is not counted.
 """
 
 import argparse
+import json
 import shutil
 import statistics
 import tempfile
@@ -38,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     model = with_replay(asked.rows)
@@ -54,10 +56,14 @@ def main() -> None:
 
         for _ in range(asked.rounds + 1):
             spent.append((_cpu(own), _cpu(by_store(True), folder), _cpu(by_store(False), folder)))
+    said: dict[str, dict[str, Any]] = {}
     print("| way | CPU ms | ratio |\n|---|---|---|")
     for name, column in zip(("SB3's own", "ckptkit", "ckptkit, no probe"), zip(*spent[1:], strict=True), strict=True):
         ratio = statistics.median(cpu / row[0] for cpu, row in zip(column, spent[1:], strict=True))
+        said[name] = {"cpu_ms": [statistics.median(column), min(column), max(column)], "ratio": ratio}
         print(f"| {name} | {statistics.median(column):.0f} ({min(column):.0f} to {max(column):.0f}) | {ratio:.2f} |")
+    if asked.json is not None:
+        asked.json.write_text(json.dumps({"rows": asked.rows, "rounds": asked.rounds, "ways": said}, indent=2))
 
 
 def _cpu(act: Callable[[], object], folder: Path | None = None) -> float:

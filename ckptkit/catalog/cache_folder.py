@@ -1,4 +1,4 @@
-"""Where the ledger lies: in the user's cache folder, unless that is on a network or nobody wants one."""
+"""Where ledger and index lie: in the user's cache folder, unless that is on a network or nobody wants them."""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +10,17 @@ from ckptkit.storage import mounts
 FOLDER = "CKPTKIT_CACHE"
 """Environment variable: the folder to use; whoever names one answers for it, also on a network."""
 NONE = "CKPTKIT_NO_CACHE"
-"""Environment variable: anything but nothing means that no ledger is read or written."""
+"""Environment variable: anything but nothing means that no ledger and no index is read or written."""
 NAME = "ledger-1.sqlite3"
-"""With the version of its table: another ckptkit of the same user may write another one."""
+"""Of the ledger, with the version of its table: another ckptkit of the same user may write another one."""
+INDEX = "index-1.sqlite3"
+"""Of the index, likewise."""
+
+
+def index_file() -> Path | None:
+    """Return the file of the index, or None: there is to be none."""
+    ledger = ledger_file()
+    return None if ledger is None else ledger.with_name(INDEX)
 
 
 def ledger_file(environment: Mapping[str, str] | None = None, mount_table: str | None = None) -> Path | None:

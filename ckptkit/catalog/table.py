@@ -1,4 +1,4 @@
-"""The table of the ledger: an SQLite file that may be lost, damaged, locked or read-only at any time; never an error.
+"""A table of the cache: an SQLite file that may be lost, damaged, locked or read-only at any time; never an error.
 
 Every call opens the file anew: nothing is carried through a fork or from thread to thread. Nothing is flushed to the
 disk, as nothing is lost with it: after a power cut a line that is not whole fails its digest and is not believed.
@@ -17,7 +17,7 @@ Line = tuple[str, str, str]
 """Run, name, text."""
 
 _CREATE = (
-    "CREATE TABLE IF NOT EXISTS known (store BLOB, run BLOB, name BLOB, text TEXT, digest TEXT, "
+    "CREATE TABLE IF NOT EXISTS {} (store BLOB, run BLOB, name BLOB, text TEXT, digest TEXT, "
     "PRIMARY KEY (store, run, name)) WITHOUT ROWID"
 )
 _WAIT = 0.5  # seconds for another process
@@ -30,32 +30,46 @@ class Table:
 
     Args:
         file: where; it and its folder are created by the first line.
+        name: of the table.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, name: str = "known") -> None:
+        self._file, self._name = file, name
         self._patience = _WAIT
 
     def of_run(self, store: str, run: str, names: Collection[str] | None = None) -> dict[str, str]:
         """Return the lines of a run by name: those of these names, or all of them."""
         where = (os.fsencode(store), os.fsencode(run))
         some = [] if names is None or len(names) > _AT_ONCE else [os.fsencode(name) for name in names]
-        sql = "SELECT name, text, digest FROM known WHERE store = ? AND run = ?"
+        sql = f"SELECT name, text, digest FROM {self._name} WHERE store = ? AND run = ?"
         if some:
             sql += f" AND name IN ({', '.join('?' * len(some))})"
         found = self._read(lambda base: _believed(where, base.execute(sql, (*where, *some))))
         return found if names is None else {name: text for name, text in found.items() if name in names}
 
+    def of_store(self, store: str, name: str) -> dict[str, str]:
+        """Return the lines that have the same name in all runs, by run."""
+        sql = f"SELECT run, text, digest FROM {self._name} WHERE store = ? AND name = ?"
+        where = (os.fsencode(store), os.fsencode(name))
+
+        def ask(base: sqlite3.Connection) -> dict[str, str]:
+            rows = base.execute(sql, where)
+            return {
+                os.fsdecode(run): text for run, text, digest in rows if _digest(where[0], run, where[1], text) == digest
+            }
+
+        return self._read(ask)
+
     def put(self, store: str, lines: Iterable[Line]) -> bool:
         """Add lines, in place of those with the same names; returns whether it could be done."""
         rows = [(os.fsencode(store), os.fsencode(run), os.fsencode(name), text) for run, name, text in lines]
         full = [(*row, _digest(*row)) for row in rows]
-        return self._write("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)", full)
+        return self._write(f"INSERT OR REPLACE INTO {self._name} VALUES (?, ?, ?, ?, ?)", full)
 
     def drop(self, store: str, run: str, names: Iterable[str]) -> bool:
         """Remove lines; returns whether it could be done."""
         rows = [(os.fsencode(store), os.fsencode(run), os.fsencode(name)) for name in names]
-        return self._write("DELETE FROM known WHERE store = ? AND run = ? AND name = ?", rows)
+        return self._write(f"DELETE FROM {self._name} WHERE store = ? AND run = ? AND name = ?", rows)
 
     def _read(self, ask: Callable[[sqlite3.Connection], dict[str, str]]) -> dict[str, str]:
         try:
@@ -74,7 +88,7 @@ class Table:
                     return False
                 with self._open() as base:
                     base.execute("BEGIN IMMEDIATE")
-                    base.execute(_CREATE)
+                    base.execute(_CREATE.format(self._name))
                     base.executemany(sql, rows)
                     base.execute("COMMIT")
                 return True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ckptkit.cli import list_trash, naming, output, unlisted
+from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
 from ckptkit.cli.since import parse_since
 from ckptkit.errors import UsageError
@@ -66,8 +67,9 @@ def list_checkpoints(
         list_trash.list_removed(session, named, store, since=moment, limit=limit, format_=format_chosen)
         return 0
     opened = session.reader(named.url)
-    listing = opened.list(named.refs or None, tag=tag, limit=limit, sort=sort, since=moment)
-    found = list(listing)
+    with progress_bar(quiet=session.quiet) as show:
+        listing = opened.list(named.refs or None, tag=tag, limit=limit, sort=sort, since=moment, on_progress=show)
+        found = list(listing)
     empty = _without_any(listing, named.refs)
     if not found and not empty:
         output.echo("no checkpoints", quiet=session.quiet)
@@ -92,16 +94,22 @@ def list_checkpoints(
 
 def _without_any(listing: "Listing", refs: "Sequence[Ref]") -> list[str]:
     """Return the runs that were asked for and have no checkpoints."""
-    there = {at.run for at in listing.within or ()}
+    there = set(listing.runs) if refs else ()
     return [ref.run for ref in refs if ref.run not in there]
 
 
 def _write(found: "list[Listed]", format_: str, *, quiet: bool) -> None:
+    exact = format_ != "table"
+    records: Iterator[tuple[list[object], dict[str, Any]]] = (
+        (([], _fields(one)) for one in found)
+        if format_ in ("json", "ndjson")
+        else ((_cells(one, exact=exact), {}) for one in found)
+    )
     output.rows(
         format_,
         "checkpoints",
         COLUMNS,
-        _records(found, exact=format_ != "table"),
+        records,
         # the state stays, however narrow
         spare=("ITEMS", "CREATED", "METRICS", "SIZE", "PINS, TAGS", "CAPTURED, SHOWN"),
         names=("RUN",),
@@ -109,44 +117,48 @@ def _write(found: "list[Listed]", format_: str, *, quiet: bool) -> None:
     )
 
 
-def _records(found: "list[Listed]", *, exact: bool) -> Iterator[tuple[list[object], dict[str, Any]]]:
-    for one in found:
-        summary = one.summary
-        refs = (["pinned"] if one.pinned else []) + list(one.tags)
-        refs = refs if one.refs_problem is None else ["unknown"]
-        fields: dict[str, Any] = {
-            "ref": one.at.ref,
-            "run": one.at.run,
-            "step": one.at.step,
-            "state": one.state,
-            **_content(one),
-            "problem": one.problem,
-            "pinned": one.pinned if one.refs_problem is None else None,
-            "tags": list(one.tags),
-            "path": one.at.where,
+def _fields(one: "Listed") -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "ref": one.at.ref,
+        "run": one.at.run,
+        "step": one.at.step,
+        "state": one.state,
+        **_content(one),
+        "problem": one.problem,
+        "pinned": one.pinned if one.refs_problem is None else None,
+        "tags": list(one.tags),
+        "path": one.at.where,
+    }
+    summary = one.summary
+    if summary is not None:
+        fields |= {
+            "sequence": summary.sequence,
+            "captured": summary.grade,
+            "shown": None if one.shown is None else one.shown.fields(),
+            "size": summary.size,
+            "created_at": summary.created_at,
+            "items": summary.items,
+            "metrics": {name: _number(value) for name, value in summary.metrics.items()},
+            "counters": summary.counters,
         }
-        step = "?" if one.at.step is None else one.at.step
-        cells: list[object] = [one.at.run, step, _words(one, exact=exact), "", "", "", "", "", ",".join(refs)]
-        if summary is not None:
-            metrics = {name: _number(value) for name, value in summary.metrics.items()}
-            fields |= {
-                "sequence": summary.sequence,
-                "captured": summary.grade,
-                "shown": None if one.shown is None else one.shown.fields(),
-                "size": summary.size,
-                "created_at": summary.created_at,
-                "items": summary.items,
-                "metrics": metrics,
-                "counters": summary.counters,
-            }
-            cells[3:8] = [
-                f"{summary.grade}, {one.shown.words if one.shown else 'nothing'}",
-                summary.size if exact else output.size(summary.size),
-                summary.created_at if exact else summary.created_at[:16].replace("T", " "),
-                ",".join(summary.items),
-                ",".join(f"{name}={value if exact else _short(value)}" for name, value in metrics.items()),
-            ]
-        yield cells, fields
+    return fields
+
+
+def _cells(one: "Listed", *, exact: bool) -> list[object]:
+    summary = one.summary
+    refs = "unknown" if one.refs_problem is not None else ",".join([*(["pinned"] if one.pinned else []), *one.tags])
+    step = "?" if one.at.step is None else one.at.step
+    cells: list[object] = [one.at.run, step, _words(one, exact=exact), "", "", "", "", "", refs]
+    if summary is not None:
+        metrics = {name: _number(value) for name, value in summary.metrics.items()}
+        cells[3:8] = [
+            f"{summary.grade}, {one.shown.words if one.shown else 'nothing'}",
+            summary.size if exact else output.size(summary.size),
+            summary.created_at if exact else summary.created_at[:16].replace("T", " "),
+            ",".join(summary.items),
+            ",".join([f"{name}={value if exact else _short(value)}" for name, value in metrics.items()]),
+        ]
+    return cells
 
 
 def _content(one: "Listed") -> dict[str, Any]:

@@ -126,7 +126,10 @@ def rows(
     elif format_ == "tsv":
         line("\t".join(columns))
         for cells, _ in records:
-            line("\t".join(safe(cell) for cell in cells))
+            texts = [str(cell) for cell in cells]
+            if not "".join(texts).isprintable():
+                texts = [safe(text) for text in texts]
+            line("\t".join(texts))
     else:
         words = columns[-1:] if prose is None and not {*spare, *names} & {columns[-1]} else prose or ()
         _table(columns, [cells for cells, _ in records], quiet=quiet, spare=spare, names=names, prose=words)

@@ -9,6 +9,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from ckptkit.errors import DamagedError
@@ -162,7 +163,7 @@ def _check_array(start: bytes, length: int) -> Header:
 
 def _parse(header: bytes, encoding: str) -> dict[str, object]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # the parser warns of odd escapes
+        with _unwarned(header):
             value = ast.literal_eval(header.decode(encoding).strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise _NpyError("has a header that does not describe an array") from error
@@ -171,6 +172,11 @@ def _parse(header: bytes, encoding: str) -> dict[str, object]:
     if not isinstance(value["fortran_order"], bool):
         raise _NpyError("has a header that does not describe an array")
     return value
+
+
+def _unwarned(header: bytes) -> AbstractContextManager[object]:
+    """Let the parser not warn of odd escapes; where there are none, other threads' warnings are left alone."""
+    return warnings.catch_warnings(action="ignore") if b"\\" in header else nullcontext()
 
 
 def _dimensions(shape: object) -> Iterator[int]:

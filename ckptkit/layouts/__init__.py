@@ -12,7 +12,9 @@ from ckptkit.layouts.foreign import claimed as claimed
 from ckptkit.layouts.interface import Layout as Layout
 from ckptkit.layouts.interface import Listing as Listing
 from ckptkit.layouts.search import OURS as OURS
+from ckptkit.layouts.search import Checkpoint as Checkpoint
 from ckptkit.layouts.search import checkpoints as checkpoints
+from ckptkit.layouts.search import in_order as in_order
 from ckptkit.layouts.search import other_folders as other_folders
 from ckptkit.layouts.sidecar import SIDECAR as SIDECAR
 from ckptkit.layouts.step_folder import STEP_FOLDER as STEP_FOLDER

@@ -1,6 +1,6 @@
 """A folder for each checkpoint, with the manifest and a folder for each item: ``step-00005000/policy/...``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from ckptkit.layouts import dcp, orbax
@@ -26,6 +26,20 @@ class StepFolder:
                 names.STEP_FOLDER.fullmatch(name) and there(listing, name, _OTHERS) is None
             ):
                 yield name
+
+    def is_plain(self, name: str, inside: Callable[[], Collection[str]]) -> bool:
+        """Return whether a folder is one as ``save`` makes it: by its name, a manifest, and no sign of a trainer.
+
+        Only its manifest can go: nothing that comes into it makes it anything else.
+
+        Args:
+            name: of the folder.
+            inside: asks for the names of what lies right in it.
+        """
+        if not names.STEP_FOLDER.fullmatch(name):
+            return False
+        there = inside()
+        return names.MANIFEST_NAME in there and not any(sign in there for sign in _OTHERS)
 
     def name(self, step: int) -> str:
         """Return ``step-00005000``."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ckptkit.store.finding import Hit as Hit
     from ckptkit.store.finding import Wanted as Wanted
     from ckptkit.store.in_flight import SaveHandle as SaveHandle
-    from ckptkit.store.listing import Listed as Listed
+    from ckptkit.store.listed import Listed as Listed
     from ckptkit.store.listing import Listing as Listing
     from ckptkit.store.pruning import Pruned as Pruned
     from ckptkit.store.pruning import PruneSurvey as PruneSurvey
@@ -37,7 +37,7 @@ _HOMES = {
     "DetailFields": "details",
     "Chosen": "choosing",
     "Ranking": "choosing",
-    "Listed": "listing",
+    "Listed": "listed",
     "Listing": "listing",
     "Pruned": "pruning",
     "PruneSurvey": "pruning",

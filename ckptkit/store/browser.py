@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckptkit.catalog import shown
+from ckptkit.catalog.index import Index
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.listeners import Listener, Listeners
 from ckptkit.progress import Meter, Progress
 from ckptkit.storage import Entry, Storage, open_storage
-from ckptkit.store import listing, selecting
+from ckptkit.store import listing, selecting, summarising
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class StoreBrowser:
         limit: int | None = None,
         sort: listing.Sort = "step",
         since: datetime | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> listing.Listing:
         """Return the checkpoints of a run, or of the whole store, to be iterated over; their content is not judged.
 
@@ -66,18 +68,38 @@ class StoreBrowser:
             limit: only the last so many.
             sort: ``step`` means by run, then step.
             since: only those that were saved then or later, and those of which nobody knows.
+            on_progress: told how far it is, in bytes of manifests that were not read before.
 
         Raises:
             NotFoundError: a reference to one checkpoint, or a pattern of runs, covers nothing.
         """
+        runs: str | Sequence[str] | None = None
+        within = None
         if isinstance(run, str) and selecting.is_name(run):  # a run may be listed before anything was saved in it
-            return listing.Listing(self.storage, run, self.ledger, tag, limit, sort, since)
-        within = None if run is None else self._covered(_all(run), whole=True)
-        return listing.Listing(self.storage, None, self.ledger, tag, limit, sort, since, within)
+            runs = run
+        elif run is not None:
+            refs = selecting.refs_of(self.storage, _all(run))
+            runs, whole = [ref.run for ref in refs], all(ref.whole for ref in refs)
+            within = None if whole else self._covered(refs, whole=True)
+        index = self._index(runs)
+        return listing.Listing(
+            self.storage, runs, self.ledger, tag, limit, sort, since, within, index=index, on_progress=on_progress
+        )
+
+    def _index(self, runs: str | Sequence[str] | None) -> Index | None:
+        """Return what is known from listings before: of one run, or of the store."""
+        only = runs if isinstance(runs, str) else runs[0] if runs is not None and len(runs) == 1 else None
+        return Index.of(self.storage.same_store, only, cache=self._cache)
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
         """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""
-        if next(self.storage.unlisted(run), None) is None:  # names alone were read: the rest asks every backend
+        index = self._index(run)
+        names = summarising.names_of(self.storage, index)
+        # Names alone are looked at: the rest asks every backend.
+        found = next((self.storage if names is None else names).unlisted(run), None)
+        if index is not None:
+            index.flush()
+        if found is None:
             return ()
         from ckptkit.store import adopting
 

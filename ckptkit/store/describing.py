@@ -11,7 +11,7 @@ from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import NotFoundError
 from ckptkit.manifest.models import Manifest, Parent
 from ckptkit.storage import Entry
-from ckptkit.store import listing
+from ckptkit.store import listed
 from ckptkit.store.contents import Content, contents
 
 _MOST_READ = 200
@@ -56,7 +56,7 @@ class Description:
 def describe(at: Entry, ledger: Ledger) -> Description:
     """Return all that is known of a checkpoint; raises ManifestError where its manifest cannot be read."""
     manifest = manifests.require(at)
-    one = next(listing.listed([listing.place_of(at)], ledger), None)
+    one = next(listed.listed([listed.place_of(at)], ledger), None)
     if one is None:
         raise NotFoundError(f"{at.ref}: was removed meanwhile")
     run = list(at.storage.scan(at.run))

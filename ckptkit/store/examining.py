@@ -9,7 +9,7 @@ from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import CkptkitError, DiskFullError
 from ckptkit.health import Finding, SupportsExamine
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import listing
+from ckptkit.store import listed
 
 _BAD = ("damaged", "unreadable", "incomplete")
 _KNOWN = "as of the last verification of each, if no file was changed since"
@@ -38,7 +38,7 @@ def examine(storage: Storage, ledger: Ledger | None = None) -> Iterator[Finding]
 def _judged(found: list[Entry], ledger: Ledger | None) -> Iterator[Finding]:
     """Say how many are known to verify; nothing but manifests is read."""
     counts: Counter[str] = Counter(
-        one.content if one.problem is None else one.state for one in listing.listed(listing.places(found), ledger)
+        one.content if one.problem is None else one.state for one in listed.listed(listed.places(found), ledger)
     )
     if not counts:
         return

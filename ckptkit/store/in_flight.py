@@ -17,7 +17,10 @@ from ckptkit.store import unsaved
 from ckptkit.store.committed import Committed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ckptkit.buffers import Buffers
+    from ckptkit.store.copying import Memory
 
 LOG = logging.getLogger("ckptkit")
 _LONG = 0.1  # seconds of waiting that are worth a line
@@ -78,6 +81,7 @@ class _InFlight:
 
     def __init__(self) -> None:
         self._buffers: Buffers | None = None
+        self._crew: Executor | None = None
         self.turn = threading.Lock()
         self.now: SaveHandle | None = None
         self.thread: threading.Thread | None = None
@@ -92,9 +96,20 @@ class _InFlight:
             self._buffers = Buffers()
         return self._buffers
 
+    def memory(self) -> "Memory":
+        """Return what the next save copies into, and who helps it."""
+        from ckptkit.store.copying import Memory, crew
+
+        if self._crew is None:
+            self._crew = crew()
+        return Memory(self.buffers, self._crew)
+
     def give_back(self) -> None:
-        """Let the memory go."""
+        """Let the memory go, and those who fill it."""
         self._buffers = None
+        if self._crew is not None:
+            self._crew.shutdown(wait=False)
+            self._crew = None
 
 
 _HERE = _InFlight()
@@ -152,9 +167,7 @@ class Turn:
     def __init__(self, here: _InFlight, handle: SaveHandle) -> None:
         self._here, self.handle = here, handle
         self._began = time.monotonic()
-        from ckptkit.store.copying import Memory
-
-        self.memory = Memory(here.buffers)
+        self.memory = here.memory()
         self.went_on = False
 
     def go_on(self, work: Callable[[], Committed]) -> SaveHandle:

@@ -1,108 +1,71 @@
-"""What `list` shows of each checkpoint, read fast and without judging content."""
+"""The checkpoints of a store in order, of which no more is read than is shown; content is not judged."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Literal, get_args
 
 from ckptkit.catalog import manifest_files
-from ckptkit.catalog import refs as pins_and_tags
-from ckptkit.catalog import shown as evidence
-from ckptkit.catalog.known import Known
+from ckptkit.catalog.index import Index
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.catalog.refs import Refs
-from ckptkit.errors import CkptkitError, UsageError
-from ckptkit.manifest.redaction import redact_text
-from ckptkit.manifest.summary import Summary
-from ckptkit.renamed import warn
+from ckptkit.errors import UsageError
+from ckptkit.progress import Meter, Progress
 from ckptkit.storage import Entry, Storage
+from ckptkit.storage.remembering import RememberingStorage
+from ckptkit.store.listed import Listed, Place, listed, refs_of
+from ckptkit.store.summarising import Indexed, each, names_of
 
 Sort = Literal["step", "created", "size"]
+_FEW = 64  # checkpoints: so many manifests are read as fast as the index
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One line of the listing: a readable checkpoint has a summary, any other the reason why not.
+class _Run:
+    """Checkpoints of one run, by step, with the pins and tags of the run."""
 
-    ``shown`` is what has been shown about it so far, or None for nothing. ``refs_problem`` says why the pins and tags
-    of its run are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing. ``known`` is what the
-    last verification found, if no file was changed since.
-    """
-
-    at: Entry
-    summary: Summary | None
-    problem: str | None
-    pinned: bool
-    tags: tuple[str, ...]
-    shown: evidence.Shown | None = None
-    refs_problem: str | None = None
-    known: Known | None = None
-
-    @property
-    def state(self) -> Literal["listed", "unreadable", "incomplete"]:
-        """Whether its manifest was read, cannot be read, or is not there."""
-        if self.problem is None:
-            return "listed"
-        return "unreadable" if self.summary is not None or not manifest_files.is_missing(self.at) else "incomplete"
-
-    @property
-    def content(self) -> Literal["verified", "unverified", "damaged"]:
-        """What the last verification found, if no file was changed since; that all files are there is not enough."""
-        if self.known is None or (self.known.good and self.known.level == "presence"):
-            return "unverified"
-        return "verified" if self.known.good else "damaged"
-
-    @property
-    def marks_problem(self) -> str | None:
-        """The old name of ``refs_problem``, for one more version."""
-        warn("Listed.marks_problem", "Listed.refs_problem")
-        return self.refs_problem
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a checkpoint is, with its pins and tags; nothing of it is read."""
-
-    at: Entry
+    found: Sequence[Entry]
     refs: Refs
-    refs_problem: str | None = None
+    refs_problem: str | None
 
-    @property
-    def pinned(self) -> bool:
-        """Whether it is pinned."""
-        return self.at.step in self.refs.pins
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Its tags in order, for showing."""
-        return tuple(sorted(map(redact_text, self.refs.tags.get(self.at.step or 0, ()))))
+    def places(self, tag: str | None, *, last_first: bool = False) -> Iterator[Place]:
+        if tag is not None and not self.refs.tags:
+            return
+        for at in reversed(self.found) if last_first else self.found:
+            place = Place(at, self.refs, self.refs_problem)
+            if tag is None or tag in place.tags:
+                yield place
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Checkpoints of a run, or of the whole store; to be iterated over, by run and step unless ``sort`` says otherwise.
+    """Checkpoints of runs, or of the whole store; to be iterated over, by run and step unless ``sort`` says otherwise.
 
     Attributes:
         storage: the store.
-        run: only this run.
+        run: only this run, or only these.
         ledger: says which of them were verified.
         tag: only those with this tag.
         limit: only the last so many.
         sort: ``step``, ``created`` or ``size``.
         since: only those that were saved then or later, and those of which nobody knows.
         within: only these, whatever ``run`` says.
+        index: what is known from listings before; None: nothing is, and nothing is kept.
+        on_progress: told how far it is, in bytes of manifests.
     """
 
     storage: Storage
-    run: str | None = None
+    run: str | Sequence[str] | None = None
     ledger: Ledger | None = None
     tag: str | None = None
     limit: int | None = None
     sort: Sort = "step"
     since: datetime | None = None
     within: Sequence[Entry] | None = None
+    index: Index | None = None
+    on_progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for a sort order or a limit that there is not."""
@@ -112,30 +75,91 @@ class Listing:
             raise UsageError(f"limit {self.limit} shows nothing", hint="give a number from 1, or none")
 
     @cached_property
-    def _places(self) -> Sequence[Place]:
-        if self.within is None:
-            return list(places(self.storage.scan(self.run)))
-        in_order = sorted(self.within, key=lambda at: (at.run, -1 if at.step is None else at.step, at.name))
-        return list(places(in_order))
+    def _names(self) -> RememberingStorage | None:
+        return names_of(self.storage, self.index)
+
+    @cached_property
+    def _runs(self) -> Sequence[_Run]:
+        return [_Run(found, *refs_of(self.storage, run)) for run, found in self._found()]
+
+    def _found(self) -> Iterator[tuple[str, Sequence[Entry]]]:
+        if self.within is not None:
+            in_order = sorted(self.within, key=lambda at: (at.run, -1 if at.step is None else at.step, at.name))
+            yield from _by_run(in_order)
+        elif self.run is not None:
+            for run in [self.run] if isinstance(self.run, str) else sorted(set(self.run)):
+                yield from _by_run(self.storage.scan(run)) if self._names is None else self._names.runs(run)
+        elif self._names is None or self.index is None:
+            yield from _by_run(self.storage.scan())
+        else:
+            seen = set()
+            for run, found in self._names.runs():
+                seen.add(run)
+                yield run, found
+            self.index.forget(set(self.index.runs) - seen)
+
+    @property
+    def runs(self) -> Sequence[str]:
+        """The runs that have any of these, whatever their tags, and however many there may be."""
+        return [run.found[0].run for run in self._runs]
 
     @property
     def refs_problems(self) -> Sequence[str]:
         """Why the pins and tags of runs are not known, where they are damaged; also of runs that ``limit`` left out."""
-        return list(dict.fromkeys(place.refs_problem for place in self._places if place.refs_problem is not None))
+        return list(dict.fromkeys(run.refs_problem for run in self._runs if run.refs_problem is not None))
 
     def __iter__(self) -> Iterator[Listed]:
         """Yield them; one that was removed since it was found is left out."""
-        found: Sequence[Place] = [place for place in self._places if self.tag is None or self.tag in place.tags]
+        try:
+            yield from self._in_order()
+        finally:
+            if self.index is not None:
+                self.index.flush()
+
+    def _in_order(self) -> Iterator[Listed]:
         if self.sort == "step" and self.since is None:
             # Of those that the limit leaves out nothing is read.
-            yield from listed(found if self.limit is None else last(found, self.limit), self.ledger)
+            yield from self._listed(self._places() if self.limit is None else self._last(self.limit))
             return
-        in_order = [one for one in listed(found, self.ledger) if self.since is None or _is_since(one, self.since)]
+        found = [one for one in self._listed(self._places()) if self.since is None or _is_since(one, self.since)]
         if self.sort == "created":
-            in_order.sort(key=lambda one: one.summary.created_at if one.summary else "")
+            found.sort(key=lambda one: one.summary.created_at if one.summary else "")
         elif self.sort == "size":
-            in_order.sort(key=lambda one: one.summary.size if one.summary else 0)
-        yield from in_order if self.limit is None else in_order[-self.limit :]
+            found.sort(key=lambda one: one.summary.size if one.summary else 0)
+        yield from found if self.limit is None else found[-self.limit :]
+
+    def _places(self) -> Iterator[Place]:
+        return chain.from_iterable(run.places(self.tag) for run in self._runs)
+
+    def _listed(self, places: Iterable[Place]) -> Iterator[Listed]:
+        names, index = self._names, self.index
+        if names is None or index is None:
+            return listed(places, self.ledger)
+        several = sum(len(run.found) for run in self._runs)
+        if self.limit is not None and self.sort == "step" and self.since is None:
+            several = min(several, self.limit)
+        read = each if several < _FEW else Indexed(index, names, Meter("list", on_progress=self.on_progress))
+        return listed(places, self.ledger, read, names.is_still_one)
+
+    def _last(self, count: int) -> Sequence[Place]:
+        """Return the last so many that are still there."""
+        there: list[Place] = []
+        for place in chain.from_iterable(run.places(self.tag, last_first=True) for run in reversed(self._runs)):
+            if self._is_there(place.at):
+                there.append(place)
+                if len(there) == count:
+                    break
+        return there[::-1]
+
+    def _is_there(self, at: Entry) -> bool:
+        if at.identity is None:
+            return False
+        return self._names is None or not manifest_files.is_missing(at) or self._names.is_still_one(at)
+
+
+def _by_run(found: Iterable[Entry]) -> Iterator[tuple[str, Sequence[Entry]]]:
+    for run, members in groupby(found, key=lambda at: at.run):
+        yield run, list(members)
 
 
 def _is_since(one: Listed, moment: datetime) -> bool:
@@ -145,66 +169,3 @@ def _is_since(one: Listed, moment: datetime) -> bool:
         return datetime.fromisoformat(one.summary.created_at) >= moment
     except (ValueError, TypeError):  # not a moment, or of no time zone: the summary is not checked
         return True
-
-
-def places(found: Iterable[Entry]) -> Iterator[Place]:
-    """Yield where checkpoints are, with their pins and tags."""
-    known: dict[str, tuple[Refs, str | None]] = {}
-    for at in found:
-        if at.run not in known:
-            known[at.run] = _refs_of(at)
-        yield Place(at, *known[at.run])
-
-
-def place_of(at: Entry) -> Place:
-    """Return one place, with its pins and tags."""
-    return Place(at, *_refs_of(at))
-
-
-def listed(found: Iterable[Place], ledger: Ledger | None = None) -> Iterator[Listed]:
-    """Yield what is to be listed of each place; one that was removed since it was found is left out."""
-    for run, members in groupby(found, key=lambda place: place.at.run):
-        here = list(members)
-        known = {} if ledger is None else ledger.of_run(run, {place.at.name for place in here})
-        yield from _of_run(here, known)
-
-
-def _of_run(found: Iterable[Place], known: Mapping[str, Known]) -> Iterator[Listed]:
-    for place in found:
-        at = place.at
-        try:
-            summary = manifest_files.summary(at)
-        except CkptkitError as error:
-            if at.identity is not None:
-                yield Listed(at, None, error.message, place.pinned, place.tags, refs_problem=place.refs_problem)
-        else:
-            problem = None if summary.step == at.step else f"manifest says step {summary.step}"
-            shown = evidence.most(evidence.read(at, summary.digest))
-            same = _unchanged(at, known.get(at.name))
-            yield Listed(at, summary, problem, place.pinned, place.tags, shown, place.refs_problem, same)
-
-
-def last(found: Sequence[Place], count: int) -> list[Place]:
-    """Return the last so many that are still there."""
-    there: list[Place] = []
-    for place in reversed(found):
-        if len(there) == count:
-            break
-        if place.at.identity is not None:
-            there.append(place)
-    return there[::-1]
-
-
-def _unchanged(at: Entry, known: Known | None) -> Known | None:
-    now = None if known is None else at.storage.stamps(at, known.stamps)
-    if known is None or now is None:
-        return None
-    return known if known.changed(now) <= {at.observed_file} else None
-
-
-def _refs_of(at: Entry) -> tuple[Refs, str | None]:
-    """Return the pins and tags of a run, or none and why: one damaged file must not hide what is in the store."""
-    try:
-        return pins_and_tags.read(at.storage, at.run), None
-    except CkptkitError as error:
-        return Refs(), error.message

@@ -67,7 +67,5 @@ class CheckpointCallback(CallbackList):  # type: ignore[misc]  # SB3 is optional
     def _on_training_end(self) -> None:
         self._ask()
         super()._on_training_end()
-        try:
-            self._stop.end(self._keeper.wait)
-        finally:
-            self._proof.end()
+        self._stop.unwatch()
+        self._proof.end()

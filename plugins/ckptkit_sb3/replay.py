@@ -1,11 +1,13 @@
 """Replay buffers as npz: only the filled rows (SB3 pickles the whole capacity), without objects."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
+from ckptkit_sb3 import array_file
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.layout import REPLAY as FILE
@@ -31,8 +33,13 @@ def filled(buffer: Any) -> int:
     return min(int(buffer.pos) + ahead, int(buffer.buffer_size))
 
 
-def take(buffer: Any, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Return the filled rows, which are the buffer's own, their JSON description, and what cannot be written."""
+def save(
+    buffer: Any, directory: Path, arrays: dict[str, Any], create: Callable[[Path], BufferedIOBase]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the filled rows; return the JSON description and the names of what could not be written.
+
+    ``create`` opens the new file.
+    """
     count = filled(buffer)
     rows: dict[str, Any] = {}
     left_out = []
@@ -42,6 +49,8 @@ def take(buffer: Any, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
                 left_out.append(f"replay_buffer.{name} (python objects)")
         else:
             rows[name] = array[:count]
+    with create(directory / FILE) as stream:
+        array_file.write(stream, rows)
     encoder = Encoder(arrays, "replay/", skip=_row_names(buffer))
     others = encoder.attributes(buffer, "replay_buffer")
     shapes = {name: [array.dtype.str, list(array.shape[1:])] for name, array in rows.items()}
@@ -52,7 +61,7 @@ def take(buffer: Any, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
         "arrays": shapes,
         "attributes": others,
     }
-    return rows, description, left_out + encoder.left_out
+    return description, left_out + encoder.left_out
 
 
 def fits(description: Mapping[str, Any], buffer: Any) -> None:

@@ -25,7 +25,7 @@ ALWAYS = named(
 LOOKING = ALWAYS | named(
     "catalog cli.naming durable health layouts listeners platformdirs progress scratch storage store"
 )
-LISTING = LOOKING | named("cli.list_ cli.list_trash cli.since cli.unlisted")
+LISTING = LOOKING | named("cli.list_ cli.list_trash cli.progress cli.since cli.unlisted")
 PYDANTIC = named("annotated_types pydantic pydantic_core typing_extensions typing_inspection")
 MANIFESTS = LOOKING | PYDANTIC | named("environment problem resume")
 CHECKING = MANIFESTS | named("backend cores google_crc32c installation parallel registry verification")

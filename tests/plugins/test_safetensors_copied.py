@@ -14,7 +14,7 @@ from torch import nn
 from ckptkit import BackendError, CheckpointStore
 from ckptkit.backend import SaveContext, SnapshotContext
 from ckptkit.buffers import Buffers
-from ckptkit.store.copying import Memory
+from ckptkit.store.copying import Memory, crew
 
 BACKEND = SafetensorsBackend()
 
@@ -23,7 +23,7 @@ def assert_alike(folder: Path, item: Any, change: Any, *, threads: int = 1) -> N
     """Save it, copy it out, change it, write the copy, and compare the files."""
     for name in ("saved", "copied"):
         (folder / name).mkdir()
-    memory = Memory(Buffers())
+    memory = Memory(Buffers(), crew())
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-from ckptkit_safetensors import Policy, SafetensorsBackend
+from ckptkit_safetensors import Policy, SafetensorsBackend, tensors
 from torch import nn
 
 from ckptkit.backend import CheckContext, LoadContext, SaveContext, SavedItem
@@ -351,3 +351,17 @@ def test_a_policy_of_plain_tensors_keeps_optimizer_and_gradients(tmp_path: Path)
     assert same(new.model["w"], old.model["w"])
     assert same(new.model["w"].grad, old.model["w"].grad)
     assert same(new.optimizer.state[new.model["w"]]["exp_avg"], old.optimizer.state[old.model["w"]]["exp_avg"])
+
+
+def test_complex_numbers_that_lie_unaligned_in_an_older_file_are_moved_before_torch_copies_them(tmp_path: Path) -> None:
+    item = {"c": torch.arange(6).to(torch.complex128)}
+    save(item, tmp_path)
+    file = tmp_path / "policy.safetensors"
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    assert (8 + length) % 64 == 0
+    moved = (length + 8).to_bytes(8, "little") + data[8 : 8 + length] + b" " * 8 + data[8 + length :]
+    file.write_bytes(moved)
+    found = tensors.read([file])[0]["c"]
+    assert found.data_ptr() % 16 == 0
+    assert torch.equal(found, item["c"])

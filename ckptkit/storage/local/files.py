@@ -14,6 +14,7 @@ from ckptkit.digest import open_regular
 from ckptkit.durable import fsync_path, make_folders, storage_errors, write_file
 from ckptkit.errors import ConflictError, DamagedError, StoreError
 from ckptkit.storage.interface import FileStat
+from ckptkit.storage.local.place import Place
 
 
 def opened(path: Path | str) -> BinaryIO:
@@ -84,3 +85,10 @@ def put(path: Path, data: bytes, state_folder: Path, *, replace: bool) -> None:
             if not replace:  # a power cut might undo it: what is not sure to be there is not to be listed
                 path.unlink()
             raise
+
+
+def forget(at: Place) -> None:
+    """Take away the manifest of a checkpoint, and what was noted of it."""
+    for path in (*(at.home / name for name in at.notes), at.manifest):
+        path.unlink(missing_ok=True)
+    fsync_path(at.home)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +31,9 @@ from ckptkit.storage.local import (
 )
 from ckptkit.storage.local.committing import LocalStaging
 from ckptkit.storage.local.place import Place
+from ckptkit.storage.local.remembered import RememberedNames
 from ckptkit.storage.local.unlisted import unlisted
+from ckptkit.storage.remembering import FolderMemory
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,16 @@ class LocalStorage:
         """Return the place of ckptkit's own files, also where those of the trainer must not be looked for."""
         return Place.within(self._of(entry.run), entry.name, entry.layout)
 
-    def _around(self, entry: Entry, path: str) -> str:
-        """Return the folder that a path is counted from; as text, as it is asked for once or more for each file."""
-        if entry.layout is ADOPTED and path not in (entry.manifest_file, entry.observed_file, entry.shown_file):
-            return str(self._place(entry).folder)
+    def _home_folder(self, entry: Entry) -> str:
+        """Return the folder of ckptkit's own files; as text, as it is asked for once or more for each file."""
         home = self._of(entry.run)
         return str(home) if entry.layout.shared else f"{home}/{entry.name}"
+
+    def _around(self, entry: Entry, path: str) -> str:
+        """Return the folder that a path is counted from."""
+        if entry.layout is ADOPTED and path not in (entry.manifest_file, entry.observed_file, entry.shown_file):
+            return str(self._place(entry).folder)
+        return self._home_folder(entry)
 
     # --- what is there ---
 
@@ -132,11 +137,7 @@ class LocalStorage:
 
     def run_stamp(self, run: str) -> str:
         """See ``Storage.run_stamp``."""
-        try:
-            found = os.stat(self.run_folder(run))
-        except OSError:
-            return ""
-        return f"{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+        return stamps.of_folder(self.run_folder(run))
 
     def identity(self, entry: Entry) -> tuple[int, int, int] | None:
         """See ``Storage.identity``."""
@@ -206,6 +207,11 @@ class LocalStorage:
         """See ``Storage.unlisted``."""
         return unlisted(self.root, run)
 
+    def remembering(self, memory: FolderMemory) -> RememberedNames | None:
+        """See ``SupportsRemembering.remembering``."""
+        tells = stamps.keeps_time_of_change(self.root)
+        return RememberedNames(self, self.root, self._home_folder, memory) if tells else None
+
     # --- writing ---
 
     def prepare(self, run: str, *, needed: int) -> None:
@@ -258,9 +264,8 @@ class LocalStorage:
 
     def leftovers(self, run: str, grace: float) -> list[Leftover]:
         """See ``Storage.leftovers``."""
-        state, now = self.state_folder(run), datetime.now(UTC)
-        old = [t.entry for t in trash.listing(state) if (now - t.removed_at).total_seconds() > grace]
-        found = [*staging.leftovers(state, grace), *old]
+        state = self.state_folder(run)
+        found = [*staging.leftovers(state, grace), *trash.older(state, grace)]
         return [Leftover(run, path.relative_to(state).as_posix(), str(path)) for path in found]
 
     def set_aside(self, leftover: Leftover) -> Leftover:
@@ -288,11 +293,8 @@ class LocalStorage:
 
     def forget(self, entry: Entry) -> None:
         """See ``Storage.forget``."""
-        at = self._home(entry)
         with storage_errors(entry.ref):
-            for path in (*(at.home / name for name in at.notes), at.manifest):
-                path.unlink(missing_ok=True)
-            durable.fsync_path(at.home)
+            files.forget(self._home(entry))
 
     def adopt_from(self, run: str, folder: Path) -> None:
         """See ``Storage.adopt_from``."""

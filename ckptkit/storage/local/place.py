@@ -1,5 +1,6 @@
 """Where one checkpoint lies on the file system, in its run or in the trash."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,13 @@ class Place:
     @property
     def identity(self) -> tuple[int, int, int] | None:
         """What tells it from another one that was put in its place; None once it is gone."""
-        for path in (self.manifest,) if self.layout.shared else (self.manifest, self.folder):
+        manifest = f"{self.home}/{self.layout.own(self.name, MANIFEST_NAME)}"
+        for path in (manifest,) if self.layout.shared else (manifest, str(self.folder)):
             try:
-                status = path.lstat()
+                status = os.lstat(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError:
                 return 0, 0, 0  # something is there that may not be looked at
-            return status.st_dev, status.st_ino, status.st_mtime_ns if path == self.manifest else 0
+            return status.st_dev, status.st_ino, status.st_mtime_ns if path == manifest else 0
         return None

@@ -2,20 +2,24 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
 from ckptkit import layouts
 from ckptkit.durable import require_descriptors, storage_errors
 from ckptkit.errors import RefusedError, StoreError
-from ckptkit.layouts import Layout, Listing, adopted
+from ckptkit.layouts import STEP_FOLDER, Layout, Listing, adopted
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STATE_FOLDER, check_run, step_of_name
 from ckptkit.storage.local import elsewhere
+from ckptkit.storage.remembering import FolderNames
 
 _HINT = "choose another run name; nothing was changed"
 
 Found = tuple[str, str, Layout]
 """Run, name of the checkpoint, layout."""
+Names = Callable[[Path, str], FolderNames]
+"""Returns the names in the folder of a run, which need not be read if they are known."""
 
 
 def require(root: Path) -> None:
@@ -50,29 +54,48 @@ def require_reachable(root: Path, run: str) -> None:
 
 def in_run(root: Path, run: str) -> list[Found]:
     """Return the checkpoints of one run, by step."""
-    folder = root if run == "." else root / run
-    with storage_errors(str(folder)):
-        if not folder.is_dir() or _crosses_link(root, run):
-            return []
-    return _here(root, folder, run)[0]
+    folder = _folder(root, run)
+    return [] if folder is None else [(run, *one) for one in _here(root, folder, run)[0]]
 
 
 def at_step(root: Path, run: str, step: int) -> list[Found]:
     """Return the checkpoints of a run whose names end in a step; the others are not looked at."""
-    folder = root if run == "." else root / run
-    with storage_errors(str(folder)):
-        if not folder.is_dir() or _crosses_link(root, run):
-            return []
-    end = str(step)
-    return _here(root, folder, run, lambda name: name.endswith(end) and step_of_name(name) == step)[0]
+    folder, end = _folder(root, run), str(step)
+    wanted: Callable[[str], bool] = lambda name: name.endswith(end) and step_of_name(name) == step  # noqa: E731
+    return [] if folder is None else [(run, *one) for one in _here(root, folder, run, wanted)[0]]
 
 
 def everywhere(root: Path, below: str = ".", *, skip_unreadable: bool) -> Iterator[Found]:
     """Yield the checkpoints of all runs, by run and step; see ``Storage.scan``."""
+    folders: Iterator[tuple[str, Sequence[layouts.Checkpoint]]] = iter(())
     if below == ".":
-        yield from _walk(root, root, ".", 0, skip_unreadable)
+        folders = _walk(root, root, ".", 0, skip_unreadable)
     elif (root / check_run(below)).is_dir() and not _crosses_link(root, below):
-        yield from _walk(root, root / below, below, len(below.split("/")), skip_unreadable)
+        folders = _walk(root, root / below, below, len(below.split("/")), skip_unreadable)
+    for run, found in folders:
+        for name, layout in found:
+            yield run, name, layout
+
+
+def by_run(root: Path, run: str | None, names: Names) -> Iterator[tuple[str, Sequence[layouts.Checkpoint]]]:
+    """Yield each folder that is no checkpoint, as a run and its checkpoints: of the whole store, or of one run.
+
+    Args:
+        root: of the store.
+        run: only this one.
+        names: tells what lies in a folder.
+    """
+    if run is None:
+        yield from _walk(root, root, ".", 0, False, names)
+    elif (folder := _folder(root, check_run(run))) is not None:
+        yield run, _here(root, folder, run, names=names)[0]
+
+
+def _folder(root: Path, run: str) -> Path | None:
+    """Return the folder of a run; None where there is none, or where it lies behind a link."""
+    folder = root if run == "." else root / run
+    with storage_errors(str(folder)):
+        return folder if folder.is_dir() and not _crosses_link(root, run) else None
 
 
 def folders_of_runs(root: Path) -> Iterator[tuple[str, Path]]:
@@ -94,18 +117,20 @@ def _crosses_link(root: Path, run: str) -> bool:
     return False
 
 
-def _walk(root: Path, folder: Path, run: str, depth: int, skip_unreadable: bool) -> Iterator[Found]:
+def _walk(
+    root: Path, folder: Path, run: str, depth: int, skip_unreadable: bool, names: Names | None = None
+) -> Iterator[tuple[str, Sequence[layouts.Checkpoint]]]:
     try:
-        found, deeper = _here(root, folder, run)
+        found, deeper = _here(root, folder, run, names=names)
     except StoreError:
         if skip_unreadable:
             return
         raise
-    yield from found
+    yield run, found
     if depth < MAX_RUN_PARTS:
         for name in deeper:
             inner = name if run == "." else f"{run}/{name}"
-            yield from _walk(root, folder / name, inner, depth + 1, skip_unreadable)
+            yield from _walk(root, folder / name, inner, depth + 1, skip_unreadable, names)
 
 
 def orphans(root: Path, run: str) -> list[str]:
@@ -117,12 +142,45 @@ def orphans(root: Path, run: str) -> list[str]:
 
 
 def _here(
-    root: Path, folder: Path, run: str, wanted: Callable[[str], bool] | None = None
-) -> tuple[list[Found], list[str]]:
+    root: Path,
+    folder: Path,
+    run: str,
+    wanted: Callable[[str], bool] | None = None,
+    names: Names | None = None,
+) -> tuple[Sequence[layouts.Checkpoint], list[str]]:
     """Return the checkpoints right in a folder, and the names of its folders that are none."""
-    listing = _listing(root, folder, wanted)
+    plain: Sequence[str] = ()
+    if names is None:
+        listing = _listing(root, folder, wanted)
+    else:
+        listing, plain = _told(root, folder, names(folder, run))
     found = layouts.checkpoints(listing)
-    return [(run, name, layout) for name, layout in found], layouts.other_folders(listing, found)
+    others = layouts.other_folders(listing, found)
+    if plain:
+        return layouts.in_order([*_Plain(plain), *found]) if found else _Plain(plain), others
+    return found, others
+
+
+class _Plain(Sequence[layouts.Checkpoint]):
+    """Checkpoints as ``save`` makes them, each told when it is asked for: of thousands, somebody may want the last."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    @overload
+    def __getitem__(self, at: int) -> layouts.Checkpoint: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[layouts.Checkpoint]: ...
+
+    def __getitem__(self, at: int | slice) -> layouts.Checkpoint | Sequence[layouts.Checkpoint]:
+        return _Plain(self._names[at]) if isinstance(at, slice) else (self._names[at], STEP_FOLDER)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[layouts.Checkpoint]:
+        return ((name, STEP_FOLDER) for name in self._names)
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -130,6 +188,13 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # links in a circle
         return False
+
+
+def _told(root: Path, folder: Path, names: FolderNames) -> tuple[Listing, Sequence[str]]:
+    """Return what must be looked at, and the names of what is sure to be a checkpoint."""
+    around = str(folder)
+    links = [name for name in names.links if not os.path.isdir(f"{around}/{name}")]
+    return Listing(names.folders, [*names.files, *links], _asking(root, around)), names.plain
 
 
 def _listing(root: Path, folder: Path, wanted: Callable[[str], bool] | None) -> Listing:
@@ -148,10 +213,14 @@ def _listing(root: Path, folder: Path, wanted: Callable[[str], bool] | None) -> 
                     files.append(name)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
-    around = str(folder)
+    return Listing(folders, files, _asking(root, str(folder)))
+
+
+def _asking(root: Path, around: str) -> Callable[[str], bool]:
+    """Return what asks whether there is something at a path relative to a folder."""
 
     def has(path: str) -> bool:
         # Only what stands before the "@" is asked for by its name alone: it may lie where the run was adopted from.
         return os.path.lexists(f"{around}/{path}") or ("/" not in path and elsewhere.has(root, around, path))
 
-    return Listing(folders, files, has)
+    return has

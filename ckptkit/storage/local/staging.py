@@ -30,7 +30,8 @@ def staged(state_folder: Path) -> Iterator[Path]:
     descriptor = -1
     try:
         with storage_errors("staging"):
-            make_folders(holder)
+            make_folders(holder.parent)
+            holder.mkdir()  # not flushed: after a power cut nobody misses it
             descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try_lock(descriptor)
             folder.mkdir()

@@ -19,7 +19,8 @@ from ckptkit.storage import mounts
 from ckptkit.storage.interface import Stamp
 from ckptkit.storage.local.place import Place
 
-_GRANULARITY = 2_000_000_000  # ns: the coarsest clock in use
+GRANULARITY = 2_000_000_000
+"""ns: the coarsest clock in use."""
 _TRIES = 6
 _PAUSE = 0.003  # seconds; a tick of Linux takes 1 to 10 ms
 
@@ -74,9 +75,18 @@ def _stamp(found: os.stat_result) -> Stamp:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
+def of_folder(folder: Path) -> str:
+    """Return what changes whenever a name came to a folder or went; empty where there is none."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return ""
+    return f"{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
+
 def old_enough(stamps: Mapping[str, Stamp], now: float) -> bool:
     """Return whether any change after ``now`` (seconds since 1970) must show in the stamps, by this machine's clock."""
-    return _newest(stamps) + _GRANULARITY < now * 1e9
+    return _newest(stamps) + GRANULARITY < now * 1e9
 
 
 def settled(stamps: Mapping[str, Stamp], folder: Path) -> bool:
