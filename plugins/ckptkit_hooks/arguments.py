@@ -22,6 +22,7 @@ class HookFields(TypedDict, total=False):
     resume: Sequence[str] | None
     replace_newer: bool
     prove: Prove
+    wait: bool
     every_steps: int | None
     every_epochs: int | None
     every_episodes: int | None
@@ -45,6 +46,8 @@ class Arguments:
             does not begin while there are any.
         prove: after which save the run proves itself: its ``first``, each M-th, or ``never``. What the next steps did
             is noted, and the ``resume`` command is rehearsed in the background; see ``CheckpointStore.observe``.
+        wait: False: training waits until the state is copied, and goes on while it is written, checked and committed.
+            Training, however it ends, ends when that is done; what failed is raised by the next save or there.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -53,6 +56,7 @@ class Arguments:
     resume: Sequence[str] | None = None
     replace_newer: bool = False
     prove: Prove = "first"
+    wait: bool = True
 
     @classmethod
     def of(

@@ -37,7 +37,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
     Args:
         store: the store, or its path; ``output_dir`` itself when left out.
         run: name of the run; when left out, as ``output_dir`` is called in the store.
-        how: ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as all hooks take them; see
+        how: ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, ``wait``, as all hooks take them; see
             ``ckptkit_hooks.arguments.Arguments``. In a rehearsal ``output_dir`` is a scratch folder, and nothing is
             reported.
 

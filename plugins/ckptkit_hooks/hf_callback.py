@@ -109,13 +109,16 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         told, reasons = self._at_hand().said(state)
         name = self._place.save(state.global_step, folder, told, reasons, _logged(state))
         if self._stop.requested:
+            self._place.keeper.wait()
             self._stop.exit(name)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Put back the previous handler and the loader."""
-        self._stop.unwatch()
-        self._place.observer.close()
-        self._at_hand().end()
+        """Wait for the last save; put back the previous handler and the loader."""
+        try:
+            self._stop.end(self._place.keeper.wait)
+        finally:
+            self._place.observer.close()
+            self._at_hand().end()
 
     def _at_hand(self) -> TrainerLoop:
         if self._loop is None:

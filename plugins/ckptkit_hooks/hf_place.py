@@ -87,7 +87,7 @@ class Place:
 
     def _open(self, store: CheckpointStore | str | Path, run: str) -> None:
         said = self._said
-        self._keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
+        self._keeper = Keeper.of(store, run, said)
         self._observer = self._keeper.store.observe(run, prove=said.prove, resume=said.resume)
 
     def _name_of(self, output: Path) -> str:

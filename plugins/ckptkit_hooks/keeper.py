@@ -7,9 +7,9 @@ from typing import Any
 
 from ckptkit.errors import CkptkitError, NotFoundError, NothingResumableError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.store import CheckpointStore, Chosen, Restored
+from ckptkit.store import CheckpointStore, Chosen, Committed, Restored, SaveHandle
 from ckptkit.store.adoption import Wrote
-from ckptkit_hooks.arguments import ranking_of
+from ckptkit_hooks.arguments import Arguments, ranking_of
 
 _LOG = logging.getLogger("ckptkit_hooks")
 
@@ -23,6 +23,7 @@ class Keeper:
         retain: which checkpoints are kept; None keeps all. Its metric and mode say which one is ``RUN@best``.
         resume: argument list that resumes from a checkpoint, for ``ckptkit resume-cmd``.
         replace_newer: whether checkpoints beyond the step that training continues from are moved to the trash.
+        wait: whether a save returns when the checkpoint is durable, or as soon as the state is copied.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Keeper:
         retain: RetentionPolicy | None = None,
         resume: Sequence[str] | None = None,
         replace_newer: bool = False,
+        wait: bool = True,
     ) -> None:
         self.store = store if isinstance(store, CheckpointStore) else CheckpointStore(store)
         self.run = run
@@ -40,12 +42,26 @@ class Keeper:
         self._retain = retain
         self._ranking = ranking_of(retain)
         self._replace_newer = replace_newer
+        self._wait = wait
+        self._behind: SaveHandle | None = None
         self._parent: str | None = None
         self._safe: int | None = None
         self._warned = False
 
+    @classmethod
+    def of(cls, store: CheckpointStore | str | Path, run: str, said: Arguments) -> "Keeper":
+        """Return the keeper that the arguments of a hook ask for."""
+        return cls(
+            store,
+            run,
+            retain=said.retain,
+            resume=said.resume,
+            replace_newer=said.replace_newer,
+            wait=said.wait,
+        )
+
     def is_safe(self, step: int) -> bool:
-        """Return whether the step was saved by this keeper, or is the one that training resumed from."""
+        """Return whether the step was saved by this keeper and is durable, or is the one that training resumed from."""
         return step == self._safe
 
     def prepare(self, step: int) -> None:
@@ -75,14 +91,17 @@ class Keeper:
     ) -> str:
         """Save a checkpoint, then prune; returns its name. A step that is already safe is not saved again.
 
+        Without waiting it returns before either is done: ``wait`` waits for both.
+
         Raises:
-            CkptkitError: it could not be saved; see ``CheckpointStore.save``. If pruning fails, that is only logged.
+            CkptkitError: it could not be saved, or the one before, which went on behind, was not; see
+                ``CheckpointStore.save``. If pruning fails, that is only logged.
         """
         name = f"{self.run}@{step}"
-        if self.is_safe(step):
+        if self.is_safe(step) or self._is_behind(name):
             return name
         numbers = self._numbers(name, metrics or {})
-        saved = self.store.save(
+        going_on = self.store.save(
             self.run,
             step,
             items,
@@ -92,13 +111,29 @@ class Keeper:
             resume=self._resume,
             parent=self._parent,
             factories=factories,
+            wait=self._wait,
+            then=self._saved,
         )
-        self._safe = step
+        self._behind = going_on if isinstance(going_on, SaveHandle) else None
+        return name
+
+    def wait(self) -> None:
+        """Wait until what goes on behind is durable.
+
+        Raises:
+            CkptkitError: it failed, and nobody has heard of it yet.
+        """
+        self.store.wait()
+
+    def _is_behind(self, name: str) -> bool:
+        return self._behind is not None and self._behind.ref == name and self._behind.failure is None
+
+    def _saved(self, saved: Committed) -> None:
+        name, self._safe = saved.at.ref, saved.manifest.step
         _LOG.info("saved %s", name)
         for line in (line for lines in saved.left.values() for line in lines):
             _LOG.warning("%s: not saved: %s; keep the trainer's own copy", name, line)
         self._prune()
-        return name
 
     def adopt(
         self,

@@ -28,8 +28,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
     Args:
         store: the store, or its path.
         run: name of the run.
-        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as of all hooks; see
-            ``ckptkit_hooks.arguments.Arguments``. ``every_steps`` counts batches, and needs a ``PersistentIterator``;
+        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, ``wait``, as of all hooks;
+            see ``ckptkit_hooks.arguments.Arguments``.
+            ``every_steps`` counts batches, and needs a ``PersistentIterator``;
             each epoch is saved if no schedule is given.
 
     Returns:
@@ -39,7 +40,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         UsageError: an argument makes no sense.
     """
     said = Arguments.of(how, "every_steps", "every_epochs", where="Keras's hook", usually=Schedule(every_epochs=1))
-    keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
+    keeper = Keeper.of(store, run, said)
     observer = keeper.store.observe(run, prove=said.prove, resume=said.resume)
     stop = StopRequest(_LOOPS, enabled=said.sigterm)
     from ckptkit_hooks import keras_callback  # only now is Keras needed, and KERAS_BACKEND read

@@ -62,5 +62,5 @@ class CheckpointCallback(Callback):  # type: ignore[misc]  # Keras is optional: 
         self._training.end_epoch(epoch, logs)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Put the previous handler of SIGTERM back."""
+        """Wait for the last save; put the previous handler of SIGTERM back."""
         self._training.end()

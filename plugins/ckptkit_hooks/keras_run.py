@@ -186,9 +186,11 @@ class Training:
             self._save(epoch + 1, 0, logs)
 
     def end(self) -> None:
-        """Put the previous handler of SIGTERM back, and let a short run prove itself with what was noted."""
-        self._stop.unwatch()
-        self._observer.close()
+        """Wait for the last save, and let a short run prove itself with what was noted."""
+        try:
+            self._stop.end(self._keeper.wait)
+        finally:
+            self._observer.close()
 
     def _save(self, epoch: int, batches: int, logs: Mapping[str, Any] | None) -> None:
         counters = {"epoch": epoch, "batches_in_epoch": batches}
@@ -216,6 +218,7 @@ class Training:
             numbers = {k: float(v) for k, v in (logs or {}).items()}
             name = self._keeper.save(self._steps, items, metrics=numbers, counters=counters)
         if self._stop.requested:
+            self._keeper.wait()
             self._stop.exit(name)
 
     def _observed(self) -> dict[str, Any]:

@@ -28,8 +28,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
     Args:
         store: the store, or its path.
         run: name of the run.
-        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as of all hooks; see
-            ``ckptkit_hooks.arguments.Arguments``. ``every_steps`` counts ``trainer.global_step``; each epoch is saved
+        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, ``wait``, as of all hooks;
+            see ``ckptkit_hooks.arguments.Arguments``.
+            ``every_steps`` counts ``trainer.global_step``; each epoch is saved
             if no schedule is given. In a rehearsal nothing is logged, and other callbacks write their checkpoints in a
             scratch folder.
 
@@ -41,7 +42,7 @@ def CheckpointCallback(  # reads as the callback class that it returns
         UsageError: an argument makes no sense.
     """
     said = Arguments.of(how, "every_steps", "every_epochs", where="Lightning's hook", usually=Schedule(every_epochs=1))
-    keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
+    keeper = Keeper.of(store, run, said)
     stop = StopRequest({"_call_and_handle_interrupt"}, enabled=said.sigterm)
     observer = keeper.store.observe(run, prove=said.prove, resume=said.resume)
     torch_proof.silence()

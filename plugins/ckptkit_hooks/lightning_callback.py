@@ -202,10 +202,12 @@ class FitCallback:
             self._fit.end()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Put the previous handler back, and the loaders as they were."""
-        self._stop.unwatch()
-        if self._fit is not None:
-            self._fit.end()
+        """Wait for the last save, and put the previous handler back, and the loaders as they were."""
+        try:
+            self._stop.end(self._keeper.wait)
+        finally:
+            if self._fit is not None:
+                self._fit.end()
 
     def _save(self, trainer: Any, kind: str) -> None:
         step = trainer.global_step
@@ -221,4 +223,5 @@ class FitCallback:
             metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
             name = self._keeper.save(step, {_ITEM: written}, metrics=metrics, counters=counters, boundary=boundary)
         if self._stop.requested:
+            self._keeper.wait()
             self._stop.exit(name)

@@ -41,8 +41,9 @@ def CheckpointCallback(  # reads as the callback class that it returns
         barrier: for environments whose state cannot be captured; see ``ckptkit_sb3.CheckpointBoundary``.
         factories: ``{"env": ...}`` builds one more environment, for a self-test in another process; only needed if the
             environment can neither be pickled nor be rebuilt from its ``spec``.
-        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, as of all hooks; see
-            ``ckptkit_hooks.arguments.Arguments``. ``every_steps`` counts ``num_timesteps``, ``every_episodes`` finished
+        how: ``schedule``, ``retain``, ``sigterm``, ``resume``, ``replace_newer``, ``prove``, ``wait``, as of all hooks;
+            see ``ckptkit_hooks.arguments.Arguments``.
+            ``every_steps`` counts ``num_timesteps``, ``every_episodes`` finished
             episodes. Every checkpoint has the metric ``ep_rew_mean``, and those of ``metrics``.
 
     Returns:
@@ -56,13 +57,14 @@ def CheckpointCallback(  # reads as the callback class that it returns
         UsageError: an argument makes no sense.
     """
     said = Arguments.of(how, "every_steps", "every_episodes", where="SB3's hook", best_by=(REWARD, "max"))
-    keeper = Keeper(store, run, retain=said.retain, resume=said.resume, replace_newer=said.replace_newer)
+    keeper = Keeper.of(store, run, said)
     stop = StopRequest(_LOOPS, enabled=said.sigterm)
 
     def save(model: Any) -> None:
         measured = {**mean_reward(model), **(metrics(model) if metrics is not None else {})}
         name = keeper.save(model.num_timesteps, {ITEM: model}, metrics=measured, factories={ITEM: factories or {}})
         if stop.requested:
+            keeper.wait()
             stop.exit(name)
 
     proof = Proving(keeper.store, run, said.prove, said.resume)

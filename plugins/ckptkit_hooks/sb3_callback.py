@@ -67,5 +67,7 @@ class CheckpointCallback(CallbackList):  # type: ignore[misc]  # SB3 is optional
     def _on_training_end(self) -> None:
         self._ask()
         super()._on_training_end()
-        self._stop.unwatch()
-        self._proof.end()
+        try:
+            self._stop.end(self._keeper.wait)
+        finally:
+            self._proof.end()

@@ -61,6 +61,22 @@ class StopRequest:
             signal.signal(signal.SIGTERM, self._before())
             self._watching = False
 
+    def end(self, wait: Callable[[], None]) -> None:
+        """Stop watching a training loop that is over, once what it saved is durable.
+
+        Args:
+            wait: waits for that.
+
+        Raises:
+            SystemExit: a SIGTERM came when there was no clean point any more.
+        """
+        try:
+            wait()
+        finally:
+            self.unwatch()
+        if self.requested:
+            self.exit("all that was due")
+
     def _before(self) -> _Handler:
         return signal.SIG_DFL if self._previous is None else self._previous
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import CheckContext, LoadContext, Problem, Proof, SaveContext, SavedItem
+from ckptkit.backend import CheckContext, LoadContext, Pending, Problem, Proof, SaveContext, SavedItem, SnapshotContext
 from ckptkit_sb3 import adopt, structure
 from ckptkit_sb3.agent import ALGORITHM
 from ckptkit_sb3.names import is_kind
@@ -39,6 +39,16 @@ class Sb3Backend:
         from ckptkit_sb3 import write
 
         return write.save(item, directory, context)
+
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> Pending:
+        """Write the zip into memory, take the rest of the state, and copy the rows; files are written later.
+
+        Raises:
+            BackendError: see ``save``.
+        """
+        from ckptkit_sb3 import write
+
+        return write.snapshot(item, context)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Put the state back and return a ``Resumed``: give its ``callback`` to the first ``learn``.

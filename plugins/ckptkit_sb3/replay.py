@@ -1,13 +1,11 @@
 """Replay buffers as npz: only the filled rows (SB3 pickles the whole capacity), without objects."""
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from io import BufferedIOBase
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import array_file
 from ckptkit_sb3.decoding import Decoder
 from ckptkit_sb3.encoding import Encoder
 from ckptkit_sb3.layout import REPLAY as FILE
@@ -33,13 +31,8 @@ def filled(buffer: Any) -> int:
     return min(int(buffer.pos) + ahead, int(buffer.buffer_size))
 
 
-def save(
-    buffer: Any, directory: Path, arrays: dict[str, Any], create: Callable[[Path], BufferedIOBase]
-) -> tuple[dict[str, Any], list[str]]:
-    """Write the filled rows; return the JSON description and the names of what could not be written.
-
-    ``create`` opens the new file.
-    """
+def take(buffer: Any, arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Return the filled rows, which are the buffer's own, their JSON description, and what cannot be written."""
     count = filled(buffer)
     rows: dict[str, Any] = {}
     left_out = []
@@ -49,8 +42,6 @@ def save(
                 left_out.append(f"replay_buffer.{name} (python objects)")
         else:
             rows[name] = array[:count]
-    with create(directory / FILE) as stream:
-        array_file.write(stream, rows)
     encoder = Encoder(arrays, "replay/", skip=_row_names(buffer))
     others = encoder.attributes(buffer, "replay_buffer")
     shapes = {name: [array.dtype.str, list(array.shape[1:])] for name, array in rows.items()}
@@ -61,7 +52,7 @@ def save(
         "arrays": shapes,
         "attributes": others,
     }
-    return description, left_out + encoder.left_out
+    return rows, description, left_out + encoder.left_out
 
 
 def fits(description: Mapping[str, Any], buffer: Any) -> None:

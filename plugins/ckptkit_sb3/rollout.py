@@ -9,12 +9,10 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from io import BufferedIOBase
-from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError, DamagedError
-from ckptkit_sb3 import array_file, replay
+from ckptkit_sb3 import replay
 from ckptkit_sb3.layout import ROLLOUT, Place, read_npz
 from ckptkit_sb3.names import class_name
 from ckptkit_sb3.progress import Progress
@@ -56,15 +54,13 @@ def at_head_of_step(model: Any, before: int) -> bool:
     return bool(before < done < buffer.buffer_size and (every <= 0 or done % every == 0))
 
 
-def save(model: Any, directory: Path, create: Callable[[Path], BufferedIOBase]) -> dict[str, Any]:
-    """Write the rows of the rollout in progress into a file that ``create`` opens; return their description."""
+def take(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rows of the rollout in progress, which are the algorithm's own, and their JSON description."""
     buffer = model.rollout_buffer
     rows = {name: array[: buffer.pos] for name, array in replay.rows_of(buffer)}
     shapes = {name: [array.dtype.str, list(array.shape[1:])] for name, array in rows.items()}
     noise = {name: tensor.detach().cpu().numpy() for name, tensor in _noise_of(model).items()}
-    with create(directory / ROLLOUT) as stream:
-        array_file.write(stream, {**rows, **noise})
-    return {
+    return {**rows, **noise}, {
         "class": class_name(buffer),
         "capacity": int(buffer.buffer_size),
         "rows": int(buffer.pos),

@@ -1,77 +1,160 @@
 """Saving: the zip as SB3 writes it, then what the zip does not hold, and how exactly training can continue from it."""
 
-import io
 import time
 from collections.abc import Callable, Mapping
-from io import BufferedIOBase
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ckptkit.backend import GRADES, Captured, Grade, SaveContext, SavedItem
+from ckptkit.backend import GRADES, Captured, Grade, SaveContext, SavedItem, SnapshotContext
 from ckptkit.errors import BackendError
 from ckptkit.formats import strict_json
-from ckptkit_sb3 import array_file, capture, layout, replay, rollout, structure_at_start
+from ckptkit_sb3 import array_file, capture, layout, replay, rollout, structure_at_start, zip_file
 from ckptkit_sb3.agent import ALGORITHM, configuration_of, describe_agent
-from ckptkit_sb3.code_free import code_replaced
 from ckptkit_sb3.names import class_name, is_kind
 from ckptkit_sb3.parameters import describe_optimizers
 from ckptkit_sb3.progress import Position, Saving, episodes_of, in_rollout, position_of, progress_of
 
-_OF_SB3 = "stable_baselines3.common.base_class"
-_BUFFER = 1 << 20  # bytes: SB3 writes small pieces, and takes no other kind of stream
 _REPLAY = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environments back"
 
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     """Write all files of one algorithm; see ``Sb3Backend.save``."""
-    if not is_kind(model, ALGORITHM):
-        raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
+    return _taken(model, context, partial(zip_file.write, model), _as_they_are).write(directory, context=context)
+
+
+def snapshot(model: Any, context: SnapshotContext) -> "Agent":
+    """Take the state of one algorithm apart from it; see ``Sb3Backend.snapshot``."""
+    _require_algorithm(model)
+    started = time.perf_counter()
+    zipped = zip_file.taken(model)
+    return _taken(model, context, zipped, partial(_copied, context), time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The state of one algorithm, still to be written.
+
+    Attributes:
+        zip: writes the zip.
+        state: what ``state.json`` says, but for what is not in the zip.
+        arrays: by file, the arrays by name.
+        said: what the backend returns, but for sizes, times and hazards of what is not in the zip.
+        seconds: how long each part took so far.
+    """
+
+    zip: zip_file.Write
+    state: Mapping[str, Any]
+    arrays: Mapping[str, Mapping[str, Any]]
+    said: SavedItem
+    seconds: dict[str, float]
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """See ``Pending.write``."""
+        started = time.perf_counter()
+        replaced = self.zip(directory / layout.MODEL, context.create)
+        zipped = time.perf_counter()
+        with context.create(directory / layout.STATE) as stream:
+            stream.write(strict_json.dumps({**self.state, "not_in_zip": replaced}))
+        for name, arrays in self.arrays.items():
+            with context.create(directory / name) as stream:
+                array_file.write(stream, arrays)
+        self.seconds["zip"] += zipped - started
+        self.seconds["beside"] += time.perf_counter() - zipped
+        sizes = {p.name: p.stat().st_size for p in directory.iterdir()}
+        metadata = {
+            **self.said.metadata,
+            "zip_bytes": sizes[layout.MODEL],
+            "beside_bytes": sum(sizes.values()) - sizes[layout.MODEL],
+            **{f"{part}_ms": _milliseconds(taken) for part, taken in self.seconds.items()},
+        }
+        return replace(self.said, metadata=metadata, hazards=[*_not_in_zip(replaced), *self.said.hazards])
+
+
+def _taken(
+    model: Any,
+    context: SaveContext | SnapshotContext,
+    zipped: zip_file.Write,
+    apart: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    seconds: float = 0.0,
+) -> Agent:
+    """Return the state of one algorithm.
+
+    Args:
+        model: the algorithm.
+        context: for saving it, now or later.
+        zipped: writes the zip.
+        apart: returns copies of arrays that are the algorithm's own, or these.
+        seconds: how long the zip took so far.
+    """
+    _require_algorithm(model)
+    started = time.perf_counter()
     position = position_of(model)
     structure_at_start.refuse_changed(model, progress_of(model).built)
-    started = time.perf_counter()
-    replaced = _write_zip(model, directory / layout.MODEL, context.create)
-    zipped = time.perf_counter()
     saving = progress_of(model).saving or Saving()
     taken = capture.take(model, context.factories.get("env"), barrier=saving.barrier)
     buffer = getattr(model, "replay_buffer", None)
-    rows, left_out = None, list(taken.left_out)
+    files: dict[str, Mapping[str, Any]] = {}
+    replayed, halfway, left_out = None, None, list(taken.left_out)
     if buffer is not None:
-        rows, missing = replay.save(buffer, directory, taken.arrays, context.create)
-        left_out += missing
-    halfway = rollout.save(model, directory, context.create) if in_rollout(model) else None
-    counters = _counters(model)
+        rows, replayed, missing = replay.take(buffer, taken.arrays)
+        files[layout.REPLAY], left_out = apart(rows), left_out + missing
+    if in_rollout(model):
+        rows, halfway = rollout.take(model)
+        files[layout.ROLLOUT] = apart(rows)
+    if taken.arrays:
+        files[layout.ARRAYS] = taken.arrays
+    counters, agent = _counters(model), describe_agent(model)
     captured = _captured(taken.sections, position, left_out)
     state = {
         "format": 1,
-        "agent": describe_agent(model),
+        "agent": agent,
         "counters": counters,
         "configuration": configuration_of(model),
         "optimizers": describe_optimizers(model),
         "captured": {"grade": captured.grade, "reasons": list(captured.reasons)},
         "inside_learn": position.inside_learn,
-        "not_in_zip": replaced,
+        "not_in_zip": [],
         "barrier": saving.barrier,
-        "replay": rows,
+        "replay": replayed,
         "rollout": halfway,
         "arrays": sorted(taken.arrays),
         "sections": taken.sections,
     }
-    _write_state(directory, state, taken.arrays, context.create)
-    written, recorded = time.perf_counter(), None
+    beside, recorded = time.perf_counter(), None
     if context.probe:
         from ckptkit_sb3 import probe
 
         recorded = probe.record(model, taken)
-    seconds = {"zip": zipped - started, "beside": written - zipped, "probe": time.perf_counter() - written}
-    metadata = _metadata(model, directory, taken, seconds)
-    return SavedItem(
-        metadata=metadata,
+    said = SavedItem(
+        metadata=_metadata(agent, taken),
         counters=counters,
         captured=captured,
-        hazards=[*_hazards(model, replaced), *_untested(taken.sections["environments"])],
+        hazards=[*_hazards(model), *_untested(taken.sections["environments"])],
         probe=recorded,
         boundary=_boundary(model, saving),
     )
+    times = {"zip": seconds, "beside": beside - started, "probe": time.perf_counter() - beside}
+    return Agent(zipped, state, files, said, {**times, "environments": taken.environments_seconds})
+
+
+def _require_algorithm(model: Any) -> None:
+    if not is_kind(model, ALGORITHM):
+        raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
+
+
+def _as_they_are(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+    return arrays
+
+
+def _copied(context: SnapshotContext, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return copies in the memory that the context gives."""
+    import numpy as np
+
+    copies = {n: np.ndarray(a.shape, a.dtype, context.memory(a.nbytes) if a.nbytes else b"") for n, a in arrays.items()}
+    context.together([partial(np.copyto, copies[name], array) for name, array in arrays.items()])
+    return copies
 
 
 def estimate(model: Any) -> int:
@@ -85,50 +168,18 @@ def estimate(model: Any) -> int:
     return 3 * networks + rows + (256 << 10)  # networks, two moments of each; zip, JSON and small state
 
 
-def _write_zip(model: Any, path: Path, create: Callable[[Path], BufferedIOBase]) -> list[str]:
-    own = [name for name, value in vars(model).items() if callable(value) and hasattr(type(model), name)]
-    try:
-        with code_replaced(model) as replaced:
-            if type(model).save.__module__ == _OF_SB3:
-                with create(path) as stream, io.BufferedWriter(cast("Any", stream), _BUFFER) as buffered:
-                    model.save(buffered, exclude=own)
-            else:  # a stranger's may want a path
-                model.save(path, exclude=own)
-    except (BackendError, OSError):
-        raise
-    except Exception as error:  # cloudpickle fails in as many ways as there are attributes
-        raise BackendError(
-            f"SB3 cannot write the agent's zip: {type(error).__name__}: {error}".splitlines()[0],
-            hint="an attribute of the agent cannot be pickled; remove it or exclude it in _excluded_save_params",
-        ) from error
-    return replaced
-
-
-def _write_state(
-    directory: Path, state: Mapping[str, Any], arrays: Mapping[str, Any], create: Callable[[Path], BufferedIOBase]
-) -> None:
-    with create(directory / layout.STATE) as stream:
-        stream.write(strict_json.dumps(state))
-    if arrays:
-        with create(directory / layout.ARRAYS) as stream:
-            array_file.write(stream, arrays)
-
-
 def _counters(model: Any) -> dict[str, int]:
     episodes = episodes_of(model)
     return {"num_timesteps": int(model.num_timesteps)} | ({} if episodes is None else {"episode": episodes})
 
 
-def _metadata(model: Any, directory: Path, taken: capture.Capture, seconds: Mapping[str, float]) -> dict[str, Any]:
+def _metadata(agent: Mapping[str, Any], taken: capture.Capture) -> dict[str, Any]:
     import stable_baselines3
 
-    agent = describe_agent(model)
     environments = [
         {key: described.get(key) for key in ("strategy", "grade", "reasons", "tested")}
         for described in taken.sections["environments"]
     ]
-    seconds = {**seconds, "environments": taken.environments_seconds}
-    sizes = {p.name: p.stat().st_size for p in directory.iterdir()}
     return {
         "captured": True,
         "zip": layout.MODEL,
@@ -137,9 +188,6 @@ def _metadata(model: Any, directory: Path, taken: capture.Capture, seconds: Mapp
         "n_envs": agent["n_envs"],
         "environments": environments,
         "versions": {"stable_baselines3": stable_baselines3.__version__},
-        "zip_bytes": sizes[layout.MODEL],
-        "beside_bytes": sum(sizes.values()) - sizes[layout.MODEL],
-        **{f"{part}_ms": _milliseconds(taken) for part, taken in seconds.items()},
     }
 
 
@@ -183,11 +231,14 @@ def _numbered(which: list[int]) -> str:
     return f"environment {which[0]}" if len(which) == 1 else f"environments {', '.join(map(str, which))}"
 
 
-def _hazards(model: Any, replaced: list[str]) -> list[str]:
-    found = []
-    if replaced:
-        names = ", ".join(replaced)
-        found.append(f"code of the training script is not in model.zip ({names}): resume into an agent that has it")
-    if getattr(model, "seed", None) is not None:
-        found.append("SB3's own load() re-seeds with the run's seed: resume through ckptkit, not from the bare zip")
-    return found
+def _not_in_zip(replaced: list[str]) -> list[str]:
+    if not replaced:
+        return []
+    names = ", ".join(replaced)
+    return [f"code of the training script is not in model.zip ({names}): resume into an agent that has it"]
+
+
+def _hazards(model: Any) -> list[str]:
+    if getattr(model, "seed", None) is None:
+        return []
+    return ["SB3's own load() re-seeds with the run's seed: resume through ckptkit, not from the bare zip"]

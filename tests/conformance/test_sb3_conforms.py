@@ -2,10 +2,11 @@
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import changed_agents
@@ -94,8 +95,21 @@ def forget_weights(state: Any) -> None:
     next(iter(state.values())).zero_()
 
 
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SB3 notes the time in zip and algorithm, and the backend how long a save took: else no two are alike."""
+    now = time.localtime()
+    monkeypatch.setattr(time, "localtime", lambda _=None: now)
+    for clock, kind in {"time": float, "time_ns": int, "perf_counter": float}.items():
+        monkeypatch.setattr(time, clock, lambda kind=kind: kind(1_700_000_000))
+
+
 class TestPpo(BackendTests):
     backend = Sb3Backend
+    skips: ClassVar = dict.fromkeys(
+        ("test_a_snapshot_stays_as_it_was_when_the_item_goes_on", "test_two_snapshots_share_no_memory"),
+        "SB3 writes the addresses of objects into its zip: see test_a_snapshot_resumes_as_a_save_does",
+    )
     changes = changed_agents.ON_POLICY
     steps = 3
     rollout = 16

@@ -40,7 +40,8 @@ class Story:
     """The uninterrupted run, and the processes of the interrupted one.
 
     ``variants``: of other trainings, each stopped by a SIGTERM and resumed in one process: whether that ended like one
-    never stopped, and the grade of the checkpoint that it resumed from.
+    never stopped, and the grade of the checkpoint that it resumed from. ``behind``: of the training itself, when its
+    saves go on behind.
     """
 
     store: Path
@@ -50,6 +51,10 @@ class Story:
     terminated: Part
     finished: Part
     variants: dict[str, tuple[str, ...]]
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        return tuple(self.straight.out.split("behind ")[1].split()[:2])
 
 
 def steps_of(store: Path) -> list[int]:
@@ -66,7 +71,8 @@ def play(program: str, store: Path, *arguments: str) -> Part:
 def tell(program: str, place: Path, *, kill_at: int, term_at: int, variants: Mapping[str, int]) -> Story:
     """Run all processes; ``kill_at``, ``term_at`` and the values of ``variants`` count steps of the whole training."""
     store = place / "interrupted"
-    words = [word for name, step in variants.items() for word in ("--variant", name, str(step))]
+    words = ["--behind", str(term_at)]
+    words += [word for name, step in variants.items() for word in ("--variant", name, str(step))]
     with ThreadPoolExecutor(1) as beside:
         future = beside.submit(play, program, place / "straight", *words)
         killed = play(program, store, "--kill-at", str(kill_at))
@@ -90,7 +96,23 @@ def flip_a_bit(store: Path, step: int) -> None:
     victim.write_bytes(data)
 
 
+def killed_behind(story: Story, program: str, kill_at: int) -> None:
+    """A training whose saves go on behind is killed at a step, goes on, and comes to the same end."""
+    store = story.store.with_name("killed-behind")
+    assert play(program, store, "--no-wait", "--kill-at", str(kill_at)).code == -signal.SIGKILL
+    finished = play(program, store, "--no-wait")
+    assert finished.code == 0, finished.err
+    assert finished.digest == story.straight.digest
+    assert CheckpointStore(store).verify().exit_code == 0
+
+
 Train = Callable[[Path, Callable[[int], None], str], str]
+_go_on_behind = False
+
+
+def waits() -> bool:
+    """Return whether the hook of this process is to wait for its saves."""
+    return not _go_on_behind
 
 
 def main(train: Train) -> None:
@@ -99,11 +121,22 @@ def main(train: Train) -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--kill-at", type=int, default=-1)
     parser.add_argument("--term-at", type=int, default=-1)
+    parser.add_argument("--behind", type=int, default=-1)
+    parser.add_argument("--no-wait", action="store_true")
     parser.add_argument("--variant", action="append", nargs=2, default=[])
     wanted = parser.parse_args()
-    print("digest", train(wanted.store, _fate(wanted.kill_at, wanted.term_at), ""))
+    global _go_on_behind
+    _go_on_behind = wanted.no_wait
+    print("digest", straight := train(wanted.store, _fate(wanted.kill_at, wanted.term_at), ""))
     for variant, step in wanted.variant:
-        print(variant, *_stopped_and_resumed(train, wanted.store.with_name(variant), variant, int(step)))
+        place = wanted.store.with_name(variant)
+        print(
+            variant,
+            *_stopped_and_resumed(train, place, variant, int(step), train(place / "straight", _fate(-1, -1), variant)),
+        )
+    if wanted.behind >= 0:
+        _go_on_behind = True
+        print("behind", *_stopped_and_resumed(train, wanted.store.with_name("behind"), "", wanted.behind, straight))
 
 
 def _fate(kill_at: int, term_at: int) -> Callable[[int], None]:
@@ -116,9 +149,8 @@ def _fate(kill_at: int, term_at: int) -> Callable[[int], None]:
     return at_step
 
 
-def _stopped_and_resumed(train: Train, place: Path, variant: str, term_at: int) -> tuple[str, str]:
+def _stopped_and_resumed(train: Train, place: Path, variant: str, term_at: int, straight: str) -> tuple[str, str]:
     """Return whether a training that was stopped and resumed with new objects ended alike, and the promised grade."""
-    straight = train(place / "straight", _fate(-1, -1), variant)
     store = place / "stopped"
     with pytest.raises(SystemExit) as stopped:
         train(store, _fate(-1, term_at), variant)

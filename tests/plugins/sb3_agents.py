@@ -14,7 +14,7 @@ from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
-from ckptkit.backend import CheckContext, LoadContext, SaveContext, SavedItem
+from ckptkit.backend import CheckContext, LoadContext, Pending, SaveContext, SavedItem, SnapshotContext
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -126,6 +126,24 @@ class Saves:
         folder = self.root / f"save-{len(self.made)}"
         folder.mkdir(parents=True)
         self.made.append((folder, save(model, folder, **self.factories)))
+
+
+class Snapshots(Saves):
+    """Takes snapshots, and writes them when the training is over."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.pending: list[tuple[int, Pending]] = []
+
+    def __call__(self, model: Any) -> None:
+        context = SnapshotContext(step=model.num_timesteps, memory=lambda size: memoryview(bytearray(b"\xa5" * size)))
+        self.pending.append((context.step, BACKEND.snapshot(model, context=context)))
+
+    def write(self) -> None:
+        for number, (step, pending) in enumerate(self.pending):
+            folder = self.root / f"save-{number}"
+            folder.mkdir(parents=True)
+            self.made.append((folder, pending.write(folder, context=SaveContext(step=step))))
 
 
 def save(model: Any, folder: Path, **factories: Callable[[], Any]) -> SavedItem:

@@ -69,7 +69,8 @@ def train(store: Path, at_step: Callable[[int], None], variant: str, output: Pat
     )
     if variant:
         collator = masked
-    hook = CheckpointCallback(store, RUN, retain=Retain(last=2, best=1, metric="eval_loss", mode="min"))
+    retain = Retain(last=2, best=1, metric="eval_loss", mode="min")
+    hook = CheckpointCallback(store, RUN, retain=retain, wait=hooks_story.waits())
     trainer = Trainer(
         model(), arguments, train_dataset=rows, eval_dataset=rows[:4], data_collator=collator, callbacks=[Tell(), hook]
     )
@@ -111,6 +112,15 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
+
+
+def test_a_run_whose_saves_go_on_behind_ends_like_one_that_waits_for_them(story: Story) -> None:
+    assert story.behind == ("same", "complete")
+
+
+@pytest.mark.matrix
+def test_a_run_that_is_killed_while_its_saves_go_on_behind_comes_to_the_same_end(story: Story) -> None:
+    hooks_story.killed_behind(story, __file__, kill_at=14)
 
 
 def test_where_fetching_draws_random_numbers_it_is_exact_in_mid_epoch_too(story: Story) -> None:

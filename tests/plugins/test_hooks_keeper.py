@@ -3,14 +3,17 @@
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ckptkit_files import Written
 from ckptkit_hooks.keeper import Keeper
 
 from ckptkit import CheckpointStore, Retain, RetentionPolicy
-from ckptkit.errors import ConflictError, NothingResumableError
+from ckptkit.backend import Captured
+from ckptkit.errors import ConflictError, InconsistentSetError, NothingResumableError
 
 RUN = "keeper/run1"
 
@@ -146,6 +149,41 @@ def test_the_best_one_can_be_resumed_from(tmp_path: Path) -> None:
     chosen = Keeper(tmp_path, RUN, retain=Retain(last="all", metric="loss", mode="min")).newest(f"{RUN}@best")
     assert chosen is not None
     assert chosen.manifest.step == 1
+
+
+def test_without_waiting_a_step_is_safe_and_old_ones_go_once_it_is_durable(tmp_path: Path) -> None:
+    store, committed, told = CheckpointStore(tmp_path), threading.Event(), threading.Event()
+    keeper = Keeper(store, RUN, retain=Retain(last=1), wait=False)
+    keeper.save(1, {"rng": np.random.default_rng(1)})
+    keeper.wait()
+    store.listen(lambda event: event.kind == "saved" and (committed.set(), told.wait(60)))
+    keeper.save(2, {"rng": np.random.default_rng(2)})
+    assert committed.wait(60)
+    assert (keeper.is_safe(2), steps(tmp_path)) == (False, [1, 2])
+    assert keeper.save(2, {"rng": np.random.default_rng(2)}) == f"{RUN}@2"
+    told.set()
+    keeper.wait()
+    assert (keeper.is_safe(2), steps(tmp_path)) == (True, [2])
+
+
+def test_what_failed_behind_is_raised_by_the_next_save_and_can_be_saved_again(tmp_path: Path) -> None:
+    keeper, note = Keeper(tmp_path / "store", RUN, wait=False), tmp_path / "note.json"
+    note.write_text("{}")
+    keeper.save(1, {"note": Written({"note.json": note}, Captured(), step=5)})
+    with pytest.raises(InconsistentSetError, match=f"{RUN}@1 was not saved"):
+        keeper.save(2, {"rng": np.random.default_rng(2)})
+    keeper.save(1, {"note": Written({"note.json": note}, Captured(), step=1)})
+    keeper.wait()
+    assert steps(tmp_path / "store") == [1]
+
+
+def test_what_failed_behind_is_raised_at_the_end(tmp_path: Path) -> None:
+    keeper, note = Keeper(tmp_path / "store", RUN, wait=False), tmp_path / "note.json"
+    note.write_text("{}")
+    keeper.save(1, {"note": Written({"note.json": note}, Captured(), step=5)})
+    with pytest.raises(InconsistentSetError, match=f"{RUN}@1 was not saved"):
+        keeper.wait()
+    assert not keeper.is_safe(1)
 
 
 @pytest.mark.parametrize("hook", ["sb3", "hf", "lightning_", "keras_"])

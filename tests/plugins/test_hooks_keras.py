@@ -53,7 +53,8 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
     model = make_model()
-    hook = CheckpointCallback(store, RUN, schedule=Schedule(every_steps=4, every_epochs=1), retain=Retain(last=2))
+    schedule, wait = Schedule(every_steps=4, every_epochs=1), hooks_story.waits()
+    hook = CheckpointCallback(store, RUN, schedule=schedule, retain=Retain(last=2), wait=wait)
     slower = keras.callbacks.EarlyStopping("loss", patience=50)
     if variant.startswith("arrays"):
         x, y = next(iter(dataset().unbatch().batch(24)))
@@ -96,6 +97,15 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
+
+
+def test_a_run_whose_saves_go_on_behind_ends_like_one_that_waits_for_them(story: Story) -> None:
+    assert story.behind == ("same", "complete")
+
+
+@pytest.mark.matrix
+def test_a_run_that_is_killed_while_its_saves_go_on_behind_comes_to_the_same_end(story: Story) -> None:
+    hooks_story.killed_behind(story, __file__, kill_at=11)
 
 
 def test_arrays_resume_exactly_between_epochs_and_are_graded_in_the_middle(story: Story) -> None:

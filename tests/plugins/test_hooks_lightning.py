@@ -89,6 +89,7 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
         RUN,
         schedule=Schedule(every_steps=5, every_epochs=1),
         retain=Retain(last=2, best=1, metric="val_loss", mode="min"),
+        wait=hooks_story.waits(),
     )
     trainer = Trainer(
         max_epochs=EPOCHS,
@@ -138,6 +139,15 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
+
+
+def test_a_run_whose_saves_go_on_behind_ends_like_one_that_waits_for_them(story: Story) -> None:
+    assert story.behind == ("same", "complete")
+
+
+@pytest.mark.matrix
+def test_a_run_that_is_killed_while_its_saves_go_on_behind_comes_to_the_same_end(story: Story) -> None:
+    hooks_story.killed_behind(story, __file__, kill_at=11)
 
 
 def test_workers_streams_and_validation_in_mid_epoch_resume_exactly(story: Story) -> None:

@@ -49,6 +49,7 @@ def train(store: Path, at_step: Callable[[int], None], variant: str) -> str:
         RUN,
         schedule=Schedule(every_steps=64, every_episodes=6 if variant else None),
         retain=Retain(last=2, best=1, metric="ep_rew_mean", mode="max"),
+        wait=hooks_story.waits(),
     )
     model = hook.resume_or_start(make(algorithm=variant or "PPO"), TOTAL, callback=Tell())
     hasher = hashlib.sha256(str((model.num_timesteps, model._last_obs.tolist())).encode())
@@ -86,6 +87,15 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     store = CheckpointStore(story.store)
     assert store.verify().exit_code == 0
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
+
+
+def test_a_run_whose_saves_go_on_behind_ends_like_one_that_waits_for_them(story: Story) -> None:
+    assert story.behind == ("same", "complete")
+
+
+@pytest.mark.matrix
+def test_a_run_that_is_killed_while_its_saves_go_on_behind_comes_to_the_same_end(story: Story) -> None:
+    hooks_story.killed_behind(story, __file__, kill_at=200)
 
 
 def test_off_policy_training_is_stopped_and_resumed_alike(story: Story) -> None:

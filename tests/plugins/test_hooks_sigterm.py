@@ -65,6 +65,16 @@ Trainer().train(act)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, ""), done.stderr
 
 
+def test_a_signal_while_the_last_save_ends_is_answered_when_it_has() -> None:
+    done = play("""
+def act():
+    stop.end(lambda: (kill(), print("saved", flush=True)))
+    print("still here")
+Trainer().train(act)
+""")
+    assert (done.returncode, done.stdout) == (143, "saved\n"), done.stderr
+
+
 def test_the_previous_handler_is_back_afterwards() -> None:
     done = play("""
 signal.signal(signal.SIGTERM, mine)

@@ -12,7 +12,7 @@ import gymnasium
 import pytest
 import torch
 from ckptkit_sb3 import CheckpointBoundary, checkpointable
-from sb3_agents import AGENTS, BACKEND, TOTAL, Saves, common, go_on, load, load_context, save, train
+from sb3_agents import AGENTS, BACKEND, TOTAL, Saves, Snapshots, common, go_on, load, load_context, save, train
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
@@ -27,6 +27,20 @@ def test_a_resumed_agent_ends_as_one_that_never_stopped(name: str, tmp_path: Pat
     expected = train(AGENTS[name](1), saves)
     folder, item = saves.made[0]
     assert item.captured.grade == "complete"
+    assert go_on(load(folder, item, AGENTS[name](5))) == expected
+
+
+@pytest.mark.parametrize("name", ["ppo normalized", "td3 ou", "sac", "dqn"])
+def test_a_snapshot_resumes_as_a_save_does(name: str, tmp_path: Path) -> None:
+    saves, snapshots = Saves(tmp_path / "saved"), Snapshots(tmp_path / "snapshots")
+    expected = train(AGENTS[name](1), saves)
+    assert train(AGENTS[name](1), snapshots) == expected
+    snapshots.write()
+    folder, item = snapshots.made[0]
+    assert (item.captured, item.counters, item.boundary) == (
+        saves.made[0][1].captured, saves.made[0][1].counters, saves.made[0][1].boundary,
+    )  # fmt: skip
+    assert item.probe == saves.made[0][1].probe
     assert go_on(load(folder, item, AGENTS[name](5))) == expected
 
 
