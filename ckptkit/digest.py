@@ -90,6 +90,7 @@ def digest_stream(
         algorithm: ``blake3`` or ``sha256``.
         on_bytes: called with the size of each block read.
         threads: how many may work on a large stream: one reads ahead of the others, which digest.
+            Where there is a copy, one does all.
         copy: each block is written here too.
 
     Raises:
@@ -108,7 +109,7 @@ def digest_stream(
         except OSError as error:
             raise StoreError(f"{getattr(stream, 'name', 'stream')}: cannot be read ({error.strerror})") from error
 
-    many = threads > 1 and expected >= LARGE
+    many = threads > 1 and expected >= LARGE and copy is None  # large blocks are written at three times the price
     hasher = new_hasher(algorithm, threads if many else 1)
     size = 0
     with closing(blocks.ahead(fill) if many else blocks.in_turn(fill, expected)) as read:

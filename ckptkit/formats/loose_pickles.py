@@ -124,7 +124,7 @@ def _judged(source: Source, followed: _Followed) -> Iterator[Problem]:
 
 
 def _running(found: Found) -> Found:
-    if not found.globals:
+    if not found.globals and not found.called:
         return found
     programs = {name: True for name in found.globals if name.module.endswith(".__main__")}
     return replace(found, globals={**found.called, **programs})
