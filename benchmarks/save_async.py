@@ -1,11 +1,12 @@
 """How long a training waits for a save that goes on behind, beside one copy of the state in memory and torch's own.
 
 ``python -m benchmarks.save_async [--megabytes 1024] [--rounds 3] [--folder DIR] [--json FILE]`` runs each way in a
-process of its own, in turns: one save, and then more, each after the one before is durable. *first* and *later* are the
-seconds until the call returns; *copies* is the latter in copies of the same tensors, each in memory that was written to
-before, by one thread in the same process. *extra* is the peak of memory beside the state, in shares of its size;
-*slowed* how much longer a small step of training takes while a save goes on behind. All are medians with the least and
-the most.
+process of its own, in turns: one save, and then more, each after the one before is durable. *first* and *later* are
+what a call takes until it returns, in seconds on the clock; *copies* is the same in copies of the same tensors, each in
+memory that was written to before, by one thread in the same process; *CPU copies* compares processor time, of all
+threads, which says more where others use the machine. *extra* is the peak of memory beside the state, in shares of its
+size; *slowed* how much longer a small step of training takes while a save goes on behind. All are medians with the
+least and the most.
 """
 
 import argparse
@@ -24,10 +25,10 @@ import torch
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
-from benchmarks.save_large import _cpu, _memory, trained
+from benchmarks.save_large import _memory, trained
 from ckptkit import CheckpointStore
 
-LATER = 3  # saves after the first
+LATER = 2  # saves after the first
 Save = Callable[[int], Callable[[], object]]
 """Begins a save, and returns what waits for it."""
 
@@ -68,16 +69,31 @@ def tensors_of(policy: Any) -> list[torch.Tensor]:
     return [value.detach() for value in [*policy.model.parameters(), *held]]
 
 
-def a_copy(tensors: list[torch.Tensor]) -> float:
-    """Return how many seconds a copy of all tensors takes in memory that is there: the median of five."""
+Taken = tuple[float, float]
+"""Seconds on the clock, and of processor time."""
+
+
+def timed(work: Callable[[], Any]) -> tuple[Taken, Any]:
+    """Return what some work took, and what it returned."""
+    began, spent = time.perf_counter(), time.process_time()
+    result = work()
+    return (time.perf_counter() - began, time.process_time() - spent), result
+
+
+def middle(taken: list[Taken]) -> Taken:
+    """Return the medians."""
+    return statistics.median(wall for wall, _ in taken), statistics.median(cpu for _, cpu in taken)
+
+
+def a_copy(tensors: list[torch.Tensor]) -> Taken:
+    """Return what a copy of all tensors takes in memory that is there: the median of five."""
     copies = [value.clone() for value in tensors]
-    taken = []
-    for _ in range(5):
-        began = time.perf_counter()
-        for copy, tensor in zip(copies, tensors, strict=True):
-            copy.copy_(tensor)
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+
+    def copy() -> None:
+        for one, tensor in zip(copies, tensors, strict=True):
+            one.copy_(tensor)
+
+    return middle([timed(copy)[0] for _ in range(5)])
 
 
 class Training:
@@ -106,34 +122,37 @@ class Training:
 
 def measured(name: str, megabytes: int, folder: Path) -> dict[str, float]:
     """Return the figures of one way, in this process."""
-    policy, training = trained(megabytes), Training()
+    policy, training, calls = trained(megabytes), Training(), []
     copy, alone = a_copy(tensors_of(policy)), training.until(_after(1.0))
     Path("/proc/self/clear_refs").write_text("5")
-    held, stalls, slowed, spent = _memory("VmRSS"), [], 0.0, 0.0
+    held = _memory("VmRSS")
     with WAYS[name](policy, folder) as save:
         for step in range(1 + LATER):
-            began = time.perf_counter()
-            wait = save(step)
-            stalls.append(time.perf_counter() - began)
-            wait()
-        spent, began = _cpu(), time.perf_counter()
-        save(LATER + 1)()
-        spent, total = _cpu() - spent, time.perf_counter() - began
+            whole, taken = timed(lambda step=step: _whole(save, step))  # type: ignore[misc]  # bound at once
+            calls.append(taken)
         extra = (_memory("VmHWM") - held) / (sum(tensor.nbytes for tensor in tensors_of(policy)) / (1 << 20))
-        handle = save(LATER + 2)
-        slowed = training.until(_ended(handle)) / alone
-    later = statistics.median(stalls[1:])
+        slowed = training.until(_ended(save(LATER + 1))) / alone
+    first, later = calls[0], middle(calls[1:])
     return {
-        "first_s": stalls[0],
-        "later_s": later,
-        "copies": later / copy,
-        "first_copies": stalls[0] / copy,
-        "total_s": total,
-        "cpu_s": spent,
+        "first_s": first[0],
+        "first_copies": first[0] / copy[0],
+        "first_cpu_copies": first[1] / copy[1],
+        "later_s": later[0],
+        "copies": later[0] / copy[0],
+        "cpu_copies": later[1] / copy[1],
+        "total_s": whole[0],
+        "cpu_s": whole[1],
         "extra": extra,
         "slowed": slowed,
-        "copy_s": copy,
+        "copy_s": copy[0],
     }
+
+
+def _whole(save: Save, step: int) -> Taken:
+    """Save, wait until it is durable, and return what the call took."""
+    taken, wait = timed(lambda: save(step))
+    wait()
+    return taken
 
 
 def _after(seconds: float) -> Callable[[], bool]:
@@ -183,7 +202,7 @@ def main() -> None:
         name: {key: [statistics.median(c), min(c), max(c)] for key in rows[0] if (c := [row[key] for row in rows])}
         for name, rows in found.items()
     }
-    columns = ("first_s", "first_copies", "later_s", "copies", "total_s", "cpu_s", "extra", "slowed")
+    columns = [column for column in said["ckptkit"] if column != "copy_s"]
     print(f"| way | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for name, row in said.items():
         cells = [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in (row[column] for column in columns)]

@@ -258,7 +258,7 @@ class Storage(Protocol):
         """Raise DiskFullError, saying how much is missing, unless so many bytes fit."""
 
     def stage(self, run: str) -> AbstractContextManager[Staging]:
-        """Return a context in which a checkpoint of a run is built; raises RunNameError."""
+        """Return a context, which another thread may leave, in which a checkpoint is built; raises RunNameError."""
 
     def put(self, entry: Entry, path: str, data: bytes, *, replace: bool) -> None:
         """Write a file of ckptkit's own beside the files of an entry, all of it or nothing.
@@ -365,7 +365,7 @@ class Storage(Protocol):
         """Return where such a file is, for a person."""
 
     def locked(self, run: str, lock: Lock) -> AbstractContextManager[None]:
-        """Return a context that holds a lock of the run; it dies with the process.
+        """Return a context that holds a lock of the run, which another thread may leave; it dies with the process.
 
         Raises:
             LockedError: another process holds it for too long.

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class SaveHandle:
             self._committed = work()
         except BaseException as error:  # whatever it is: it is raised where the program can see it
             self.failure = error
+            traceback.clear_frames(error.__traceback__)  # they hold the copy of the state
             LOG.warning("%s", told(self))  # who asks for it may do so much later
 
 
