@@ -89,6 +89,7 @@ bench: .venv/.ready
 	$(PY) -m benchmarks.save_large
 	$(PY) -m benchmarks.save_replay
 	$(PY) -m benchmarks.save_async --megabytes 512
+	$(PY) -m benchmarks.save_dedup
 	$(PY) -m benchmarks.verify_large
 	$(PY) -m benchmarks.verify_small
 	$(PY) -m benchmarks.prune_many

@@ -39,9 +39,9 @@ def main(at: Entry, name: str, item: ItemEntry) -> str:
 
 
 @contextmanager
-def fetched(at: Entry, name: str, item: ItemEntry) -> Iterator[Path]:
-    """Yield a folder of this machine with the item's files in it, as its backend wrote them."""
-    with at.storage.fetch(at, [entry.path for entry in item.files]) as folder:
+def fetched(at: Entry, name: str, item: ItemEntry, *, keep: bool = False) -> Iterator[Path]:
+    """Yield a folder of this machine with the item's files in it, as its backend wrote them; see ``Storage.fetch``."""
+    with at.storage.fetch(at, [entry.path for entry in item.files], keep=keep) as folder:
         yield folder / prefix(at, name, item)
 
 

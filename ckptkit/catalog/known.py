@@ -37,8 +37,7 @@ class Known:
     def changed(self, stamps: Mapping[str, Stamp]) -> set[str]:
         """Return the files that were changed, added or removed since."""
         paths = self.stamps.keys() | stamps.keys()
-        nothing: Stamp = ()
-        return {p for p in paths if [*self.stamps.get(p, nothing)] != [*stamps.get(p, nothing)]}
+        return {path for path in paths if not _same(self.stamps.get(path), stamps.get(path))}
 
     def encoded(self) -> str:
         """Return it as text."""
@@ -59,3 +58,11 @@ class Known:
     def decoded(cls, text: str) -> "Known":
         """Return what was encoded; raises ValueError or TypeError for anything else."""
         return cls(*json.loads(text))
+
+
+def _same(before: Stamp | None, now: Stamp | None) -> bool:
+    """Return whether a file is as it was. A time of change of 0 is none: the file has, or had, several names."""
+    if before is None or now is None:
+        return False
+    changes = (before[2], now[2]) if len(before) == len(now) == 4 else (0, 0)
+    return [*before[:2], *before[3:]] == [*now[:2], *now[3:]] and (changes[0] == changes[1] or 0 in changes)

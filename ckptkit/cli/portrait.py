@@ -30,7 +30,8 @@ def lines(one: "Description", *, verbose: bool, program: str) -> Iterator[str]:
         program: what a person types to call this program on this store.
     """
     limit = output.width()
-    yield output.safe(f"{one.at.ref}  {one.manifest.grade}  {output.size(one.manifest.size)}")
+    own = "" if one.manifest.dedup is None else f"  ({output.size(one.own_size)} its own, the rest shared)"
+    yield output.safe(f"{one.at.ref}  {one.manifest.grade}  {output.size(one.manifest.size)}{own}")
     for label, words, gap in _facts(one, verbose):
         if gap == ", ":
             words, gap = [*(f"{word}," for word in words[:-1]), *words[-1:]], " "

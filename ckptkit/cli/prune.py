@@ -202,17 +202,19 @@ def _finish(
     if not apply:
         output.echo(
             f"plan: keep {len(plan.kept)} ({output.size(plan.kept_bytes)}), remove {len(plan.removed)} "
-            f"({output.size(plan.removed_bytes)}){garbage}; nothing was changed. Carry it out with --apply "
+            f"({output.size(planned.frees())}){garbage}; nothing was changed. Carry it out with --apply "
             f"(or --apply --plan {plan.digest})",
             quiet=quiet,
         )
         return 3 if planned.stopped else 0
+    freed = planned.frees()
     with interrupts.leaving(lambda: _left(planned)), progress_bar(quiet=quiet) as show:
         done = store.prune(planned, expected=reviewed, on_progress=show, jobs=jobs)
     for failure in done.failures:
         output.echo(f"not removed: {output.safe(failure)}")
     gone = {*done.removed}
     size = sum(e.candidate.size for e, one in zip(plan.entries, planned.checkpoints, strict=True) if one.at in gone)
+    size = freed if len(gone) == len(plan.removed) else size
     output.echo(
         f"removed {len(done.removed)} ({output.size(size)}) to the trash, purged {len(done.purged)} old "
         "leftovers; `ckptkit undelete` takes back what is in the trash",

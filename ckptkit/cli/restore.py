@@ -28,6 +28,12 @@ def restore(
     mode: ModeOption = None,
     exact_run: ExactRunOption = False,
     level: LevelOption = None,
+    link: Annotated[
+        bool,
+        typer.Option(
+            "--link", help="Give files another name rather than copying them: nobody may write to them afterwards."
+        ),
+    ] = False,
     jobs: JobsOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
@@ -54,7 +60,14 @@ def restore(
     depth = session.level(named.run, level)
     with interrupts.leaving(lambda: _left(destination)), progress_bar(quiet=session.quiet) as show:
         chosen = session.reader(url).copy_out(
-            named, destination, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show, jobs=jobs
+            named,
+            destination,
+            ranking=ranking,
+            exact_run=exact_run,
+            level=depth,
+            on_progress=show,
+            jobs=jobs,
+            link=link,
         )
     output.followed(chosen, str(named), quiet=session.quiet)
     for report in chosen.skipped:

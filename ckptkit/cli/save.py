@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,6 +46,14 @@ def save(
         list[Path] | None,
         typer.Option("--trust", metavar="FILE", help="A file of an item that you wrote yourself; may be repeated."),
     ] = None,
+    dedup: Annotated[
+        Literal["off", "file", "tensor"] | None,
+        typer.Option(
+            "--dedup",
+            help="What is stored once if the checkpoint before has it, too; else `dedup` in ckptkit.yaml.",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
@@ -79,7 +87,7 @@ def save(
         template = parse_template(resume)
     undone: PartlyDoneError | None = None
     began = datetime.now(UTC)
-    opened = session.open(store)
+    opened = session.open(store, dedup=dedup)
     with (
         interrupts.leaving(lambda: _left(opened, run, step, tag or (), began)),
         progress_bar(quiet=session.quiet) as show,

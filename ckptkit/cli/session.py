@@ -118,13 +118,16 @@ class Session:
         interrupts.may_change()
         return opened
 
-    def open(self, store: str | None = None) -> "CheckpointStore":
+    def open(
+        self, store: str | None = None, *, dedup: Literal["off", "file", "tensor"] | None = None
+    ) -> "CheckpointStore":
         """Return that store, opened."""
         from ckptkit.cli import interrupts
         from ckptkit.store import CheckpointStore
 
         algorithm = self.config().digest or DEFAULT_ALGORITHM
-        opened = CheckpointStore(self.url(store), digest=algorithm, cache=self.cache)
+        stored = dedup or self.config().dedup or "off"
+        opened = CheckpointStore(self.url(store), digest=algorithm, cache=self.cache, dedup=stored)
         interrupts.may_change()
         return opened
 

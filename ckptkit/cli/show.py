@@ -65,6 +65,9 @@ def show(
             output.line(text)
 
 
+_PLAIN = ("path", "run", "step", "sequence", "created_at", "schema_version", "digest", "size", "own_size", "content")
+
+
 def _write(found: "Iterable[Description]", format_: str, program: str, *, several: bool) -> None:
     """Print what programs read: one document of all; of each a line (ndjson), or rows (tsv)."""
     if format_ == "tsv":
@@ -101,6 +104,7 @@ def _fields(one: "Description", program: str) -> dict[str, Any]:
         "shown": one.evidence[-1].fields() if one.evidence else None,
         "evidence": [shown.fields() for shown in one.evidence],
         "size": manifest.size,
+        "own_size": one.own_size,
         "pinned": one.pinned,
         "tags": list(one.tags),
         "content": one.content,
@@ -131,7 +135,7 @@ def _fields(one: "Description", program: str) -> dict[str, Any]:
 def _lines(fields: dict[str, Any], resume: str) -> Iterator[tuple[str, object]]:
     from ckptkit.cli.portrait import flat
 
-    for name in ("path", "run", "step", "sequence", "created_at", "schema_version", "digest", "size", "content"):
+    for name in _PLAIN:
         yield name, fields[name]
     if fields["trainer"]:
         yield "trainer", fields["trainer"]

@@ -12,6 +12,7 @@ from ckptkit.retention import RetentionPolicy
 Origin = Literal["option", "variable", "file", "default"]
 STORE = "CKPTKIT_STORE"
 DEFAULT_STORE = "checkpoints"
+DEFAULT_DEDUP = "off"
 DEFAULT_LEVEL = "format"
 
 
@@ -64,6 +65,10 @@ def of_run(config: Config, run: str | None, default_digest: str) -> Iterator[Set
         yield Setting("digest", config.digest, "file", config.line("digest"))
     else:
         yield Setting("digest", default_digest)
+    if config.dedup is not None:
+        yield Setting("dedup", config.dedup, "file", config.line("dedup"))
+    else:
+        yield Setting("dedup", DEFAULT_DEDUP)
     for key, default in (("level", DEFAULT_LEVEL), ("resume", None)):
         pattern, value = config.said_of(run, key)
         plain = list(value) if isinstance(value, tuple) else value

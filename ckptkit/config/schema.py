@@ -65,6 +65,7 @@ class _RunSection(BaseModel):
 class _File(_RunSection):
     store: str | None = None
     digest: Literal["blake3", "sha256"] | None = None
+    dedup: Literal["off", "file", "tensor"] | None = None
     runs: Annotated[
         dict[str, Annotated[_RunSection, BeforeValidator(_nothing_is_empty)]], BeforeValidator(_nothing_is_empty)
     ] = {}
@@ -95,6 +96,7 @@ def parse(data: bytes, path: Path) -> Config:
         path=path,
         store=None if file.store is None else _store(file.store, path, lines),
         digest=file.digest,
+        dedup=file.dedup,
         default=_run_config(file, (), path, lines),
         runs=[(run, _run_config(section, ("runs", run), path, lines)) for run, section in file.runs.items()],
         lines=lines,

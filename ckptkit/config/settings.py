@@ -37,6 +37,7 @@ class Config:
         path: the file, or None if there was none.
         store: URL or absolute path.
         digest: algorithm for new checkpoints.
+        dedup: what new checkpoints store only once.
         default: what applies to every run.
         runs: pattern -> settings, in the order of the file. ``*`` matches any text, ``/`` included.
         lines: the line of each key in the file, by its place.
@@ -47,6 +48,7 @@ class Config:
     path: Path | None = None
     store: str | None = None
     digest: Literal["blake3", "sha256"] | None = None
+    dedup: Literal["off", "file", "tensor"] | None = None
     default: RunConfig = field(default_factory=RunConfig)
     runs: Sequence[tuple[str, RunConfig]] = ()
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, compare=False, repr=False)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from ckptkit.digest import DIGEST_PATTERN
 from ckptkit.manifest.limits import GRADES
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 # Fixed width, so that the length of a manifest does not depend on the clock.
 TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
 
@@ -130,6 +130,7 @@ class Manifest(Part):
     trainer: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] | None = None
     environment: Environment
     boundary: Boundary | None = None
+    dedup: Literal["file", "tensor"] | None = None
     items: Annotated[dict[str, ItemEntry], Field(min_length=1, max_length=1000)]
     digest: Digest
 

@@ -24,6 +24,7 @@ class Candidate:
         judged: whether this installation can tell if it verifies; what cannot be judged is neither counted nor removed.
         parents: (run, step) of the checkpoints it was resumed from.
         held: reasons why nobody may take it away: what points at it, or that nobody knows what is in it.
+        shares: whether other checkpoints may have some of its bytes, too.
         best: (run, step) of the checkpoints that its own files name as the best so far: they stay as long as it does.
     """
 
@@ -39,6 +40,7 @@ class Candidate:
     judged: bool = True
     parents: tuple[tuple[str, int], ...] = ()
     held: tuple[str, ...] = ()
+    shares: bool = False
     best: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:

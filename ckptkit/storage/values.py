@@ -27,6 +27,21 @@ class FileStat:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Bytes that a file has in common with one of an earlier checkpoint.
+
+    Attributes:
+        start: where they begin in the file.
+        earlier: where they begin in the earlier one.
+        length: how many there are.
+    """
+
+    start: int
+    earlier: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """A checkpoint in the trash.
 

@@ -16,6 +16,7 @@ from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details
 from ckptkit.store.happened import Doing
 from ckptkit.store.keeper import StoreKeeper
+from ckptkit.store.sharing import Dedup, checked
 from ckptkit.verification import trust
 
 
@@ -29,11 +30,13 @@ class StoreAdopter(StoreKeeper):
         digest: str = DEFAULT_ALGORITHM,
         cache: bool = True,
         listeners: Sequence[Listener] = (),
+        dedup: Dedup = "off",
     ) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
         super().__init__(url, cache=cache, listeners=listeners)
         self._digest = digest
+        self._dedup = checked(dedup)
         self._resumed: dict[str, tuple[str, int]] = {}
         self._anchors = anchors.of(self.storage)
 

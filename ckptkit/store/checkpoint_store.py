@@ -26,6 +26,9 @@ class CheckpointStore(StoreSaver):
         cache: know what was verified before, and keep what is found, in the user's cache folder; see
             docs/explanation/why-content-decides.md.
         listeners: as of ``listen``.
+        dedup: what a save stores only once: ``off`` (nothing), ``file`` (files that the checkpoint before has, too) or
+            ``tensor`` (also tensors of safetensors files and members of ``.npz`` archives); see
+            docs/how-to/store-what-changed.md.
 
     Example:
         >>> store = CheckpointStore("checkpoints")

@@ -47,6 +47,18 @@ class Chosen:
     followed: Sequence[str] = ()
     unlisted: Sequence[Path] = ()
 
+    def fetched(self) -> Path:
+        """Return a folder with all its files: its own, or a copy where some are stored in parts.
+
+        A copy stays as long as the store's object.
+
+        Raises:
+            StoreError: there is no room for a copy.
+        """
+        paths = [file.path for item in self.manifest.items.values() for file in item.files]
+        with self.at.storage.fetch(self.at, paths, keep=True) as folder:
+            return folder
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:

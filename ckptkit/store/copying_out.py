@@ -14,7 +14,7 @@ from ckptkit.errors import CkptkitError, ConflictError, DamagedError, StoreError
 from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.models import FileEntry, Manifest
 from ckptkit.problem import Problem, fails
-from ckptkit.storage import Entry
+from ckptkit.storage import Entry, SupportsLinks
 from ckptkit.store.choosing import Chosen
 from ckptkit.verification import Level, Verifier
 
@@ -90,18 +90,25 @@ class CopyingVerifier(Verifier):
 
     A checkpoint that is bad already by its manifest and the sizes of its files is not copied, only digested.
 
+    Args:
+        new: the folder.
+        level: how far to verify.
+        link: copy nothing: what verifies is linked.
+        how: as of ``Verifier``.
+
     Attributes:
         copied: the checkpoint that the folder holds now, if it was verified on a level that digests.
     """
 
-    def __init__(self, new: NewFolder, level: Level, **how: Any) -> None:
+    def __init__(self, new: NewFolder, level: Level, *, link: bool = False, **how: Any) -> None:
         super().__init__(level, **how)
+        self._link = link
         self.copied: Entry | None = None
         self._new = new
         self._copies = False
 
     def _digests(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
-        self.copied, self._copies = None, not fails(known)
+        self.copied, self._copies = None, not self._link and not fails(known)
         if self._copies:
             self._new.begin(_files(manifest), manifest.size)
         found = super()._digests(at, manifest, known)
@@ -123,6 +130,7 @@ def copy_out(
     *,
     on_bytes: Callable[[int], None] | None = None,
     jobs: int | None = None,
+    link: bool = False,
 ) -> None:
     """Copy the files of a verified checkpoint, digesting every byte on the way.
 
@@ -131,6 +139,7 @@ def copy_out(
         new: the folder; it is still to be finished.
         on_bytes: told what is copied.
         jobs: how many threads copy; all cores when left out.
+        link: give files another name where that can be done, and copy only the others.
 
     Raises:
         ConflictError: the folder exists and is not empty.
@@ -138,7 +147,10 @@ def copy_out(
         StoreError: a file cannot be read, or the folder cannot be written.
     """
     at, files = chosen.at, _files(chosen.manifest)
-    new.begin(files, chosen.manifest.size)
+    new.begin(files, 0 if link else chosen.manifest.size)
+    if link and isinstance(at.storage, SupportsLinks):
+        with durable.storage_errors(str(new.destination)):
+            files = [file for file in files if not at.storage.link_out(at, file.path, new.partial / file.path)]
     for file, found in zip(files, new.copy(at, files, jobs=jobs, on_bytes=on_bytes), strict=True):
         if isinstance(found, StoreError):
             raise found

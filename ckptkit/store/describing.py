@@ -10,7 +10,7 @@ from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import NotFoundError
 from ckptkit.manifest.models import Manifest, Parent
-from ckptkit.storage import Entry
+from ckptkit.storage import Entry, SupportsLinks
 from ckptkit.store import listed
 from ckptkit.store.contents import Content, contents
 
@@ -44,6 +44,13 @@ class Description:
     known: Known | None
     before: Entry | None
     resumed_as: Sequence[str]
+
+    @property
+    def own_size(self) -> int:
+        """Bytes that only this checkpoint has, and that its removal frees."""
+        if self.manifest.dedup is None or not isinstance(self.at.storage, SupportsLinks):
+            return self.manifest.size
+        return self.at.storage.frees([self.at])
 
     @property
     def content(self) -> Literal["verified", "damaged", "unverified"]:

@@ -12,7 +12,7 @@ from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFoundEr
 from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
 from ckptkit.retention import PrunePlan, RetentionPolicy, plan
-from ckptkit.storage import Entry, Leftover, Removed, Storage
+from ckptkit.storage import Entry, Leftover, Removed, Storage, SupportsLinks
 from ckptkit.store import (
     anchors,
     as_planned,
@@ -53,6 +53,15 @@ class PruneSurvey:
     stopped: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     void: Collection[Entry] = ()
+
+    def frees(self) -> int:
+        """Return how many bytes are free once what the plan removes is gone for good: what others share stays."""
+        decided = zip(self.plan.entries, self.checkpoints, strict=True)
+        removed = [(entry.candidate, one.at) for entry, one in decided if entry.action == "remove"]
+        shared = [at for candidate, at in removed if candidate.shares and isinstance(at.storage, SupportsLinks)]
+        if not shared or not isinstance(shared[0].storage, SupportsLinks):
+            return self.plan.removed_bytes
+        return shared[0].storage.frees(shared) + sum(c.size for c, at in removed if at not in shared)
 
     @property
     def reports(self) -> Sequence[Surveyed]:

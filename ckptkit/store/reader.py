@@ -203,12 +203,14 @@ class StoreReader(StoreBrowser):
         level: "Level" = "format",
         on_progress: Callable[[Progress], None] | None = None,
         jobs: int | None = None,
+        link: bool = False,
     ) -> "Chosen":
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
 
         What is copied is what was verified: each byte is read once (on level ``presence`` a copy is digested, too).
         ``on_progress`` is told how far it is, in bytes; ``jobs`` threads read, digest and write, all cores when left
-        out.
+        out. With ``link`` files that verified get another name rather than a copy, where that can be done: they are the
+        store's own, and who writes to one changes the checkpoint.
 
         Raises:
             RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
@@ -224,10 +226,10 @@ class StoreReader(StoreBrowser):
         if meter.watched:
             meter.expect(choosing.size_of_newest(self.storage, named))
         with copying_out.new_folder(destination) as new:
-            verifier = copying_out.CopyingVerifier(new, level, ledger=self.ledger, on_bytes=meter, jobs=jobs)
+            verifier = copying_out.CopyingVerifier(new, level, link=link, ledger=self.ledger, on_bytes=meter, jobs=jobs)
             chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
             if verifier.copied != chosen.at:
-                copying_out.copy_out(chosen, new, on_bytes=meter, jobs=jobs)
+                copying_out.copy_out(chosen, new, on_bytes=meter, jobs=jobs, link=link)
             new.finish(chosen.at)
         self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", named.run))
         return chosen

@@ -117,7 +117,7 @@ def _context(at: Entry, name: str, manifest: Manifest, factories: Mapping[str, C
 def _load(at: Entry, name: str, item: ItemEntry, target: Any, context: LoadContext) -> Any:
     backend = _reader(name, item)
     try:
-        with item_files.fetched(at, name, item) as folder:
+        with item_files.fetched(at, name, item, keep=True) as folder:
             return backend.load(folder, target=target, context=context)
     except CkptkitError as error:
         error.item = error.item or name

@@ -9,6 +9,7 @@ from ckptkit.catalog import item_files, manifests
 from ckptkit.errors import StoreError, UsageError
 from ckptkit.manifest.models import Manifest, Resume
 from ckptkit.resume import Command, Value, expand, pieces_of
+from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import wrote
 from ckptkit.store.choosing import Chosen
@@ -112,13 +113,15 @@ def _unsaid(chosen: Chosen) -> UsageError:
 def filled(template: Sequence[str], at: Entry, manifest: Manifest, overrides: Sequence[str] = ()) -> list[str]:
     """Return the argument list of a template for one checkpoint; raises UsageError for a field that it cannot fill."""
     paths = _paths(at, manifest)
-    if not paths:
-        fields = [field for argument in template for field, _ in pieces_of(argument)]
-        if wanted := next((field for field in fields if field.partition(".")[0] in _PATHS), None):
-            raise UsageError(
-                f"{at.ref}: the resume template names {{{wanted}}}, and the store has no folder on this machine",
-                hint="let the command restore {run}@{step} from {store}, or copy it out first: `ckptkit restore`",
-            )
+    fields = [field for argument in template for field, _ in pieces_of(argument)]
+    wanted = next((field for field in fields if field.partition(".")[0] in _PATHS), None)
+    if paths and wanted and manifest.dedup == "tensor":
+        _require_whole(at, manifest, wanted)
+    if not paths and wanted:
+        raise UsageError(
+            f"{at.ref}: the resume template names {{{wanted}}}, and the store has no folder on this machine",
+            hint="let the command restore {run}@{step} from {store}, or copy it out first: `ckptkit restore`",
+        )
     return expand(template, _values(at, manifest) | paths, overrides)
 
 
@@ -135,6 +138,16 @@ def _values(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Val
         "metrics": dict(manifest.metrics),
         "config": dict(_flat(manifest.config)),
     }
+
+
+def _require_whole(at: Entry, manifest: Manifest, field: str) -> None:
+    """Raise UsageError where a file is stored in parts: no other program can read it where it is."""
+    for file in (file for item in manifest.items.values() for file in item.files):
+        if not (at.folder / file.path).exists():
+            raise UsageError(
+                f"{at.ref}: {file.path} is stored in parts, and the resume template names {{{field}}}",
+                hint=f"`ckptkit restore {quote_word(at.ref)} DIR --link` puts it together; then --template with DIR",
+            )
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Value]]:

@@ -126,6 +126,7 @@ class StoreSaver(StoreAdopter):
             self._details(run, details),
             tags=tags,
             algorithm=self._digest,
+            dedup=self._dedup,
             probe=probe,
             replace=replace,
             name=folder,

@@ -36,7 +36,7 @@ from ckptkit.problem import Problem
 from ckptkit.progress import Meter
 from ckptkit.sink import Sinks
 from ckptkit.storage import Entry, Staging, Storage
-from ckptkit.store import flattening, item_entries, sealing, writing
+from ckptkit.store import flattening, item_entries, sealing, sharing, writing
 from ckptkit.store.capturing import Capture, capture
 from ckptkit.store.copying import Memory
 from ckptkit.store.details import Details, require_open_run
@@ -86,6 +86,7 @@ class Asked:
         replace: whether a checkpoint of this step that verifies makes room.
         name: of the checkpoint's folder; None: ours.
         flat: whether the files of all items lie right in it.
+        dedup: what is stored only once.
     """
 
     storage: Storage
@@ -98,6 +99,7 @@ class Asked:
     replace: bool = False
     name: str | None = None
     flat: bool = False
+    dedup: sharing.Dedup = "off"
 
 
 @dataclass(slots=True, eq=False)
@@ -127,9 +129,15 @@ class Begun:
             if asked.flat:
                 entries = flattening.flattened(entries, self.staged.folder)
             before = succession.last(storage, run)  # others may have saved meanwhile
-            given = sealing.fields(storage, run, step, entries, asked.details, before, environ=self.surroundings)
+            stored = None if asked.dedup == "off" else asked.dedup
+            given = sealing.fields(
+                storage, run, step, entries, asked.details, before, environ=self.surroundings, dedup=stored
+            )
             manifest, data = sealing.seal(given, asked.algorithm)
             item_entries.require_consistent(manifest)
+            if asked.dedup != "off":
+                earlier = sharing.earlier_of(storage, run, before, asked.details.parent)
+                sharing.share(storage, self.staged, earlier, entries, asked.dedup, digested)
             self.staged.seal(data)  # whatever can fail has happened before an old one makes room
             others = _require_free(storage, run, step, asked.replace, before)
             here = next((old for old in others if old.name == name and not old.layout.shared), None)

@@ -41,6 +41,7 @@ def fields(
     trainer: str | None = None,
     *,
     environ: Mapping[str, Any] | None = None,
+    dedup: str | None = None,
 ) -> dict[str, Any]:
     """Return all fields of a manifest but its digest.
 
@@ -53,6 +54,7 @@ def fields(
         before: what the run saved last.
         trainer: kind of the layout of the trainer that wrote the files; None: nobody but us.
         environ: the ``environment`` field; that of now when left out.
+        dedup: how it was stored, where it may share files with other checkpoints.
     """
     boundary = item_entries.lift_boundary(items, details.boundary)
     resume = None
@@ -76,5 +78,6 @@ def fields(
         "trainer": trainer,
         "environment": environ or surroundings(i["backend"] for i in items.values()),
         "boundary": None if boundary is None else dict(boundary),
+        "dedup": dedup,
         "items": dict(items),
     }

@@ -81,6 +81,7 @@ class Surveyed:
             judged=self.judged,
             parents=tuple((run, step) for run, step in facts.get("parents", ())),
             held=tuple(held),
+            shares=facts.get("shares", False),
             best=tuple((one.run, one.step or 0) for one in pointed.best.get(self.at, ())),
         )
 

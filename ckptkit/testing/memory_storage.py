@@ -187,7 +187,7 @@ class MemoryStorage:
         return True
 
     @contextmanager
-    def fetch(self, entry: Entry, paths: Sequence[str]) -> Iterator[Path]:
+    def fetch(self, entry: Entry, paths: Sequence[str], *, keep: bool = False) -> Iterator[Path]:
         """See ``Storage.fetch``; the copies are kept as long as this object: a restored item may be such a folder."""
         folder = Path(tempfile.mkdtemp(dir=self._copies))
         for path in paths:

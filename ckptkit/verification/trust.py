@@ -102,10 +102,17 @@ def note_saved(
     moment = time.time()
     listed = _listed(manifest)
     found = at.storage.stamps(at, listed)
-    if found is None or not all(path in found and _as_digested(found[path], digested) for path in listed):
+    ours = {} if found is None else {path: stamp for path, stamp in found.items() if path != at.manifest_file}
+    if found is None or not all(_as_digested(stamp, digested) for stamp in ours.values()):
         return
-    if {*found} == {*listed, at.manifest_file} and at.storage.settled(at, found):
+    there = ours.keys() == {*listed} or (manifest.dedup == "tensor" and not _lacks_any(at, listed))
+    if there and at.storage.settled(at, found):
         ledger.note(at.run, at.name, _known("format", True, moment, found, manifest, warnings))
+
+
+def _lacks_any(at: Entry, listed: Collection[str]) -> bool:
+    """Return whether a file is not there, also not in parts, or whether another one is."""
+    return {*at.storage.names(at)} != {*listed, at.manifest_file}
 
 
 def _as_digested(stamp: Stamp, digested: Mapping[int, tuple[int, int]]) -> bool:
@@ -147,4 +154,5 @@ def facts(manifest: Manifest) -> dict[str, Any]:
         "size": manifest.size,
         "metrics": dict(manifest.metrics),
         "parents": [[p.run, p.step] for p in (manifest.parent, manifest.origin) if p is not None],
+        "shares": manifest.dedup is not None,
     }

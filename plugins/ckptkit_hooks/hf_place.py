@@ -162,7 +162,7 @@ class Place:
 def folder_of(chosen: Chosen) -> Path:
     """Return the folder that the Trainer wrote, where it lies now."""
     item = chosen.manifest.items.get(_COPIED) or next(iter(chosen.manifest.items.values()))
-    return chosen.at.folder.absolute() / (item.path or _COPIED)
+    return chosen.fetched().absolute() / (item.path or _COPIED)
 
 
 def note_of(chosen: Chosen) -> Path | None:

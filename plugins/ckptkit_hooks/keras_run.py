@@ -49,6 +49,7 @@ class Training:
         self._doubts: list[str] = ["the training began with model.fit: its data is not known; begin it with hook.fit"]
         self._others: Others | None = None
         self._from: tuple[Chosen, dict[str, Any]] | None = None
+        self._files = Path()  # of the checkpoint that is put back
         self._model: Any = None
         self._steps = self._begun = self._epoch = self._batches = 0
 
@@ -99,7 +100,8 @@ class Training:
         chosen = self._keeper.newest(ref)
         if chosen is None:
             return 0
-        progress: dict[str, Any] = json.loads((chosen.at.folder / "model" / _PROGRESS).read_bytes())
+        self._files = chosen.fetched() / "model"
+        progress: dict[str, Any] = json.loads((self._files / _PROGRESS).read_bytes())
         keras_state.build(model, batch)
         self._from = chosen, progress
         self._steps = progress["steps"]
@@ -134,9 +136,8 @@ class Training:
 
     def _put_back(self, chosen: Chosen, progress: Mapping[str, Any]) -> list[str]:
         assert self._others is not None
-        folder = chosen.at.folder / "model"
-        arrays = _arrays(folder)
-        keras_state.read(self._model, folder, progress["variables"], arrays)
+        arrays = _arrays(self._files)
+        keras_state.read(self._model, self._files, progress["variables"], arrays)
         into: dict[str, Any] = {"model": None, "rng": GlobalRng()}
         told: list[str] = []
         if progress.get("format", 1) == 1:
@@ -157,7 +158,7 @@ class Training:
         if self._begun and self._from is not None:
             chosen, progress = self._from
             self._put_back(chosen, progress)
-            arrays = _arrays(chosen.at.folder / "model")
+            arrays = _arrays(self._files)
             if progress.get("format", 1) == 1:
                 arrays = {f"metric-{i}": value for i, value in enumerate(_as_arrays(progress["metrics"]))}
             lost = keras_state.put_metrics(self._model, arrays)

@@ -63,7 +63,7 @@ class FitCallback:
         """
         chosen = self._keeper.newest(ref)
         self._ref = None if chosen is None else f"{chosen.at.run}@{chosen.manifest.step}"
-        return None if chosen is None else str(chosen.at.folder.absolute() / _ITEM / _FILE)
+        return None if chosen is None else str(chosen.fetched().absolute() / _ITEM / _FILE)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Refuse what could not be saved; in a rehearsal, leave alone what the live run writes to.

@@ -90,7 +90,7 @@ class FetchesTheLiveFolder(MemoryStorage):
     """Keeps a copy on disk, hands it out to everybody, and reads from it."""
 
     @contextmanager
-    def fetch(self, entry: Entry, paths: Sequence[str]) -> Iterator[Path]:
+    def fetch(self, entry: Entry, paths: Sequence[str], *, keep: bool = False) -> Iterator[Path]:
         with super().fetch(entry, paths) as folder:
             yield folder
             for path in paths:
@@ -100,7 +100,7 @@ class FetchesTheLiveFolder(MemoryStorage):
 
 class FetchesFlat(MemoryStorage):
     @contextmanager
-    def fetch(self, entry: Entry, paths: Sequence[str]) -> Iterator[Path]:
+    def fetch(self, entry: Entry, paths: Sequence[str], *, keep: bool = False) -> Iterator[Path]:
         with super().fetch(entry, paths) as folder:
             for path in paths:
                 if (folder / path).exists():

@@ -76,6 +76,22 @@ class SaveBehind(Save):
         handle.result()
 
 
+class SaveSharing(Save):
+    """Most of it is stored once, with what the older ones have."""
+
+    def prepare(self, root: Path) -> None:
+        for step in (1, 2):
+            self._save(root, step)
+
+    def operate(self, root: Path) -> None:
+        self._save(root, 3)
+
+    def _save(self, root: Path, step: int) -> None:
+        weights = {"frozen": np.arange(40_000.0), "head": np.arange(3000.0) * step}
+        given = {"rng": np.random.default_rng(0), "weights": weights}
+        CheckpointStore(root, dedup="tensor").save(RUN, step, given, tags=["later"])
+
+
 class FirstSave(Save):
     """The store does not exist yet."""
 
@@ -354,6 +370,7 @@ class CopyOut(Save):
 SCENARIOS: dict[str, Any] = {
     "save": Save,
     "save-behind": SaveBehind,
+    "save-sharing": SaveSharing,
     "first-save": FirstSave,
     "save-files": SaveFiles,
     "save-over-damaged": SaveOverDamaged,

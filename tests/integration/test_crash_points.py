@@ -12,6 +12,7 @@ import pytest
 SCENARIOS = {
     "save": (1, 40),
     "save-behind": (2, 25),
+    "save-sharing": (2, 30),
     "first-save": (2, 30),
     "save-files": (2, 30),
     "save-over-damaged": (2, 30),

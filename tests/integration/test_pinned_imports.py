@@ -28,14 +28,14 @@ LOOKING = ALWAYS | named(
 LISTING = LOOKING | named("cli.list_ cli.list_trash cli.progress cli.since cli.unlisted")
 PYDANTIC = named("annotated_types pydantic pydantic_core typing_extensions typing_inspection")
 MANIFESTS = LOOKING | PYDANTIC | named("environment problem resume")
-CHECKING = MANIFESTS | named("backend cores google_crc32c installation parallel registry verification")
+CHECKING = MANIFESTS | named("backend cores google_crc32c isal installation parallel registry verification")
 JUDGING = CHECKING | named(
     "cli.progress ckptkit_numpy ckptkit_safetensors ckptkit_sb3 ckptkit_tfdata events lazy_import pieces recorders"
 )
 SHOWING = CHECKING | named("cli.portrait cli.show cli.tables cli.tree config")
 BACKENDS = LOOKING | named(
     "backend ckptkit_files ckptkit_numpy ckptkit_safetensors ckptkit_sb3 ckptkit_sklearn ckptkit_tfdata "
-    "ckptkit_torchdata installation lazy_import pieces problem registry"
+    "ckptkit_torchdata installation isal lazy_import pieces problem registry"
 )
 PRUNING = JUDGING | named("cli.prune cli.retention_options retention")
 
@@ -48,7 +48,7 @@ PINNED = {
     f"show {RUN}@20": SHOWING,
     f"show {RUN}@20 --format table": SHOWING | {"rich"},
     f"diff {RUN}@10 {RUN}@20": CHECKING | named("cli.changes cli.diff cli.progress cli.tables cli.tree"),
-    "find --tensor *.0.weight": MANIFESTS | named("cli.find google_crc32c"),
+    "find --tensor *.0.weight": MANIFESTS | named("cli.find google_crc32c isal"),
     "verify": JUDGING | named("cli.reports cli.verify config"),
     "verify --format junit": JUDGING | named("cli.reports cli.verify config"),
     f"resume-cmd {RUN}": JUDGING | named("cli.resume_cmd cli.telling cli.unlisted config"),

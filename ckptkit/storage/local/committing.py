@@ -1,12 +1,13 @@
 """A checkpoint of a store on a file system while it is built, and its commit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.manifest.names import STATE_FOLDER
-from ckptkit.storage.interface import Entry, Storage
-from ckptkit.storage.local import replacing, staging
+from ckptkit.storage.interface import Entry, Shared, Storage
+from ckptkit.storage.local import replacing, sharing, staging
 from ckptkit.storage.local.place import Place
 
 
@@ -21,6 +22,18 @@ class LocalStaging:
     def seal(self, manifest: bytes) -> None:
         """See ``Staging.seal``."""
         staging.seal(self.folder, manifest)
+
+    def share_file(self, path: str, earlier: Entry, earlier_path: str) -> bool:
+        """See ``SupportsSharing.share_file``."""
+        before = self.storage.folder(earlier)
+        if (before / earlier_path).is_file():
+            return sharing.link(before / earlier_path, self.folder / path)
+        whole = Shared(0, 0, (self.folder / path).stat().st_size)
+        return self.share_parts(path, earlier, earlier_path, [whole])
+
+    def share_parts(self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared]) -> bool:
+        """See ``SupportsSharing.share_parts``."""
+        return sharing.part(self.folder, path, self.storage.folder(earlier), earlier_path, shared)
 
     def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
         """See ``Staging.commit``."""

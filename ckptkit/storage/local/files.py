@@ -14,6 +14,7 @@ from ckptkit.digest import open_regular
 from ckptkit.durable import fsync_path, make_folders, storage_errors, write_file
 from ckptkit.errors import ConflictError, DamagedError, StoreError
 from ckptkit.storage.interface import FileStat
+from ckptkit.storage.local import stamps
 from ckptkit.storage.local.place import Place
 
 
@@ -43,8 +44,7 @@ def examined(folder: str, path: str) -> FileStat:
             raise DamagedError(f"{path}: lies behind a link or a file, not in a folder")
         end = path.find("/", end + 1)
     found = os.lstat(f"{folder}/{path}")
-    stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-    return FileStat(path, found.st_size, stat.S_ISREG(found.st_mode), stamp)
+    return FileStat(path, found.st_size, stat.S_ISREG(found.st_mode), stamps.stamp_of(found))
 
 
 def names(folder: Path, within: str = "") -> Iterator[str]:

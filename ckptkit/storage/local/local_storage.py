@@ -17,13 +17,17 @@ from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.names import STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
 from ckptkit.storage.local import (
+    assembling,
     elsewhere,
+    fetching,
     files,
     holds,
     locks,
     outside,
     preflight,
+    recipe,
     scanning,
+    sharing,
     staging,
     stamps,
     trash,
@@ -162,15 +166,22 @@ class LocalStorage:
 
     def open(self, entry: Entry, path: str) -> BinaryIO:
         """See ``Storage.open``."""
-        return files.opened(f"{self._around(entry, path)}/{path}")
+        try:
+            return files.opened(f"{self._around(entry, path)}/{path}")
+        except FileNotFoundError:
+            return assembling.opened(self.folder(entry), path)
 
     def stat(self, entry: Entry, path: str) -> FileStat:
         """See ``Storage.stat``."""
-        return files.examined(self._around(entry, path), path)
+        try:
+            return files.examined(self._around(entry, path), path)
+        except FileNotFoundError:
+            return assembling.examined(self.folder(entry), path)
 
     def names(self, entry: Entry, within: str = "") -> Iterator[str]:
         """See ``Storage.names``."""
-        return files.names(self.folder(entry), within)
+        folder = self.folder(entry)
+        return files.names(folder, within) if within else assembling.listed(folder, files.names(folder))
 
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
         """See ``Storage.stamps``."""
@@ -188,9 +199,20 @@ class LocalStorage:
         at = self._place(entry)
         return at.elsewhere is None and stamps.settled(stamped, self.state_folder(entry.run))
 
-    def fetch(self, entry: Entry, paths: Sequence[str]) -> AbstractContextManager[Path]:
-        """Return the folder itself: nothing is copied."""
-        return nullcontext(self.folder(entry))
+    def fetch(self, entry: Entry, paths: Sequence[str], *, keep: bool = False) -> AbstractContextManager[Path]:
+        """Return the folder itself, or one in which what is stored in parts is put together; see ``Storage.fetch``."""
+        folder = self.folder(entry)
+        if entry.layout.shared or not (folder / recipe.FOLDER).is_dir():
+            return nullcontext(folder)
+        return fetching.fetched(self, folder, paths, self.state_folder(entry.run), keep=keep)
+
+    def frees(self, entries: Iterable[Entry]) -> int:
+        """See ``SupportsLinks.frees``."""
+        return sharing.frees(self.folder(entry) for entry in entries if not entry.layout.shared)
+
+    def link_out(self, entry: Entry, path: str, target: Path) -> bool:
+        """See ``SupportsLinks.link_out``."""
+        return sharing.link(Path(self._around(entry, path), path), target)
 
     def where(self, entry: Entry, path: str | None = None) -> str:
         """See ``Storage.where``."""

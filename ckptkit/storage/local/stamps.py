@@ -53,7 +53,7 @@ def _beside(folder: str, names: Iterable[str]) -> dict[str, Stamp]:
     found = {}
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            found[name] = _stamp(os.lstat(f"{folder}/{name}"))
+            found[name] = stamp_of(os.lstat(f"{folder}/{name}"))
     return found
 
 
@@ -67,12 +67,17 @@ def _inside(folder: str, within: str = "") -> dict[str, Stamp]:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{prefix}{entry.name}/")
                 else:
-                    found[prefix + entry.name] = _stamp(entry.stat(follow_symlinks=False))
+                    found[prefix + entry.name] = stamp_of(entry.stat(follow_symlinks=False))
     return found
 
 
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+def stamp_of(found: os.stat_result) -> Stamp:
+    """Return the stamp of a file.
+
+    Where it has several names (hard links), its time of change is 0, for none: it changes with every name that comes
+    or goes, and others come and go with other checkpoints.
+    """
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns if found.st_nlink == 1 else 0, found.st_ino
 
 
 def of_folder(folder: Path) -> str:
@@ -116,7 +121,7 @@ def keeps_time_of_change(folder: Path) -> bool:
 
 
 def _newest(stamps: Mapping[str, Stamp]) -> int:
-    return max((changed for _, _, changed, _ in stamps.values()), default=0)
+    return max((max(written, changed) for _, written, changed, _ in stamps.values()), default=0)
 
 
 def identity(root: Path) -> str:

@@ -1,0 +1,201 @@
+"""Store what did not change once: whole files, or the tensors in them, that the checkpoint before has, too.
+
+What is shared was compared byte by byte with what is being saved, not by digests: no checkpoint is built on what may be
+damaged meanwhile.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, get_args
+
+from ckptkit.catalog import manifests
+from ckptkit.catalog.succession import Last
+from ckptkit.errors import CkptkitError, UsageError
+from ckptkit.formats.spans import Span, spans_of
+from ckptkit.storage import Entry, Shared, Staging, Storage, SupportsSharing
+from ckptkit.store.writing import Digested, note_before
+
+Dedup = Literal["off", "file", "tensor"]
+"""``file``: a file that is equal is stored once; ``tensor``: also what is equal in files with tensors."""
+
+_LEAST = 1 << 14  # bytes: less is not worth a piece
+_BLOCK = 1 << 20
+_SEGMENT = 16 << 20
+_SAMPLE = 4096
+_SAMPLES = 8  # of each segment
+
+
+def checked(dedup: str) -> Dedup:
+    """Return it; raises UsageError for a word that it is not."""
+    for word in get_args(Dedup):
+        if dedup == word:
+            found: Dedup = word
+            return found
+    raise UsageError(f"dedup {dedup!r} is not known", hint=f"use {', '.join(get_args(Dedup))}")
+
+
+def share(
+    storage: Storage,
+    staged: Staging,
+    earlier: Entry | None,
+    entries: Mapping[str, Mapping[str, Any]],
+    dedup: Dedup,
+    digested: Digested,
+) -> None:
+    """Store what the earlier checkpoint has, too, only once; the files in the staging folder are whole until then.
+
+    Args:
+        storage: the store.
+        staged: the checkpoint that is being built.
+        earlier: another one of the store.
+        entries: the manifest's ``items``.
+        dedup: how far to look.
+        digested: gets the files that are put in place of others; see ``writing.write``.
+
+    Raises:
+        UsageError: the store cannot do it.
+        StoreError: it failed.
+    """
+    if dedup == "off":
+        return
+    if not isinstance(staged, SupportsSharing):
+        raise UsageError(f"{storage.url}: cannot share files between checkpoints", hint="save with dedup off")
+    manifest = None if earlier is None else manifests.read(earlier)[0]
+    if earlier is None or manifest is None:
+        return
+    before = {file.path: file for item in manifest.items.values() for file in item.files}
+    for file in (file for item in entries.values() for file in item["files"]):
+        path, old = file["path"], before.get(file["path"])
+        if old is None or not old.size or not file["size"]:
+            continue
+        try:
+            if (file["size"], file["digest"]) == (old.size, old.digest):
+                if _equal(staged.folder / path, storage, earlier, path):
+                    staged.share_file(path, earlier, path)
+            elif dedup == "tensor" and (ranges := _in_common(staged.folder / path, storage, earlier, path)):
+                staged.share_parts(path, earlier, path, ranges)
+        except (CkptkitError, FileNotFoundError):  # the earlier one is damaged, or was removed just now
+            continue
+    _note(staged.folder, digested)
+
+
+def earlier_of(storage: Storage, run: str, before: Last, parent: tuple[str, int] | None) -> Entry | None:
+    """Return the checkpoint to share with: what the run saved last, else what it was resumed from."""
+    for where in ((run, before.step) if before.step >= 0 else None, parent):
+        if where is not None and storage.has_run(where[0]):
+            for at in reversed(storage.at_step(*where)):
+                if not at.layout.shared:
+                    return at
+    return None
+
+
+def _note(folder: Path, digested: Digested) -> None:
+    for path, _, names in os.walk(folder):
+        for name in names:
+            file = Path(path, name)
+            if file.lstat().st_ino not in digested:
+                note_before(file, digested)
+
+
+def _equal(new: Path, storage: Storage, earlier: Entry, path: str) -> bool:
+    size = new.stat().st_size
+    with _pair(new, storage, earlier, path) as pair:
+        blocks = ((at, min(_BLOCK, size - at)) for at in range(0, size, _BLOCK))
+        return all(pair.read(at, at, count) and pair.same for at, count in blocks)
+
+
+def _in_common(new: Path, storage: Storage, earlier: Entry, path: str) -> Sequence[Shared]:
+    """Return the bytes that the tensors of a file have in common with those of the same names."""
+    with _pair(new, storage, earlier, path) as pair:
+        here = spans_of(pair.ours, new.stat().st_size)
+        there = spans_of(pair.theirs, storage.stat(earlier, path).size) if here else {}
+        found = (
+            shared
+            for name, span in sorted(here.items(), key=lambda one: one[1])
+            if name in there
+            for shared in _of_span(pair, span, there[name])
+        )
+        return [one for one in _joined(found) if one.length >= _LEAST]
+
+
+class _Pair:
+    """Two files of which the same places are read, each into memory of its own that is used again and again."""
+
+    def __init__(self, ours: BinaryIO, theirs: BinaryIO) -> None:
+        self.ours, self.theirs = ours, theirs
+        self._blocks = {
+            _BLOCK: (bytearray(_BLOCK), bytearray(_BLOCK)),
+            _SAMPLE: (bytearray(_SAMPLE), bytearray(_SAMPLE)),
+        }
+        self.mine = self.other = bytearray()
+
+    def read(self, here: int, there: int, count: int) -> bool:
+        """Read so many bytes from both; returns whether both have them."""
+        self.mine, self.other = self._blocks.get(count) or (bytearray(count), bytearray(count))
+        return _filled(self.ours, here, self.mine) and _filled(self.theirs, there, self.other)
+
+    @property
+    def same(self) -> bool:
+        """Whether what was read is the same."""
+        return self.mine == self.other
+
+
+def _filled(stream: BinaryIO, start: int, buffer: bytearray) -> bool:
+    source: Any = getattr(stream, "raw", stream)
+    source.seek(start)
+    view, done = memoryview(buffer), 0
+    while done < len(buffer):
+        count = source.readinto(view[done:])
+        if not count:
+            return False
+        done += count
+    return True
+
+
+@contextmanager
+def _pair(new: Path, storage: Storage, earlier: Entry, path: str) -> Iterator[_Pair]:
+    with new.open("rb") as ours, storage.open(earlier, path) as theirs:
+        yield _Pair(ours, theirs)
+
+
+def _of_span(pair: _Pair, here: Span, there: Span) -> Iterator[Shared]:
+    length = min(here[1], there[1])
+    for at in range(0, length, _SEGMENT):
+        size = min(_SEGMENT, length - at)
+        if _may_share(pair, here[0] + at, there[0] + at, size):
+            for inner in range(at, at + size, _BLOCK):
+                yield from _of_block(pair, here[0] + inner, there[0] + inner, min(_BLOCK, at + size - inner))
+
+
+def _may_share(pair: _Pair, here: int, there: int, size: int) -> bool:
+    """Return whether a few samples have anything in common: of weights that are trained, none has."""
+    if size <= _SAMPLE * _SAMPLES:
+        return True
+    places = {(size - _SAMPLE) * number // (_SAMPLES - 1) for number in range(_SAMPLES)}
+    return any(pair.read(here + at, there + at, _SAMPLE) and pair.same for at in sorted(places))
+
+
+def _of_block(pair: _Pair, here: int, there: int, count: int) -> Iterator[Shared]:
+    if not pair.read(here, there, count):
+        return
+    if pair.same:
+        yield Shared(here, there, count)
+        return
+    for at in range(0, count, _LEAST):
+        if pair.mine[at : at + _LEAST] == pair.other[at : at + _LEAST]:
+            yield Shared(here + at, there + at, min(_LEAST, count - at))
+
+
+def _joined(found: Iterator[Shared]) -> Iterator[Shared]:
+    last: Shared | None = None
+    for one in found:
+        if last is not None and (last.start + last.length, last.earlier + last.length) == (one.start, one.earlier):
+            last = Shared(last.start, last.earlier, last.length + one.length)
+            continue
+        if last is not None:
+            yield last
+        last = one
+    if last is not None:
+        yield last
