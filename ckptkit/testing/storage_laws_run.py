@@ -1,5 +1,6 @@
 """Laws about what belongs to a run: small files that are replaced in one step, and locks that die with their holder."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -76,6 +77,17 @@ class RunLaws(StorageHooks):
                 raise ZeroDivisionError
         with storage.locked(RUN, "change"):
             pass
+
+    def test_another_thread_may_leave_what_a_save_has_entered(self, storage: Storage) -> None:
+        """A save that goes on behind is begun by one thread and ended by another."""
+        save = ExitStack()
+        save.enter_context(storage.locked(RUN, "save"))
+        save.enter_context(storage.stage(RUN))
+        with ThreadPoolExecutor(1) as another:
+            failure = another.submit(save.close).exception(self.limit_seconds)
+        assert failure is None, f"only the thread that began a save can end it: {failure!r}"
+        with storage.locked(RUN, "change"):
+            whole(self.commit(storage))
 
     def test_runs_do_not_wait_for_each_other(self, storage: Storage) -> None:
         """Nor for a run inside them."""

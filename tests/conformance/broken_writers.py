@@ -236,6 +236,15 @@ class LocksForGood(MemoryStorage):
         mine.release()
 
 
+class LocksOfThreads(MemoryStorage):
+    """Only who took a lock can let it go."""
+
+    @contextmanager
+    def locked(self, run: str, lock: Lock) -> Iterator[None]:
+        with threading.RLock(), super().locked(run, lock):
+            yield
+
+
 class AlwaysRoom(MemoryStorage):
     def require_space(self, run: str, needed: int) -> None:
         pass

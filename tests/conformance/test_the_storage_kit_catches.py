@@ -73,6 +73,7 @@ BROKEN: list[tuple[type[MemoryStorage], str]] = [
     (writers.OneStateForAll, "states_of_other_runs_and_names_are_others"),
     (writers.NoLocks, "a_lock_keeps_out_until_it_is_let_go[change-change]"),
     (writers.OneLock, "a_lock_lets_in[save-save]"),
+    (writers.LocksOfThreads, "another_thread_may_leave_what_a_save_has_entered"),
     (writers.LocksForGood, "a_lock_is_let_go_when_its_block_fails[change]"),
     (writers.AlwaysRoom, "what_cannot_fit_is_told_before_it_is_written"),
     (writers.PreparesVisibly, "prepare_leaves_nothing_behind"),
