@@ -100,18 +100,19 @@ def _without_any(listing: "Listing", refs: "Sequence[Ref]") -> list[str]:
 
 def _write(found: "list[Listed]", format_: str, *, quiet: bool) -> None:
     exact = format_ != "table"
+    shared = any(one.summary is not None and one.summary.shares for one in found)
     records: Iterator[tuple[list[object], dict[str, Any]]] = (
         (([], _fields(one)) for one in found)
         if format_ in ("json", "ndjson")
-        else ((_cells(one, exact=exact), {}) for one in found)
+        else (([*_cells(one, exact=exact), *([_own(one, exact=exact)] if shared else [])], {}) for one in found)
     )
     output.rows(
         format_,
         "checkpoints",
-        COLUMNS,
+        (*COLUMNS, "OWN SIZE") if shared else COLUMNS,
         records,
         # the state stays, however narrow
-        spare=("ITEMS", "CREATED", "METRICS", "SIZE", "PINS, TAGS", "CAPTURED, SHOWN"),
+        spare=("ITEMS", "CREATED", "METRICS", "SIZE", "PINS, TAGS", "CAPTURED, SHOWN", "OWN SIZE"),
         names=("RUN",),
         quiet=quiet,
     )
@@ -136,12 +137,17 @@ def _fields(one: "Listed") -> dict[str, Any]:
             "captured": summary.grade,
             "shown": None if one.shown is None else one.shown.fields(),
             "size": summary.size,
+            "own_size": one.own_size,
             "created_at": summary.created_at,
             "items": summary.items,
             "metrics": {name: _number(value) for name, value in summary.metrics.items()},
             "counters": summary.counters,
         }
     return fields
+
+
+def _own(one: "Listed", *, exact: bool) -> object:
+    return "" if one.own_size is None else one.own_size if exact else output.size(one.own_size)
 
 
 def _cells(one: "Listed", *, exact: bool) -> list[object]:

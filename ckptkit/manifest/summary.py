@@ -31,6 +31,7 @@ class Summary:
         size: bytes of all payload files.
         grade: the worst grade of the items.
         digest: the manifest's own digest, as written in it.
+        shares: whether other checkpoints may have some of its bytes, too.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Summary:
     size: int
     grade: str
     digest: str
+    shares: bool = False
 
 
 def summarise(data: bytes) -> Summary:
@@ -63,6 +65,7 @@ def summarise(data: bytes) -> Summary:
             size=sum(_size(file["size"]) for item in items.values() for file in item["files"]),
             grade=max(map(_grade, items.values()), key=GRADES.index),
             digest=str(fields["digest"]),
+            shares=fields.get("dedup") is not None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError("is not a manifest of ckptkit") from error

@@ -15,7 +15,7 @@ from ckptkit.errors import CkptkitError
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.manifest.summary import Summary
 from ckptkit.renamed import warn
-from ckptkit.storage import Entry, Storage
+from ckptkit.storage import Entry, Storage, SupportsLinks
 from ckptkit.store.summarising import Said, each
 
 
@@ -50,6 +50,13 @@ class Listed:
         if self.known is None or (self.known.good and self.known.level == "presence"):
             return "unverified"
         return "verified" if self.known.good else "damaged"
+
+    @property
+    def own_size(self) -> int | None:
+        """Bytes that only this checkpoint has, and that its removal frees; None where its manifest cannot be read."""
+        if self.summary is None or not self.summary.shares or not isinstance(self.at.storage, SupportsLinks):
+            return None if self.summary is None else self.summary.size
+        return self.at.storage.frees([self.at])
 
     @property
     def marks_problem(self) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import safetensors.numpy
+from command_line import inside
 
 from ckptkit import CheckpointStore, Files, Retain, StoreReader, UsageError
 from ckptkit.storage.local import recipe
@@ -245,6 +246,16 @@ def test_a_prune_tells_what_it_frees_and_not_what_others_share(tmp_path: Path) -
         store.storage.purge(leftover)
     freed = before - stored(tmp_path)
     assert abs(freed - planned.frees()) < 20_000 or freed > 0
+
+
+def test_a_listing_tells_what_is_really_its_own(tmp_path: Path) -> None:
+    for step in range(3):
+        save(tmp_path, step, "tensor")
+    rows = [line.split("\t") for line in inside("list", store=tmp_path).stdout.splitlines()]
+    assert rows[0][-1] == "OWN SIZE"
+    sizes, own = ([int(row[place]) for row in rows[1:]] for place in (4, -1))
+    assert all(one < 0.11 * size for one, size in zip(own, sizes, strict=True))
+    assert "its own, the rest shared" in inside("show", f"{RUN}@2", "--format", "table", store=tmp_path).stdout
 
 
 def test_tensors_of_another_name_dtype_or_shape_are_stored_anew(tmp_path: Path) -> None:
