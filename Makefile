@@ -94,6 +94,7 @@ bench: .venv/.ready
 	$(PY) -m benchmarks.verify_small
 	$(PY) -m benchmarks.prune_many
 	$(PY) -m benchmarks.restore_large
+	$(PY) -m benchmarks.list_many
 
 clean:
 	rm -rf .venv .venv-light .venv-lowest .lerobot build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache
