@@ -5,7 +5,6 @@ from contextlib import suppress
 
 _BLOCK = 256 << 20  # bytes of addresses; memory is taken by those that are written to alone
 _APART = 64  # bytes: what processors and libraries want tensors to be aligned to
-_HUGE_PAGES = 14  # MADV_HUGEPAGE; macOS has neither it nor the next ones
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, Linux 5.14
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK, Linux 4.14: else the first write after a fork copies each page
 _AT_ONCE = 16 << 20  # bytes: meanwhile no other thread runs
@@ -55,9 +54,8 @@ class _Block:
     def __init__(self, size: int) -> None:
         self.memory = mmap.mmap(-1, -(-size // _PAGE) * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.used = self.idle = 0
-        for advice in (_HUGE_PAGES, _WIPE_ON_FORK):
-            with suppress(OSError):  # a system without it: the same memory, slower
-                self.memory.madvise(advice)
+        with suppress(OSError):  # a system without it: the same memory, slower after a fork
+            self.memory.madvise(_WIPE_ON_FORK)
 
     def take(self, size: int) -> memoryview:
         start = self.used
