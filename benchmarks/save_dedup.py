@@ -38,9 +38,12 @@ def replay(megabytes: int, new: float, place: Path) -> Callable[[int], dict[str,
     from ckptkit import Files
 
     rows = megabytes * 1024
-    ring = np.random.default_rng(0).integers(0, 255, (rows, 1024), dtype=np.uint8)
+    filled = np.random.default_rng(0).integers(0, 255, (rows, 1024), dtype=np.uint8)
+    ring = filled.copy()
 
     def at(step: int) -> dict[str, Any]:
+        if step == 0:
+            ring[:] = filled
         count = round(rows * new)
         begin = (step * count) % rows
         fresh = np.random.default_rng(step + 1).integers(0, 255, (min(count, rows - begin), 1024), dtype=np.uint8)

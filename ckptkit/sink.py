@@ -1,14 +1,17 @@
 """New files that are digested and counted while they are written: no file of a save is read for its digest."""
 
+import errno
 import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file, new_hasher
 
 _BLOCK = 1 << 20  # bytes: each is digested while it is still in the processor's cache
+_SAMPLE = 4096
+_LEAST_HOLE = 1 << 16
 OnBytes = Callable[[int], None]
 
 
@@ -19,13 +22,23 @@ class Sink(io.BufferedIOBase):
         path: the file, or None to write nothing: only the digest is wanted.
         algorithm: of the digest.
         on_bytes: called with the size of each block.
+        earlier: a file of which the same bytes at the same places are not written: the file has holes there, until
+            somebody fills them, or puts it together otherwise.
+
+    Attributes:
+        holes: where they begin and how long they are, in order.
 
     Raises:
         OSError: it exists, or it cannot be created or written.
     """
 
     def __init__(
-        self, path: Path | None, algorithm: str = DEFAULT_ALGORITHM, *, on_bytes: OnBytes | None = None
+        self,
+        path: Path | None,
+        algorithm: str = DEFAULT_ALGORITHM,
+        *,
+        on_bytes: OnBytes | None = None,
+        earlier: BinaryIO | None = None,
     ) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = None if path is None else os.open(path, flags, 0o666)
@@ -33,6 +46,9 @@ class Sink(io.BufferedIOBase):
         self._on_bytes = on_bytes
         self._stamp: tuple[int, int, int] | None = None
         self.size = 0
+        self.earlier = earlier
+        self.holes: list[tuple[int, int]] = []
+        self._buffers = {} if earlier is None else {count: bytearray(count) for count in (_SAMPLE, _BLOCK)}
 
     @property
     def digest(self) -> str:
@@ -54,6 +70,10 @@ class Sink(io.BufferedIOBase):
         whole = memoryview(data).cast("B")
         for start in range(0, len(whole), _BLOCK):
             block = left = whole[start : start + _BLOCK]
+            if self._descriptor is not None and self._is_there(block):
+                os.lseek(self._descriptor, len(block), os.SEEK_CUR)
+                self._add_hole(len(block))
+                left = block[:0]
             while self._descriptor is not None and left:
                 left = left[os.write(self._descriptor, left) :]
             self._hasher.update(block)
@@ -62,9 +82,54 @@ class Sink(io.BufferedIOBase):
                 self._on_bytes(len(block))
         return len(whole)
 
+    def _is_there(self, block: memoryview) -> bool:
+        """Return whether the earlier file has the same bytes at this place; a few of them tell first."""
+        if self.earlier is None or len(block) < _LEAST_HOLE:
+            return False
+        for count in (_SAMPLE, len(block)):
+            found = self._buffers.get(count) or bytearray(count)
+            if not read_at(self.earlier, self.size, found) or found != block[:count]:
+                return False
+        return True
+
+    def _add_hole(self, length: int) -> None:
+        start = self.size
+        if self.holes and sum(self.holes[-1]) == start:
+            start, before = self.holes.pop()
+            length += before
+        self.holes.append((start, length))
+
+    def read_from(self, path: Path, start: int, count: int) -> bytearray:
+        """Return bytes of the closed file, with those that belong into its holes."""
+        found = bytearray(count)
+        with path.open("rb", buffering=0) as stream:
+            read_at(stream, start, found)
+        for hole, length in self.holes:
+            low, high = max(start, hole), min(start + count, hole + length)
+            if low < high and self.earlier is not None:
+                part = bytearray(high - low)
+                if not read_at(self.earlier, low, part):
+                    raise OSError(errno.EIO, "an earlier file was cut", str(path))
+                found[low - start : high - start] = part
+        return found
+
+    def fill(self, path: Path) -> None:
+        """Fill the holes of the closed file; raises OSError."""
+        with path.open("r+b", buffering=0) as stream:
+            for hole, length in self.holes:
+                for start in range(hole, hole + length, _BLOCK):
+                    left = memoryview(self.read_from(path, start, min(_BLOCK, hole + length - start)))
+                    stream.seek(start)
+                    while left:
+                        left = left[stream.write(left) :]
+        self.holes.clear()
+        self._stamp = _stamp(path.lstat())
+
     def close(self) -> None:
         """Close the file; raises OSError if the system could not keep what was written."""
         if not self.closed and self._descriptor is not None:
+            if self.holes:
+                os.ftruncate(self._descriptor, self.size)
             self._stamp = _stamp(os.fstat(self._descriptor))
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
@@ -78,6 +143,19 @@ class Sink(io.BufferedIOBase):
             return False
 
 
+def read_at(stream: BinaryIO, start: int, buffer: bytearray) -> bool:
+    """Fill a buffer from a place of a stream; returns whether there were so many bytes."""
+    source: Any = getattr(stream, "raw", stream)
+    source.seek(start)
+    view, done = memoryview(buffer), 0
+    while done < len(buffer):
+        count = source.readinto(view[done:])
+        if not count:
+            return False
+        done += count
+    return True
+
+
 def _stamp(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -89,16 +167,37 @@ class Sinks:
         algorithm: of the digests.
         on_bytes: called with the size of each block that was digested.
         keep: whether what is written is wanted, or only its digest.
+        earlier: opens, for a new file, an earlier one that may have much in common with it, or returns None.
     """
 
-    def __init__(self, algorithm: str, *, on_bytes: OnBytes | None = None, keep: bool = True) -> None:
-        self.algorithm, self._on_bytes, self._keep = algorithm, on_bytes, keep
+    def __init__(
+        self,
+        algorithm: str,
+        *,
+        on_bytes: OnBytes | None = None,
+        keep: bool = True,
+        earlier: Callable[[Path], BinaryIO | None] | None = None,
+    ) -> None:
+        self.algorithm, self._on_bytes, self._keep, self._earlier = algorithm, on_bytes, keep, earlier
         self._made: dict[Path, Sink] = {}
 
     def create(self, path: Path) -> Sink:
         """Open a new file for writing; raises OSError."""
-        self._made[path] = sink = Sink(path if self._keep else None, self.algorithm, on_bytes=self._on_bytes)
+        earlier = self._earlier(path) if self._earlier is not None else None
+        place = path if self._keep else None
+        self._made[path] = sink = Sink(place, self.algorithm, on_bytes=self._on_bytes, earlier=earlier)
         return sink
+
+    def with_holes(self, path: Path) -> Sink | None:
+        """Return the sink of a file that still has holes."""
+        sink = self._made.get(path)
+        return sink if sink is not None and sink.holes else None
+
+    def release(self) -> None:
+        """Close the earlier files."""
+        for sink in self._made.values():
+            if sink.earlier is not None:
+                sink.earlier.close()
 
     def unkept(self) -> list[Path]:
         """Return where the files would be of which only the digest was wanted."""

@@ -127,6 +127,10 @@ class Staging(Protocol):
         """
 
 
+ReadAt = Callable[[int, int], bytes | bytearray]
+"""Takes a place in a file and a number of bytes, and returns these."""
+
+
 @runtime_checkable
 class SupportsSharing(Protocol):
     """A power of a ``Staging``: store once what an earlier checkpoint has, too; neither depends on the other."""
@@ -135,7 +139,9 @@ class SupportsSharing(Protocol):
         """Store a file of the folder as the same bytes of an earlier checkpoint; returns whether that could be done."""
         ...
 
-    def share_parts(self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared]) -> bool:
+    def share_parts(
+        self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared], read: ReadAt | None = None
+    ) -> bool:
         """Store only what is new in a file of the folder, and the rest as parts of an earlier checkpoint's.
 
         Args:
@@ -143,6 +149,7 @@ class SupportsSharing(Protocol):
             earlier: a checkpoint of the same store.
             earlier_path: of the file there.
             shared: the bytes in common, in order.
+            read: returns bytes of the file, from a place on, if those in common are not in it yet.
 
         Returns:
             Whether it was done; else the file is as it was.

@@ -113,6 +113,7 @@ class Begun:
     staged: Staging
     trusted: Trust
     surroundings: Mapping[str, Any]
+    sinks: Sinks
     held: contextlib.ExitStack
 
     def finish(self) -> Saved:
@@ -137,7 +138,7 @@ class Begun:
             item_entries.require_consistent(manifest)
             if asked.dedup != "off":
                 earlier = sharing.earlier_of(storage, run, before, asked.details.parent)
-                sharing.share(storage, self.staged, earlier, entries, asked.dedup, digested)
+                sharing.share(storage, self.staged, earlier, entries, asked.dedup, digested, self.sinks)
             self.staged.seal(data)  # whatever can fail has happened before an old one makes room
             others = _require_free(storage, run, step, asked.replace, before)
             here = next((old for old in others if old.name == name and not old.layout.shared), None)
@@ -177,15 +178,20 @@ def begin(
         refs.read(storage, run)  # damaged ones are told before anything is saved
     if meter is not None and all(source.files is not None for source in sources):
         meter.expect(sum(source.estimate for source in sources))  # files are as large as they are: it is no guess
-    trusted, sinks = Trust(trust, asked.algorithm), Sinks(asked.algorithm, on_bytes=meter)
+    trusted = Trust(trust, asked.algorithm)
     surroundings = sealing.surroundings(source.backend.name for source in sources)
     with _nothing_committed(), durable.storage_errors(storage.url), contextlib.ExitStack() as held:
         held.enter_context(storage.locked(run, "save"))
         staged = held.enter_context(storage.stage(run))
+        earlier = None
+        if asked.dedup == "tensor" and not asked.flat:
+            earlier = sharing.opener(storage, staged, sharing.earlier_of(storage, run, before, asked.details.parent))
+        sinks = Sinks(asked.algorithm, on_bytes=meter, earlier=earlier)
+        held.callback(sinks.release)
         captured = capture(sources, staged.folder, step, probe=asked.probe, sinks=sinks, memory=memory)
         if memory is not None:
             asked = replace(asked, details=asked.details.frozen())
-        return Begun(asked, step, name, captured, staged, trusted, surroundings, held.pop_all())
+        return Begun(asked, step, name, captured, staged, trusted, surroundings, sinks, held.pop_all())
 
 
 def _require_sayable(storage: Storage, run: str, items: Mapping[str, Any], tags: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ damaged meanwhile.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
@@ -14,12 +14,15 @@ from ckptkit.catalog import manifests
 from ckptkit.catalog.succession import Last
 from ckptkit.errors import CkptkitError, UsageError
 from ckptkit.formats.spans import Span, spans_of
+from ckptkit.sink import Sink, Sinks, read_at
 from ckptkit.storage import Entry, Shared, Staging, Storage, SupportsSharing
 from ckptkit.store.writing import Digested, note_before
 
 Dedup = Literal["off", "file", "tensor"]
 """``file``: a file that is equal is stored once; ``tensor``: also what is equal in files with tensors."""
 
+_OF_TENSORS = ".safetensors"
+"""Only these may have holes while they are checked: no check reads what is in a tensor."""
 _LEAST = 1 << 14  # bytes: less is not worth a piece
 _BLOCK = 1 << 20
 _SEGMENT = 16 << 20
@@ -43,6 +46,7 @@ def share(
     entries: Mapping[str, Mapping[str, Any]],
     dedup: Dedup,
     digested: Digested,
+    sinks: Sinks,
 ) -> None:
     """Store what the earlier checkpoint has, too, only once; the files in the staging folder are whole until then.
 
@@ -53,6 +57,7 @@ def share(
         entries: the manifest's ``items``.
         dedup: how far to look.
         digested: gets the files that are put in place of others; see ``writing.write``.
+        sinks: know which files have holes where the earlier ones have the same.
 
     Raises:
         UsageError: the store cannot do it.
@@ -70,15 +75,53 @@ def share(
         path, old = file["path"], before.get(file["path"])
         if old is None or not old.size or not file["size"]:
             continue
+        sink = sinks.with_holes(staged.folder / path)
         try:
             if (file["size"], file["digest"]) == (old.size, old.digest):
-                if _equal(staged.folder / path, storage, earlier, path):
+                if _equal(staged.folder / path, storage, earlier, path, sink.holes if sink else ()):
                     staged.share_file(path, earlier, path)
+            elif sink is not None:
+                _share_holes(staged, path, earlier, sink)
             elif dedup == "tensor" and (ranges := _in_common(staged.folder / path, storage, earlier, path)):
                 staged.share_parts(path, earlier, path, ranges)
         except (CkptkitError, FileNotFoundError):  # the earlier one is damaged, or was removed just now
             continue
+    for path in (file["path"] for item in entries.values() for file in item["files"]):
+        _fill(staged.folder / path, sinks)
     _note(staged.folder, digested)
+
+
+def _fill(place: Path, sinks: Sinks) -> None:
+    """Fill the holes of a file that could not be shared."""
+    sink = sinks.with_holes(place)
+    if sink is not None and sink.is_all_of(place):
+        sink.fill(place)
+
+
+def _share_holes(staged: SupportsSharing, path: str, earlier: Entry, sink: Sink) -> None:
+    """Share what was not even written: it was compared when it would have been."""
+    place = staged.folder / path  # type: ignore[attr-defined]  # both are one object
+    ranges = [Shared(start, start, length) for start, length in sink.holes]
+    staged.share_parts(path, earlier, path, ranges, read=lambda start, count: sink.read_from(place, start, count))
+
+
+def opener(storage: Storage, staged: Staging, earlier: Entry | None) -> Callable[[Path], BinaryIO | None] | None:
+    """Return what opens, for a file of tensors that is about to be written, the one of the earlier checkpoint."""
+    manifest = None if earlier is None or not isinstance(staged, SupportsSharing) else manifests.read(earlier)[0]
+    if earlier is None or manifest is None:
+        return None
+    there, at = {file.path for item in manifest.items.values() for file in item.files}, earlier
+
+    def opened(place: Path) -> BinaryIO | None:
+        path = place.relative_to(staged.folder).as_posix() if place.is_relative_to(staged.folder) else ""
+        if path not in there or not path.endswith(_OF_TENSORS):
+            return None
+        try:
+            return storage.open(at, path)
+        except (CkptkitError, OSError):
+            return None
+
+    return opened
 
 
 def earlier_of(storage: Storage, run: str, before: Last, parent: tuple[str, int] | None) -> Entry | None:
@@ -99,11 +142,16 @@ def _note(folder: Path, digested: Digested) -> None:
                 note_before(file, digested)
 
 
-def _equal(new: Path, storage: Storage, earlier: Entry, path: str) -> bool:
-    size = new.stat().st_size
+def _equal(new: Path, storage: Storage, earlier: Entry, path: str, but: Sequence[tuple[int, int]] = ()) -> bool:
+    """Return whether two files are the same, where that is not known yet (``but``: beginnings and lengths)."""
     with _pair(new, storage, earlier, path) as pair:
-        blocks = ((at, min(_BLOCK, size - at)) for at in range(0, size, _BLOCK))
-        return all(pair.read(at, at, count) and pair.same for at, count in blocks)
+        begin = 0
+        for start, length in (*but, (new.stat().st_size, 0)):
+            for at in range(begin, start, _BLOCK):
+                if not (pair.read(at, at, min(_BLOCK, start - at)) and pair.same):
+                    return False
+            begin = start + length
+        return True
 
 
 def _in_common(new: Path, storage: Storage, earlier: Entry, path: str) -> Sequence[Shared]:
@@ -134,24 +182,12 @@ class _Pair:
     def read(self, here: int, there: int, count: int) -> bool:
         """Read so many bytes from both; returns whether both have them."""
         self.mine, self.other = self._blocks.get(count) or (bytearray(count), bytearray(count))
-        return _filled(self.ours, here, self.mine) and _filled(self.theirs, there, self.other)
+        return read_at(self.ours, here, self.mine) and read_at(self.theirs, there, self.other)
 
     @property
     def same(self) -> bool:
         """Whether what was read is the same."""
         return self.mine == self.other
-
-
-def _filled(stream: BinaryIO, start: int, buffer: bytearray) -> bool:
-    source: Any = getattr(stream, "raw", stream)
-    source.seek(start)
-    view, done = memoryview(buffer), 0
-    while done < len(buffer):
-        count = source.readinto(view[done:])
-        if not count:
-            return False
-        done += count
-    return True
 
 
 @contextmanager

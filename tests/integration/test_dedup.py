@@ -291,3 +291,54 @@ def test_a_store_that_cannot_share_says_so() -> None:
 def test_a_word_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dedup 'all' is not known"):
         CheckpointStore(tmp_path, dedup="all")  # type: ignore[arg-type]
+
+
+def test_what_could_not_be_shared_after_all_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 0, "tensor")
+    monkeypatch.setattr("ckptkit.storage.local.sharing.part", lambda *arguments: False)
+    save(tmp_path, 1, "tensor")
+    require_good(tmp_path)
+    assert not list(tmp_path.glob(f"{RUN}/*/{recipe.FOLDER}"))
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_checkpoint_before_may_go_while_the_next_is_saved(wait: bool, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store", dedup="tensor")
+    store.save(RUN, 0, {"weights": weights(0)})
+
+    class Leaving(dict[str, Any]):
+        """Lets the checkpoint before be purged when its own weights are being looked at."""
+
+        def items(self) -> Any:
+            for at in store.storage.at_step(RUN, 0):
+                store.storage.remove(at)
+                for leftover in store.storage.leftovers(RUN, -1):
+                    if "trash" in leftover.key:
+                        store.storage.purge(leftover)
+            return super().items()
+
+    saved = store.save(RUN, 1, {"weights": Leaving(weights(1))}, wait=wait)
+    if not wait:
+        saved.result()  # type: ignore[union-attr]
+    require_good(tmp_path / "store")
+    save(tmp_path / "plain", 1, "off")
+    file = "weights/policy.safetensors"
+    found = restored(tmp_path / "store", f"{RUN}@1", tmp_path / "out")[file]
+    assert found == restored(tmp_path / "plain", f"{RUN}@1", tmp_path / "out")[file]
+
+
+def test_an_equal_file_stays_whole(tmp_path: Path) -> None:
+    for step in range(2):
+        CheckpointStore(tmp_path, dedup="tensor").save(RUN, step, {"weights": weights(0)})
+    files = [tmp_path / RUN / f"step-0000000{step}/weights/policy.safetensors" for step in range(2)]
+    assert os.path.samefile(*files)
+
+
+def test_saved_behind_it_is_shared_as_well(tmp_path: Path) -> None:
+    store, plain = CheckpointStore(tmp_path / "s", dedup="tensor"), CheckpointStore(tmp_path / "p")
+    for step in range(3):
+        store.save(RUN, step, {"weights": weights(step)}, wait=False).result()
+        plain.save(RUN, step, {"weights": weights(step)})
+    require_good(tmp_path / "s")
+    assert stored(tmp_path / "s") < 0.5 * stored(tmp_path / "p")
+    assert restored(tmp_path / "s", f"{RUN}@2", tmp_path / "o") == restored(tmp_path / "p", f"{RUN}@2", tmp_path / "o")

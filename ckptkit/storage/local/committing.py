@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.manifest.names import STATE_FOLDER
-from ckptkit.storage.interface import Entry, Shared, Storage
+from ckptkit.storage.interface import Entry, ReadAt, Shared, Storage
 from ckptkit.storage.local import replacing, sharing, staging
 from ckptkit.storage.local.place import Place
 
@@ -31,9 +31,11 @@ class LocalStaging:
         whole = Shared(0, 0, (self.folder / path).stat().st_size)
         return self.share_parts(path, earlier, earlier_path, [whole])
 
-    def share_parts(self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared]) -> bool:
+    def share_parts(
+        self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared], read: ReadAt | None = None
+    ) -> bool:
         """See ``SupportsSharing.share_parts``."""
-        return sharing.part(self.folder, path, self.storage.folder(earlier), earlier_path, shared)
+        return sharing.part(self.folder, path, self.storage.folder(earlier), earlier_path, shared, read)
 
     def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
         """See ``Staging.commit``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from ckptkit.digest import new_hasher
 from ckptkit.durable import write_file
 from ckptkit.manifest.names import UNLISTED
-from ckptkit.storage.interface import Shared
+from ckptkit.storage.interface import ReadAt, Shared
 from ckptkit.storage.local import recipe
 from ckptkit.storage.local.recipe import FOLDER, Parted, Piece
 
@@ -64,7 +64,14 @@ def frees(folders: Iterable[Path]) -> int:
     return sum(same[0].st_size for same in found.values() if len(same) >= same[0].st_nlink)
 
 
-def part(folder: Path, path: str, earlier: Path, earlier_path: str, shared: Sequence[Shared]) -> bool:
+def part(
+    folder: Path,
+    path: str,
+    earlier: Path,
+    earlier_path: str,
+    shared: Sequence[Shared],
+    read: ReadAt | None = None,
+) -> bool:
     """Store a file of a checkpoint in parts: what it shares is linked, the rest is one new blob.
 
     Args:
@@ -73,6 +80,7 @@ def part(folder: Path, path: str, earlier: Path, earlier_path: str, shared: Sequ
         earlier: the folder of the earlier checkpoint.
         earlier_path: of the file there, whole or in parts itself.
         shared: in order, which bytes of the file are the same there.
+        read: returns bytes of the file, where it does not have those in common.
 
     Returns:
         Whether it was done; where it was not worth it, or not possible, the file stays as it is.
@@ -88,7 +96,7 @@ def part(folder: Path, path: str, earlier: Path, earlier_path: str, shared: Sequ
     try:
         if not all(names.link(blob) for blob in taken):
             return False
-        fresh = _write_new(whole, pieces, folder / FOLDER)
+        fresh = _write_new(whole, pieces, folder / FOLDER, read)
         named = [(fresh if blob == _NEW else blob, start, length) for blob, start, length in pieces]
         found = {**recipe.of(folder), path: Parted(size, named)}
         (folder / recipe.NAME).unlink(missing_ok=True)
@@ -190,7 +198,7 @@ def _bounded(pieces: list[Piece], names: _Names) -> list[Piece]:
     return result
 
 
-def _write_new(whole: Path, pieces: list[Piece], parts: Path) -> str:
+def _write_new(whole: Path, pieces: list[Piece], parts: Path, read: ReadAt | None) -> str:
     """Write the blob of what is new, count its pieces from its own beginning, and return its name."""
     hasher, aside, done = new_hasher("blake3"), parts / f"new-{uuid.uuid4().hex}", 0
     if not any(blob == _NEW for blob, _, _ in pieces):
@@ -202,10 +210,11 @@ def _write_new(whole: Path, pieces: list[Piece], parts: Path) -> str:
             pieces[number] = (_NEW, done, length)
             done += length
             stream.seek(start)
-            while length:
-                block = stream.read(min(_BLOCK, length))
+            for at in range(start, start + length, _BLOCK):
+                count = min(_BLOCK, start + length - at)
+                block = stream.read(count) if read is None else read(at, count)
                 hasher.update(block)
-                length -= copy.write(block)
+                copy.write(block)
     name: str = hasher.hexdigest()[:32]
     os.replace(aside, parts / name)
     return name
