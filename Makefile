@@ -84,7 +84,11 @@ docs: .venv/.docs-ready
 picture: .venv/.ready
 	$(PY) docs/pictures/make.py
 
-bench: .venv/.ready
+.venv/.bench-ready: .venv/.ready
+	@$(PY) $(INSTALL) --editable '.[bench]'
+	@touch $@
+
+bench: .venv/.bench-ready
 	$(PY) -m benchmarks.startup
 	$(PY) -m benchmarks.save_large
 	$(PY) -m benchmarks.save_replay

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,28 @@ def by_safetensors(policy: Policy, folder: Path) -> None:
     moments = {f"{i}.{name}": value for i, part in state.items() for name, value in part.items()}
     safetensors.torch.save_file({**policy.model.state_dict(), **moments}, folder / "state.safetensors")
     _flush(folder / "state.safetensors")
+
+
+def by_dcp(policy: Policy, folder: Path) -> None:
+    """Write all of it by ``torch.distributed.checkpoint``, in one process."""
+    from torch.distributed import checkpoint
+
+    state = {"model": policy.model.state_dict(), "optimizer": policy.optimizer.state_dict()}
+    checkpoint.save(state, checkpoint_id=folder / "dcp", no_dist=True)
+    for path in (folder / "dcp").iterdir():
+        _flush(path)
+
+
+def by_orbax(policy: Policy, folder: Path) -> None:
+    """Write all of it by Orbax, which compresses."""
+    import orbax.checkpoint
+
+    state = policy.optimizer.state_dict()["state"]
+    moments = {f"{i}.{name}": value.numpy() for i, part in state.items() for name, value in part.items()}
+    weights = {name: value.numpy() for name, value in policy.model.state_dict().items()}
+    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / "orbax").absolute(), {**weights, **moments})
+        checkpointer.wait_until_finished()
 
 
 def by_cp(source: Path, folder: Path) -> None:
@@ -103,6 +126,8 @@ def ways_of(policy: Policy, source: Path) -> dict[str, Callable[[Path], object]]
         "ckptkit, no probe": lambda folder: by_store(folder, probe=False),
         "safetensors, fsync": lambda folder: by_safetensors(policy, folder),
         "cp, fsync": lambda folder: by_cp(source, folder),
+        "torch dcp, fsync": lambda folder: by_dcp(policy, folder),
+        **({"orbax": lambda folder: by_orbax(policy, folder)} if find_spec("orbax") else {}),
     }
 
 
