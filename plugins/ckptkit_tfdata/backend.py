@@ -1,6 +1,7 @@
 """The ``tf-data`` backend: a persistent iterator written, checked, adopted, put back and proven."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from ckptkit.backend import (
     Proof,
     SaveContext,
     SavedItem,
+    SnapshotContext,
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError
 from ckptkit.formats import given_folder
@@ -20,6 +22,7 @@ from ckptkit.formats.tf_bundle import Bundle, BundleError
 from ckptkit_tfdata import checkpoint, trainers
 from ckptkit_tfdata import hazards as dangers
 from ckptkit_tfdata.comparison import refuse_changed
+from ckptkit_tfdata.held import Held
 from ckptkit_tfdata.iterator import PersistentIterator
 from ckptkit_tfdata.layout import counter_of, is_shard_of, layout_of, prefix_among, prefix_of
 from ckptkit_tfdata.lazy_import import tensorflow
@@ -48,31 +51,15 @@ class TfDataBackend:
             BackendError: not a ``PersistentIterator``; the dataset depends on state that no file can hold (the
                 message names the op); a record file cannot be read.
         """
-        iterator = _own(item)
-        definition = iterator.definition
-        dangers.refuse_external_state(definition)
-        records = iterator.record_files()
-        found = dangers.hazards_of(definition, reads_known_files=bool(records))
-        count = iterator.write(directory / _PREFIX)
-        probe = None
-        if context.probe:
-            try:
-                probe = _probe(iterator, directory / _PREFIX)
-            except UnprovableError as error:
-                found.append(dangers.Hazard(f"no probe: {error}"))
-        state_file = StateFile(
-            tensorflow=tensorflow().__version__,
-            batches_seen=count,
-            element_spec=definition.element_spec,
-            fingerprint=definition.fingerprint,
-            ops=definition.ops,
-            record_files=records,
-            hazards=[hazard.text for hazard in found],
-            captured=dangers.worst(found),
-            settings=iterator.settings,
-        )
-        state_file.write(directory, context.create)
-        return _item(state_file, probe)
+        return _taken(_own(item), proving=context.probe).write(directory, context=context)
+
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> "_Taken":
+        """Let TensorFlow serialise the iterator into memory; with a probe, a second dataset gives the next batches.
+
+        Raises:
+            BackendError: see ``save``.
+        """
+        return _taken(_own(item), proving=context.probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Put the position back.
@@ -241,13 +228,53 @@ def _fresh(target: Any | None, state_file: StateFile | None, context: LoadContex
     return PersistentIterator(context.factories["dataset"], record_files=files)
 
 
-def _probe(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An iterator at one moment, still to be written."""
+
+    held: Held
+    state_file: StateFile
+    probe: dict[str, Any] | None
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """See ``Pending.write``."""
+        self.held.write(directory / _PREFIX)
+        self.state_file.write(directory, context.create)
+        return _item(self.state_file, self.probe)
+
+
+def _taken(iterator: PersistentIterator, *, proving: bool) -> _Taken:
+    definition = iterator.definition
+    dangers.refuse_external_state(definition)
+    records = iterator.record_files()
+    found = dangers.hazards_of(definition, reads_known_files=bool(records))
+    held, probe = iterator.held(), None
+    if proving:
+        try:
+            probe = _probe(iterator, held)
+        except UnprovableError as error:
+            found.append(dangers.Hazard(f"no probe: {error}"))
+    state_file = StateFile(
+        tensorflow=tensorflow().__version__,
+        batches_seen=held.batches_seen,
+        element_spec=definition.element_spec,
+        fingerprint=definition.fingerprint,
+        ops=definition.ops,
+        record_files=records,
+        hazards=[hazard.text for hazard in found],
+        captured=dangers.worst(found),
+        settings=iterator.settings,
+    )
+    return _Taken(held, state_file, probe)
+
+
+def _probe(iterator: PersistentIterator, held: Held) -> dict[str, Any]:
     definition = iterator.definition
     if any(dangers.writes_files(op) for op in definition.ops):
         raise UnprovableError("a second dataset would write to the same cache files")
     if dangers.order_is_free(definition):
         raise UnprovableError("thread timing decides the order of elements")
-    return {**predict(iterator, prefix), "digests": _digests(iterator)}
+    return {**predict(iterator, held), "digests": _digests(iterator)}
 
 
 def _digests(iterator: PersistentIterator) -> dict[str, str]:

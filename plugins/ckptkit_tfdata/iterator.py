@@ -12,6 +12,7 @@ from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit_tfdata.definition import Definition, define
 from ckptkit_tfdata.error_text import one_line
+from ckptkit_tfdata.held import Held
 from ckptkit_tfdata.lazy_import import tensorflow
 from ckptkit_tfdata.records import Record, RecordFiles, files_named_by
 from ckptkit_tfdata.rng_scope import RngScope
@@ -117,19 +118,19 @@ class PersistentIterator:
                 _rng_scope=self._rng_scope,
             )
 
-    def write(self, prefix: Path) -> int:
-        """Write position and counter as one fresh bundle and return the counter.
+    def held(self) -> Held:
+        """Return position and counter, apart from the iterator.
 
         Raises:
-            BackendError: TensorFlow could not write it, or the dataset holds state that it cannot save.
+            BackendError: the dataset holds state that TensorFlow cannot save.
         """
-        tf = tensorflow()
         with self._lock:
-            try:
-                self._checkpoint(counter=True).write(os.fspath(prefix))
-            except (tf.errors.OpError, NotImplementedError) as error:
-                raise BackendError(f"tf-data: TensorFlow could not save the iterator: {one_line(error)}") from error
-            return self._count
+            return Held.of(self._iterator, self._count)
+
+    def put(self, held: Held) -> None:
+        """Put position and counter back. Only for an iterator that nobody uses yet."""
+        held.put(self._iterator)
+        self._count = held.batches_seen
 
     def read(self, prefix: Path, *, counter: bool = True, save_counter: bool = False) -> None:
         """Put position and counter back from a bundle. Only for an iterator that nobody uses yet: see ``take_over``.

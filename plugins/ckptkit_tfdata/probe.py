@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import CkptkitError
 from ckptkit_tfdata.error_text import one_line
+from ckptkit_tfdata.held import Held
 from ckptkit_tfdata.iterator import PersistentIterator
 from ckptkit_tfdata.lazy_import import tensorflow
 
@@ -19,10 +19,10 @@ class UnprovableError(ValueError):
     """No prediction can be made; the message says why."""
 
 
-def predict(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
+def predict(iterator: PersistentIterator, held: Held) -> dict[str, Any]:
     """Return the digests of what the iterator will give next, without touching it.
 
-    The bundle just written is read into a second dataset from the factory: a second iterator of the *same* dataset
+    The position is put into a second dataset from the factory: a second iterator of the *same* dataset
     would share its seed generator with the live one and change what that gives after the epoch.
 
     Raises:
@@ -35,7 +35,7 @@ def predict(iterator: PersistentIterator, prefix: Path) -> dict[str, Any]:
             raise UnprovableError(
                 "the dataset factory builds another dataset at its second call; a process with that one is refused"
             )
-        twin.read(prefix)
+        twin.put(held)
         return _take(twin, BATCHES)
     except tf.errors.OpError as error:
         raise UnprovableError(f"the next batches cannot be computed: {one_line(error)}") from error

@@ -12,6 +12,7 @@ from ckptkit.backend import (
     Proof,
     SaveContext,
     SavedItem,
+    SnapshotContext,
 )
 from ckptkit.errors import BackendError, CkptkitError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.formats.kinds import look_into_file
@@ -26,12 +27,18 @@ from ckptkit_torchdata.state_file import FILE_NAME, FORMAT_VERSION, STATE_NAME, 
 
 @dataclass(frozen=True, slots=True)
 class _Captured:
-    """The place of a loader at one moment, with its proof."""
+    """The place of a loader at one moment, with its proof; nothing of it is the loader's own."""
 
     state_file: StateFile
     states: part_states.States
-    digests: Mapping[str, str]
     proof: Mapping[str, Any] | None
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """See ``Pending.write``."""
+        self.state_file.write(directory, context.create)
+        if self.states:
+            part_states.write(directory, self.states, context.create)
+        return _saved(self.state_file, self.proof)
 
 
 class TorchDataBackend:
@@ -50,16 +57,15 @@ class TorchDataBackend:
         Raises:
             BackendError: not a ``ResumableLoader``; a ``state_dict`` holds more than plain values and tensors.
         """
-        captured = _captured(_own(item), proving=context.probe)
-        captured.state_file.write(directory, context.create)
-        if captured.states:
-            part_states.write(directory, captured.states, context.create)
-        # A loader that was just loaded has given no batch yet: only an observation can hold the last batch. Which
-        # generators there are is not compared where the grade says that a new process has others.
-        left_out = {probe.LAST_BATCH, *(["generators"] if item.between.exchanged() else [])}
-        parts = {part: value for part, value in captured.digests.items() if part not in left_out}
-        proof = {**(captured.proof or {}), "digests": parts} if context.probe else None
-        return _saved(captured.state_file, proof)
+        return _captured(_own(item), proving=context.probe).write(directory, context=context)
+
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> _Captured:
+        """Take the place and the states of the parts: they are small. With a probe, the next batches are looked at.
+
+        Raises:
+            BackendError: not a ``ResumableLoader``.
+        """
+        return _captured(_own(item), proving=context.probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> ResumableLoader:
         """Note the place in the target; the first ``next`` goes there and leaves the global generators as they are.
@@ -179,7 +185,11 @@ def _captured(item: ResumableLoader, *, proving: bool) -> _Captured:
     )
     digests = probe.digests(item, place, definition.fingerprint_of(fields))
     item.between.rest()
-    return _Captured(written, place.states, digests, proof)
+    # A loader that was just loaded has given no batch yet: only an observation can hold the last batch. Which
+    # generators there are is not compared where the grade says that a new process has others.
+    left_out = {probe.LAST_BATCH, *(["generators"] if item.between.exchanged() else [])}
+    parts = {part: value for part, value in digests.items() if part not in left_out}
+    return _Captured(written, place.states, {**(proof or {}), "digests": parts} if proving else None)
 
 
 def _saved(written: StateFile, proof: Mapping[str, Any] | None) -> SavedItem:

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from ckptkit_tfdata import PersistentIterator, TfDataBackend
 
-from ckptkit.backend import GRADES, LoadContext, SaveContext, SavedItem
+from ckptkit.backend import GRADES, LoadContext, SaveContext, SavedItem, SnapshotContext
 
 Data = tf.data.Dataset
 BACKEND = TfDataBackend()
@@ -127,6 +127,25 @@ def saved_after(factory: Callable[[], Any], batches: int, directory: Path, **opt
     return BACKEND.save(iterator, directory, context=SaveContext(step=batches))
 
 
+def test_the_bundle_is_what_tensorflow_itself_writes(tmp_path: Path) -> None:
+    # Without prefetch: how much it holds is a matter of timing.
+    iterator = PersistentIterator(lambda: tf.data.Dataset.range(99).shuffle(9, seed=1).repeat().batch(4))
+    take(iterator, 5)
+    iterator.held().write(tmp_path / "ours")
+    with tf.device("CPU:0"):
+        count = tf.Variable(5, dtype=tf.int64, trainable=False, name="batches_seen")
+    tf.train.Checkpoint(iterator=iterator._iterator, batches_seen=count).write(str(tmp_path / "theirs"))
+    for part in (".index", ".data-00000-of-00001"):
+        assert (tmp_path / f"ours{part}").read_bytes() == (tmp_path / f"theirs{part}").read_bytes()
+
+
+def _snapshot_later_written(iterator: PersistentIterator, directory: Path, *, context: SaveContext) -> SavedItem:
+    """Save as a run does that goes on meanwhile."""
+    pending = BACKEND.snapshot(iterator, context=SnapshotContext(step=context.step))
+    take(iterator, 5)
+    return pending.write(directory, context=context)
+
+
 @pytest.mark.parametrize("name", [*PIPELINES, "tfrecords"])
 def test_three_cycles_of_save_and_load_give_the_batches_of_an_uninterrupted_run(name: str, tmp_path: Path) -> None:
     factory = PIPELINES[name] if name in PIPELINES else tfrecords(tmp_path)
@@ -136,7 +155,9 @@ def test_three_cycles_of_save_and_load_give_the_batches_of_an_uninterrupted_run(
     for cycle in range(3):
         directory = tmp_path / f"cycle {cycle}"
         directory.mkdir()
-        saved = BACKEND.save(iterator, directory, context=SaveContext(step=cycle))
+        saved = (_snapshot_later_written if cycle == 1 else BACKEND.save)(
+            iterator, directory, context=SaveContext(step=cycle)
+        )
         assert saved.captured.grade == GRADES[0]
         assert saved.counters == {"batches_seen": 12 * (cycle + 1)}
         context = context_of(directory, saved, factories={"dataset": factory})
