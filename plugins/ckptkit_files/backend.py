@@ -1,17 +1,21 @@
 """The ``files`` backend: copies files, and looks into those of a known format, whoever wrote them."""
 
+import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem
+from ckptkit.backend import Captured, CheckContext, LoadContext, Problem, SaveContext, SavedItem, SnapshotContext
 from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
 from ckptkit.formats import given_folder, sb3_callback
 from ckptkit.formats.moments import moments
 from ckptkit_files import check, trainers
-from ckptkit_files.written import Written
+from ckptkit_files.written import Content, Written
 
+_BLOCK = 1 << 20  # bytes: each is digested while it is in the processor's cache
 _UNKNOWN = Captured("partial", ["files of any kind: what they hold, and how exactly it resumes, is not known"])
 
 
@@ -33,14 +37,24 @@ class FilesBackend:
             BackendError: there are none.
             OSError: one cannot be read.
         """
-        if not item.files:
-            raise BackendError("there are no files to keep")
+        _require_files(item)
         for name, source in item.files.items():
-            target = directory / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        metadata = {"files": len(item.files), **item.metadata}
-        return SavedItem(metadata, item.step, item.counters, item.captured, item.hazards)
+            with _created(directory / name, context) as target:
+                if isinstance(source, Path):
+                    with source.open("rb") as stream:
+                        shutil.copyfileobj(stream, target, _BLOCK)
+                else:
+                    source.write(target)
+        return _said(item)
+
+    def snapshot(self, item: Written, /, *, context: SnapshotContext) -> "_Apart":
+        """Read the files: whoever wrote them may write over them, or take them away.
+
+        Raises:
+            BackendError, OSError: see ``save``.
+        """
+        _require_files(item)
+        return _Apart({name: _apart(source, context) for name, source in item.files.items()}, _said(item))
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Path:
         """Return the item's folder once its files are checked: only whoever wrote them can put them into an object.
@@ -92,6 +106,48 @@ class FilesBackend:
         trainer, there = known
         captured = trainer.captured(there).doubted(at.doubts)
         return SavedItem({"files": len(names), "trainer": trainer.name}, at.step, captured=captured)
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """What writes each file, by its name in the item, and what is said of them."""
+
+    files: Mapping[str, Callable[[BufferedIOBase], object]]
+    said: SavedItem
+
+    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
+        """See ``Pending.write``."""
+        for name, write in self.files.items():
+            with _created(directory / name, context) as target:
+                write(target)
+        return self.said
+
+
+def _require_files(item: Written) -> None:
+    if not item.files:
+        raise BackendError("there are no files to keep")
+
+
+def _said(item: Written) -> SavedItem:
+    metadata = {"files": len(item.files), **item.metadata}
+    return SavedItem(metadata, item.step, dict(item.counters), item.captured, list(item.hazards))
+
+
+def _created(path: Path, context: SaveContext) -> BufferedIOBase:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return context.create(path)
+
+
+def _apart(source: Path | Content, context: SnapshotContext) -> Callable[[BufferedIOBase], object]:
+    if not isinstance(source, Path):
+        return source.apart(context)
+    with source.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = context.memory(size)
+        done = 0
+        while done < size and (count := stream.readinto(content[done:])):
+            done += count
+    return lambda target: target.write(content[:done])
 
 
 def _names(directory: Path, context: CheckContext) -> Sequence[str]:

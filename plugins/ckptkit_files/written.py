@@ -1,11 +1,24 @@
 """What a program hands to the backend: files that it wrote itself, and what only it can know about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from ckptkit.backend import Captured
+from ckptkit.backend import Captured, SnapshotContext
+
+
+class Content(Protocol):
+    """What is to be in a file, and lies in live objects still."""
+
+    def write(self, stream: BufferedIOBase) -> None:
+        """Write it into an open new file."""
+        ...
+
+    def apart(self, context: SnapshotContext) -> Callable[[BufferedIOBase], None]:
+        """Copy what may change, and return what writes it later."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +26,7 @@ class Written:
     """Files that the caller wrote, whole and closed, with what it knows about continuing from them.
 
     Attributes:
-        files: name in the item -> where the file is now; it is copied.
+        files: name in the item -> where the file is now; it is copied. Or what it is to hold.
         captured: the caller's own grade, which it answers for: nothing here can check it.
         step: the step that the files are at.
         counters: other counts that they hold.
@@ -22,7 +35,7 @@ class Written:
         digests: digests of what training continues from, by part, for an observer to compare.
     """
 
-    files: Mapping[str, Path]
+    files: Mapping[str, Path | Content]
     captured: Captured
     step: int | None = None
     counters: Mapping[str, int] = field(default_factory=dict)

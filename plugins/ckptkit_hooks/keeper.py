@@ -24,6 +24,9 @@ class Keeper:
         resume: argument list that resumes from a checkpoint, for ``ckptkit resume-cmd``.
         replace_newer: whether checkpoints beyond the step that training continues from are moved to the trash.
         wait: whether a save returns when the checkpoint is durable, or as soon as the state is copied.
+
+    Attributes:
+        waits: the same.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class Keeper:
         self._retain = retain
         self._ranking = ranking_of(retain)
         self._replace_newer = replace_newer
-        self._wait = wait
+        self.waits = wait
         self._behind: SaveHandle | None = None
         self._parent: str | None = None
         self._safe: int | None = None
@@ -111,7 +114,7 @@ class Keeper:
             resume=self._resume,
             parent=self._parent,
             factories=factories,
-            wait=self._wait,
+            wait=self.waits,
             then=self._saved,
         )
         self._behind = going_on if isinstance(going_on, SaveHandle) else None

@@ -1,6 +1,7 @@
 """What the callback of Lightning does. Lightning is two packages, so it becomes a callback of either in a subclass."""
 
 import json
+import logging
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -14,11 +15,12 @@ from ckptkit import Schedule
 from ckptkit.backend import Captured
 from ckptkit.errors import BackendError
 from ckptkit.store.observing import Observer
-from ckptkit_hooks import torch_proof
+from ckptkit_hooks import lightning_file, torch_proof
 from ckptkit_hooks.keeper import Keeper
 from ckptkit_hooks.lightning_state import FitState
 from ckptkit_hooks.sigterm import StopRequest
 
+_LOG = logging.getLogger("ckptkit_hooks")
 _ITEM = "trainer"
 _FILE = "trainer.ckpt"
 
@@ -46,6 +48,7 @@ class FitCallback:
         self._iterator_made = False
         self._resumed: Mapping[str, Any] | None = None
         self._fit: FitState | None = None
+        self._said_that_it_waits = False
 
     @property
     def state_key(self) -> str:
@@ -209,15 +212,24 @@ class FitCallback:
             if self._fit is not None:
                 self._fit.end()
 
+    def _say_that_it_waits(self, strategy: Any) -> None:
+        if not self._keeper.waits and not self._said_that_it_waits:
+            self._said_that_it_waits = True
+            kinds = f"{type(strategy).__name__}, {type(strategy.checkpoint_io).__name__}"
+            _LOG.warning("wait=False: training waits until the file is written, in a way of its own (%s)", kinds)
+
     def _save(self, trainer: Any, kind: str) -> None:
         step = trainer.global_step
         reasons = [] if self._fit is None else self._fit.reasons(middle=self._batches > 0)
         captured = Captured("partial", reasons) if reasons else Captured()
         with tempfile.TemporaryDirectory(prefix="ckptkit-") as folder:
             file = Path(folder, _FILE)
-            trainer.save_checkpoint(file)
+            content = lightning_file.dumped(trainer, str(file))
+            if content is None:
+                self._say_that_it_waits(trainer.strategy)
+                trainer.save_checkpoint(file)
             counters = {"epoch": trainer.current_epoch, "batches_in_epoch": self._batches}
-            written = Written({_FILE: file}, captured, step=step, counters=counters)
+            written = Written({_FILE: content or file}, captured, step=step, counters=counters)
             boundary = {"kind": kind, "requested_at": self._requested, "saved_at": step}
             self._requested = None
             metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}

@@ -36,6 +36,14 @@ def copy_out(captured: Snapshot, context: SnapshotContext) -> tuple[Snapshot, Ca
     return apart, copier.ready
 
 
+def copy_of(state: Any, context: SnapshotContext) -> tuple[Any, Callable[[], None]]:
+    """Return nested state with tensors, apart from the live objects, and what to call before it is read."""
+    copier = _Copier(context)
+    copy = copier.state(state)
+    copier.copy()
+    return copy, copier.ready
+
+
 @dataclass(slots=True, eq=False)
 class _Copier:
     """Finds memory for copies first, and then makes them all at once."""
@@ -58,7 +66,10 @@ class _Copier:
         if kind in _ATOMS:
             return value
         if isinstance(value, dict) and (kind is dict or kind.__name__ in ("OrderedDict", "Counter")):
-            return kind({key: self.state(entry) for key, entry in value.items()})
+            copy = kind({key: self.state(entry) for key, entry in value.items()})
+            if kind is not dict:
+                vars(copy).update(self.state(vars(value)))  # modules leave their versions in a ``state_dict``
+            return copy
         if kind in (list, tuple):
             return kind(self.state(entry) for entry in value)
         if is_tensor(value) and not is_array(value):

@@ -44,6 +44,13 @@ def test_what_a_program_wrote_carries_its_own_grade_and_comes_back_as_a_folder(t
     assert (restored.items["state"] / "state.xyz").read_bytes() == b"anything"
 
 
+def test_what_a_program_writes_over_after_the_call_is_saved_as_it_was(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store")
+    handle = store.save(RUN, 3, {"state": written(tmp_path, "state.xyz", b"anything")}, wait=False)
+    (tmp_path / "state.xyz").write_bytes(b"another thing")
+    assert (handle.result().path / "state" / "state.xyz").read_bytes() == b"anything"
+
+
 def test_an_object_to_load_into_is_refused(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "store")
     store.save(RUN, 3, {"state": written(tmp_path, "state.xyz", b"anything")})
