@@ -22,6 +22,7 @@ _END = struct.Struct("<4s8x2I2x")  # signature, bytes of the directory, its plac
 _LOCATOR64 = struct.Struct("<4s4xQ4x")  # signature, place of the ZIP64 end record
 _END64 = struct.Struct("<40x2Q")  # bytes of the directory, its place
 _COMMENT = (1 << 16) - 1
+_EMPTY = b"PK\x05\x06"  # of a zip without members only its end is there
 _FIRST, _DIRECTORY, _RECORD64 = b"PK\x03\x04", b"PK\x01\x02", b"PK\x06\x06"
 
 
@@ -50,7 +51,7 @@ def shows_stacked_zips(source: Source) -> bool:
         return False  # packed into an archive: no loader looks for the end of it
     record = _last_record(source)
     last = None if record is None else _zip_at(source, record)
-    return last is not None and (last.start > 0 or source.start(4) != _FIRST)
+    return last is not None and (last.start > 0 or source.start(4) not in (_FIRST, _EMPTY))
 
 
 def check_stacked_zips(source: Source, look: Look) -> Iterator[Problem]:

@@ -130,3 +130,12 @@ def test_an_end_record_by_which_readers_find_different_zips_is_an_error(tmp_path
     assert zipfile.ZipFile(tmp_path / "both.pt").namelist() == ["archive/pad.text", "archive/versien"]
     assert torch._C.PyTorchFileReader(str(tmp_path / "both.pt")).get_all_records() == ["data.pkl", "version"]
     assert "error" in {problem.severity for problem in check(tmp_path, two_in_one())}
+
+
+def test_a_zip_without_members_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "state.npz"
+    with zipfile.ZipFile(file, "w"):
+        pass
+    assert list(look_into_file(file, file=file.name)) == []
+    file.write_bytes(b"x" * 40 + file.read_bytes())
+    assert [problem.code for problem in look_into_file(file, file=file.name)] != []
