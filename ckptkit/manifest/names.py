@@ -4,6 +4,7 @@ import operator
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from ckptkit.errors import ManifestError, RunNameError, UnsafeContentError, UsageError
 from ckptkit.layouts import ADOPTED, Layout
@@ -65,6 +66,7 @@ def check_run(run: str) -> str:
     return run
 
 
+@lru_cache(maxsize=1024)  # asked of each checkpoint, and runs have thousands
 def is_run(name: str) -> bool:
     """Return whether the name can be a run's; a folder found in a store may have any name."""
     try:
