@@ -12,6 +12,7 @@ from ckptkit.digest import DEFAULT_ALGORITHM, digest_file, new_hasher
 _BLOCK = 1 << 20  # bytes: each is digested while it is still in the processor's cache
 _SAMPLE = 4096
 _LEAST_HOLE = 1 << 16
+_NO_HOLES = 1 << 63
 OnBytes = Callable[[int], None]
 
 
@@ -22,8 +23,8 @@ class Sink(io.BufferedIOBase):
         path: the file, or None to write nothing: only the digest is wanted.
         algorithm: of the digest.
         on_bytes: called with the size of each block.
-        earlier: a file of which the same bytes at the same places are not written: the file has holes there, until
-            somebody fills them, or puts it together otherwise.
+        earlier: of a safetensors file, an earlier one: where tensors have the same bytes at the same places, nothing is
+            written. The file has holes there, until somebody fills them, or puts it together otherwise.
 
     Attributes:
         holes: where they begin and how long they are, in order.
@@ -48,6 +49,7 @@ class Sink(io.BufferedIOBase):
         self.size = 0
         self.earlier = earlier
         self.holes: list[tuple[int, int]] = []
+        self._header: int | None = None
         self._buffers = {} if earlier is None else {count: bytearray(count) for count in (_SAMPLE, _BLOCK)}
 
     @property
@@ -68,6 +70,8 @@ class Sink(io.BufferedIOBase):
         if self.closed:
             raise ValueError("write to closed file")
         whole = memoryview(data).cast("B")
+        if self._header is None:  # readers look into it: it has no holes
+            self._header = 8 + int.from_bytes(whole[:8], "little") if len(whole) >= 8 else _NO_HOLES
         for start in range(0, len(whole), _BLOCK):
             block = left = whole[start : start + _BLOCK]
             if self._descriptor is not None and self._is_there(block):
@@ -84,7 +88,7 @@ class Sink(io.BufferedIOBase):
 
     def _is_there(self, block: memoryview) -> bool:
         """Return whether the earlier file has the same bytes at this place; a few of them tell first."""
-        if self.earlier is None or len(block) < _LEAST_HOLE:
+        if self.earlier is None or len(block) < _LEAST_HOLE or self.size < (self._header or 0):
             return False
         for count in (_SAMPLE, len(block)):
             found = self._buffers.get(count) or bytearray(count)

@@ -7,6 +7,7 @@ damaged meanwhile.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
@@ -14,7 +15,7 @@ from ckptkit.catalog import manifests
 from ckptkit.catalog.succession import Last
 from ckptkit.errors import CkptkitError, UsageError
 from ckptkit.formats.spans import Span, spans_of
-from ckptkit.sink import Sink, Sinks, read_at
+from ckptkit.sink import Sinks, read_at
 from ckptkit.storage import Entry, Shared, Staging, Storage, SupportsSharing
 from ckptkit.store.writing import Digested, note_before
 
@@ -75,14 +76,16 @@ def share(
         path, old = file["path"], before.get(file["path"])
         if old is None or not old.size or not file["size"]:
             continue
-        sink = sinks.with_holes(staged.folder / path)
+        place = staged.folder / path
+        sink = sinks.with_holes(place)
         try:
             if (file["size"], file["digest"]) == (old.size, old.digest):
-                if _equal(staged.folder / path, storage, earlier, path, sink.holes if sink else ()):
+                if _equal(place, storage, earlier, path, sink.holes if sink else ()):
                     staged.share_file(path, earlier, path)
             elif sink is not None:
-                _share_holes(staged, path, earlier, sink)
-            elif dedup == "tensor" and (ranges := _in_common(staged.folder / path, storage, earlier, path)):
+                ranges = _in_common(place, storage, earlier, path, sink.holes)
+                staged.share_parts(path, earlier, path, ranges, read=partial(sink.read_from, place))
+            elif dedup == "tensor" and (ranges := _in_common(place, storage, earlier, path)):
                 staged.share_parts(path, earlier, path, ranges)
         except (CkptkitError, FileNotFoundError):  # the earlier one is damaged, or was removed just now
             continue
@@ -96,13 +99,6 @@ def _fill(place: Path, sinks: Sinks) -> None:
     sink = sinks.with_holes(place)
     if sink is not None and sink.is_all_of(place):
         sink.fill(place)
-
-
-def _share_holes(staged: SupportsSharing, path: str, earlier: Entry, sink: Sink) -> None:
-    """Share what was not even written: it was compared when it would have been."""
-    place = staged.folder / path  # type: ignore[attr-defined]  # both are one object
-    ranges = [Shared(start, start, length) for start, length in sink.holes]
-    staged.share_parts(path, earlier, path, ranges, read=lambda start, count: sink.read_from(place, start, count))
 
 
 def opener(storage: Storage, staged: Staging, earlier: Entry | None) -> Callable[[Path], BinaryIO | None] | None:
@@ -154,18 +150,36 @@ def _equal(new: Path, storage: Storage, earlier: Entry, path: str, but: Sequence
         return True
 
 
-def _in_common(new: Path, storage: Storage, earlier: Entry, path: str) -> Sequence[Shared]:
-    """Return the bytes that the tensors of a file have in common with those of the same names."""
+def _in_common(
+    new: Path, storage: Storage, earlier: Entry, path: str, but: Sequence[tuple[int, int]] = ()
+) -> Sequence[Shared]:
+    """Return the bytes that the tensors of a file have in common with those of the same names.
+
+    ``but`` are beginnings and lengths of what is in common anyhow, at the same place; it is among them.
+    """
     with _pair(new, storage, earlier, path) as pair:
-        here = spans_of(pair.ours, new.stat().st_size)
+        size = new.stat().st_size
+        here = spans_of(pair.ours, size)
         there = spans_of(pair.theirs, storage.stat(earlier, path).size) if here else {}
-        found = (
-            shared
-            for name, span in sorted(here.items(), key=lambda one: one[1])
-            if name in there
-            for shared in _of_span(pair, span, there[name])
-        )
-        return [one for one in _joined(found) if one.length >= _LEAST]
+        found = [Shared(start, start, length) for start, length in but]
+        for name, (start, length) in here.items():
+            for low, high in _gaps(start, start + length, but) if name in there else ():
+                begin, count = there[name]
+                inner = low - start
+                found += _of_span(pair, (low, high - low), (begin + inner, max(0, count - inner)))
+        found.sort(key=lambda one: one.start)
+        return [one for one in _joined(iter(found)) if one.length >= _LEAST]
+
+
+def _gaps(begin: int, end: int, but: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield beginnings and ends of what lies in a range, and in none of these."""
+    for start, length in but:
+        if begin < start < end:
+            yield begin, start
+        if start < end:
+            begin = max(begin, start + length)
+    if begin < end:
+        yield begin, end
 
 
 class _Pair:

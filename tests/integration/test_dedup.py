@@ -342,3 +342,14 @@ def test_saved_behind_it_is_shared_as_well(tmp_path: Path) -> None:
     require_good(tmp_path / "s")
     assert stored(tmp_path / "s") < 0.5 * stored(tmp_path / "p")
     assert restored(tmp_path / "s", f"{RUN}@2", tmp_path / "o") == restored(tmp_path / "p", f"{RUN}@2", tmp_path / "o")
+
+
+def test_of_a_file_that_a_trainer_wrote_only_the_trained_tensor_is_new(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store", dedup="tensor")
+    for step in range(3):
+        safetensors.numpy.save_file(weights(step), tmp_path / "model.safetensors")
+        store.save(RUN, step, {"model": Files(tmp_path / "model.safetensors", backend="files")})
+    require_good(tmp_path / "store")
+    assert all(one.own_size < 170_000 for one in store.list() if one.at.step)
+    last = restored(tmp_path / "store", f"{RUN}@2", tmp_path / "out")["model/model.safetensors"]
+    assert last == (tmp_path / "model.safetensors").read_bytes()
