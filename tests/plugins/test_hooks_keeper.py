@@ -186,6 +186,40 @@ def test_what_failed_behind_is_raised_at_the_end(tmp_path: Path) -> None:
     assert not keeper.is_safe(1)
 
 
+TERMINATED = """
+import os, signal, sys, time
+import numpy as np
+from ckptkit import CheckpointStore
+from ckptkit_hooks.keeper import Keeper
+from ckptkit_hooks.sigterm import StopRequest
+
+store, stop = CheckpointStore(sys.argv[1], listeners=[lambda event: time.sleep(0.5)]), StopRequest({"Trainer.train"})
+keeper = Keeper(store, "run", wait=False)
+
+class Trainer:
+    def train(self):
+        stop.watch()
+        keeper.save(1, {"rng": np.random.default_rng(1)})
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested and not keeper.is_safe(1)
+        name = keeper.save(2, {"rng": np.random.default_rng(2)})
+        keeper.wait()
+        stop.exit(name)
+
+Trainer().train()
+"""
+
+
+def test_sigterm_during_a_save_waits_saves_what_was_asked_for_and_ends_with_143(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINATED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 143, done.stderr
+    store = CheckpointStore(tmp_path)
+    assert [at.step for at in store.locate("run")] == [1, 2]
+    assert store.verify().exit_code == 0
+
+
 @pytest.mark.parametrize("hook", ["sb3", "hf", "lightning_", "keras_"])
 def test_importing_a_hook_imports_no_framework(hook: str) -> None:
     heavy = "torch tensorflow stable_baselines3 transformers accelerate lightning keras numpy gymnasium h5py"
