@@ -154,5 +154,5 @@ def facts(manifest: Manifest) -> dict[str, Any]:
         "size": manifest.size,
         "metrics": dict(manifest.metrics),
         "parents": [[p.run, p.step] for p in (manifest.parent, manifest.origin) if p is not None],
-        "shares": manifest.dedup is not None,
+        **({} if manifest.dedup is None else {"shares": True}),
     }

@@ -8,8 +8,8 @@ A map, from the outside in; each file begins with what it is for.
 - *While training*: ``boundary`` makes the callback that saves at clean places (``boundary_callback``), ``cycle`` and
   ``rollout`` are these places, ``progress`` says where an algorithm stands, ``resume_callback`` puts a state back
   into a ``learn`` that has begun.
-- *The zip*: ``code_free`` keeps code out of it, ``parameters`` puts networks and optimizers back, ``agent`` says what
-  must be equal for that.
+- *The zip*: ``zip_file`` writes it, ``code_free`` keeps code out of it, ``parameters`` puts networks and optimizers
+  back, ``agent`` says what must be equal for that.
 - *Beside the zip*: ``capture`` walks the sections of ``state.json``. ``settings``: what a program gives and training
   may change; ``modules``: what networks keep beside their parameters (``holders`` finds both); ``callbacks``: those
   of ``learn``; ``replay`` and ``rollout``: rows of buffers (``array_file`` writes them); ``process_rng``: global
