@@ -8,14 +8,14 @@ from ckptkit.storage.interface import FileStat as FileStat
 from ckptkit.storage.interface import Leftover as Leftover
 from ckptkit.storage.interface import Lock as Lock
 from ckptkit.storage.interface import Removed as Removed
-from ckptkit.storage.interface import Shared as Shared
 from ckptkit.storage.interface import Staging as Staging
 from ckptkit.storage.interface import Stamp as Stamp
 from ckptkit.storage.interface import Storage as Storage
-from ckptkit.storage.interface import SupportsLinks as SupportsLinks
-from ckptkit.storage.interface import SupportsSharing as SupportsSharing
 from ckptkit.storage.paths import Spot as Spot
 from ckptkit.storage.paths import spot_of as spot_of
+from ckptkit.storage.shared import Shared as Shared
+from ckptkit.storage.shared import SupportsLinks as SupportsLinks
+from ckptkit.storage.shared import SupportsSharing as SupportsSharing
 from ckptkit.storage.urls import open_storage as open_storage
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol
 
 from ckptkit.layouts import Found, Layout
 from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, step_of_name
@@ -18,7 +18,6 @@ from ckptkit.storage.values import FileStat as FileStat
 from ckptkit.storage.values import Leftover as Leftover
 from ckptkit.storage.values import Lock as Lock
 from ckptkit.storage.values import Removed as Removed
-from ckptkit.storage.values import Shared as Shared
 from ckptkit.storage.values import Stamp as Stamp
 
 
@@ -125,49 +124,6 @@ class Staging(Protocol):
             ConflictError: something else is there.
             StoreError: it could not be done; what was there still is.
         """
-
-
-ReadAt = Callable[[int, int], bytes | bytearray]
-"""Takes a place in a file and a number of bytes, and returns these."""
-
-
-@runtime_checkable
-class SupportsSharing(Protocol):
-    """A power of a ``Staging``: store once what an earlier checkpoint has, too; neither depends on the other."""
-
-    def share_file(self, path: str, earlier: Entry, earlier_path: str) -> bool:
-        """Store a file of the folder as the same bytes of an earlier checkpoint; returns whether that could be done."""
-        ...
-
-    def share_parts(
-        self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared], read: ReadAt | None = None
-    ) -> bool:
-        """Store only what is new in a file of the folder, and the rest as parts of an earlier checkpoint's.
-
-        Args:
-            path: of the file; it lies there no more afterwards, but is read as before once it is committed.
-            earlier: a checkpoint of the same store.
-            earlier_path: of the file there.
-            shared: the bytes in common, in order.
-            read: returns bytes of the file, from a place on, if those in common are not in it yet.
-
-        Returns:
-            Whether it was done; else the file is as it was.
-        """
-        ...
-
-
-@runtime_checkable
-class SupportsLinks(Protocol):
-    """A power of a ``Storage`` on a file system where a file may have several names."""
-
-    def frees(self, entries: Iterable[Entry]) -> int:
-        """Return how many bytes are free once these checkpoints are gone for good: what others share stays."""
-        ...
-
-    def link_out(self, entry: Entry, path: str, target: Path) -> bool:
-        """Give a file of an entry another name, outside the store; returns whether that could be done."""
-        ...
 
 
 class Storage(Protocol):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.manifest.names import STATE_FOLDER
-from ckptkit.storage.interface import Entry, ReadAt, Shared, Storage
+from ckptkit.storage.interface import Entry, Storage
 from ckptkit.storage.local import replacing, sharing, staging
 from ckptkit.storage.local.place import Place
+from ckptkit.storage.shared import ReadAt, Shared
 
 
 @dataclass(frozen=True, slots=True)

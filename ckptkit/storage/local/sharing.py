@@ -9,9 +9,9 @@ from pathlib import Path
 from ckptkit.digest import new_hasher
 from ckptkit.durable import write_file
 from ckptkit.manifest.names import UNLISTED
-from ckptkit.storage.interface import ReadAt, Shared
 from ckptkit.storage.local import recipe
 from ckptkit.storage.local.recipe import FOLDER, Parted, Piece
+from ckptkit.storage.shared import ReadAt, Shared
 
 _FICLONE = 0x40049409
 """Source: ioctl_ficlone(2). The constant is not in Python's `fcntl`."""
