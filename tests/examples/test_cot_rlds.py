@@ -35,6 +35,7 @@ from openpi_cot.training.policy import TrainState
 
 from ckptkit.errors import ConflictError, NothingResumableError, RefusedError
 
+pytestmark = pytest.mark.matrix  # a minute: what goes wrong with its input is tried with every run
 # pytest finds fixtures among the names of a module
 one_thread, data, config = (getattr(cot_rlds_example, name) for name in ("one_thread", "data", "config"))
 

@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 # Every how many points to try, and how many there must be: fewer would mean that the counting is broken (an undelete
-# of a folder is one rename, a save is a great deal). The longest ones are tried at every second point.
+# of a folder is one rename, a save is a great deal). The longest ones are tried at every third or fourth point.
 SCENARIOS = {
     "save": (1, 40),
-    "save-behind": (2, 25),
-    "save-sharing": (2, 30),
-    "first-save": (2, 30),
-    "save-files": (2, 30),
-    "save-over-damaged": (2, 30),
-    "save-replacing": (2, 30),
+    "save-behind": (3, 17),
+    "save-sharing": (4, 15),
+    "first-save": (3, 20),
+    "save-files": (3, 20),
+    "save-over-damaged": (3, 20),
+    "save-replacing": (3, 20),
     "save-replacing-by-two-renames": (4, 15),
     "adopt-in-place": (1, 15),
-    "adopt": (2, 20),
+    "adopt": (3, 13),
     "prune-adopted": (3, 15),
     "prune-adopted-then-undelete": (3, 15),
     "undelete-adopted": (2, 4),
     "prune": (2, 20),
-    "prune-flat": (2, 25),
-    "prune-flat-then-undelete": (2, 30),
+    "prune-flat": (3, 17),
+    "prune-flat-then-undelete": (3, 20),
     "undelete": (1, 5),
     "undelete-flat": (1, 10),
     "pin-and-tag": (1, 15),

@@ -114,6 +114,7 @@ def test_everything_that_was_saved_verifies_and_is_graded_exact(story: Story) ->
     assert {listed.summary.grade for listed in store.list() if listed.summary} == {"complete"}
 
 
+@pytest.mark.matrix
 def test_a_run_whose_saves_go_on_behind_ends_like_one_that_waits_for_them(story: Story) -> None:
     assert story.behind == ("same", "complete")
 
