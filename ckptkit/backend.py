@@ -120,8 +120,9 @@ class SaveContext:
         factories: callables by role (``dataset``, ``env``, ``model``) that build a fresh copy of a definition.
         create: opens a new file of the item for writing, once and from its beginning to its end; it is digested
             meanwhile. If a store opened it, it has an attribute ``digest``: ``algorithm:hex`` of what was written.
-            Files that come about in another way are read for their digests. Of an ambient item it may keep nothing,
-            where only the digest is wanted: such an item's ``save`` must not read what it wrote.
+            Files that come about in another way are read for their digests. It may keep nothing of an ambient item,
+            where only the digest is wanted, and not yet the tensors that an earlier checkpoint has, too: ``save`` must
+            not read, change or move what it wrote so.
     """
 
     step: int

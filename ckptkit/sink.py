@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ckptkit.digest import DEFAULT_ALGORITHM, digest_file, new_hasher
+from ckptkit.errors import CkptkitError, ConflictError
 
 _BLOCK = 1 << 20  # bytes: each is digested while it is still in the processor's cache
 _SAMPLE = 4096
@@ -92,7 +93,10 @@ class Sink(io.BufferedIOBase):
             return False
         for count in (_SAMPLE, len(block)):
             found = self._buffers.get(count) or bytearray(count)
-            if not read_at(self.earlier, self.size, found) or found != block[:count]:
+            try:
+                if not read_at(self.earlier, self.size, found) or found != block[:count]:
+                    return False
+            except (CkptkitError, OSError):  # it is damaged, or was removed meanwhile
                 return False
         return True
 
@@ -171,7 +175,8 @@ class Sinks:
         algorithm: of the digests.
         on_bytes: called with the size of each block that was digested.
         keep: whether what is written is wanted, or only its digest.
-        earlier: opens, for a new file, an earlier one that may have much in common with it, or returns None.
+        folder: what paths are relative to for ``earlier``.
+        earlier: opens, for the path of a new file, an earlier one that may have much in common with it; or None.
     """
 
     def __init__(
@@ -180,14 +185,18 @@ class Sinks:
         *,
         on_bytes: OnBytes | None = None,
         keep: bool = True,
-        earlier: Callable[[Path], BinaryIO | None] | None = None,
+        folder: Path | None = None,
+        earlier: Callable[[str], BinaryIO | None] | None = None,
     ) -> None:
+        self._folder = folder
         self.algorithm, self._on_bytes, self._keep, self._earlier = algorithm, on_bytes, keep, earlier
         self._made: dict[Path, Sink] = {}
 
     def create(self, path: Path) -> Sink:
         """Open a new file for writing; raises OSError."""
-        earlier = self._earlier(path) if self._earlier is not None else None
+        earlier = None
+        if self._earlier is not None and self._folder is not None and path.is_relative_to(self._folder):
+            earlier = self._earlier(path.relative_to(self._folder).as_posix())
         place = path if self._keep else None
         self._made[path] = sink = Sink(place, self.algorithm, on_bytes=self._on_bytes, earlier=earlier)
         return sink
@@ -196,6 +205,17 @@ class Sinks:
         """Return the sink of a file that still has holes."""
         sink = self._made.get(path)
         return sink if sink is not None and sink.holes else None
+
+    def require_left_alone(self, folder: Path) -> None:
+        """Raise ConflictError if a file with holes below a folder was moved, changed or removed after it was closed.
+
+        Whoever did has seen, or taken along, what is not there yet.
+        """
+        for path, sink in self._made.items():
+            if sink.holes and path.is_relative_to(folder) and not sink.is_all_of(path):
+                raise ConflictError(
+                    f"{path.name}: was changed or moved after it was written", hint="save this item with dedup off"
+                )
 
     def release(self) -> None:
         """Close the earlier files."""

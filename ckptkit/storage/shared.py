@@ -15,12 +15,28 @@ ReadAt = Callable[[int, int], bytes | bytearray]
 class SupportsSharing(Protocol):
     """A power of a ``Staging``: store once what an earlier checkpoint has, too; neither depends on the other."""
 
-    def share_file(self, path: str, earlier: Entry, earlier_path: str) -> bool:
-        """Store a file of the folder as the same bytes of an earlier checkpoint; returns whether that could be done."""
+    def share_file(self, path: str, earlier: Entry, earlier_path: str, still: Callable[[], bool]) -> bool:
+        """Store a file of the folder as the same bytes of an earlier checkpoint.
+
+        Args:
+            path: of the file.
+            earlier: a checkpoint of the same store.
+            earlier_path: of the file there.
+            still: asked once there is a name for it here: whether the earlier checkpoint still is that one.
+
+        Returns:
+            Whether it was done; else the file is as it was.
+        """
         ...
 
     def share_parts(
-        self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared], read: ReadAt | None = None
+        self,
+        path: str,
+        earlier: Entry,
+        earlier_path: str,
+        shared: Sequence[Shared],
+        still: Callable[[], bool],
+        read: ReadAt | None = None,
     ) -> bool:
         """Store only what is new in a file of the folder, and the rest as parts of an earlier checkpoint's.
 
@@ -29,6 +45,7 @@ class SupportsSharing(Protocol):
             earlier: a checkpoint of the same store.
             earlier_path: of the file there.
             shared: the bytes in common, in order.
+            still: as of ``share_file``.
             read: returns bytes of the file, from a place on, if those in common are not in it yet.
 
         Returns:

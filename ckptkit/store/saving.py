@@ -114,6 +114,7 @@ class Begun:
     trusted: Trust
     surroundings: Mapping[str, Any]
     sinks: Sinks
+    earlier: sharing.Earlier | None
     held: contextlib.ExitStack
 
     def finish(self) -> Saved:
@@ -137,8 +138,7 @@ class Begun:
             manifest, data = sealing.seal(given, asked.algorithm)
             item_entries.require_consistent(manifest)
             if asked.dedup != "off":
-                earlier = sharing.earlier_of(storage, run, before, asked.details.parent)
-                sharing.share(storage, self.staged, earlier, entries, asked.dedup, digested, self.sinks)
+                sharing.share(self.staged, self.earlier, entries, asked.dedup, digested, self.sinks)
             self.staged.seal(data)  # whatever can fail has happened before an old one makes room
             others = _require_free(storage, run, step, asked.replace, before)
             here = next((old for old in others if old.name == name and not old.layout.shared), None)
@@ -184,14 +184,16 @@ def begin(
         held.enter_context(storage.locked(run, "save"))
         staged = held.enter_context(storage.stage(run))
         earlier = None
-        if asked.dedup == "tensor" and not asked.flat:
-            earlier = sharing.opener(storage, staged, sharing.earlier_of(storage, run, before, asked.details.parent))
-        sinks = Sinks(asked.algorithm, on_bytes=meter, earlier=earlier)
+        if asked.dedup != "off":
+            sharing.require_able(storage, staged)
+            earlier = sharing.earlier(storage, run, before, asked.details.parent)
+        compared = earlier.open if earlier is not None and asked.dedup == "tensor" and not asked.flat else None
+        sinks = Sinks(asked.algorithm, on_bytes=meter, folder=staged.folder, earlier=compared)
         held.callback(sinks.release)
         captured = capture(sources, staged.folder, step, probe=asked.probe, sinks=sinks, memory=memory)
         if memory is not None:
             asked = replace(asked, details=asked.details.frozen())
-        return Begun(asked, step, name, captured, staged, trusted, surroundings, sinks, held.pop_all())
+        return Begun(asked, step, name, captured, staged, trusted, surroundings, sinks, earlier, held.pop_all())
 
 
 def _require_sayable(storage: Storage, run: str, items: Mapping[str, Any], tags: Sequence[str]) -> None:

@@ -4,9 +4,11 @@ What is shared was compared byte by byte with what is being saved, not by digest
 damaged meanwhile.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
@@ -15,6 +17,7 @@ from ckptkit.catalog import manifests
 from ckptkit.catalog.succession import Last
 from ckptkit.errors import CkptkitError, UsageError
 from ckptkit.formats.spans import Span, spans_of
+from ckptkit.manifest.models import FileEntry
 from ckptkit.sink import Sinks, read_at
 from ckptkit.storage import Entry, Shared, Staging, Storage, SupportsSharing
 from ckptkit.store.writing import Digested, note_before
@@ -40,94 +43,99 @@ def checked(dedup: str) -> Dedup:
     raise UsageError(f"dedup {dedup!r} is not known", hint=f"use {', '.join(get_args(Dedup))}")
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The checkpoint to share with, as it was when the save began.
+
+    Attributes:
+        at: where it is.
+        files: of its manifest, by path.
+        identity: tells it from another one that is put in its place.
+    """
+
+    at: Entry
+    files: Mapping[str, FileEntry]
+    identity: Hashable
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it still is that one."""
+        return self.at.identity == self.identity
+
+    def open(self, path: str) -> BinaryIO | None:
+        """Open a file of tensors for a new one to be compared with; None where there is none, or it cannot be read."""
+        if path not in self.files or not path.endswith(_OF_TENSORS):
+            return None
+        try:
+            return self.at.storage.open(self.at, path)
+        except (CkptkitError, OSError):
+            return None
+
+
+def earlier(storage: Storage, run: str, before: Last, parent: tuple[str, int] | None) -> Earlier | None:
+    """Return the checkpoint to share with: what the run saved last, else what it was resumed from."""
+    for where in ((run, before.step) if before.step >= 0 else None, parent):
+        for at in reversed(storage.at_step(*where)) if where is not None and storage.has_run(where[0]) else ():
+            identity = at.identity  # before its manifest is read: what is read is of no other one
+            manifest = None if at.layout.shared else manifests.read(at)[0]
+            if manifest is not None:
+                files = {file.path: file for item in manifest.items.values() for file in item.files}
+                return Earlier(at, files, identity)
+    return None
+
+
+def require_able(storage: Storage, staged: Staging) -> None:
+    """Raise UsageError where a store cannot share."""
+    if not isinstance(staged, SupportsSharing):
+        raise UsageError(f"{storage.url}: cannot share files between checkpoints", hint="save with dedup off")
+
+
 def share(
-    storage: Storage,
     staged: Staging,
-    earlier: Entry | None,
+    before: Earlier | None,
     entries: Mapping[str, Mapping[str, Any]],
     dedup: Dedup,
     digested: Digested,
     sinks: Sinks,
 ) -> None:
-    """Store what the earlier checkpoint has, too, only once; the files in the staging folder are whole until then.
+    """Store what the earlier checkpoint has, too, only once; all files are whole, or shared, afterwards.
 
     Args:
-        storage: the store.
         staged: the checkpoint that is being built.
-        earlier: another one of the store.
+        before: the earlier one, the same that files were compared with while they were written.
         entries: the manifest's ``items``.
         dedup: how far to look.
         digested: gets the files that are put in place of others; see ``writing.write``.
         sinks: know which files have holes where the earlier ones have the same.
 
     Raises:
-        UsageError: the store cannot do it.
         StoreError: it failed.
     """
-    if dedup == "off":
-        return
-    if not isinstance(staged, SupportsSharing):
-        raise UsageError(f"{storage.url}: cannot share files between checkpoints", hint="save with dedup off")
-    manifest = None if earlier is None else manifests.read(earlier)[0]
-    if earlier is None or manifest is None:
-        return
-    before = {file.path: file for item in manifest.items.values() for file in item.files}
-    for file in (file for item in entries.values() for file in item["files"]):
-        path, old = file["path"], before.get(file["path"])
-        if old is None or not old.size or not file["size"]:
-            continue
-        place = staged.folder / path
-        sink = sinks.with_holes(place)
-        try:
-            if (file["size"], file["digest"]) == (old.size, old.digest):
-                if _equal(place, storage, earlier, path, sink.holes if sink else ()):
-                    staged.share_file(path, earlier, path)
-            elif sink is not None:
-                ranges = _in_common(place, storage, earlier, path, sink.holes)
-                staged.share_parts(path, earlier, path, ranges, read=partial(sink.read_from, place))
-            elif dedup == "tensor" and (ranges := _in_common(place, storage, earlier, path)):
-                staged.share_parts(path, earlier, path, ranges)
-        except (CkptkitError, FileNotFoundError):  # the earlier one is damaged, or was removed just now
-            continue
-    for path in (file["path"] for item in entries.values() for file in item["files"]):
-        _fill(staged.folder / path, sinks)
+    files = [file for item in entries.values() for file in item["files"]]
+    for file in files:
+        if before is None or not isinstance(staged, SupportsSharing):
+            break
+        with contextlib.suppress(CkptkitError, FileNotFoundError):  # it is damaged, or was removed just now
+            _share_one(staged, before, file["path"], (file["size"], file["digest"]), dedup, sinks)
+    for file in files:
+        place = staged.folder / file["path"]
+        if place.exists() and (sink := sinks.with_holes(place)) is not None:
+            sink.fill(place)
     _note(staged.folder, digested)
 
 
-def _fill(place: Path, sinks: Sinks) -> None:
-    """Fill the holes of a file that could not be shared."""
+def _share_one(staged: Any, before: Earlier, path: str, now: tuple[int, str], dedup: Dedup, sinks: Sinks) -> None:
+    old = before.files.get(path)
+    if old is None or not old.size or not now[0]:
+        return
+    place, storage, still = staged.folder / path, before.at.storage, lambda: before.is_there
     sink = sinks.with_holes(place)
-    if sink is not None and sink.is_all_of(place):
-        sink.fill(place)
-
-
-def opener(storage: Storage, staged: Staging, earlier: Entry | None) -> Callable[[Path], BinaryIO | None] | None:
-    """Return what opens, for a file of tensors that is about to be written, the one of the earlier checkpoint."""
-    manifest = None if earlier is None or not isinstance(staged, SupportsSharing) else manifests.read(earlier)[0]
-    if earlier is None or manifest is None:
-        return None
-    there, at = {file.path for item in manifest.items.values() for file in item.files}, earlier
-
-    def opened(place: Path) -> BinaryIO | None:
-        path = place.relative_to(staged.folder).as_posix() if place.is_relative_to(staged.folder) else ""
-        if path not in there or not path.endswith(_OF_TENSORS):
-            return None
-        try:
-            return storage.open(at, path)
-        except (CkptkitError, OSError):
-            return None
-
-    return opened
-
-
-def earlier_of(storage: Storage, run: str, before: Last, parent: tuple[str, int] | None) -> Entry | None:
-    """Return the checkpoint to share with: what the run saved last, else what it was resumed from."""
-    for where in ((run, before.step) if before.step >= 0 else None, parent):
-        if where is not None and storage.has_run(where[0]):
-            for at in reversed(storage.at_step(*where)):
-                if not at.layout.shared:
-                    return at
-    return None
+    if now == (old.size, old.digest):
+        if _equal(place, storage, before.at, path, sink.holes if sink else ()):
+            staged.share_file(path, before.at, path, still)
+    elif dedup == "tensor" and (ranges := _in_common(place, storage, before.at, path, sink.holes if sink else ())):
+        read = None if sink is None else partial(sink.read_from, place)
+        staged.share_parts(path, before.at, path, ranges, still, read)
 
 
 def _note(folder: Path, digested: Digested) -> None:

@@ -82,6 +82,7 @@ def _without_generators(saved: SavedItem) -> SavedItem:
 
 
 def _files(folder: Path, prefix: str, sinks: Sinks, digested: Digested | None = None) -> list[FileFields]:
+    sinks.require_left_alone(folder)
     paths = sinks.unkept()
     for path, folders, names in os.walk(folder):
         for name in folders:

@@ -10,13 +10,16 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import safetensors.numpy
+from ckptkit_safetensors import SafetensorsBackend
 from command_line import inside
 
-from ckptkit import CheckpointStore, Files, Retain, StoreReader, UsageError
+from ckptkit import CheckpointStore, ConflictError, Files, Retain, StoreReader, UsageError
 from ckptkit.storage.local import recipe
+from ckptkit.store import item_entries
 from ckptkit.testing.memory_storage import MemoryStorage
 
 How = Literal["file", "tensor"]
+FILE = "weights/policy.safetensors"
 RUN = "run"
 ROWS = 3000
 
@@ -353,3 +356,65 @@ def test_of_a_file_that_a_trainer_wrote_only_the_trained_tensor_is_new(tmp_path:
     assert all(one.own_size < 170_000 for one in store.list() if one.at.step)
     last = restored(tmp_path / "store", f"{RUN}@2", tmp_path / "out")["model/model.safetensors"]
     assert last == (tmp_path / "model.safetensors").read_bytes()
+
+
+def purge_all(store: CheckpointStore) -> None:
+    for at in list(store.storage.scan(RUN)):
+        store.storage.remove(at)
+    for leftover in store.storage.leftovers(RUN, -1):
+        if "trash" in leftover.key:
+            store.storage.purge(leftover)
+
+
+def save_another(store: CheckpointStore) -> None:
+    save(store.storage.root, 7, "off")  # type: ignore[attr-defined]
+
+
+def replace_it(store: CheckpointStore) -> None:
+    other = CheckpointStore(store.storage.root)  # type: ignore[attr-defined]
+    other.save(RUN, 0, {"weights": weights(5, seed=9)}, replace=True)
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["trained", "the same"])
+@pytest.mark.parametrize("meanwhile", [purge_all, save_another, replace_it])
+def test_whatever_becomes_of_the_one_before_the_next_is_what_was_saved(
+    meanwhile: Any, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It happens when the new files are written, with holes, and before anything is shared."""
+    store = CheckpointStore(tmp_path / "store", dedup="tensor")
+    store.save(RUN, 0, {"weights": weights(0)})
+    check, done = item_entries.require_consistent, []
+
+    def then(manifest: Any) -> None:
+        check(manifest)
+        if not done:
+            done.append(True)
+            meanwhile(store)
+
+    monkeypatch.setattr(item_entries, "require_consistent", then)
+    store.save(RUN, 9, {"weights": weights(0 if same else 1)})
+    assert done
+    require_good(tmp_path / "store")
+    found = safetensors.numpy.load(restored(tmp_path / "store", f"{RUN}@9", tmp_path / "out")[FILE])
+    assert all(np.array_equal(found[name], value) for name, value in weights(0 if same else 1).items())
+
+
+@pytest.mark.parametrize("change", ["moved", "changed"])
+def test_a_backend_that_touches_again_what_it_wrote_is_refused_before_zeros_are_saved(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = SafetensorsBackend.save
+
+    def save_and_touch(self: Any, item: Any, directory: Path, *, context: Any) -> Any:
+        said = written(self, item, directory, context=context)
+        if change == "moved":
+            (directory / "policy.safetensors").rename(directory / "other.safetensors")
+        else:
+            os.utime(directory / "policy.safetensors", ns=(0, 0))
+        return said
+
+    save(tmp_path, 0, "tensor")
+    monkeypatch.setattr(SafetensorsBackend, "save", save_and_touch)
+    with pytest.raises(ConflictError, match="changed or moved after it was written"):
+        save(tmp_path, 1, "tensor")
+    assert [one.at.step for one in CheckpointStore(tmp_path).list()] == [0]

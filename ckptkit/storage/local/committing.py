@@ -1,6 +1,6 @@
 """A checkpoint of a store on a file system while it is built, and its commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +24,25 @@ class LocalStaging:
         """See ``Staging.seal``."""
         staging.seal(self.folder, manifest)
 
-    def share_file(self, path: str, earlier: Entry, earlier_path: str) -> bool:
+    def share_file(self, path: str, earlier: Entry, earlier_path: str, still: Callable[[], bool]) -> bool:
         """See ``SupportsSharing.share_file``."""
         before = self.storage.folder(earlier)
         if (before / earlier_path).is_file():
-            return sharing.link(before / earlier_path, self.folder / path)
+            return sharing.link(before / earlier_path, self.folder / path, still)
         whole = Shared(0, 0, (self.folder / path).stat().st_size)
-        return self.share_parts(path, earlier, earlier_path, [whole])
+        return self.share_parts(path, earlier, earlier_path, [whole], still)
 
     def share_parts(
-        self, path: str, earlier: Entry, earlier_path: str, shared: Sequence[Shared], read: ReadAt | None = None
+        self,
+        path: str,
+        earlier: Entry,
+        earlier_path: str,
+        shared: Sequence[Shared],
+        still: Callable[[], bool],
+        read: ReadAt | None = None,
     ) -> bool:
         """See ``SupportsSharing.share_parts``."""
-        return sharing.part(self.folder, path, self.storage.folder(earlier), earlier_path, shared, read)
+        return sharing.part(self.folder, path, self.storage.folder(earlier), earlier_path, shared, still, read)
 
     def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
         """See ``Staging.commit``."""

@@ -3,7 +3,7 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ckptkit.digest import new_hasher
@@ -22,15 +22,19 @@ _BLOCK = 1 << 20
 _NEW = ""  # stands for the blob that is not written yet
 
 
-def link(source: Path, target: Path) -> bool:
+def link(source: Path, target: Path, still: Callable[[], bool] = lambda: True) -> bool:
     """Put a second name for a file in place of another one; returns whether it could be done.
 
-    Where the file system can clone, it is a file of its own that shares the blocks; else a hard link.
+    Where the file system can clone, it is a file of its own that shares the blocks; else a hard link. ``still`` is
+    asked when there is a second name: whether the file is the one that is meant.
     """
     aside = target.with_name(f".{uuid.uuid4().hex}")
     try:
         if not _cloned(source, aside):
             os.link(source, aside, follow_symlinks=False)
+        if not still():
+            aside.unlink()
+            return False
         os.replace(aside, target)
     except OSError as error:
         aside.unlink(missing_ok=True)
@@ -70,6 +74,7 @@ def part(
     earlier: Path,
     earlier_path: str,
     shared: Sequence[Shared],
+    still: Callable[[], bool],
     read: ReadAt | None = None,
 ) -> bool:
     """Store a file of a checkpoint in parts: what it shares is linked, the rest is one new blob.
@@ -80,6 +85,7 @@ def part(
         earlier: the folder of the earlier checkpoint.
         earlier_path: of the file there, whole or in parts itself.
         shared: in order, which bytes of the file are the same there.
+        still: asked when all is linked: whether the earlier checkpoint still is that one.
         read: returns bytes of the file, where it does not have those in common.
 
     Returns:
@@ -94,7 +100,7 @@ def part(
         return False
     (folder / FOLDER).mkdir(exist_ok=True)
     try:
-        if not all(names.link(blob) for blob in taken):
+        if not (all(names.link(blob) for blob in taken) and still()):
             return False
         fresh = _write_new(whole, pieces, folder / FOLDER, read)
         named = [(fresh if blob == _NEW else blob, start, length) for blob, start, length in pieces]
