@@ -50,7 +50,8 @@ def torchs(policy: Any, folder: Path, *, kept: bool) -> Iterator[Save]:
     def save(step: int) -> Callable[[], object]:
         state = {"model": policy.model.state_dict(), "optimizer": policy.optimizer.state_dict()}
         future: Any = dcp.async_save(state, checkpoint_id=folder / str(step), async_stager=stager, no_dist=True)
-        return getattr(future, "upload_completion", future).result  # type: ignore[no-any-return]
+        done: Callable[[], object] = getattr(future, "upload_completion", future).result
+        return done
 
     yield save
 
@@ -108,7 +109,7 @@ class Training:
         """Return how many seconds a step took."""
         began = time.perf_counter()
         self.optimizer.zero_grad()
-        self.model(self.x).square().mean().backward()  # type: ignore[no-untyped-call]
+        self.model(self.x).square().mean().backward()  # type: ignore[no-untyped-call]  # torch's is
         self.optimizer.step()
         return time.perf_counter() - began
 

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 
 from ckptkit.formats.crc32 import Bytes, crc32
+from ckptkit.formats.zip_records import CENTRAL, END, END64, LOCAL, LOCATOR64, LONG, SHORT
 
 _BLOCK = 1 << 20  # bytes: each is summed, digested and written while it is in the processor's cache
 _FIELD = struct.Struct("<2sH")
-_LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
-_END64 = struct.Struct("<4sQ2H2I4Q")
-_LOCATOR64 = struct.Struct("<4sIQI")
-_SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
 _FOLLOWS, _UTF8 = 0x8, 0x800
 _OLD, _ZIP64 = 20, 45
 _UNIX, _MODE = 3 << 8, (stat.S_IFREG | 0o644) << 16
@@ -55,7 +50,7 @@ class StoredZip:
         offset, size = self._place, sum(map(len, wholes))
         flags = (_FOLLOWS if size else 0) | (0 if name.isascii() else _UTF8)
         extra = self._extra(len(encoded), size)
-        header = _LOCAL.pack(b"PK\x03\x04", _OLD, flags, 0, 0, _DATE, 0, 0, 0, len(encoded), len(extra))
+        header = LOCAL.pack(b"PK\x03\x04", _OLD, flags, 0, 0, _DATE, 0, 0, 0, len(encoded), len(extra))
         self._put(header + encoded + extra)
         crc = 0
         for whole in wholes:
@@ -64,7 +59,7 @@ class StoredZip:
                 crc = crc32(block, crc)
                 self._put(block)
         if size:
-            self._put(struct.pack("<4sI2Q" if max(size, offset) >= _LONG else "<4sI2I", b"PK\x07\x08", crc, size, size))
+            self._put(struct.pack("<4sI2Q" if max(size, offset) >= LONG else "<4sI2I", b"PK\x07\x08", crc, size, size))
         self._members.append(_Member(encoded, flags, offset, size, crc))
 
     def finish(self) -> None:
@@ -73,11 +68,11 @@ class StoredZip:
         for member in self._members:
             self._put(_entry(member))
         end, length = self._place, self._place - start
-        if count >= _SHORT or end >= _LONG:
-            fields = (_END64.size - 12, _ZIP64, _ZIP64, 0, 0, count, count, length, start)
-            self._put(_END64.pack(b"PK\x06\x06", *fields) + _LOCATOR64.pack(b"PK\x06\x07", 0, end, 1))
-        few = min(count, _SHORT)
-        self._put(_END.pack(b"PK\x05\x06", 0, 0, few, few, min(length, _LONG), min(start, _LONG), 0))
+        if count >= SHORT or end >= LONG:
+            fields = (END64.size - 12, _ZIP64, _ZIP64, 0, 0, count, count, length, start)
+            self._put(END64.pack(b"PK\x06\x06", *fields) + LOCATOR64.pack(b"PK\x06\x07", 0, end, 1))
+        few = min(count, SHORT)
+        self._put(END.pack(b"PK\x05\x06", 0, 0, few, few, min(length, LONG), min(start, LONG), 0))
 
     def _extra(self, name: int, size: int) -> bytes:
         """Return the extra fields of a local header: large numbers, and what puts the data where it shall begin.
@@ -87,7 +82,7 @@ class StoredZip:
         field = _large_field(size, size, self._place)
         if self._alignment == 1:
             return field
-        start = self._place + _LOCAL.size + name + len(field) + _FIELD.size
+        start = self._place + LOCAL.size + name + len(field) + _FIELD.size
         filling = -start % self._alignment
         return field + _FIELD.pack(b"FB", filling) + b"Z" * filling
 
@@ -98,14 +93,14 @@ class StoredZip:
 def _entry(member: _Member) -> bytes:
     """Return the line of a member in the table of contents."""
     extra = _large_field(member.size, member.size, member.offset)
-    size, offset = min(member.size, _LONG), min(member.offset, _LONG)
+    size, offset = min(member.size, LONG), min(member.offset, LONG)
     needs = _ZIP64 if extra else _OLD
     fields = (_UNIX | needs, needs, member.flags, 0, 0, _DATE, member.crc, size, size)
-    header = _CENTRAL.pack(b"PK\x01\x02", *fields, len(member.name), len(extra), 0, 0, 0, _MODE, offset)
+    header = CENTRAL.pack(b"PK\x01\x02", *fields, len(member.name), len(extra), 0, 0, 0, _MODE, offset)
     return header + member.name + extra
 
 
 def _large_field(*numbers: int) -> bytes:
     """Return the ZIP64 field of those numbers that need one; empty if none does."""
-    large = [number for number in numbers if number >= _LONG]
+    large = [number for number in numbers if number >= LONG]
     return _FIELD.pack(b"\1\0", 8 * len(large)) + struct.pack(f"<{len(large)}Q", *large) if large else b""

@@ -13,17 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ckptkit.formats.zip_records import CENTRAL, END, END64, LOCAL, LOCATOR64, LONG, SHORT
+
 _MEMBERS = 10_000
 _MEMBER_BYTES = 100  # two headers and a name: a large file may have as many members as have room in it,
 _MOST_MEMBERS = 1_000_000  # but no more than this
 _MOST_DIRECTORY = 256 << 20
 _TAIL = (1 << 16) + 22
-_LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
-_END64 = struct.Struct("<4sQ2H2I4Q")
-_LOCATOR64 = struct.Struct("<4sIQI")
-_SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
 DESCRIPTOR_FLAG = 0x8
 _UTF8_FLAG = 0x800
 _NEWEST = 63
@@ -107,17 +103,17 @@ def find_directory(stream: BinaryIO, length: int) -> Directory:
     """
     tail = _read(stream, max(0, length - _TAIL), min(length, _TAIL))
     place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) - place < _END.size:
+    if place < 0 or len(tail) - place < END.size:
         raise ZipLayoutError("is not a zip file, or is truncated")
     end = max(0, length - _TAIL) + place
-    _, _, _, _, count, size, start, _ = _END.unpack_from(tail, place)
+    _, _, _, _, count, size, start, _ = END.unpack_from(tail, place)
     if _has_locator(stream, end):
-        end -= _LOCATOR64.size + _END64.size
-        fields = _END64.unpack(_read(stream, end, _END64.size))
+        end -= LOCATOR64.size + END64.size
+        fields = END64.unpack(_read(stream, end, END64.size))
         if fields[0] == b"PK\x06\x06":
             count, size, start = fields[7:]
         else:
-            end += _LOCATOR64.size + _END64.size
+            end += LOCATOR64.size + END64.size
     if start + size != end:  # zips behind other bytes are another kind
         raise ZipLayoutError("is truncated: its directory does not fit in front of its end")
     table = _table(stream, length, count, size, start, None)
@@ -135,35 +131,35 @@ def _table(stream: BinaryIO, length: int, count: int, size: int, start: int, max
 
 def read_local_header(stream: BinaryIO, entry: Member) -> LocalHeader:
     """Read the header in front of a member's data; raises ZipLayoutError if there is none."""
-    fixed = _read(stream, entry.offset, _LOCAL.size)
-    signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = _LOCAL.unpack(fixed)
+    fixed = _read(stream, entry.offset, LOCAL.size)
+    signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL.unpack(fixed)
     if signature != b"PK\x03\x04":
         raise ZipLayoutError("has no local header where the directory says")
-    rest = _read(stream, entry.offset + _LOCAL.size, name_length + extra_length)
+    rest = _read(stream, entry.offset + LOCAL.size, name_length + extra_length)
     name, extra = _decode(rest[:name_length], flags), rest[name_length:]
     size, compressed, _ = _zip64(extra, size, compressed, 0)
-    return LocalHeader(name, flags, method, crc, compressed, size, entry.offset + _LOCAL.size + len(rest))
+    return LocalHeader(name, flags, method, crc, compressed, size, entry.offset + LOCAL.size + len(rest))
 
 
 def _end_record(stream: BinaryIO, length: int) -> tuple[int, int, int]:
     """Return (members, bytes of the directory, its offset) from the record that must be the last bytes of the file."""
     if length == 0:
         raise ZipLayoutError("is empty")
-    if length < _END.size:
+    if length < END.size:
         raise ZipLayoutError("is not a zip file, or is truncated")
-    end = length - _END.size
-    signature, disk, first_disk, here, count, size, start, comment = _END.unpack(_read(stream, end, _END.size))
+    end = length - END.size
+    signature, disk, first_disk, here, count, size, start, comment = END.unpack(_read(stream, end, END.size))
     if signature != b"PK\x05\x06" or comment:
-        tail = _read(stream, max(0, length - _SHORT - _END.size), min(length, _SHORT + _END.size))
+        tail = _read(stream, max(0, length - SHORT - END.size), min(length, SHORT + END.size))
         place = tail.rfind(b"PK\x05\x06")
-        extra = len(tail) - place - _END.size
+        extra = len(tail) - place - END.size
         if place < 0 or extra <= 0:
             raise ZipLayoutError("is not a zip file, or is truncated")
-        _, _, _, _, _, size, start, _ = _END.unpack_from(tail, place)
-        if start + size < length - len(tail) + place - _LOCATOR64.size - _END64.size:
+        _, _, _, _, _, size, start, _ = END.unpack_from(tail, place)
+        if start + size < length - len(tail) + place - LOCATOR64.size - END64.size:
             raise ZipLayoutError("is cut short: its directory is not there, only that of a zip in it")
         raise ZipLayoutError(f"has {extra} bytes after the end of the zip", "zip-hidden-data")
-    if _SHORT in (here, count) or _LONG in (size, start) or _has_locator(stream, end):
+    if SHORT in (here, count) or LONG in (size, start) or _has_locator(stream, end):
         end, disk, first_disk, here, count, size, start = _end_record64(stream, end)
     if disk or first_disk or here != count:
         raise ZipLayoutError("is one part of a zip split over several files")
@@ -175,17 +171,17 @@ def _end_record(stream: BinaryIO, length: int) -> tuple[int, int, int]:
 
 
 def _has_locator(stream: BinaryIO, end: int) -> bool:
-    return end >= _LOCATOR64.size and _read(stream, end - _LOCATOR64.size, 4) == b"PK\x06\x07"
+    return end >= LOCATOR64.size and _read(stream, end - LOCATOR64.size, 4) == b"PK\x06\x07"
 
 
 def _end_record64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, int, int]:
-    locator = end - _LOCATOR64.size
+    locator = end - LOCATOR64.size
     if not _has_locator(stream, end):
         raise ZipLayoutError("is a ZIP64 file without its ZIP64 end record")
-    _, _, place, _ = _LOCATOR64.unpack(_read(stream, locator, _LOCATOR64.size))
-    if place + _END64.size != locator:
+    _, _, place, _ = LOCATOR64.unpack(_read(stream, locator, LOCATOR64.size))
+    if place + END64.size != locator:
         raise ZipLayoutError("has a ZIP64 end record that is not where it says")
-    fields = _END64.unpack(_read(stream, place, _END64.size))
+    fields = END64.unpack(_read(stream, place, END64.size))
     signature, _, _, _, disk, first_disk, here, count, size, start = fields
     if signature != b"PK\x06\x06":
         raise ZipLayoutError("has no ZIP64 end record where its locator says")
@@ -195,22 +191,22 @@ def _end_record64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, 
 def _entries(table: bytes, count: int, *, lenient: bool = False) -> Iterator[Member]:
     place = 0
     for _ in range(count):
-        if place + _CENTRAL.size > len(table):
+        if place + CENTRAL.size > len(table):
             raise ZipLayoutError(f"has a directory of fewer members than the {count} it counts")
-        fields = _CENTRAL.unpack_from(table, place)
+        fields = CENTRAL.unpack_from(table, place)
         signature, _, needs, flags, method, _, _, crc, compressed, size, n, e, c, _, _, external, offset = fields
         if signature != b"PK\x01\x02":
             raise ZipLayoutError("has a damaged directory")
         if needs & 0xFF > _NEWEST and not lenient:
             raise ZipLayoutError(f"needs a reader of zip version {(needs & 0xFF) / 10}", "zip-unsupported")
-        body = table[place + _CENTRAL.size : place + _CENTRAL.size + n + e + c]
+        body = table[place + CENTRAL.size : place + CENTRAL.size + n + e + c]
         if len(body) != n + e + c:
             raise ZipLayoutError("has a truncated directory")
         size, compressed, offset = _zip64(body[n : n + e], size, compressed, offset, lenient=lenient)
         # The upper half is a Unix mode whoever made it: some readers do not look at made_by, so neither do we.
         name = body[:n].decode("utf-8", "replace") if lenient else _decode(body[:n], flags)
         yield Member(name, flags, method, crc, compressed, size, offset, external >> 16)
-        place += _CENTRAL.size + len(body)
+        place += CENTRAL.size + len(body)
     if place != len(table) and not lenient:
         raise ZipLayoutError(f"has a directory of more than the {count} members it counts")
 
@@ -224,7 +220,7 @@ def _zip64(extra: bytes, size: int, compressed: int, offset: int, *, lenient: bo
             raise ZipLayoutError("has a second name for a member in an extra field", "zip-header-mismatch")
         if kind == _ZIP64_FIELD:
             numbers = list(struct.unpack_from(f"<{length // 8}Q", extra.ljust(place + 4 + length, b"\0"), place + 4))
-            wanted = [value == _LONG for value in (size, compressed, offset)]
+            wanted = [value == LONG for value in (size, compressed, offset)]
             if len(numbers) < sum(wanted):
                 raise ZipLayoutError("has a damaged ZIP64 field")
             size, compressed, offset = (

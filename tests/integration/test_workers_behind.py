@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+import torch
 from ckptkit_safetensors import Policy
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from ckptkit import CheckpointStore
 from ckptkit.events import Event
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
@@ -65,10 +67,8 @@ def test_workers_of_a_data_loader_take_no_part_in_a_save(
 def test_environments_in_processes_take_no_part_in_a_save(
     held: tuple[CheckpointStore, Any, list[Event]], tmp_path: Path
 ) -> None:
-    gymnasium = pytest.importorskip("gymnasium")
-    vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
     store, finish, told = held
-    envs = vec_env.SubprocVecEnv([lambda: gymnasium.make("CartPole-v1")] * 2, start_method="fork")
+    envs = SubprocVecEnv([lambda: gymnasium.make("CartPole-v1")] * 2, start_method="fork")
     assert envs.reset().shape == (2, 4)
     finish()
     envs.step(np.zeros(2, int))
