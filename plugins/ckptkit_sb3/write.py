@@ -21,7 +21,7 @@ _REPLAY = "ckptkit_sb3.checkpointable(factory, replay=True) brings such environm
 
 def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
     """Write all files of one algorithm; see ``Sb3Backend.save``."""
-    _require_algorithm(model)
+    _require_at_boundary(model)
     started = time.perf_counter()
     repr([model.observation_space, model.action_space])  # they keep the text, which SB3 writes: zips would differ
     # First of all: SB3 asks schedules as it writes, and those that count are captured with that.
@@ -32,7 +32,7 @@ def save(model: Any, directory: Path, context: SaveContext) -> SavedItem:
 
 def snapshot(model: Any, context: SnapshotContext) -> "Agent":
     """Take the state of one algorithm apart from it; see ``Sb3Backend.snapshot``."""
-    _require_algorithm(model)
+    _require_at_boundary(model)
     started = time.perf_counter()
     repr([model.observation_space, model.action_space])  # as for a save
     zipped = zip_file.taken(model)
@@ -95,10 +95,8 @@ def _taken(
         apart: returns copies of arrays that are the algorithm's own, or these.
         seconds: how long the zip took so far.
     """
-    _require_algorithm(model)
+    position = _require_at_boundary(model)
     started = time.perf_counter()
-    position = position_of(model)
-    structure_at_start.refuse_changed(model, progress_of(model).built)
     saving = progress_of(model).saving or Saving()
     taken = capture.take(model, context.factories.get("env"), barrier=saving.barrier)
     buffer = getattr(model, "replay_buffer", None)
@@ -146,9 +144,17 @@ def _taken(
     return Agent(zipped, state, files, said, {**times, "environments": taken.environments_seconds})
 
 
-def _require_algorithm(model: Any) -> None:
+def _require_at_boundary(model: Any) -> Position:
+    """Return where the algorithm stands, before a byte of it is written, if it can be saved there.
+
+    Raises:
+        BackendError: it is not an algorithm, in the middle of a rollout, or built otherwise than when it began.
+    """
     if not is_kind(model, ALGORITHM):
         raise BackendError(f"a {class_name(model)} is not an SB3 algorithm", hint="give the algorithm itself")
+    position = position_of(model)
+    structure_at_start.refuse_changed(model, progress_of(model).built)
+    return position
 
 
 def _as_they_are(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
