@@ -9,7 +9,7 @@ from pathlib import Path
 from ckptkit.digest import new_hasher
 from ckptkit.durable import write_file
 from ckptkit.manifest.names import UNLISTED
-from ckptkit.storage.local import recipe
+from ckptkit.storage.local import extents, recipe
 from ckptkit.storage.local.recipe import FOLDER, Parted, Piece
 from ckptkit.storage.shared import ReadAt, Shared
 
@@ -57,15 +57,21 @@ def _cloned(source: Path, target: Path) -> bool:
 
 
 def frees(folders: Iterable[Path]) -> int:
-    """Return how many bytes are free once these folders are gone: of the payload that has no name elsewhere."""
-    found: dict[tuple[int, int], list[os.stat_result]] = {}
+    """Return how many bytes are free once these folders are gone, at least.
+
+    It is the payload that has no name elsewhere, but for blocks that other files share with it: whether those are in
+    these folders, too, no file system tells.
+    """
+    found: dict[tuple[int, int], list[tuple[str, os.stat_result]]] = {}
     for folder in folders:
         for path, _, names in os.walk(folder):
             for name in names:
                 if name not in UNLISTED:
-                    status = os.lstat(f"{path}/{name}")
-                    found.setdefault((status.st_dev, status.st_ino), []).append(status)
-    return sum(same[0].st_size for same in found.values() if len(same) >= same[0].st_nlink)
+                    place = f"{path}/{name}"
+                    status = os.lstat(place)
+                    found.setdefault((status.st_dev, status.st_ino), []).append((place, status))
+    alone = (same[0] for same in found.values() if len(same) >= same[0][1].st_nlink)
+    return sum(status.st_size - extents.shared_bytes(Path(place)) for place, status in alone)
 
 
 def part(
