@@ -1,6 +1,7 @@
-"""Run tests of the store against an in-memory one: ``CKPTKIT_TEST_STORAGE=memory pytest tests/integration/...``.
+"""Run tests of the store against one in memory: ``CKPTKIT_TEST_STORAGE=memory pytest tests/integration/...``.
 
-A path that a test opens then names a store in the memory of this process, the same one whenever it is opened. What
+``memory`` is the ``MemoryStorage`` of the kit, ``objects`` a store on an object service. A path that a test opens then
+names a store in the memory of this process, the same one whenever it is opened. What
 others do to its files, past the store, a test does through ``in_store``; what it needs a disk for, it says:
 ``@pytest.mark.on_disk("why")``.
 """
@@ -10,14 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
+from service_in_memory import ServiceInMemory, StoreFiles
 
 from ckptkit.storage import Storage
+from ckptkit.storage.objects.object_storage import ObjectStorage
 from ckptkit.store import browser, selecting
 from ckptkit.testing import MemoryStorage
+from ckptkit.testing.memory_objects import Objects
 
 VARIABLE = "CKPTKIT_TEST_STORAGE"
-WANTED = os.environ.get(VARIABLE) == "memory"
-_opened: dict[str, MemoryStorage] = {}
+KIND = os.environ.get(VARIABLE, "")
+WANTED = KIND in ("memory", "objects")
+_opened: dict[str, MemoryStorage | ObjectStorage] = {}
 
 
 @pytest.fixture(autouse=WANTED)
@@ -33,7 +38,11 @@ def _stores_in_memory(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 def _open(url: str | Path) -> Storage:
     path = os.path.realpath(Path(url).expanduser())
-    return _opened.setdefault(path, MemoryStorage(path))
+    if path not in _opened:
+        _opened[path] = (
+            MemoryStorage(path) if KIND == "memory" else ObjectStorage(ServiceInMemory(path), outlives=False)
+        )
+    return _opened[path]
 
 
 def in_store(path: Path | str) -> "Path | MemoryPath":
@@ -49,9 +58,11 @@ def in_store(path: Path | str) -> "Path | MemoryPath":
 class MemoryPath:
     """The part of ``pathlib.Path`` that these tests use, for the keys of a store in memory."""
 
-    def __init__(self, storage: MemoryStorage, path: PurePosixPath) -> None:
+    def __init__(self, storage: MemoryStorage | ObjectStorage, path: PurePosixPath) -> None:
         self._storage, self._path = storage, path
-        self._objects = storage.objects
+        self._objects: Objects | StoreFiles = (
+            storage.objects if isinstance(storage, MemoryStorage) else StoreFiles(storage.objects)
+        )
 
     def __truediv__(self, name: str) -> "MemoryPath":
         return MemoryPath(self._storage, self._path / name)

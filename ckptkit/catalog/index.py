@@ -90,13 +90,7 @@ class Index:
     def summaries(self, run: str) -> Kept:
         """Return what is kept of the manifests of a run."""
         text = self._summaries.of_run(self._store, run, {_ONE}).get(_ONE)
-        try:
-            form, kept = (None, {}) if text is None else json.loads(text)
-            if form != _form():
-                return {}
-            return {name: (_stamp(stamp), Summary(*said)) for name, (stamp, said) in kept.items()}
-        except (ValueError, TypeError, AttributeError):
-            return {}
+        return {} if text is None else kept_of(text, _form())
 
     def keep_summaries(self, run: str, now: Kept, changed: int) -> None:
         """Keep what the manifests of a run say, if enough has changed to be worth it.
@@ -106,9 +100,8 @@ class Index:
             now: all that is to be known of it from now on.
             changed: how many of these were not known, or were known otherwise.
         """
-        if changed > max(_FEW, len(now) // _PART):
-            said = {name: (stamp, _FIELDS(one)) for name, (stamp, one) in now.items()}
-            self._summaries.put(self._store, [(run, _ONE, _text([_form(), said]))])
+        if is_worth(changed, len(now)):
+            self._summaries.put(self._store, [(run, _ONE, text_of(now, _form()))])
 
     def flush(self) -> None:
         """Write what came and drop what went."""
@@ -156,6 +149,27 @@ def _names(text: str) -> tuple[Stamp | None, FolderNames] | None:
         return None if stamp is None else _stamp(stamp), FolderNames(_Words(plain), *others)
     except (ValueError, TypeError):
         return None
+
+
+def is_worth(changed: int, of: int) -> bool:
+    """Return whether so many changes are worth writing all summaries of a run anew."""
+    return changed > max(_FEW, of // _PART)
+
+
+def kept_of(text: str | bytes, form: str) -> Kept:
+    """Return the summaries in a text, if code of this form has written it."""
+    try:
+        wrote, kept = json.loads(text)
+        if wrote != form:
+            return {}
+        return {name: (_stamp(stamp), Summary(*said)) for name, (stamp, said) in kept.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def text_of(kept: Kept, form: str) -> str:
+    """Return summaries as text."""
+    return _text([form, {name: (stamp, _FIELDS(one)) for name, (stamp, one) in kept.items()}])
 
 
 def _text(value: Any) -> str:

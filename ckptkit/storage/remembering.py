@@ -79,3 +79,14 @@ class SupportsRemembering(Protocol):
 
     def remembering(self, memory: FolderMemory) -> RememberingStorage | None:
         """Return a look at this store through a memory; None where its clock tells no change for sure."""
+
+
+@runtime_checkable
+class KeepsIndex(Protocol):
+    """A ``RememberingStorage`` of a store that waits for each file, and keeps what was read for all who read it."""
+
+    def read_index(self, run: str) -> bytes | None:
+        """Return what was kept of a run, or None."""
+
+    def replace_index(self, run: str, data: bytes) -> None:
+        """Keep it instead, unless somebody else has since it was read; raises StoreError."""

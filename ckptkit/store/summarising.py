@@ -1,14 +1,18 @@
 """What the manifests of a run say, for a listing: from the index where a manifest is the same as before, else read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ckptkit.catalog import manifest_files
-from ckptkit.catalog.index import Index
+from ckptkit.catalog.index import Index, Kept
 from ckptkit.errors import CkptkitError
 from ckptkit.manifest.summary import Summary, summarise
 from ckptkit.storage import Entry, Storage
-from ckptkit.storage.remembering import RememberingStorage, SupportsRemembering
+from ckptkit.storage.remembering import KeepsIndex, OwnFiles, RememberingStorage, SupportsRemembering
+
+_AT_ONCE = 16  # manifests
+_FEW = 16  # manifests: so many are read as fast as the index in the store
 
 Said = tuple[Summary | CkptkitError, bool]
 """What a manifest says, or why it cannot be read; and whether anything may have been shown of the checkpoint."""
@@ -57,16 +61,48 @@ class Indexed:
         if not entries:
             return
         run = entries[0].run
-        kept = self.index.summaries(run)
+        before_that = kept = self.index.summaries(run)
+        own_files = self.names.own_files(entries)
+        ahead: Mapping[str, Summary | CkptkitError] = {}
+        if isinstance(self.names, KeepsIndex):
+            own_files = iter(owned := list(own_files))
+            kept, ahead = self._ahead(self.names, entries, owned, kept)
         now, read_anew = dict(kept), 0
-        for at, own in zip(entries, self.names.own_files(entries), strict=True):
+        for at, own in zip(entries, own_files, strict=True):
             before = kept.get(at.name)
             if before is not None and before[0] == own.stamp:
                 yield before[1], own.shown
                 continue
-            said = read(at, self.on_bytes)
+            said = ahead[at.name] if at.name in ahead else read(at, self.on_bytes)
             if isinstance(said, Summary) and own.stamp is not None and own.settled:
                 now[at.name] = own.stamp, said
                 read_anew += 1
             yield said, own.shown
-        self.index.keep_summaries(run, now, read_anew)
+        told = 0 if kept is before_that else sum(before_that.get(name) != one for name, one in kept.items())
+        self.index.keep_summaries(run, now, read_anew + told)
+        if isinstance(self.names, KeepsIndex) and read_anew > _FEW:
+            from ckptkit.catalog import index_in_store
+
+            index_in_store.keep(self.names, run, now, read_anew)
+
+    def _ahead(
+        self, names: KeepsIndex, entries: Sequence[Entry], owned: Sequence[OwnFiles], kept: Kept
+    ) -> tuple[Kept, Mapping[str, Summary | CkptkitError]]:
+        """Return what is known with what the store keeps, and what was read of the rest, many at a time."""
+        from ckptkit import parallel  # who looks into folders needs no threads
+
+        unknown = _unknown(entries, owned, kept)
+        if len(unknown) > _FEW:
+            from ckptkit.catalog import index_in_store
+
+            there = index_in_store.summaries(names, entries[0].run)
+            kept = {**kept, **{at.name: there[at.name] for at in unknown if at.name in there}}
+            unknown = _unknown(entries, owned, kept)
+        tasks = [partial(read, at) for at in unknown]
+        said = parallel.results(tasks, _AT_ONCE, self.on_bytes or (lambda count: None))
+        return kept, {at.name: one for at, one in zip(unknown, said, strict=True)}
+
+
+def _unknown(entries: Sequence[Entry], owned: Sequence[OwnFiles], kept: Kept) -> list[Entry]:
+    pairs = zip(entries, owned, strict=True)
+    return [at for at, own in pairs if (found := kept.get(at.name)) is None or found[0] != own.stamp]

@@ -22,7 +22,7 @@ from ckptkit.layouts import ADOPTED, STEP_FOLDER, Found, adopted, checkpoints, o
 from ckptkit.layouts.adopted import main_of, parted
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
-from ckptkit.testing.memory_locks import RunLocks
+from ckptkit.storage.run_locks import RunLocks
 from ckptkit.testing.memory_objects import Object, Objects
 from ckptkit.testing.memory_staging import MemoryStaging
 from ckptkit.testing.memory_trash import Trash

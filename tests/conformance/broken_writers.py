@@ -11,8 +11,8 @@ from ckptkit.errors import LockedError, StoreError
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.storage import Entry, Leftover, Removed
 from ckptkit.storage.interface import Lock
+from ckptkit.storage.run_locks import RunLocks
 from ckptkit.testing import MemoryStorage
-from ckptkit.testing.memory_locks import RunLocks
 from ckptkit.testing.memory_staging import MemoryStaging
 
 _PAUSE = 0.001

@@ -57,13 +57,13 @@ NEW = Only()
 """Write only where there is nothing: create-only."""
 
 Power = Literal["create", "swap", "ranges", "checksums", "replace"]
-"""``create``: a write only where there is nothing, in one step. ``swap``: a write only over a known version. ``ranges``:
-parts are read without the rest. ``checksums``: the service refuses what arrives damaged. ``replace``: who reads while an
-object is written over gets the old or the new one."""
+"""``create``: a write only where there is nothing, in one step. ``swap``: a write only over a known version.
+``ranges``: parts are read without the rest. ``checksums``: the service refuses what arrives damaged. ``replace``: who
+reads while an object is written over gets the old or the new one."""
 
 
 class Unmet(Exception):
-    """The condition of a write is not met: there is an object already, or it has another version. Nothing was written."""
+    """The condition of a write is not met: there is an object, or it has another version. Nothing was written."""
 
 
 class Objects(Protocol):
@@ -109,8 +109,11 @@ class Objects(Protocol):
         """
 
     def upload(self, key: str, path: Path) -> Info:
-        """Write a file of any size, in parts where it is large, and check what arrived: its size, and its checksum where
-        the service tells one. What was begun and not finished is taken back, as far as that can be done."""
+        """Write a file of any size, in parts where it is large.
+
+        What arrived is checked: its size, and its checksum where the service tells one. What was begun and not finished
+        is taken back, as far as that can be done.
+        """
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, many at a time; those that are not there are no error."""
@@ -122,7 +125,7 @@ class Objects(Protocol):
         """Copy an object within the service; raises FileNotFoundError."""
 
     def unfinished(self, prefix: str, older: float) -> list[str]:
-        """Return names of uploads in parts below a prefix that were begun over ``older`` seconds ago and never finished."""
+        """Return names of uploads in parts below a prefix, begun over ``older`` seconds ago and never finished."""
 
     def abort(self, upload: str) -> None:
         """Take back an unfinished upload; gone already is no error."""

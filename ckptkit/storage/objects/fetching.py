@@ -1,0 +1,95 @@
+"""Checked copies of a checkpoint's files on this machine, for backends that want paths."""
+
+import contextlib
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from ckptkit import parallel
+from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, new_hasher
+from ckptkit.durable import require_space, storage_errors
+from ckptkit.errors import CkptkitError, StoreError
+from ckptkit.manifest.limits import MAX_BYTES
+from ckptkit.manifest.reading import parse
+from ckptkit.storage.interface import Entry
+from ckptkit.storage.objects import scratch
+from ckptkit.storage.objects.files import Files
+
+_THREADS = 8
+_BLOCK = 4 << 20
+
+
+@contextmanager
+def fetched(owner: object, files: Files, entry: Entry, paths: Sequence[str], *, keep: bool) -> Iterator[Path]:
+    """Yield a folder with copies; see ``Storage.fetch``.
+
+    Args:
+        owner: with ``keep``, the copies stay as long as this object, or the process.
+        files: of the store.
+        entry: the checkpoint.
+        paths: of the files; what is missing is left out.
+        keep: see ``owner``.
+
+    Raises:
+        DiskFullError: there is no room for the copies; ``TMPDIR`` says where they go.
+        StoreError: what arrives differs from one time to the next.
+    """
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(scratch.folder())
+        digests = _digests(files, entry)
+        sizes = {path: size for path, (size, _) in digests.items()}
+        require_space(Path(tempfile.gettempdir()), sum(sizes.get(path, 0) for path in paths))
+        tasks = [partial(_fetch, files, entry, path, folder / path, digests.get(path)) for path in dict.fromkeys(paths)]
+        with storage_errors("temporary files"):
+            parallel.results(tasks, _THREADS, lambda count: None)
+        if keep:
+            weakref.finalize(owner, held.pop_all().close)
+        yield folder
+
+
+def _digests(files: Files, entry: Entry) -> Mapping[str, tuple[int, str]]:
+    """Return size and digest of each file that the manifest lists; nothing where it cannot be read."""
+    try:
+        manifest = parse(files.read(entry, entry.manifest_file, MAX_BYTES))
+    except (CkptkitError, FileNotFoundError):
+        return {}
+    listed = (file for item in manifest.items.values() for file in item.files)
+    return {file.path: (file.size, file.digest) for file in listed}
+
+
+def _fetch(
+    files: Files, entry: Entry, path: str, target: Path, said: tuple[int, str] | None, told: parallel.Tell
+) -> None:
+    """Copy one file; what is not as its manifest says is read once more: it may be damaged there, or on its way."""
+    algorithm = DEFAULT_ALGORITHM if said is None else algorithm_of(said[1])
+    found = _copied(files, entry, path, target, algorithm)
+    if said is None or found is None or found == said:
+        return
+    again = _copied(files, entry, path, target, algorithm)
+    if again not in (said, found):
+        raise StoreError(
+            f"{files.key(entry, path)}: arrives as other bytes each time",
+            hint="look for what damages them between the service and this machine",
+        )
+
+
+def _copied(files: Files, entry: Entry, path: str, target: Path, algorithm: str) -> tuple[int, str] | None:
+    """Copy a file, and return its size and digest; None where it is not there."""
+    try:
+        stream = files.open(entry, path)
+    except (FileNotFoundError, CkptkitError) as error:
+        if isinstance(error, StoreError):
+            raise
+        return None
+    hasher, size = new_hasher(algorithm), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with stream, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as copy:
+        while block := stream.read(_BLOCK):
+            hasher.update(block)
+            copy.write(block)
+            size += len(block)
+    return size, f"{algorithm}:{hasher.hexdigest()}"

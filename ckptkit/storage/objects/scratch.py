@@ -1,0 +1,70 @@
+"""Folders for temporary files on this machine: what a save writes, and copies of what backends read.
+
+Each has a lock that dies with its process; who makes a new one removes those of dead processes. ``TMPDIR`` says where.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ckptkit.durable import storage_errors, undivided
+
+_PREFIX = "ckptkit-scratch-"
+_OWNER = "owner.lock"
+_YOUNG = 60.0  # seconds in which a folder may not have its lock yet
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Yield a fresh, empty folder; it is removed after the block, but not by a child that was forked inside."""
+    mine = os.getpid()
+    with storage_errors("temporary files"):
+        _remove_dead()
+        holder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _lock(descriptor)
+        inner = holder / "files"
+        inner.mkdir()
+    try:
+        yield inner
+    finally:
+        if os.getpid() == mine:
+            with undivided():
+                shutil.rmtree(holder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Return whether the lock was free, or there are no locks there."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_dead() -> None:
+    for holder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            found = holder.lstat()
+            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _YOUNG and not _alive(holder):
+                shutil.rmtree(holder, ignore_errors=True)
+
+
+def _alive(holder: Path) -> bool:
+    try:
+        descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
