@@ -11,6 +11,14 @@ from pathlib import Path
 import four_kinds
 import pytest
 from in_memory import _stores_in_memory as _stores_in_memory
+from object_servers import azure as azure
+from object_servers import azure_server as azure_server
+from object_servers import gcs as gcs
+from object_servers import gcs_server as gcs_server
+from object_servers import s3 as s3
+from object_servers import s3_server as s3_server
+from object_servers import sftp as sftp
+from object_servers import sftp_server as sftp_server
 
 # A test that wants a rehearsal in the background says so: many runs of these tests have a resume command.
 os.environ["CKPTKIT_BACKGROUND"] = "never"

@@ -85,10 +85,13 @@ class Objects(Protocol):
         """Return what is known of an object, or None: there is none."""
 
     def level(self, prefix: str) -> Level:
-        """Return what lies right below a prefix (``""`` or one that ends in ``/``), in the order of the keys."""
+        """Return what lies right below a prefix (``""`` or one that ends in ``/``), in the order of the keys.
+
+        Some services keep a folder for a while after the last of its keys was removed.
+        """
 
     def below(self, prefix: str) -> Iterator[Info]:
-        """Yield all objects whose keys begin with a prefix, in the order of the keys."""
+        """Yield all objects whose keys begin with a prefix, as the service lists them: those of a folder together."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> tuple[bytes, Info]:
         """Return bytes of an object from a place on, at most ``length``, and what it is; raises FileNotFoundError."""
