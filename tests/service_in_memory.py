@@ -144,7 +144,8 @@ class StoreFiles:
         for path, data in files.items():
             there = self._service.content.get(path)
             place = None if there is None else parted(there[0])[1]
-            self._service.write(self.key(path), data if place is None else with_place(data, place))
+            stays = place is not None and data.startswith(b"{")
+            self._service.write(self.key(path), with_place(data, str(place)) if stays else data)
 
     def below(self, prefix: str) -> list[str]:
         return sorted(path for path in self._paths() if path.startswith(prefix))
@@ -165,6 +166,10 @@ class StoreFiles:
             self._service.write(target + path.removeprefix(source), found.data)
 
     def drop(self, prefix: str) -> None:
+        """Delete files; what is left of a checkpoint without its manifest lies where a copy would lie."""
+        around = prefix.removesuffix(MANIFEST_NAME)
+        if around != prefix and around in self._folders():
+            self.move([path for path in self.below(around) if path != prefix], around, around)
         self._service.delete([self.key(path) for path in self.below(prefix)])
 
 

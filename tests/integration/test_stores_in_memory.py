@@ -1,4 +1,4 @@
-"""What the store promises holds on any storage: its own tests, run against one that has no disk."""
+"""What the store promises holds on any storage: its own tests, run against two that have no disk."""
 
 import os
 import random
@@ -61,11 +61,12 @@ PASSED = 213
 
 @pytest.mark.slow
 @pytest.mark.skipif(WANTED, reason="it would run itself")
-def test_the_store_keeps_its_promises_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["memory", "objects"])
+def test_the_store_keeps_its_promises_in_memory(tmp_path: Path, kind: str) -> None:
     """Nothing fails, and what is skipped is skipped for a reason that stands here."""
     report = tmp_path / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *FILES]
-    environment = os.environ | {VARIABLE: "memory"}
+    environment = os.environ | {VARIABLE: kind}
     done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-5000:]
     cases = list(ElementTree.parse(report).iter("testcase"))

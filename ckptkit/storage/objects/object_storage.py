@@ -1,6 +1,5 @@
 """The contract of a store, kept by an object service; ``docs/adr/0047`` says how."""
 
-import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -54,9 +53,9 @@ class ObjectStorage:
         return f"objects:{self.url}"
 
     @property
-    def user(self) -> int:
-        """See ``Storage.user``; whose an object is the service does not say."""
-        return os.geteuid()
+    def user(self) -> str:
+        """See ``Storage.user``: whose an object is a service does not say, so all who may write there are one."""
+        return self.same_store
 
     # --- what is there ---
 
@@ -102,8 +101,9 @@ class ObjectStorage:
         """See ``Storage.identity``."""
         return self._files.identity(entry)
 
-    def owner(self, entry: Entry) -> None:
-        """See ``Storage.owner``: nobody can tell."""
+    def owner(self, entry: Entry) -> str | None:
+        """See ``Storage.owner``."""
+        return None if self.identity(entry) is None else self.user
 
     # --- reading ---
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from ckptkit import parallel
@@ -83,7 +84,9 @@ class ObjectStaging:
                 moving.delete_below(self._objects, self._keys.payload(self._place))
 
     def _require_free(self, entry: Entry) -> None:
-        if any(self._objects.below(f"{self._keys.prefix}{entry.name}/")):
+        around = self._keys.prefix + entry.name
+        below = takewhile(lambda info: info.key < f"{around}0", self._objects.below(around))  # "0" comes after "/"
+        if any(info.key == around or info.key.startswith(f"{around}/") for info in below):
             raise self._in_the_way(entry)
 
     def _in_the_way(self, entry: Entry) -> ConflictError:
