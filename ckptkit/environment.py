@@ -5,7 +5,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,8 @@ def numeric(brought: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 def is_known(package: str) -> bool:
     """Return whether a package is installed here, or is one whose version is noted only for its effect on numbers."""
+    from importlib import metadata  # only what is missing asks for it, and it takes long to import
+
     return package in _PACKAGES.values() or bool(list(metadata.distributions(name=package)))
 
 

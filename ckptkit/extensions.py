@@ -1,16 +1,15 @@
 """What other distributions bring: the one place that looks for entry points, and loads what they name.
 
-Looking reads the metadata of every installed distribution, which takes longer than most commands: it is done late, and
-once in a process.
+Looking reads files of every installed distribution: it is done late, and once in a process.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
+from ckptkit import entry_points
 
 
 class LoadError(Exception):
@@ -32,7 +31,6 @@ class Extension:
     value: str
     package: str
     version: str
-    _entry: "EntryPoint"
 
     @property
     def distribution(self) -> str:
@@ -46,10 +44,14 @@ class Extension:
             LoadError: that failed, in whatever way: a stranger's code may raise anything while it is imported, and even
                 try to end the process.
         """
+        module, _, attributes = self.value.partition("[")[0].partition(":")
         try:
-            return self._entry.load()
+            target: Any = import_module(module.strip())
+            for attribute in filter(None, attributes.strip().split(".")):
+                target = getattr(target, attribute)
         except (Exception, SystemExit) as error:
             raise LoadError(f"{type(error).__name__}: {error}") from error
+        return target
 
 
 @cache
@@ -59,26 +61,9 @@ def installed(group: str) -> Mapping[str, Sequence[Extension]]:
     More than one of a name means that two distributions bring it: nobody can tell which one is meant.
     """
     found: dict[str, list[Extension]] = {}
-    for entry in sorted(_all().select(group=group), key=lambda e: (e.name, e.value)):
-        package, version = _origin(entry.dist)
-        found.setdefault(entry.name, []).append(Extension(entry.name, entry.value, package, version, entry))
+    for entry in sorted(entry_points.of_group(group)):
+        found.setdefault(entry[0], []).append(Extension(*entry))
     return found
-
-
-@cache
-def _all() -> Any:  # of another type before Python 3.12
-    # One look for all groups: each takes tens of milliseconds.
-    from importlib.metadata import entry_points
-
-    return entry_points()
-
-
-@cache  # it reads the metadata, and a distribution brings several
-def _origin(distribution: "Distribution | None") -> tuple[str, str]:
-    try:
-        return (distribution.name, distribution.version) if distribution else ("", "")
-    except Exception:  # a distribution without readable metadata: what it brings may be fine all the same
-        return "", ""
 
 
 def reason(error: BaseException) -> str:

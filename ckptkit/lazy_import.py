@@ -3,7 +3,6 @@
 import importlib
 from typing import Any
 
-from ckptkit import installation
 from ckptkit.errors import BackendUnavailableError
 
 
@@ -21,6 +20,8 @@ def lazy_import(name: str, *, backend: str, extra: str | None = None) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
+        from ckptkit import installation  # it asks Python what is installed, which takes long to import
+
         raise BackendUnavailableError(
             f"the {backend} backend needs {name.partition('.')[0]}, which cannot be imported ({error})",
             hint=installation.remedy(extra or backend),

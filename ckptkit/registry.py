@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ckptkit import extensions, installation
+from ckptkit import extensions
 from ckptkit.backend import Backend, SupportsIngest
 from ckptkit.errors import BackendError, BackendUnavailableError, CkptkitError, UnknownBackendError
 from ckptkit.extensions import Extension, reason
@@ -88,6 +88,8 @@ def _load(found: Extension) -> BackendInfo:
 
 def _remedy(found: Extension, extra: str | None) -> str:
     """Return what to do about missing modules, which are not always packages of the same name."""
+    from ckptkit import installation  # it asks Python what is installed, and that takes long to import
+
     if extra is not None:
         return installation.remedy(extra)
     command = installation.remedy_of(found.package) if found.package else None
