@@ -124,7 +124,7 @@ def _settings(label: str, values: Any, verbose: bool) -> Iterator[tuple[str, Seq
 
 def _environment(environment: Any, verbose: bool) -> Iterator[tuple[str, Sequence[str], str]]:
     if verbose:
-        yield from _settings("environment", environment.model_dump(mode="json"), verbose)
+        yield from _settings("environment", environment.plain(), verbose)
         return
     words = [f"python {environment.python}", *(f"{name} {version}" for name, version in environment.packages.items())]
     if environment.git is not None:

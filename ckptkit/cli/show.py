@@ -99,7 +99,7 @@ def _fields(one: "Description", program: str) -> dict[str, Any]:
     return {
         "path": at.storage.where(at),
         "manifest": at.storage.where(at, at.manifest_file),
-        **manifest.model_dump(mode="python"),
+        **manifest.plain(),
         "captured": {"grade": manifest.grade, "reasons": reasons},
         "shown": one.evidence[-1].fields() if one.evidence else None,
         "evidence": [shown.fields() for shown in one.evidence],

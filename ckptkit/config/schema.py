@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
 
-from ckptkit.config import strict_yaml
+from ckptkit.config import findings, strict_yaml
 from ckptkit.config.settings import Config, Level, RunConfig
 from ckptkit.errors import UsageError
 from ckptkit.layouts import FOREIGN
-from ckptkit.manifest import findings
 from ckptkit.retention import RetentionPolicy, policy_from_words
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -1,40 +1,34 @@
-"""Manifest v1 as pydantic models; docs/reference/manifest.md says what every field means."""
+"""Manifest v1 as parts; docs/reference/manifest.md says what every field means."""
 
+from dataclasses import field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-
 from ckptkit.digest import DIGEST_PATTERN
 from ckptkit.manifest.limits import GRADES
+from ckptkit.manifest.parts import Limits
+from ckptkit.manifest.parts import Part as Part
 
 SCHEMA_VERSION = "1.3"
 # Fixed width, so that the length of a manifest does not depend on the clock.
 TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
 
-Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Step = Annotated[int, Field(ge=0, le=10**12)]
-Text = Annotated[str, StringConstraints(max_length=65536)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-RunName = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
+Count = Annotated[int, Limits(least=0, most=2**63 - 1)]
+Step = Annotated[int, Limits(least=0, most=10**12)]
+Text = Annotated[str, Limits(most=65536)]
+Name = Annotated[str, Limits(least=1, most=128)]
+RunName = Annotated[str, Limits(least=1, most=1024)]
+Digest = Annotated[str, Limits(pattern=DIGEST_PATTERN)]
 
 
-def _is_moment(text: str) -> str:
+def _is_moment(text: str) -> None:
     try:
         datetime.fromisoformat(text)
     except ValueError as error:
         raise ValueError("is not a valid date and time") from error
-    return text
 
 
-Timestamp = Annotated[str, StringConstraints(pattern=TIMESTAMP_PATTERN), AfterValidator(_is_moment)]
-
-
-class Part(BaseModel):
-    """Base of all parts: strict types, immutable; unknown fields are judged by ``reading`` (minor versions may add)."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+Timestamp = Annotated[str, Limits(pattern=TIMESTAMP_PATTERN, also=_is_moment)]
 
 
 class FileEntry(Part):
@@ -43,7 +37,7 @@ class FileEntry(Part):
     ``trusted``: whoever saved it answers for what loading it runs; nobody judged that.
     """
 
-    path: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    path: Annotated[str, Limits(least=1, most=1024)]
     size: Count
     digest: Digest
     trusted: bool = False
@@ -53,23 +47,23 @@ class CapturedEntry(Part):
     """How much of the item's state is in its files, with one reason for each piece that is missing."""
 
     grade: Literal["complete", "complete-with-barrier", "until", "weights-only", "partial"]
-    reasons: list[Text] = []
+    reasons: list[Text] = field(default_factory=list)
 
 
 class ItemEntry(Part):
     """One named piece of state, written by one backend."""
 
-    backend: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-    format_version: Annotated[int, Field(ge=1, le=10**6)]
+    backend: Annotated[str, Limits(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    format_version: Annotated[int, Limits(least=1, most=10**6)]
     step: Step | None = None
-    counters: dict[Name, Count] = {}
+    counters: dict[Name, Count] = field(default_factory=dict)
     captured: CapturedEntry
     ambient: bool = False
-    hazards: list[Text] = []
-    metadata: dict[str, Any] = {}
+    hazards: list[Text] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] | None = None
-    files: Annotated[list[FileEntry], Field(min_length=1, max_length=100_000)]
-    path: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    files: Annotated[list[FileEntry], Limits(least=1, most=100_000)]
+    path: Annotated[str, Limits(least=1, most=1024)] | None = None
 
 
 class Parent(Part):
@@ -90,15 +84,15 @@ class Boundary(Part):
 class Resume(Part):
     """How to resume: a template of the argument list, never a shell string; only names of environment variables."""
 
-    argv: Annotated[list[Text], Field(min_length=1, max_length=4096)]
+    argv: Annotated[list[Text], Limits(least=1, most=4096)]
     cwd: Text | None = None
-    env: list[Name] = []
+    env: list[Name] = field(default_factory=list)
 
 
 class Git(Part):
     """Commit of the training code."""
 
-    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
+    commit: Annotated[str, Limits(pattern=r"^[0-9a-f]{40,64}$")]
     dirty: bool
 
 
@@ -116,22 +110,22 @@ class Environment(Part):
 class Manifest(Part):
     """A checkpoint exists exactly when its manifest does."""
 
-    schema_version: Annotated[str, StringConstraints(pattern=r"^1\.(0|[1-9][0-9]{0,3})$")]
+    schema_version: Annotated[str, Limits(pattern=r"^1\.(0|[1-9][0-9]{0,3})$")]
     run: RunName
     step: Step
     sequence: Count
     created_at: Timestamp
     parent: Parent | None = None
     origin: Parent | None = None
-    counters: dict[Name, Count] = {}
-    metrics: dict[Name, float] = {}
-    config: dict[str, Any] = {}
+    counters: dict[Name, Count] = field(default_factory=dict)
+    metrics: dict[Name, float] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     resume: Resume | None = None
-    trainer: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] | None = None
+    trainer: Annotated[str, Limits(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] | None = None
     environment: Environment
     boundary: Boundary | None = None
     dedup: Literal["file", "tensor"] | None = None
-    items: Annotated[dict[str, ItemEntry], Field(min_length=1, max_length=1000)]
+    items: Annotated[dict[str, ItemEntry], Limits(least=1, most=1000)]
     digest: Digest
 
     @property

@@ -3,14 +3,13 @@
 import re
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from ckptkit.digest import algorithm_of, digest_bytes
 from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError, UsageError
 from ckptkit.formats import strict_json
-from ckptkit.manifest import findings, names
+from ckptkit.manifest import names
 from ckptkit.manifest.limits import MAX_BYTES, OLD_GRADES
 from ckptkit.manifest.models import SCHEMA_VERSION, Manifest
+from ckptkit.manifest.parts import Faults, Place
 from ckptkit.manifest.redaction import redact_fields
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
@@ -68,12 +67,10 @@ def examine(data: bytes) -> tuple[Manifest, bool]:
 
 
 def _validated(fields: dict[str, Any], minor: int = _MINOR) -> Manifest:
-    try:
-        manifest = Manifest.model_validate(fields)
-    except ValidationError as error:
-        raise ManifestError(_first_of(error)) from error
-    if minor <= _MINOR and (unknown := _unknown_field(manifest)):
-        raise ManifestError(f"has the unknown field {unknown[:80]!r}")
+    found = Faults()
+    manifest = Manifest.read(fields, found)
+    if minor <= _MINOR and found.unknown:
+        raise ManifestError(f"has the unknown field {_path(found.unknown[0])[:80]!r}")
     _check_names(manifest)
     return manifest
 
@@ -106,31 +103,8 @@ def _captured(item: Any) -> Any:
     return {name: value for name, value in item.items() if name != "exactness"} | {"captured": captured}
 
 
-def _first_of(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"field {where[:160] or '(top)'}: {findings.said(first)}{more}"
-
-
-def _unknown_field(part: BaseModel, where: str = "") -> str | None:
-    if part.model_extra:
-        return where + next(iter(part.model_extra))
-    for name in type(part).model_fields:
-        value = getattr(part, name)
-        children = (
-            [(f"{name}.", value)]
-            if isinstance(value, BaseModel)
-            else [(f"{name}.{k}.", v) for k, v in value.items() if isinstance(v, BaseModel)]
-            if isinstance(value, dict)
-            else [(f"{name}[{i}].", v) for i, v in enumerate(value) if isinstance(v, BaseModel)]
-            if isinstance(value, list)
-            else []
-        )
-        for prefix, child in children:
-            if found := _unknown_field(child, where + prefix):
-                return found
-    return None
+def _path(place: Place) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
 def _check_digest(fields: dict[str, Any]) -> None:

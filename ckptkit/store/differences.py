@@ -87,7 +87,7 @@ def compare(
     found.differences += _numbers("metric", a.manifest.metrics, b.manifest.metrics)
     found.differences += _numbers("counter", a.manifest.counters, b.manifest.counters)
     found.differences += _settings("config", a.manifest.config, b.manifest.config)
-    environments = (one.manifest.environment.model_dump(mode="json") for one in (a, b))
+    environments = (one.manifest.environment.plain() for one in (a, b))
     found.differences += _settings("environment", *environments)
     waiting = []
     for name in {**a.manifest.items, **b.manifest.items}:

@@ -62,7 +62,7 @@ def prove(
         "probe": item.probe,
         "step": manifest.step,
         "factories": dict(factories),
-        "environment": manifest.environment.model_dump(),
+        "environment": manifest.environment.plain(),
     }
     environment = {k: v for k, v in os.environ.items() if _ENVIRONMENT.fullmatch(k)}
     environment["OMP_NUM_THREADS"] = str(manifest.environment.threads)  # the same order of additions as in the run
@@ -96,7 +96,7 @@ def _in_child(job: dict[str, Any]) -> Proof:
         factories={role: _factory(target) for role, target in job["factories"].items()},
     )
     proof = backend.prove(Path(job["folder"]), context=context)
-    elsewhere = "; ".join(numeric.differences(Environment.model_validate(job["environment"])))
+    elsewhere = "; ".join(numeric.differences(Environment.read(job["environment"])))
     if proof.verdict == "differs" and elsewhere:
         return Proof(
             "environment-differs", f"{proof.reason or 'differs'}; the numeric environment differs: {elsewhere}"

@@ -78,7 +78,7 @@ def test_what_would_run_a_program_is_found_in_the_copy_and_not_put_in_place(tmp_
     evil = pickle.dumps(Runs())
     given.write_bytes(evil)
     manifest = saved.path / "manifest.json"
-    fields = reading.parse(manifest.read_bytes()).model_dump(mode="json")
+    fields = reading.parse(manifest.read_bytes()).plain()
     (saved.path / "data" / "model.pkl").write_bytes(evil)
     file = fields["items"]["data"]["files"][0]
     file["digest"], file["size"] = digest_bytes(evil), len(evil)

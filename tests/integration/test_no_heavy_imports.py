@@ -80,9 +80,9 @@ BUDGETS = {
         "blake3",
         "asyncio",
     ],
-    "from ckptkit import *": [*HEAVY, "fsspec", "yaml", "rich", "typer"],
+    "from ckptkit import *": [*HEAVY, "fsspec", "yaml", "rich", "typer", "pydantic"],
     "import ckptkit.cli.main": [*HEAVY, "fsspec", "yaml", "rich.table", "rich.progress", "pydantic", "blake3"],
-    "from ckptkit import CheckpointStore": [*HEAVY, "fsspec", "yaml", "rich", "typer"],
+    "from ckptkit import CheckpointStore": [*HEAVY, "fsspec", "yaml", "rich", "typer", "pydantic"],
     "import ckptkit_numpy, ckptkit_safetensors, ckptkit_tfdata, ckptkit_sb3": [*HEAVY, "fsspec", "typer", "rich"],
 }
 

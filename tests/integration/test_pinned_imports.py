@@ -18,7 +18,7 @@ def named(words: str) -> frozenset[str]:
 
 
 ALWAYS = named(
-    "annotated_doc blake3 blocks digest errors extensions formats manifest renamed shellingham typer "
+    "annotated_doc blake3 blocks digest entry_points errors extensions formats manifest renamed shellingham typer "
     "cli.anywhere cli.built_in cli.commands cli.completion cli.failing cli.group cli.habits cli.help cli.interrupts "
     "cli.main cli.misuse cli.output cli.pairs cli.plain_values cli.session"
 )
@@ -27,8 +27,8 @@ LOOKING = ALWAYS | named(
 )
 LISTING = LOOKING | named("cli.list_ cli.list_trash cli.progress cli.since cli.unlisted")
 PYDANTIC = named("annotated_types pydantic pydantic_core typing_extensions typing_inspection")
-MANIFESTS = LOOKING | PYDANTIC | named("environment problem resume")
-CHECKING = MANIFESTS | named("backend cores google_crc32c isal installation parallel registry verification")
+MANIFESTS = LOOKING | named("environment problem resume")
+CHECKING = MANIFESTS | named("backend cores google_crc32c isal parallel registry verification")
 JUDGING = CHECKING | named(
     "cli.progress ckptkit_numpy ckptkit_safetensors ckptkit_sb3 ckptkit_tfdata events lazy_import pieces recorders"
 )

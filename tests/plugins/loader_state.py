@@ -309,7 +309,7 @@ def first(kind: str, folder: Path) -> dict[str, Any]:
     for number in range(1, max(SAVES) + 1):
         taken.append(step(data, number))
         at = store.save(kind.replace(" ", "-").replace(",", ""), number, {"data": data, "rng": GlobalRng()})
-        said[number] = at.manifest.items["data"].model_dump(mode="json")
+        said[number] = at.manifest.items["data"].plain()
     return {"taken": taken, "said": {n: said[n] for n in SAVES}}
 
 
