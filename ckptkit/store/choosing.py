@@ -20,6 +20,7 @@ from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
+from ckptkit.storage.newest_first import newest_of
 from ckptkit.store import missing, nearest_run, without_manifest
 from ckptkit.store.lineage import Search, require_judged
 from ckptkit.store.reference import Ref
@@ -71,8 +72,11 @@ class Ranking:
 def size_of_newest(storage: Storage, ref: Ref) -> int | None:
     """Return how many bytes there are to verify where the newest is good; None where nobody can tell before."""
     try:
-        return None if ref.word == "best" else manifest_files.size(found(storage, ref)[-1])
-    except CkptkitError:
+        if ref.word == "best":
+            return None
+        one = found(storage, ref)[-1] if ref.word is None and not ref.whole else next(iter(newest_of(storage, ref.run)))
+        return manifest_files.size(one)
+    except (CkptkitError, StopIteration):
         return None  # what is wrong is told by who chooses
 
 
@@ -91,9 +95,8 @@ def choose(
         BackendUnavailableError: the first choice cannot be judged here. It is not damaged, so nothing falls back from
             it.
     """
-    candidates = found(storage, ref)
     if ref.word is None and not ref.whole:
-        reports = [verifier.verify(at) for at in candidates]
+        reports = [verifier.verify(at) for at in found(storage, ref)]
         for report in reports:
             if report.good and report.manifest is not None:
                 return Chosen(report.at, report.manifest, warnings=report.problems)
@@ -101,7 +104,10 @@ def choose(
             raise NotFoundError(f"{ref}: was removed meanwhile")
         raise _damaged(ref, reports[0])
     if ref.word == "best":
-        return _best(ref, _ranked(candidates, ref, ranking or Ranking()), verifier)
+        return _best(ref, _ranked(found(storage, ref), ref, ranking or Ranking()), verifier)
+    candidates = newest_of(storage, ref.run)
+    if not any(True for _ in candidates):
+        found(storage, ref)  # says what is wrong
     search = Search(storage, verifier, ref.run, {ref.run: candidates}, follow=not exact_run)
     reached = search.newest()
     if reached is None:

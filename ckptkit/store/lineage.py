@@ -12,12 +12,14 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 from ckptkit.catalog import manifests
 from ckptkit.errors import BackendUnavailableError
 from ckptkit.manifest.models import Manifest, Parent
 from ckptkit.manifest.names import is_run
 from ckptkit.storage import Entry, Storage
+from ckptkit.storage.newest_first import LastFirst, newest_first
 from ckptkit.verification import ELSEWHERE, CheckpointReport, Verifier
 
 _Reach = tuple[int, str]
@@ -53,14 +55,14 @@ class Search:
         storage: the store.
         verifier: judges.
         run: the run that was named.
-        own: checkpoints by run, in order of steps; those of the named run must be there.
+        own: checkpoints by run, the last first; those of the named run must be there.
         follow: whether to look into other runs at all.
     """
 
     storage: Storage
     verifier: Verifier
     run: str
-    own: dict[str, Sequence[Entry]]
+    own: dict[str, LastFirst]
     follow: bool = True
     _reports: dict[Entry, CheckpointReport] = field(default_factory=dict)
 
@@ -86,7 +88,7 @@ class Search:
             bound = self._bound(heir, seen)
             if bound[0] <= fork.step or self._own(run, fork.step) is not None:
                 continue  # it counts anew, or the run went on by itself: that was an experiment
-            if not self._trusted(self.own[heir][-1]):
+            if not self._trusted(next(iter(self.own[heir]))):
                 strangers.append(f"{heir} went on from {run}@{fork.step}, but is another user's: it is not followed")
                 continue
             if best is None or bound > best.reach:  # else it cannot be further, and is not read
@@ -110,7 +112,7 @@ class Search:
 
     def _own(self, run: str, after: int) -> Reached | None:
         """Return the run's own newest good checkpoint beyond a step."""
-        for at in reversed(self.own[run]):
+        for at in self.own[run]:
             if (-1 if at.step is None else at.step) <= after:
                 return None
             if not self._trusted(at):
@@ -129,7 +131,7 @@ class Search:
 
     @cached_property
     def _users(self) -> set[Hashable | None]:
-        return {self.storage.user, *(self.storage.owner(at) for at in self.own[self.run][-1:])} - {None}
+        return {self.storage.user, *(self.storage.owner(at) for at in islice(self.own[self.run], 1))} - {None}
 
     def _heirs(self, run: str, seen: frozenset[str]) -> list[str]:
         """Return the runs that continued this one, without those whose manifests show that they cannot count."""
@@ -155,14 +157,11 @@ class Search:
     @cached_property
     def _tips(self) -> Mapping[str, Manifest]:
         """The newest manifest of each run that can be read: one read for each run, whatever it holds."""
-        places: dict[str, list[Entry]] = defaultdict(list)
-        for at in self.storage.scan(skip_unreadable=True):
-            if is_run(at.run):  # a stranger's folder may have a name that no run can have
-                places[at.run].append(at)
         tips = {}
-        for run, locations in places.items():
-            self.own.setdefault(run, locations)
-            for at in reversed(locations):
+        for run, entries in newest_first(self.storage):
+            if not is_run(run):  # a stranger's folder may have a name that no run can have
+                continue
+            for at in self.own.setdefault(run, entries):
                 manifest, problem = manifests.read(at)
                 if manifest is not None and problem is None:
                     tips[run] = manifest

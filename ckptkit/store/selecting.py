@@ -15,6 +15,7 @@ from functools import cached_property
 from ckptkit.errors import CkptkitError, NotFoundError, UsageError
 from ckptkit.manifest.names import is_run, step_of_name
 from ckptkit.storage import Entry, Spot, Storage, open_storage, spot_of
+from ckptkit.storage.newest_first import newest_of
 from ckptkit.store import nearest_run
 from ckptkit.store.reference import Ref, selected
 
@@ -163,7 +164,7 @@ class _Words:
         return found
 
     def _is_empty(self, run: str) -> bool:
-        return next(self.storage.scan(run), None) is None
+        return not any(True for _ in newest_of(self.storage, run))
 
     def _matching(self, name: str, choose: "_Choice") -> list[Ref]:
         """Return the runs that a pattern matches, or those that begin with a prefix, else the one it is itself."""

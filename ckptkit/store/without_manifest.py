@@ -9,6 +9,7 @@ from ckptkit.errors import CkptkitError
 from ckptkit.layouts import Found
 from ckptkit.layouts.adopted import main_of
 from ckptkit.layouts.numbered import stem_of
+from ckptkit.layouts.own_names import STEP_FOLDER as OWN_NAME
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
 
@@ -27,8 +28,11 @@ def of(storage: Storage, run: str, *, newer_than: Entry | None = None) -> Sequen
         newer_than: only those that are newer than this one, by their numbers.
     """
     try:
+        names = _left(os.listdir(storage.adopted_from(run)), newer_than)
+        if not names:
+            return []
         mains = {main_of(at.name) or at.name for at in storage.scan(run)}
-        if all(name.startswith(".") or name in mains for name in os.listdir(storage.adopted_from(run))):
+        if all(name in mains for name in names):
             return []
         from ckptkit.trainers import finding  # most stores need none of it
 
@@ -42,6 +46,16 @@ def of(storage: Storage, run: str, *, newer_than: Entry | None = None) -> Sequen
     except (CkptkitError, OSError):  # whoever reads checkpoints there says so
         return []
     return [path for _, path in sorted(found)]
+
+
+def _left(names: Sequence[str], newer_than: Entry | None) -> list[str]:
+    """Return the names that may be of one: of thousands that ``save`` gave, none that is older is looked at."""
+    names = [name for name in names if not name.startswith(".")]
+    step = None if newer_than is None else newer_than.step
+    if step is None:
+        return names
+    older = {name for name in filter(OWN_NAME.fullmatch, names) if int(name[len("step-") :]) <= step}
+    return [name for name in names if name not in older]
 
 
 def told(paths: Sequence[Path]) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from ckptkit.layouts import SIDECAR
 from ckptkit.storage.interface import Entry, Storage
+from ckptkit.storage.newest_first import newest_first, newest_of
 from ckptkit.testing.storage_hooks import FILES, RUN, StorageHooks, content, listed, manifest, one_line, only, whole
 
 
@@ -15,6 +16,20 @@ class ScanLaws(StorageHooks):
         for run, step in (("b", 10), ("a/z", 3), ("b", 9), ("a", 100), ("b", 1000000000), ("a", 20)):
             self.commit(storage, f"step-{step:08d}", run=run)
         assert listed(storage) == ["a@20", "a@100", "a/z@3", "b@9", "b@10", "b@1000000000"]
+
+    def test_the_newest_come_first_where_they_are_asked_for_so(self, storage: Storage) -> None:
+        """Whether it can or is scanned: the same checkpoints, the last first, of one run or of each."""
+        for run, step in (("b", 10), ("a/z", 3), ("b", 9), ("a", 100), ("a", 20)):
+            self.commit(storage, f"step-{step:08d}", run=run)
+        self.sidecar(storage, "ep000050", {"ep000050.bin": b"x"}, run="a")
+        found = {run: [entry.ref for entry in entries] for run, entries in newest_first(storage)}
+        assert {run: refs for run, refs in found.items() if refs} == {
+            "a": ["a@100", "a@50", "a@20"],
+            "a/z": ["a/z@3"],
+            "b": ["b@10", "b@9"],
+        }
+        assert [entry.ref for entry in newest_of(storage, "b")] == ["b@10", "b@9"]
+        assert list(newest_of(storage, "no/such/run")) == []
 
     def test_a_scan_of_a_run_finds_no_runs_inside_it(self, storage: Storage) -> None:
         """``a/z`` is another run than ``a``."""

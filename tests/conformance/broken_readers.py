@@ -20,6 +20,12 @@ class SortsAsText(MemoryStorage):
         yield from sorted(super().scan(run), key=lambda entry: entry.ref)
 
 
+class NewestLast(MemoryStorage):
+    def newest_first(self, run: str | None = None) -> Iterator[tuple[str, Iterator[Entry]]]:
+        for of in dict.fromkeys(entry.run for entry in self.scan(run)):
+            yield of, self.scan(of)
+
+
 class ScansBelow(MemoryStorage):
     """Takes a run's name for a prefix."""
 

@@ -29,6 +29,7 @@ BROKEN: list[tuple[type[MemoryStorage], str]] = [
     (writers.PutsOver, "a_file_of_ours_is_put_where_there_is_none"),
     (writers.StatesInTwoSteps, "who_reads_a_state_while_it_is_replaced_sees_the_old_or_the_new"),
     (readers.SortsAsText, "a_scan_is_ordered_by_run_and_by_step_as_a_number"),
+    (readers.NewestLast, "the_newest_come_first_where_they_are_asked_for_so"),
     (readers.ScansBelow, "a_scan_of_a_run_finds_no_runs_inside_it"),
     (readers.ScansBelow, "the_store_itself_may_be_the_run"),
     (readers.ScansAll, "a_scan_below_a_name_finds_that_run_and_the_runs_in_it"),

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ from ckptkit import durable
 from ckptkit.durable import storage_errors
 from ckptkit.errors import CkptkitError, RefusedError
 from ckptkit.health import Finding
-from ckptkit.layouts import ADOPTED, Found
+from ckptkit.layouts import ADOPTED, Checkpoint, Found
 from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.names import STATE_FOLDER, check_run
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
@@ -133,6 +134,15 @@ class LocalStorage:
         )
         for of, name, layout in found:
             yield Entry(of, name, layout, self)
+
+    def newest_first(self, run: str | None = None) -> Iterator[tuple[str, Iterator[Entry]]]:
+        """See ``SupportsNewestFirst.newest_first``."""
+        self.require()
+        for of, found in scanning.newest_first(self.root, run):
+            yield of, map(partial(self._entry, of), found)
+
+    def _entry(self, run: str, found: Checkpoint) -> Entry:
+        return Entry(run, *found, self)
 
     def at_step(self, run: str, step: int) -> list[Entry]:
         """See ``Storage.at_step``."""

@@ -10,6 +10,8 @@ from ckptkit import layouts
 from ckptkit.durable import require_descriptors, storage_errors
 from ckptkit.errors import RefusedError, StoreError
 from ckptkit.layouts import STEP_FOLDER, Layout, Listing, adopted
+from ckptkit.layouts.own_names import STEP_FOLDER as OWN_NAME
+from ckptkit.layouts.own_names import step_folder
 from ckptkit.manifest.names import MANIFEST_NAME, MAX_RUN_PARTS, SIDECAR_SUFFIX, STATE_FOLDER, check_run, step_of_name
 from ckptkit.storage.local import elsewhere
 from ckptkit.storage.remembering import FolderNames
@@ -75,6 +77,50 @@ def everywhere(root: Path, below: str = ".", *, skip_unreadable: bool) -> Iterat
     for run, found in folders:
         for name, layout in found:
             yield run, name, layout
+
+
+def newest_first(root: Path, run: str | None) -> Iterator[tuple[str, Iterator[layouts.Checkpoint]]]:
+    """Yield each folder that is no checkpoint, or one run, with its checkpoints; see ``SupportsNewestFirst``."""
+    if run is not None:
+        if (folder := _folder(root, check_run(run))) is not None:
+            yield run, _newest_first(_listing(root, folder, None))[0]
+        return
+    waiting = [(".", root, 0)]
+    for of, folder, depth in waiting:
+        try:
+            found, deeper = _newest_first(_listing(root, folder, None))
+        except StoreError:
+            continue
+        yield of, found
+        if depth < MAX_RUN_PARTS:
+            waiting += [(name if of == "." else f"{of}/{name}", folder / name, depth + 1) for name in deeper]
+
+
+def _newest_first(listing: Listing) -> tuple[Iterator[layouts.Checkpoint], list[str]]:
+    """Return the checkpoints right in a folder, the last first, and the names of folders that may be runs.
+
+    Whether a folder that is named as ``save`` names it is a checkpoint is asked when it is its turn.
+    """
+    claims = set(filter(OWN_NAME.fullmatch, listing.folders))
+    rest = Listing([name for name in listing.folders if name not in claims], listing.files, listing.has)
+    sure = layouts.checkpoints(rest)
+    if not sure and set(map(len, claims)) == {len(step_folder(0))}:
+        ordered: list[layouts.Checkpoint] = [
+            (name, STEP_FOLDER) for name in sorted(claims)
+        ]  # as their numbers, in half the time
+    else:
+        ordered = layouts.in_order([*sure, *((name, STEP_FOLDER) for name in claims)])
+
+    def found() -> Iterator[layouts.Checkpoint]:
+        for name, layout in reversed(ordered):
+            if layout is not STEP_FOLDER or name not in claims or any(STEP_FOLDER.find(_alone(name, listing))):
+                yield name, layout
+
+    return found(), layouts.other_folders(rest, sure)
+
+
+def _alone(name: str, listing: Listing) -> Listing:
+    return Listing([name], (), listing.has)
 
 
 def by_run(root: Path, run: str | None, names: Names) -> Iterator[tuple[str, Sequence[layouts.Checkpoint]]]:
