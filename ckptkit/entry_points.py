@@ -1,7 +1,7 @@
 """Entry points, read from the files that installers write beside packages.
 
-Python's ``importlib.metadata`` reads the same, but to import it takes longer than to read them all. What does not lie in
-folders (zipped packages, eggs, what other finders bring) is left to it.
+Python's ``importlib.metadata`` reads the same, but to import it takes longer than to read them all. What does not lie
+in folders (zipped packages, eggs, what other finders bring) is left to it.
 """
 
 import os

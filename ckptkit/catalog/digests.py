@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from ckptkit import parallel
 from ckptkit.catalog import shares
-from ckptkit.digest import algorithm_of, digest_stream
+from ckptkit.digest import algorithm_of, digest_bytes, digest_stream
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError
 from ckptkit.manifest.models import FileEntry
 from ckptkit.storage import Entry, Stamp
@@ -61,6 +61,7 @@ def digests(
     jobs: int | None = None,
     on_bytes: Callable[[int], None] | None = None,
     into: Path | None = None,
+    before: Mapping[str, Stamp] | None = None,
 ) -> list[Found]:
     """Return what each file is digested to by the algorithm of its manifest, in the order of the files.
 
@@ -70,26 +71,29 @@ def digests(
         jobs: how many threads work at a time; all cores when left out.
         on_bytes: called with how much was read, in this thread.
         into: a folder, with those that the files lie in: what is read is written there, at the same paths.
+        before: the stamps of the checkpoint, where they were taken already: a file that changed since has changed.
 
     Raises:
         OSError: a copy cannot be written.
     """
-    before = _stamped(at, files)
-    work = partial(_tried, at, before or {}, into)
+    stamped = _stamped(at, files, before)
+    work = partial(_tried, at, stamped or {}, into)
     found = shares.results(files, work, jobs=jobs, on_bytes=on_bytes, opens=1 if into is None else 2)
-    if before is None:
+    if stamped is None:
         return found
-    after = at.storage.stamps(at, before) or {}
+    after = at.storage.stamps(at, stamped) or {}
     return [
-        _changed(file.path) if file.path in before and before[file.path] != after.get(file.path) else one
+        _changed(file.path) if file.path in stamped and stamped[file.path] != after.get(file.path) else one
         for file, one in zip(files, found, strict=True)
     ]
 
 
-def _stamped(at: Entry, files: Sequence[FileEntry]) -> dict[str, Stamp] | None:
+def _stamped(at: Entry, files: Sequence[FileEntry], before: Mapping[str, Stamp] | None) -> dict[str, Stamp] | None:
     """Return the stamps of small files, if there are many: all at once, before and after, in half the time."""
     small = [file.path for file in files if file.size < shares.SMALL]
-    stamps = at.storage.stamps(at, small) if len(small) >= _MANY else None
+    if len(small) < _MANY:
+        return None
+    stamps = at.storage.stamps(at, small) if before is None else before
     return None if stamps is None else {path: stamps[path] for path in small if path in stamps}
 
 
@@ -114,9 +118,11 @@ def _found(
     try:
         if file.path not in stamped:
             return digest(at, file.path, algorithm, on_bytes=tell, threads=threads, copy=copy)
-        with at.storage.open(at, file.path) as stream:
-            found = digest_stream(stream, file.size, algorithm, on_bytes=tell, copy=copy)
-        return found if found[0] == file.size else _changed(file.path)
+        data = at.storage.read(at, file.path, file.size)
+        tell(len(data))
+        if copy is not None:
+            copy.write(data)
+        return (file.size, digest_bytes(data, algorithm)) if len(data) == file.size else _changed(file.path)
     except FileNotFoundError:
         return _changed(file.path)
     except CkptkitError as error:

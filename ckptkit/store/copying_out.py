@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ckptkit.errors import CkptkitError, ConflictError, DamagedError, StoreError
 from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.models import FileEntry, Manifest
 from ckptkit.problem import Problem, fails
-from ckptkit.storage import Entry, SupportsLinks
+from ckptkit.storage import Entry, Stamp, SupportsLinks
 from ckptkit.store.choosing import Chosen
 from ckptkit.verification import Level, Verifier
 
@@ -107,17 +107,21 @@ class CopyingVerifier(Verifier):
         self._new = new
         self._copies = False
 
-    def _digests(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
+    def _digests(
+        self, at: Entry, manifest: Manifest, known: Iterable[Problem], before: Mapping[str, Stamp] | None
+    ) -> tuple[list[Problem], int]:
         self.copied, self._copies = None, not self._link and not fails(known)
         if self._copies:
             self._new.begin(_files(manifest), manifest.size)
-        found = super()._digests(at, manifest, known)
+        found = super()._digests(at, manifest, known, before)
         self.copied = at if self._copies else None
         return found
 
-    def _digested(self, at: Entry, files: Sequence[FileEntry]) -> list[digests.Found]:
+    def _digested(
+        self, at: Entry, files: Sequence[FileEntry], before: Mapping[str, Stamp] | None
+    ) -> list[digests.Found]:
         if not self._copies:
-            return super()._digested(at, files)
+            return super()._digested(at, files, before)
         return self._new.copy(at, files, jobs=self._jobs, on_bytes=self._on_bytes)
 
     def _folder(self, at: Entry) -> Path | None:

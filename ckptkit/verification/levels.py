@@ -16,7 +16,7 @@ from ckptkit.errors import BackendError, CkptkitError, ConflictError, UsageError
 from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
 from ckptkit.problem import Problem
-from ckptkit.storage import Entry
+from ckptkit.storage import Entry, Stamp
 from ckptkit.verification import observation, presence, trust
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
@@ -91,7 +91,7 @@ class Verifier:
             if before is None:  # what is moved to the trash while it is read is not damaged
                 return CheckpointReport(at, self.level, None, gone=True)
             seen = None if self.ledger is None else trust.seen(at)
-            report = self._verify(at)
+            report = self._verify(at, None if seen is None else seen[1])
             if report.good or at.identity == before:
                 if self.ledger is not None:
                     trust.note(self.ledger, seen, report)
@@ -102,7 +102,7 @@ class Verifier:
         known = None if self.ledger is None else self.ledger.one(at.run, at.name)
         return trust.report(at, known, self.level) if known is not None and self.trusts(at, known) else None
 
-    def _verify(self, at: Entry) -> CheckpointReport:
+    def _verify(self, at: Entry, before: Mapping[str, Stamp] | None) -> CheckpointReport:
         manifest, problems = manifests.examine(at)
         if manifest is None:
             return CheckpointReport(at, self.level, None, problems)
@@ -116,7 +116,7 @@ class Verifier:
         problems += observation.problems(at, manifest.digest)
         bytes_read, proofs = 0, {}
         if self._depth >= LEVELS.index("digest"):
-            found, bytes_read = self._digests(at, manifest, problems)
+            found, bytes_read = self._digests(at, manifest, problems, before)
             problems += found
         if self._depth >= LEVELS.index("format"):
             problems += self._formats(at, manifest, problems)
@@ -128,11 +128,13 @@ class Verifier:
         told = [replace(p, message=redact_text(p.message)) for p in problems]  # they quote what files say
         return CheckpointReport(at, self.level, manifest, told, count, bytes_read, proofs)
 
-    def _digests(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> tuple[list[Problem], int]:
+    def _digests(
+        self, at: Entry, manifest: Manifest, known: Iterable[Problem], before: Mapping[str, Stamp] | None
+    ) -> tuple[list[Problem], int]:
         skipped = {p.file for p in known}  # missing or of another size: reported already
         listed = [(name, file) for name, item in manifest.items.items() for file in item.files]
         to_read = [(name, file) for name, file in listed if file.path not in skipped]
-        found = self._digested(at, [file for _, file in to_read])
+        found = self._digested(at, [file for _, file in to_read], before)
         problems, total = [], 0
         for (name, file), one in zip(to_read, found, strict=True):
             if isinstance(one, ConflictError):
@@ -146,8 +148,10 @@ class Verifier:
                     problems.append(presence.differs(at, Problem("digest-mismatch", message, file.path, name)))
         return problems, total
 
-    def _digested(self, at: Entry, files: Sequence[FileEntry]) -> list[digests.Found]:
-        return digests.digests(at, files, jobs=self._jobs, on_bytes=self._on_bytes)
+    def _digested(
+        self, at: Entry, files: Sequence[FileEntry], before: Mapping[str, Stamp] | None
+    ) -> list[digests.Found]:
+        return digests.digests(at, files, jobs=self._jobs, on_bytes=self._on_bytes, before=before)
 
     def _folder(self, at: Entry) -> Path | None:
         """Return where the files are that were digested, if that is not their place in the store."""

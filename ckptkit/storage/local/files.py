@@ -17,11 +17,17 @@ from ckptkit.storage.interface import FileStat
 from ckptkit.storage.local import stamps
 from ckptkit.storage.local.place import Place
 
+_BLOCK = 1 << 20
+
 
 def opened(path: Path | str) -> BinaryIO:
     """Open a regular file for reading; raises as ``Storage.open``."""
+    return io.BufferedReader(io.FileIO(_descriptor(path)))  # `open` would ask whether it is a terminal
+
+
+def _descriptor(path: Path | str) -> int:
     try:
-        return io.BufferedReader(io.FileIO(open_regular(path)))  # `open` would ask whether it is a terminal
+        return open_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -32,8 +38,17 @@ def opened(path: Path | str) -> BinaryIO:
 
 def read(path: Path | str, limit: int) -> bytes:
     """Return a small file, at most ``limit`` bytes and one more; raises as ``Storage.read``."""
-    with opened(path) as stream, storage_errors(str(path)):
-        return stream.read(limit + 1)
+    descriptor, left, parts = _descriptor(path), limit + 1, []
+    try:
+        while left and (part := os.read(descriptor, min(left, _BLOCK))):  # a stream would take three times as long
+            parts.append(part)
+            left -= len(part)
+    except OSError:
+        with storage_errors(str(path)):
+            raise
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
 
 
 def examined(folder: str, path: str) -> FileStat:
