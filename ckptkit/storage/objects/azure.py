@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from ckptkit.errors import StoreError
-from ckptkit.storage.objects.clients import client_options, retries
+from ckptkit.storage.objects.clients import again, once, plain_http
 from ckptkit.storage.objects.obstores import ObstoreRequests
 from ckptkit.storage.objects.retrying import Patience
 from ckptkit.storage.objects.service import Power
@@ -29,11 +29,9 @@ class AzureRequests(ObstoreRequests):
         from obstore.store import AzureStore
 
         shared = _settings(account)
-        options = client_options(str(shared.get("endpoint", "")), "AZURE_ALLOW_HTTP")
-        store = AzureStore(container, client_options=options(patience.timeout), retry_config=retries(None), **shared)
-        patient = AzureStore(
-            container, client_options=options(5 * patience.timeout), retry_config=retries(patience), **shared
-        )
+        plain = plain_http(str(shared.get("endpoint", "")), "AZURE_ALLOW_HTTP")
+        store = AzureStore(container, **once(patience, plain=plain), **shared)
+        patient = AzureStore(container, **again(patience, plain=plain), **shared)
         place = f"abfss://{container}@{account}.dfs.core.windows.net" if account else f"az://{container}"
         super().__init__(store, patient, prefix, f"{place}/{prefix}".rstrip("/"))
 

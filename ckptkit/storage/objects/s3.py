@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ckptkit.storage.objects import aws_settings
-from ckptkit.storage.objects.clients import client_options, retries
+from ckptkit.storage.objects.clients import again, once, plain_http
 from ckptkit.storage.objects.obstores import ObstoreRequests
 from ckptkit.storage.objects.retrying import Patience
 from ckptkit.storage.objects.service import Power
@@ -41,13 +41,10 @@ class S3Requests(ObstoreRequests):
         }
         if self._settings.endpoint:
             shared["endpoint"] = self._settings.endpoint
-        options = client_options(self._settings.endpoint, "AWS_ALLOW_HTTP")
-        url = f"s3://{bucket}/{prefix}".rstrip("/")
-        store = S3Store(bucket, client_options=options(patience.timeout), retry_config=retries(None), **shared)
-        patient = S3Store(
-            bucket, client_options=options(5 * patience.timeout), retry_config=retries(patience), **shared
-        )
-        super().__init__(store, patient, prefix, url)
+        plain = plain_http(self._settings.endpoint, "AWS_ALLOW_HTTP")
+        store = S3Store(bucket, **once(patience, plain=plain), **shared)
+        patient = S3Store(bucket, **again(patience, plain=plain), **shared)
+        super().__init__(store, patient, prefix, f"s3://{bucket}/{prefix}".rstrip("/"))
 
     def _who(self) -> dict[str, Any]:
         if (keys := self._settings.keys) is not None:

@@ -5,7 +5,7 @@ but the service's own code for what happened, and lines that were searched for s
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckptkit.errors import DiskFullError, StoreError
 from ckptkit.manifest.redaction import redact_text
@@ -14,6 +14,9 @@ _CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>|x-ms-error-code\W+(\w+)|\bErrorCod
 _STATUS = re.compile(r"status code:? (\d{3})|\bstatus[=:]\s*(\d{3})|, (\d{3})$")
 _REGION = re.compile(r"<Region>\s*([\w-]+)\s*</Region>|expecting '([\w-]+)'")
 _ADDRESS = re.compile(r"\b(?:https?|wss?)://\S+")
+# what says nothing of the reason, and may hold words that would: names of objects, and how often it was tried
+_BESIDE = re.compile(rf"{_ADDRESS.pattern}|\bat location \S+|\b(?:max_retries|retry_timeout|retries|elapsed): \S+")
+_TRIED = re.compile(r"\bafter \d+ retries")  # by the library itself
 _LONGEST = 200  # characters of what a library says
 
 
@@ -102,11 +105,11 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
             Trouble("the certificate of the service is not trusted", "SSL_CERT_FILE names those that are"),
         ),
         (
-            r"scheme is not allowed|URL scheme",
+            r"BadScheme|scheme is not allowed",
             Trouble("the endpoint is not https", "AWS_ALLOW_HTTP=true (AZURE_ALLOW_HTTP=true) allows it"),
         ),
         (
-            r"refused|NoValidConnections",
+            r"Connection ?refused|NoValidConnections",
             Trouble("nothing answers there", "check the endpoint (AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT, --store)"),
         ),
         (
@@ -143,7 +146,7 @@ def understood(error: BaseException) -> Trouble:
         return Trouble(f"the bucket is in another region{where}", todo)
     for pattern, trouble in _KNOWN:
         if pattern.search(text):
-            return trouble
+            return replace(trouble, passing=False) if _TRIED.search(str(error)) else trouble
     return Trouble(
         _told(error, text), "look at the endpoint and the credentials; `ckptkit doctor --store URL` tries all"
     )
@@ -156,7 +159,7 @@ def no_bucket(error: BaseException) -> bool:
 
 def _text(error: BaseException) -> str:
     code = getattr(error, "code", None) or getattr(error, "status", None)
-    said = f"{type(error).__name__}: {error}"
+    said = _BESIDE.sub("", f"{type(error).__name__}: {error}")
     return f"{said}, {code}" if isinstance(code, int | str) and code else said
 
 
