@@ -100,6 +100,22 @@ def test_a_kind_that_is_not_known_is_said_to_be_none() -> None:
         open_objects("nonsense://x/y")
 
 
+def test_a_url_with_credentials_is_refused_without_repeating_them() -> None:
+    for url in ("s3://key:secret@bucket/x", "gs://secret@bucket/x", "az://container:secret@account/x"):
+        with pytest.raises(StoreError, match="holds credentials") as caught:
+            open_objects(url)
+        assert "secret" not in f"{caught.value}{caught.value.hint}"
+
+
+def test_credentials_that_are_nowhere_are_said_to_be_none(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy(s3.port, storm(Fault(status=403), 100)) as machine:  # what gives credentials to programs on EC2
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        assert "there are no credentials" in str(told(s3.place()))
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{machine.own}")
+        assert "there are no credentials" in str(told(s3.place()))
+
+
 def test_a_url_without_a_bucket_says_how_to_write_one() -> None:
     with pytest.raises(StoreError, match="names no bucket") as caught:
         open_objects("s3:///prefix")

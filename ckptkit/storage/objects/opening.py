@@ -53,11 +53,13 @@ def _missing(scheme: str, error: ImportError) -> StoreError:
 
 
 def _place(parts: SplitResult, what: str) -> tuple[str, str]:
-    """Return bucket and prefix."""
+    """Return bucket and prefix; who asks is told by the environment alone, where nobody sees it."""
+    scheme = parts.scheme
     if not parts.netloc:
-        raise StoreError(
-            f"store {parts.scheme}://…: names no {what}", hint=f"write {parts.scheme}://{what.upper()}/PREFIX"
-        )
+        raise StoreError(f"store {scheme}://…: names no {what}", hint=f"write {scheme}://{what.upper()}/PREFIX")
+    if parts.password is not None or (parts.username is not None and what == "bucket"):
+        told = f"store {scheme}://…: holds credentials, which would be seen wherever the store is named"
+        raise StoreError(told, hint="name them in the environment, and write the URL without them")
     return parts.netloc, unquote(parts.path).strip("/")
 
 

@@ -129,6 +129,9 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
         ),
     )
 )  # fmt: skip
+_NO_KEYS = re.compile(
+    r"Missing (AccessKeyId|SecretAccessKey)|/latest/api/token|169\.254\.169\.254|metadata\.google|/metadata/identity"
+)
 _ELSEWHERE = re.compile(
     r"PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint|redirect without LOCATION"
     r"|TemporaryRedirect|(status code:?|,) 301\b",
@@ -139,6 +142,8 @@ _ELSEWHERE = re.compile(
 def understood(error: BaseException) -> Trouble:
     """Return what happened, by what a library raised."""
     text = _text(error)
+    if _NO_KEYS.search(str(error)):
+        return Trouble("there are no credentials", _CREDENTIALS)
     if _ELSEWHERE.search(text):
         region = _first(_REGION, text)
         where = f": {region}" if region else ""
