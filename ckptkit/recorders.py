@@ -17,13 +17,15 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from queue import Full, Queue
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ckptkit import extensions, scratch
-from ckptkit.events import Event
 from ckptkit.extensions import Extension, reason
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_text
+
+if TYPE_CHECKING:
+    from ckptkit.events import Event  # where nobody records, nobody waits for its import
 
 LOG = logging.getLogger("ckptkit")
 GROUP = "ckptkit.recorders"
@@ -36,7 +38,7 @@ AT_THE_END = 5.0
 class Recorder(Protocol):
     """What an entry point of the group makes."""
 
-    def record(self, event: Event, /) -> None:
+    def record(self, event: "Event", /) -> None:
         """Note one event; called in the order of events, in a thread that is the recorder's own."""
 
 
@@ -77,7 +79,7 @@ class Channel:
         self._closed = False
         threading.Thread(target=self._live, name=f"ckptkit recorder {name}", daemon=True).start()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: "Event") -> None:
         """Hand over one event; never waits, and never raises."""
         if self._closed:
             return

@@ -23,6 +23,7 @@ MAX_STEP = 10**12
 MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
 _INVISIBLE = ("Cc", "Cs", "Cf")  # control characters, halves of surrogate pairs, marks of direction and the like
 _MAX_PATH, _MAX_PART = 1024, 255
+_DRIVE = re.compile(r"[A-Za-z]:")
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))}
 
@@ -35,16 +36,16 @@ def unsafe_reason(path: str) -> str | None:
         return f"is longer than {_MAX_PATH} characters"
     if not (path.isascii() and path.isprintable()) and any(unicodedata.category(c) in _INVISIBLE for c in path):
         return "holds a control or invisible character"
-    if path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path):
+    if path.startswith("/") or "\\" in path or _DRIVE.match(path):
         return "is not relative with '/' between its parts"
     for part in path.split("/"):
         if part in ("", ".", ".."):
             return f"has the part {part!r}"
-        if len(part.encode()) > _MAX_PART:
+        if len(part) * 4 > _MAX_PART and len(part.encode()) > _MAX_PART:
             return f"has a part longer than {_MAX_PART} bytes"
         if part[-1] in " ." or part[0] == " ":
             return "has a part that begins or ends with a space, or ends with a dot"
-        if part.split(".")[0].lower() in _DEVICES:
+        if part.partition(".")[0].lower() in _DEVICES:
             return f"has the reserved device name {part!r}"
     return None
 
@@ -122,7 +123,7 @@ def check_paths(paths: Iterable[str]) -> None:
     for path in paths:
         if reason := unsafe_reason(path):
             raise UnsafeContentError(f"file path {path[:80]!r} {reason}")
-        folded = unicodedata.normalize("NFC", path).casefold()
+        folded = path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
         if folded in seen:
             raise ManifestError(f"file paths {seen[folded]!r} and {path!r} are the same on some file systems")
         seen[folded] = path

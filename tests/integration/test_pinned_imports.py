@@ -28,16 +28,16 @@ LOOKING = ALWAYS | named(
 LISTING = LOOKING | named("cli.list_ cli.list_trash cli.progress cli.since cli.unlisted")
 PYDANTIC = named("annotated_types pydantic pydantic_core typing_extensions typing_inspection")
 MANIFESTS = LOOKING | named("environment problem resume")
-CHECKING = MANIFESTS | named("backend cores google_crc32c isal parallel registry verification")
+CHECKING = MANIFESTS | named("backend cores grades google_crc32c isal parallel registry verification")
 JUDGING = CHECKING | named(
-    "cli.progress ckptkit_numpy ckptkit_safetensors ckptkit_sb3 ckptkit_tfdata events lazy_import pieces recorders"
+    "cli.progress ckptkit_numpy ckptkit_safetensors ckptkit_sb3 ckptkit_tfdata lazy_import pieces recorders"
 )
 SHOWING = CHECKING | named("cli.portrait cli.show cli.tables cli.tree config")
 BACKENDS = LOOKING | named(
     "backend ckptkit_files ckptkit_numpy ckptkit_safetensors ckptkit_sb3 ckptkit_sklearn ckptkit_tfdata "
-    "ckptkit_torchdata installation isal lazy_import pieces problem registry"
+    "ckptkit_torchdata grades installation isal lazy_import pieces problem registry"
 )
-PRUNING = JUDGING | named("cli.prune cli.retention_options retention")
+PRUNING = JUDGING | named("events cli.prune cli.retention_options retention")
 
 RUN = four_kinds.RUN
 PINNED = {
@@ -58,7 +58,7 @@ PINNED = {
     f"tag {RUN}@10 release": CHECKING | named("cli.pin cli.tag config events recorders retention"),
     "backends": BACKENDS | named("cli.backends"),
     "doctor": BACKENDS | named("cli.doctor config doctor"),
-    "config show": LOOKING | PYDANTIC | named("backend cli.config config parting problem retention"),
+    "config show": LOOKING | PYDANTIC | named("backend cli.config config grades parting problem retention"),
 }
 
 
