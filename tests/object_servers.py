@@ -118,10 +118,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
              "filer.port", "filer.port.grpc")  # fmt: skip
 
+    taken: list[int] = []
+
     def command(ports: Sequence[int]) -> list[str]:
+        taken.extend(ports)
         numbers = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
         return [weed, "server", "-dir=.", "-s3", "-filer", "-s3.config=s3.json", "-master.telemetry=false",
-                "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=100", *numbers]  # fmt: skip
+                "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=100",
+                "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", *numbers]  # fmt: skip
 
     def ready(port: int) -> bool:
         return _status(port, "/") in (200, 403) and _bucket_made(port)
@@ -134,6 +138,9 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "AWS_REGION": "us-east-1",
         }
         yield Server(f"s3://{BUCKET}", port, environment)
+    for left in Path("/tmp").glob("seaweedfs-*.sock"):  # it is stopped without a chance to remove them
+        if any(left.stem.endswith(f"-{port}") for port in taken):
+            left.unlink(missing_ok=True)
 
 
 def _bucket_made(port: int) -> bool:
