@@ -1,7 +1,7 @@
 """Archives: their contents are looked into just like a bare file."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO, Protocol, cast
 
@@ -40,6 +40,14 @@ def shows_zip(source: Source) -> bool:
     return source.start(4) in _MAGIC
 
 
+def members(source: Source) -> Sequence[Member] | None:
+    """Return the members that any reader finds in a zip; None where none finds a directory."""
+    try:
+        return list_members(source.stream, source.length)
+    except DamagedError:
+        return None
+
+
 def check_zip(source: Source, look: Look) -> Iterator[Problem]:
     """Yield what is wrong with a zip, and what any of its members would run.
 
@@ -47,10 +55,7 @@ def check_zip(source: Source, look: Look) -> Iterator[Problem]:
         source: the zip.
         look: looks into a member.
     """
-    try:
-        entries = list_members(source.stream, source.length)
-    except DamagedError:
-        entries = []
+    entries = source.once(members) or []
     agent = any(entry.name == _SB3_DATA for entry in entries)
     for problem in check_zip_stream(source.stream, source.length, file=source.file, where=source.where):
         odd = entries and not agent and problem.code in _ODD

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def _of_file(check: Callable[..., Iterable[Problem]]) -> Check:
 
 def _shows_plain_zip(source: Source) -> bool:
     others = torch_files.shows_torch, npy.shows_npz, stacked_zips.shows_stacked_zips
-    return archives.shows_zip(source) and not any(shows(source) for shows in others)
+    return archives.shows_zip(source) and not any(source.once(shows) for shows in others)
 
 
 def _never(_: Source) -> bool:
@@ -118,13 +118,23 @@ KINDS: tuple[Kind, ...] = (
 
 _Asked = tuple[Kind | str | None, Path, str]
 """A kind, or its name, or none, of a file by a name for the problems."""
-_seen: ContextVar[dict[_Asked, list[Problem]] | None] = ContextVar("seen", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found in files: their problems, and their kinds by path and name for the problems."""
+
+    problems: dict[_Asked, list[Problem]] = field(default_factory=dict)
+    kinds: dict[tuple[Path | None, str], list[Kind]] = field(default_factory=dict)
+
+
+_seen: ContextVar[_Seen | None] = ContextVar("seen", default=None)
 
 
 @contextmanager
 def each_file_once() -> Iterator[None]:
     """Within the block a file that is asked for twice, by a backend and by the core, is read only once."""
-    token = _seen.set({})
+    token = _seen.set(_Seen())
     try:
         yield
     finally:
@@ -140,15 +150,15 @@ def look_into_file(path: Path, *, file: str, kind: str | None = None) -> list[Pr
         kind: name of the kind that the caller knows it to be: it is a problem if it is not of that kind.
     """
     seen = _seen.get()
-    if seen is not None and (kind, path, file) in seen:
-        return seen[kind, path, file]
+    if seen is not None and (kind, path, file) in seen.problems:
+        return seen.problems[kind, path, file]
     try:
         with source_of(path, file=file) as source:
             found = list(look_into(source, kind))
     except (DamagedError, OSError) as error:
         found = [Problem("file-unreadable", f"cannot be read ({reason(error)})", file)]
     if seen is not None:
-        seen[kind, path, file] = found
+        seen.problems[kind, path, file] = found
     return found
 
 
@@ -162,7 +172,7 @@ def look_into_bytes(
 
 def look_into(source: Source, kind: str | None = None) -> Iterator[Problem]:
     """Yield the problems of some bytes; see ``look_into_file``."""
-    found = [k for k in KINDS if k.shows(source)]
+    found = list(_shown(source))
     if not found and kind is None and source.depth == 0:
         kind = next((k.name for k in KINDS if source.name.endswith(k.suffixes)), None)
     if kind is not None and all(k.name != kind for k in found):
@@ -173,14 +183,26 @@ def look_into(source: Source, kind: str | None = None) -> Iterator[Problem]:
         yield from _checked(_ANYTHING, source)
 
 
+def _shown(source: Source) -> list[Kind]:
+    """Return the kinds that the content shows."""
+    seen = _seen.get()
+    asked = source.path, source.file
+    if seen is not None and asked in seen.kinds:
+        return seen.kinds[asked]
+    found = [kind for kind in KINDS if source.once(kind.shows)]
+    if seen is not None and source.path is not None:
+        seen.kinds[asked] = found
+    return found
+
+
 def _checked(kind: Kind, source: Source) -> list[Problem]:
     seen = _seen.get()
     if seen is None or source.path is None:
         return _judged(kind, source)
     key = (kind, source.path, source.file)
-    if key not in seen:
-        seen[key] = _judged(kind, source)
-    return seen[key]
+    if key not in seen.problems:
+        seen.problems[key] = _judged(kind, source)
+    return seen.problems[key]
 
 
 def _judged(kind: Kind, source: Source) -> list[Problem]:

@@ -18,7 +18,7 @@ from ckptkit.formats.archives import Look
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.pickles import check_pickle_stream
 from ckptkit.formats.sources import Source, window
-from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
+from ckptkit.formats.zips import check_zip_stream, member_stream
 from ckptkit.problem import Problem
 
 MAX_HEADER = 10_000
@@ -68,10 +68,7 @@ def shows_npz(source: Source) -> bool:
     """Return whether the content is a zip of array files."""
     if not archives.shows_zip(source):
         return False
-    try:
-        entries = list_members(source.stream, source.length)
-    except DamagedError:
-        return False
+    entries = source.once(archives.members) or ()
     return bool(entries) and all(entry.name.endswith(".npy") for entry in entries)
 
 
@@ -84,11 +81,7 @@ def check_npz(source: Source, look: Look) -> Iterator[Problem]:
     stream, length = source.stream, source.length
     damage = check_zip_stream(stream, length, file=source.file, where=source.where, ratio_from=_RATIO_FROM)
     yield from damage
-    try:
-        entries = list_members(stream, length)
-    except DamagedError:
-        return
-    for entry in entries:
+    for entry in source.once(archives.members) or ():
         if not entry.name.endswith(".npy"):
             yield source.problem("npz-unknown-member", f"{escaped(entry.name)}: is not an array")
             yield from archives.look_into_member(source, entry, look)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened
 from ckptkit.problem import Problem, Severity
 
 _BUFFER = 1 << 16
+T = TypeVar("T")
 _HEAD = 512  # bytes that are read once: every kind looks for its mark in them
 
 
@@ -41,6 +42,14 @@ class Source:
     depth: int = 0
     path: Path | None = None
     _head: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+    _known: dict[Callable[["Source"], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, look: Callable[["Source"], T]) -> T:
+        """Return what a look at these bytes finds; asked again, as several kinds of zip do, it reads nothing."""
+        if look not in self._known:
+            self._known[look] = look(self)
+        found: T = self._known[look]
+        return found
 
     def start(self, size: int) -> bytes:
         """Return the first bytes, fewer if there are not so many."""

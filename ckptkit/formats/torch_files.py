@@ -21,7 +21,7 @@ from ckptkit.formats.pickles import follow_pickle
 from ckptkit.formats.sources import Source
 from ckptkit.formats.torch_storages import Storages
 from ckptkit.formats.zip_directory import Member
-from ckptkit.formats.zips import check_zip_stream, list_members, member_stream
+from ckptkit.formats.zips import check_zip_stream, member_stream
 from ckptkit.problem import Problem
 
 _LEGACY_PICKLES = ("magic number", "protocol version", "system info", "object", "storage keys")
@@ -36,11 +36,7 @@ def shows_torch(source: Source) -> bool:
     """Return whether the content is a zip with the members of ``torch.save``."""
     if not archives.shows_zip(source):
         return False
-    try:
-        entries = list_members(source.stream, source.length)
-    except DamagedError:
-        return False
-    return any(_role(entry) in _PICKLES for entry in entries)
+    return any(_role(entry) in _PICKLES for entry in source.once(archives.members) or ())
 
 
 def check_torch(source: Source, look: Look) -> Iterator[Problem]:
@@ -58,11 +54,9 @@ def check_torch(source: Source, look: Look) -> Iterator[Problem]:
         yield source.problem("torch-damaged", "is not a file of torch.save" if source.length else "is empty")
         return
     yield from check_zip_stream(source.stream, source.length, file=source.file, where=source.where)
-    try:
-        entries = list_members(source.stream, source.length)
-    except DamagedError:
-        return  # check_zip_stream said it
-    yield from _check_members(source, entries, look)
+    entries = source.once(archives.members)
+    if entries is not None:  # else check_zip_stream said it
+        yield from _check_members(source, entries, look)
 
 
 def _role(entry: Member) -> str:
