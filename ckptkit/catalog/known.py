@@ -36,6 +36,8 @@ class Known:
 
     def changed(self, stamps: Mapping[str, Stamp]) -> set[str]:
         """Return the files that were changed, added or removed since."""
+        if stamps == self.stamps:  # it is so nearly always
+            return set()
         paths = self.stamps.keys() | stamps.keys()
         return {path for path in paths if not _same(self.stamps.get(path), stamps.get(path))}
 
@@ -56,8 +58,9 @@ class Known:
 
     @classmethod
     def decoded(cls, text: str) -> "Known":
-        """Return what was encoded; raises ValueError or TypeError for anything else."""
-        return cls(*json.loads(text))
+        """Return what was encoded; raises ValueError, TypeError or AttributeError for anything else."""
+        level, good, when, judge, stamps, facts, problems = json.loads(text)
+        return cls(level, good, when, judge, {path: tuple(stamp) for path, stamp in stamps.items()}, facts, problems)
 
 
 def _same(before: Stamp | None, now: Stamp | None) -> bool:

@@ -82,5 +82,5 @@ class Ledger:
 def _decoded(text: str) -> Known | None:
     try:
         return Known.decoded(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         return None

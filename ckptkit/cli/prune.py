@@ -145,11 +145,12 @@ def _policies(
     from ckptkit.retention import policy_from_words
     from ckptkit.store import best_by
 
+    if words and not best_by.is_left_open(words):
+        with retention_options.as_typed():
+            return policy_from_words(words)
     runs = {at.run for at in store.locate()} if run is None else {run} if isinstance(run, str) else set(run)
     if words:
         with retention_options.as_typed():
-            if not best_by.is_left_open(words):
-                return policy_from_words(words)
             policy_of = best_by.policies(store.storage, words)
             return {name: policy_of(name) for name in runs}
     config = session.config()

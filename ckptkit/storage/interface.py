@@ -37,6 +37,10 @@ class Entry:
     layout: Layout
     storage: "Storage" = field(repr=False)
 
+    def __hash__(self) -> int:
+        """Return the same for equal ones; the storage, which takes the longest, is that of nearly all of them."""
+        return hash((self.run, self.name))
+
     @property
     def sidecar(self) -> bool:
         """Whether the manifest lies beside flat files (``ep000050.manifest.json``), in a folder shared with others."""

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from ckptkit import durable
 from ckptkit.catalog import beside_others, refs
@@ -108,16 +109,16 @@ def survey(
     wanted = None if run is None else {run} if isinstance(run, str) else set(run)
     if isinstance(policies, Mapping):
         wanted = set(policies) if wanted is None else wanted & set(policies)
-    places = [at for at in storage.scan() if at.step is not None]
-    no_runs = {name for name in {at.run for at in places} if not is_run(name)}
-    places = [at for at in places if at.run not in no_runs]  # these can be no one's
+    scanned = {name: [*members] for name, members in groupby(storage.scan(), key=lambda at: at.run)}
+    there = {name: found for name, found in scanned.items() if is_run(name)}  # the others can be no one's
+    places = [at for found in there.values() for at in found if at.step is not None]
     if not any(wanted is None or at.run in wanted for at in places):
         named = run if isinstance(run, str) else None
         hint = None if named is None else nearest_run.hint(storage, named)
         raise NotFoundError(f"{named or storage.url}: there is no checkpoint to prune", hint=hint)
     pruned = {at.run for at in places if wanted is None or at.run in wanted}
-    gone = {one for name in sorted(pruned) for one in void.of(storage, name)}
-    places = [at for at in places if at not in gone]
+    gone = {one for name in sorted(pruned) for one in void.of(storage, name, there[name])}
+    places = [at for at in places if at not in gone] if gone else places
     known, stopped = _read_refs(storage, {at.run for at in places}, wanted)
     # Runs that are not pruned are only asked what they were resumed from.
     shallow = Verifier("presence", ledger=verifier.ledger)
@@ -136,7 +137,7 @@ def survey(
     if isinstance(policies, Mapping) and run is None:
         chosen |= {name: policies[name] for name in policies if name not in spared}  # one without checkpoints is told
     decided = plan(candidates, chosen, now=datetime.now(UTC))
-    decided = replace(decided, notes=(*decided.notes, *pointed.odd, *_not_counted(storage, runs)))
+    decided = replace(decided, notes=(*decided.notes, *pointed.odd, *_not_counted(storage, runs, there)))
     cleared = [one for one in gone if one.run in runs]
     garbage = [left for name in sorted(runs) for left in storage.leftovers(name, grace.total_seconds())]
     garbage += map(_leftover, cleared)
@@ -144,10 +145,10 @@ def survey(
     return PruneSurvey(decided, checkpoints, garbage, stopped, copies, cleared)
 
 
-def _not_counted(storage: Storage, runs: Collection[str]) -> Iterator[str]:
+def _not_counted(storage: Storage, runs: Collection[str], there: Mapping[str, Iterable[Entry]]) -> Iterator[str]:
     """Yield a line for each run into which a trainer has written since it was adopted."""
     for run in sorted(runs):
-        if paths := without_manifest.of(storage, run):
+        if paths := without_manifest.of(storage, run, there=there[run]):
             adopt = without_manifest.adopt_command(storage, run, paths[0].parent)
             count = "1 checkpoint has" if len(paths) == 1 else f"{len(paths)} checkpoints have"
             yield f"{run}: not counted: {count} no manifest: {without_manifest.told(paths)}; `{adopt}` judges that"

@@ -1,6 +1,6 @@
 """Manifests of adopted checkpoints that are void: their trainer has removed what they list, or written over it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ckptkit.catalog import manifests
 from ckptkit.layouts import ADOPTED
@@ -8,11 +8,11 @@ from ckptkit.layouts.adopted import main_of
 from ckptkit.storage import Entry, Storage
 
 
-def of(storage: Storage, run: str) -> dict[Entry, str]:
-    """Return what is void in a run, and why."""
+def of(storage: Storage, run: str, there: Iterable[Entry] | None = None) -> dict[Entry, str]:
+    """Return what is void in a run, and why; ``there`` is what is in it, where it was scanned already."""
     removed = {one: "its trainer has removed it" for one in storage.orphans(run) if _is_ours(one)}
     alike: dict[str | None, list[Entry]] = {}
-    for one in storage.scan(run):
+    for one in storage.scan(run) if there is None else there:
         if one.layout is ADOPTED and _is_ours(one):
             alike.setdefault(main_of(one.name), []).append(one)
     moved: dict[Entry, str] = {}

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ckptkit.errors import CkptkitError
@@ -16,7 +16,9 @@ from ckptkit.storage import Entry, Storage
 _NUMBER = re.compile(r"\d+")
 
 
-def of(storage: Storage, run: str, *, newer_than: Entry | None = None) -> Sequence[Path]:
+def of(
+    storage: Storage, run: str, *, newer_than: Entry | None = None, there: Iterable[Entry] | None = None
+) -> Sequence[Path]:
     """Return where they lie, the oldest first; nothing but names is read, and what cannot be read is left out.
 
     Pointers such as ``last.ckpt`` are none. What only ends in a number is one where a checkpoint of the run is named
@@ -26,12 +28,13 @@ def of(storage: Storage, run: str, *, newer_than: Entry | None = None) -> Sequen
         storage: the store.
         run: the run.
         newer_than: only those that are newer than this one, by their numbers.
+        there: what is in the run, where it was scanned already.
     """
     try:
         names = _left(os.listdir(storage.adopted_from(run)), newer_than)
         if not names:
             return []
-        mains = {main_of(at.name) or at.name for at in storage.scan(run)}
+        mains = {main_of(at.name) or at.name for at in (storage.scan(run) if there is None else there)}
         if all(name in mains for name in names):
             return []
         from ckptkit.trainers import finding  # most stores need none of it

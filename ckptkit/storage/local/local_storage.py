@@ -35,7 +35,7 @@ from ckptkit.storage.local import (
     trash_listing,
 )
 from ckptkit.storage.local.committing import LocalStaging
-from ckptkit.storage.local.place import Place
+from ckptkit.storage.local.place import Place, identity_of
 from ckptkit.storage.local.remembered import RememberedNames
 from ckptkit.storage.local.unlisted import unlisted
 from ckptkit.storage.remembering import FolderMemory
@@ -159,7 +159,7 @@ class LocalStorage:
             folder, main = self._of(entry.run), main_of(entry.name) or ""
             if not os.path.lexists(folder / main) and not elsewhere.has(self.root, str(folder), main):
                 return None
-        return self._home(entry).identity
+        return identity_of(self._home_folder(entry), entry.manifest_file, shared=entry.layout.shared)
 
     def owner(self, entry: Entry) -> int | None:
         """See ``Storage.owner``."""
@@ -195,8 +195,10 @@ class LocalStorage:
 
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
         """See ``Storage.stamps``."""
+        if not entry.layout.shared:
+            return stamps.of_own(self._home_folder(entry))
         try:
-            return stamps.of(self._place(entry), listed)
+            return stamps.of_shared(self._place(entry), listed)
         except CkptkitError:
             return None
 

@@ -44,16 +44,22 @@ class Place:
         """Names of the other files of ckptkit's own; each may be missing."""
         return [self.layout.own(self.name, name) for name in (OBSERVED_NAME, SHOWN_NAME)]
 
-    @property
-    def identity(self) -> tuple[int, int, int] | None:
-        """What tells it from another one that was put in its place; None once it is gone."""
-        manifest = f"{self.home}/{self.layout.own(self.name, MANIFEST_NAME)}"
-        for path in (manifest,) if self.layout.shared else (manifest, str(self.folder)):
-            try:
-                status = os.lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError:
-                return 0, 0, 0  # something is there that may not be looked at
-            return status.st_dev, status.st_ino, status.st_mtime_ns if path == manifest else 0
-        return None
+
+def identity_of(home: str, manifest: str, *, shared: bool) -> tuple[int, int, int] | None:
+    """Return what tells a checkpoint from another one that was put in its place; None once it is gone.
+
+    Args:
+        home: the folder with ckptkit's own files.
+        manifest: name of its manifest there.
+        shared: whether the folder is that of others too.
+    """
+    own = f"{home}/{manifest}"
+    for path in (own,) if shared else (own, home):
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return 0, 0, 0  # something is there that may not be looked at
+        return status.st_dev, status.st_ino, status.st_mtime_ns if path == own else 0
+    return None

@@ -25,28 +25,36 @@ _TRIES = 6
 _PAUSE = 0.003  # seconds; a tick of Linux takes 1 to 10 ms
 
 
-def of(at: Place, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
-    """Return the stamps of all files of a checkpoint by path, or None where they cannot be had.
+def of_own(folder: str) -> dict[str, Stamp] | None:
+    """Return the stamps of all files of a checkpoint in a folder of its own by path; None where they cannot be had.
 
-    All that lies in its folder counts, so that what is added, removed or put in place of a file is seen; where it
-    shares the folder with others: manifest, observation, and the files that are listed. ``shown.json`` is no part of a
-    checkpoint.
-
-    Args:
-        at: the checkpoint.
-        listed: the files of a sidecar's manifest.
+    All that lies there counts, so that what is added, removed or put in place of a file is seen, but for
+    ``shown.json``, which is no part of a checkpoint.
     """
     try:
-        if at.layout.shared:
-            own = _beside(str(at.home), [at.manifest.name, at.layout.own(at.name, OBSERVED_NAME)])
-            flat, folders = parted(listed)
-            around = str(at.folder)
-            return own | _beside(around, flat) | {k: v for f in folders for k, v in _inside(around, f"{f}/").items()}
-        found = _inside(str(at.folder))
+        found = _inside(folder)
     except OSError:
         return None
     found.pop(SHOWN_NAME, None)
     return found
+
+
+def of_shared(at: Place, listed: Iterable[str]) -> dict[str, Stamp] | None:
+    """Return the same of one that shares its folder: of its manifest, its observation, and the files that are listed.
+
+    Whatever else lies in the folders of these counts, too.
+
+    Args:
+        at: the checkpoint.
+        listed: the files of its manifest.
+    """
+    try:
+        own = _beside(str(at.home), [at.manifest.name, at.layout.own(at.name, OBSERVED_NAME)])
+        flat, folders = parted(listed)
+        around = str(at.folder)
+        return own | _beside(around, flat) | {k: v for f in folders for k, v in _inside(around, f"{f}/").items()}
+    except OSError:
+        return None
 
 
 def _beside(folder: str, names: Iterable[str]) -> dict[str, Stamp]:
