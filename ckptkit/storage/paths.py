@@ -168,9 +168,8 @@ def _store_of(folder: Path) -> Path | None:
 
 
 def _removed(state: Path) -> Iterator[Path]:
-    for trashed in trash.listing(state):
-        for _, name, layout in scanning.in_run(trashed.entry, "."):
-            yield Place.within(trashed.entry, name, layout).manifest
+    found = (trash.content(trashed.entry, None) for trashed in trash.listing(state))
+    yield from (at.manifest for at in found if at is not None)
 
 
 def _summarised(manifest: Path) -> str | None:

@@ -52,22 +52,21 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[str
     return calls
 
 
-def flushes_of_the_run(root: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> int:
+def flushes(root: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     store = filled(root, count)
     planned = store.plan_prune(LAST)
     with monkeypatch.context() as patch:
         real, flushed = os.fsync, []
         patch.setattr(os, "fsync", lambda fd: (flushed.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))[1])
         assert len(store.prune(planned).removed) == count - 1
-    return flushed.count(str(store.storage.run_folder(RUN)))
+    return [path.removeprefix(f"{root}/") for path in flushed]
 
 
-def test_the_folder_of_a_run_is_flushed_as_often_for_many_as_for_few(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_as_much_is_flushed_for_many_as_for_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "cache"))
-    few = flushes_of_the_run(tmp_path / "few", 2, monkeypatch)
-    assert flushes_of_the_run(tmp_path / "many", 8, monkeypatch) == few
+    few = flushes(tmp_path / "few", 2, monkeypatch)
+    assert few[-2:] == [f"{RUN}/.ckptkit/trash", RUN]
+    assert flushes(tmp_path / "many", 8, monkeypatch) == few
 
 
 def test_what_may_not_last_is_back_and_is_told(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,3 +200,26 @@ def test_the_command_takes_a_number_of_jobs(store: CheckpointStore) -> None:
     done = inside("prune", "--keep-last", "1", "--apply", "--jobs", "1", store=store.storage.root)
     assert done.returncode == 0, done.stderr
     assert steps(store) == [6]
+
+
+def test_what_lies_in_an_entry_of_its_own_comes_back_and_is_purged_as_ever(store: CheckpointStore) -> None:
+    store.prune(store.plan_prune(RetentionPolicy(keep_last=4)))
+    for entry in (store.storage.run_folder(RUN) / ".ckptkit" / "trash").iterdir():  # as they were written before
+        moment, number, name = entry.name.split("-", 2)
+        (entry.parent / f"{moment}-{number}").mkdir()
+        entry.rename(entry.parent / f"{moment}-{number}" / name)
+    assert [one.step for one in store.removed()] == [2, 1]
+    assert store.undelete(f"{RUN}@1").name == "step-00000001"
+    assert store.verify(RUN).exit_code == 0
+    assert len(store.prune(store.plan_prune(RetentionPolicy(keep_last=9), grace=AT_ONCE)).purged) == 1
+    assert store.removed() == []
+
+
+def test_a_folder_with_the_longest_name_is_removed_and_comes_back(store: CheckpointStore) -> None:
+    name = f"{'n' * 253}-2"
+    run = store.storage.run_folder(RUN)
+    (run / "step-00000002").rename(run / name)
+    assert len(store.prune(store.plan_prune(LAST)).removed) == 5
+    assert (run / ".ckptkit" / "trash" / store.removed()[-2].key / name / "manifest.json").is_file()
+    assert store.undelete(f"{RUN}@2").name == name
+    assert store.verify(RUN).exit_code == 0

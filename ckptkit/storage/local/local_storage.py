@@ -278,7 +278,7 @@ class LocalStorage:
     def make_last(self, removed: Sequence[Removed]) -> None:
         """See ``Storage.make_last``."""
         for run in sorted({one.run for one in removed}):
-            trash.make_last(self.state_folder(run), [one.key for one in removed if one.run == run])
+            trash.make_last(self.state_folder(run))
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """See ``Storage.removed``."""

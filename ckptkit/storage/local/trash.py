@@ -3,16 +3,17 @@
 A crash in the middle leaves garbage that the next prune finishes, never a listed half-checkpoint: a folder goes and
 comes back in one rename; of a sidecar checkpoint the manifest goes first and comes back last. So does that of what a
 trainer wrote; its folders go and come back in one rename each, or stay, if a file that it does not list is in them.
+
+An entry ``TIME-ID-NAME`` is the folder of a checkpoint of that name; one ``TIME-ID`` is a folder with what belongs to a
+checkpoint in it. So many folders that are removed have two folders to flush, and not one each.
 """
 
 import contextlib
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ from ckptkit.storage.local.place import Place
 if TYPE_CHECKING:
     from ckptkit.manifest.models import FileEntry
 
-_FLUSHES = 8  # folders at a time
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
+_LONG = 200  # bytes: of a longer name and the moment before it a file system makes no name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +74,33 @@ def remove(
     """
     with storage_errors(f"{ref}: cannot be removed"):
         now = datetime.now(UTC)
-        entry = state_folder / "trash" / f"{now.strftime(_STAMP)}-{uuid.uuid4().hex[:8]}"
+        named = f"{now.strftime(_STAMP)}-{os.urandom(4).hex()}"
+        entry = state_folder / f"trash/{named}"
         if at.layout.shared:
             _move_beside(at, entry, files, ref)
-        elif lasting:
-            make_folders(entry)
-            _move_folder(aside or at.folder, entry / at.folder.name)
+        elif len(os.fsencode(at.name)) > _LONG:
+            _move_folder(aside or at.folder, entry / at.name, lasting=True)
         else:
-            _make_entry(entry)
-            os.rename(aside or at.folder, f"{entry}/{at.folder.name}")
+            entry = entry.with_name(f"{named}-{at.name}")
+            _move_folder(aside or at.folder, entry, lasting=lasting)
         return Trashed(entry, now, step_of_name(at.name))
 
 
-def _make_entry(entry: Path) -> None:
-    try:
-        os.mkdir(entry)
-    except FileNotFoundError:  # the first one of the run
-        make_folders(entry)
-
-
-def make_last(state_folder: Path, names: Iterable[str]) -> None:
-    """Make removals from a run, by the names of their entries, outlast a power cut; raises StoreError."""
-    from ckptkit import parallel  # who only looks needs no threads
-
-    trash = state_folder / "trash"
-    folders = [state_folder.parent, trash, *(trash / name for name in names)]
-
-    def flush(some: Sequence[Path], tell: Callable[[int], None]) -> None:
-        for folder in some:
+def make_last(state_folder: Path) -> None:
+    """Make all removals from a run outlast a power cut; raises StoreError."""
+    with storage_errors("trash"):
+        for folder in (state_folder / "trash", state_folder.parent):
             fsync_path(folder)
 
-    # Each waits for the device, which writes several at a time as fast as one.
-    tasks = [partial(flush, folders[number::_FLUSHES]) for number in range(_FLUSHES)]
-    with storage_errors("trash"):
-        parallel.results(tasks, _FLUSHES, lambda count: None)
 
-
-def _move_folder(folder: Path, target: Path) -> None:
-    os.rename(folder, target)
+def _move_folder(folder: Path, target: Path, *, lasting: bool) -> None:
+    try:
+        os.rename(folder, target)
+    except FileNotFoundError:  # the first one of the run, or with a folder of its own around it
+        make_folders(target.parent)
+        os.rename(folder, target)
+    if not lasting:
+        return
     try:
         fsync_path(target.parent)
         fsync_path(folder.parent)
@@ -188,7 +178,8 @@ def listing(state_folder: Path) -> list[Trashed]:
     trash = state_folder / "trash"
     for entry in trash.iterdir() if trash.is_dir() else ():
         try:
-            removed_at = datetime.strptime(entry.name.rpartition("-")[0], _STAMP).replace(tzinfo=UTC)
+            moment, _ = _parted(entry.name)
+            removed_at = datetime.strptime(moment, _STAMP).replace(tzinfo=UTC)
         except ValueError:
             continue  # not ours
         at = content(entry, None)
@@ -202,9 +193,20 @@ def older(state_folder: Path, grace: float) -> list[Path]:
     return [one.entry for one in listing(state_folder) if (now - one.removed_at).total_seconds() > grace]
 
 
+def _parted(entry: str) -> tuple[str, str]:
+    """Return the moment that the name of an entry tells, and the name of the checkpoint that it is, if it is one."""
+    moment, _, rest = entry.partition("-")
+    number, _, name = rest.partition("-")
+    return (moment, name) if number else ("", "")
+
+
 def content(entry: Path, elsewhere: Path | None) -> Place | None:
     """Return what lies in an entry; ``elsewhere`` is where its files came from, if that is not its run."""
-    there = sorted(entry.iterdir()) if entry.is_dir() else []  # it may be purged by now
+    if not entry.is_dir():  # it may be purged by now
+        return None
+    if own := _parted(entry.name)[1]:
+        return Place(entry, own, STEP_FOLDER)
+    there = sorted(entry.iterdir())
     folders = [path.name for path in there if path.is_dir() and not path.is_symlink()]
     # A crash may have left the manifest alone: what it stands for need not be here.
     listing = Listing(folders, [p.name for p in there if p.name not in folders], lambda path: True)
@@ -236,7 +238,7 @@ def restore(trashed: Trashed, run_folder: Path, away: Away = lambda: None) -> No
         raise DamagedError(f"{trashed.entry}: holds no checkpoint any more")
     with storage_errors("undelete"):
         if not at.layout.shared:
-            target = run_folder / at.folder.name
+            target = run_folder / at.name
             if os.path.lexists(target):
                 raise ConflictError(f"{target}: exists already")
             os.rename(at.folder, target)
