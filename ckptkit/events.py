@@ -1,4 +1,4 @@
-"""What happened to a store, as plain values: saved, verified, restored, pruned, and what was marked since.
+"""What happened to a store, as plain values: saved, verified, restored, copied, pruned, and what was marked since.
 
 Listeners and recorders are told these (``CheckpointStore.listen``, docs/how-to/record-what-happens.md). An event holds
 text, numbers and containers of them: no path, no live object. Text that may quote what a program said is masked as in a
@@ -160,6 +160,31 @@ class Restored(OfCheckpoint):
     digest: str
     skipped: tuple[str, ...]
     followed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied(OfCheckpoint):
+    """A checkpoint was copied to another store: by ``copy``, to the mirror, or from there.
+
+    Attributes:
+        to: absolute path or URL of that store.
+        size: bytes of its files.
+        digest: of its manifest, the same in both.
+    """
+
+    kind: ClassVar[str] = "copied"
+    to: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotCopied(OfCheckpoint):
+    """A checkpoint was to be copied to another store, and was not; ``reason`` is one line."""
+
+    kind: ClassVar[str] = "not_copied"
+    to: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

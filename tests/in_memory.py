@@ -15,7 +15,7 @@ from service_in_memory import ServiceInMemory, StoreFiles
 
 from ckptkit.storage import Storage
 from ckptkit.storage.objects.object_storage import ObjectStorage
-from ckptkit.store import browser, selecting
+from ckptkit.store import browser, copier, selecting
 from ckptkit.testing import MemoryStorage
 from ckptkit.testing.memory_objects import Objects
 
@@ -30,7 +30,7 @@ def _stores_in_memory(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Open stores in memory, each by its absolute path, until the test ends."""
     if (mark := request.node.get_closest_marker("on_disk")) is not None:
         pytest.skip(f"on disk: {mark.args[0]}")
-    for room in (browser, selecting):
+    for room in (browser, copier, selecting):
         monkeypatch.setattr(room, "open_storage", _open)
     yield
     _opened.clear()

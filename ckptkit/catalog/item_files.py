@@ -5,9 +5,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ckptkit.layouts import ADOPTED, FLAT, Layout
+from ckptkit.layouts.adopted import main_of
 from ckptkit.manifest.models import ItemEntry
-from ckptkit.manifest.names import UNLISTED, is_flat
+from ckptkit.manifest.names import UNLISTED, is_flat, lies_beside
 from ckptkit.storage import Entry
+
+
+def as_it_lay(at: Entry) -> bool:
+    """Return whether files lie as a trainer laid them: beside their manifest, or in a copy of that (``NAME@STEP``)."""
+    return at.layout.shared or main_of(at.name) is not None
+
+
+def may_lie(at: Entry, path: str) -> bool:
+    """Return whether a manifest may list a file that lies in no folder of its item."""
+    if at.layout.shared or not as_it_lay(at):
+        return lies_beside(at.layout, path)
+    return lies_beside(ADOPTED, path) and path not in UNLISTED
 
 
 def layout_of(at: Entry, item: ItemEntry) -> Layout:
@@ -20,9 +33,10 @@ def prefix(at: Entry, name: str, item: ItemEntry) -> str:
 
     A folder that a trainer wrote is the item: ``checkpoint-500/``.
     """
-    if at.layout is ADOPTED and item.path and all(entry.path.startswith(f"{item.path}/") for entry in item.files):
-        return f"{item.path}/"
-    return layout_of(at, item).path(name, "")
+    before = layout_of(at, item).path(name, "")
+    if not as_it_lay(at) or (before and _all_in(before, item)):
+        return before
+    return f"{item.path}/" if item.path and _all_in(f"{item.path}/", item) else ""
 
 
 def names(at: Entry, name: str, item: ItemEntry) -> list[str]:
@@ -35,7 +49,7 @@ def main(at: Entry, name: str, item: ItemEntry) -> str:
     """Return what a trainer takes for the item: what was adopted as it, its only or main file, or its folder."""
     if item.path is not None:
         return item.path
-    return item.files[0].path if at.layout.shared or len(item.files) == 1 else prefix(at, name, item)
+    return item.files[0].path if as_it_lay(at) or len(item.files) == 1 else prefix(at, name, item)
 
 
 @contextmanager
@@ -43,6 +57,10 @@ def fetched(at: Entry, name: str, item: ItemEntry, *, keep: bool = False) -> Ite
     """Yield a folder of this machine with the item's files in it, as its backend wrote them; see ``Storage.fetch``."""
     with at.storage.fetch(at, [entry.path for entry in item.files], keep=keep) as folder:
         yield folder / prefix(at, name, item)
+
+
+def _all_in(folder: str, item: ItemEntry) -> bool:
+    return all(entry.path.startswith(folder) for entry in item.files)
 
 
 def _lies_flat(item: ItemEntry) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import adopt_report, output, retention_options
+from ckptkit.cli import adopt_report, output, retention_options, unmirrored
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
 from ckptkit.progress import Meter
@@ -73,11 +73,11 @@ def adopt(
     Exit codes:
         0: All that are whole have a manifest now.
         1: None is whole.
-        3: Some are whole and could not be given one; it is said why.
+        3: Some are whole and could not be given one, or are not in the mirror; it is said why.
         4: There is no checkpoint of a known trainer.
         5: Loading what is there would run code.
     """
-    from ckptkit.errors import UsageError
+    from ckptkit.errors import PartlyDoneError, UsageError
     from ckptkit.resume import parse_template
 
     session = session_of(context)
@@ -99,7 +99,8 @@ def adopt(
         from ckptkit.cli import adopt_watch
 
         return adopt_watch.watch(session, taking, sought, every, given, format_)
-    return adopt_report.report(session, taking, sought, _taken(session, taking, sought), format_)
+    code = adopt_report.report(session, taking, sought, _taken(session, taking, sought), format_)
+    return PartlyDoneError.exit_code if unmirrored.tell(taking.store, "what was adopted") and not code else code
 
 
 def _taken(session: "Session", taking: "foreign.TakingIn", sought: "foreign.Sought") -> "list[foreign.Outcome]":

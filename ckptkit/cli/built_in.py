@@ -9,7 +9,7 @@ from ckptkit.cli import commands
 
 # A command in no group is shown under "More".
 GROUPS: Mapping[str, Mapping[str, str]] = {
-    "Save and take over": {"save": "save:save", "adopt": "adopt:adopt"},
+    "Save and take over": {"save": "save:save", "adopt": "adopt:adopt", "copy": "copy_:copy"},
     "Look": {
         "list": "list_:list_checkpoints",
         "show": "show:show",

@@ -107,8 +107,8 @@ def _words(name: str, value: Any, *, exact: bool) -> str:
         import shlex
 
         return shlex.join(value) if name == "resume" else ", ".join(value)
-    if name == "retention.keep_within":
+    if name.endswith("retention.keep_within"):
         units = (("d", 86_400), ("h", 3600), ("m", 60))
         unit, size = next(((unit, size) for unit, size in units if value % size == 0), ("s", 1))
         return f"{value / size:g}{unit}"
-    return output.size(value) if name == "retention.max_size" and not exact else str(value)
+    return output.size(value) if name.endswith("retention.max_size") and not exact else str(value)

@@ -24,7 +24,7 @@ HABITS = {
     **dict.fromkeys(("rm", "del", "delete", "remove", "forget", "gc", "clean", "cleanup", "purge"), _REMOVES),
     **dict.fromkeys(("check", "fsck", "validate", "test", "scrub", "audit"), _VERIFIES),
     **dict.fromkeys(("cat", "info", "inspect", "describe", "stat", "view", "get"), _SHOWS),
-    **dict.fromkeys(("load", "cp", "copy", "export", "checkout", "extract", "download", "pull"), _RESTORES),
+    **dict.fromkeys(("load", "cp", "export", "checkout", "extract", "download", "pull"), _RESTORES),
     **dict.fromkeys(("resume", "continue", "restart", "run", "latest"), _RESUMES),
     **dict.fromkeys(("add", "backup", "commit", "create", "store", "put", "snapshot"), _SAVES),
     **dict.fromkeys(("undo", "unrm", "unremove", "recover", "trash"), _TAKES_BACK),

@@ -46,6 +46,9 @@ def prune(
     level: Annotated[
         Literal["presence", "digest", "format"], typer.Option("--level", help="What a checkpoint must pass to count.")
     ] = "format",
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Prune the mirror that ckptkit.yaml names, by the rules that it has there.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True)] = False,
     format_: FormatOption = None,
     jobs: JobsOption = None,
@@ -93,10 +96,12 @@ def prune(
     }
     session = session_of(context)
     given = {name: word for name, word in words.items() if word is not None}
+    if mirror:
+        store = _mirror(session, store)
     with interrupts.leaving(lambda: "nothing was removed"):
         runs = None if run is None else _runs(session, run, store)
         opened = session.keeper(store)
-        policies = _policies(session, opened, runs, given)
+        policies = _policies(session, opened, runs, given, mirror=mirror)
         with progress_bar(quiet=session.quiet) as show:
             planned = opened.plan_prune(
                 policies, run=runs, level=level, grace=parse_duration(grace), on_progress=show, jobs=jobs
@@ -137,8 +142,25 @@ def _runs(session: "Session", word: str, store: str | None) -> str | list[str]:
     return runs
 
 
+def _mirror(session: "Session", store: str | None) -> str:
+    """Return the URL of the mirror."""
+    from ckptkit.errors import UsageError
+
+    if store is not None or session.store is not None:
+        raise UsageError("--store and --mirror cannot be used together", hint="prune either of the two at a time")
+    told = session.config().mirror
+    if told is None:
+        raise UsageError("there is no mirror", hint="name one in ckptkit.yaml: `mirror: URL`")
+    return told.url
+
+
 def _policies(
-    session: "Session", store: "StoreKeeper", run: "str | Collection[str] | None", words: dict[str, Any]
+    session: "Session",
+    store: "StoreKeeper",
+    run: "str | Collection[str] | None",
+    words: dict[str, Any],
+    *,
+    mirror: bool,
 ) -> "RetentionPolicy | dict[str, RetentionPolicy]":
     """Return the policy of the command line, or else those that ckptkit.yaml gives for the runs."""
     from ckptkit.errors import UsageError
@@ -154,10 +176,15 @@ def _policies(
             policy_of = best_by.policies(store.storage, words)
             return {name: policy_of(name) for name in runs}
     config = session.config()
-    configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
+    if mirror:
+        there = config.mirror.retention if config.mirror is not None else None
+        configured = {} if there is None else dict.fromkeys(runs, there)
+    else:
+        configured = {name: policy for name in runs if (policy := config.for_run(name).retention) is not None}
     if not configured:
+        where = "`retention:` of `mirror:`" if mirror else "`retention:`"
         raise UsageError(
-            "no retention policy is given", hint="add --keep-last N (see --help), or `retention:` in ckptkit.yaml"
+            "no retention policy is given", hint=f"add --keep-last N (see --help), or {where} in ckptkit.yaml"
         )
     return configured
 

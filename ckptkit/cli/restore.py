@@ -59,7 +59,7 @@ def restore(
     ranking = session.ranking(str(named), metric, mode)
     depth = session.level(named.run, level)
     with interrupts.leaving(lambda: _left(destination)), progress_bar(quiet=session.quiet) as show:
-        chosen = session.reader(url).copy_out(
+        chosen = session.reader(url, mirrored=True).copy_out(
             named,
             destination,
             ranking=ranking,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ckptkit.cli import output, telling, unlisted
+from ckptkit.cli import interrupts, output, telling, unlisted
 from ckptkit.cli.naming import one_named
-from ckptkit.cli.progress import bytes_progress
+from ckptkit.cli.progress import bytes_progress, progress_bar
 from ckptkit.cli.session import (
     ExactRunOption,
+    JobsOption,
     LevelOption,
     MetricOption,
     ModeOption,
@@ -41,9 +42,16 @@ def resume_cmd(
     ] = None,
     metric: MetricOption = None,
     mode: ModeOption = None,
+    materialise: Annotated[
+        Path | None,
+        typer.Option(
+            "--materialise", metavar="DIR", help="Copy it to a store in this folder first: paths are those of the copy."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to an older one.")] = False,
     exact_run: ExactRunOption = False,
     level: LevelOption = None,
+    jobs: JobsOption = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
@@ -53,17 +61,22 @@ def resume_cmd(
     the newest good checkpoint there. If nothing can be resumed from, nothing is printed on stdout, so that running the
     output does no harm.
 
+    With --materialise, and where it is in the mirror of the store, it is copied to this machine, verified on the way.
+    What is there already and verifies is taken as it is.
+
     Examples:
         ckptkit resume-cmd ppo/run1
         eval "$(ckptkit resume-cmd ppo/run1)"
         ckptkit resume-cmd ppo/run1@4000 -- --learning-rate 1e-4
+        ckptkit resume-cmd ppo/run1 --materialise resumed
 
     Exit codes:
         0: The command is on stdout.
         1: The step that was named does not verify.
         2: Nothing says how to resume it.
         4: There is nothing to resume from.
-        5: Loading the step that was named would run code.
+        5: Loading the step that was named would run code; or DIR lies in a store, or around one.
+        6: DIR has a different checkpoint at the same step.
     """
     from ckptkit.errors import NothingResumableError
     from ckptkit.resume import format_command, parse_template, redacted_arguments
@@ -71,11 +84,18 @@ def resume_cmd(
 
     session = session_of(context)
     url, named = one_named(session, ref, store, "resume-cmd")
-    opened = session.reader(url)
-    with bytes_progress(f"verify {named}", None, quiet=session.quiet) as advance:
-        verifier = Verifier(session.level(named.run, level), on_bytes=advance, ledger=opened.ledger)
-        ranking = session.ranking(str(named), metric, mode)
-        chosen = opened.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
+    opened, depth = session.reader(url, mirrored=True), session.level(named.run, level)
+    ranking = session.ranking(str(named), metric, mode)
+    if materialise is not None or opened.mirror is not None:
+        interrupts.may_change()
+        with progress_bar(quiet=session.quiet) as show:
+            chosen = opened.materialise(
+                named, materialise, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show, jobs=jobs
+            )
+    else:
+        with bytes_progress(f"verify {named}", None, quiet=session.quiet) as advance:
+            verifier = Verifier(depth, on_bytes=advance, ledger=opened.ledger, jobs=jobs)
+            chosen = opened.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
     output.followed(chosen, str(named), quiet=session.quiet)
     unlisted.tell_newer(opened, chosen, quiet=session.quiet)
     for report in chosen.skipped:
@@ -84,6 +104,7 @@ def resume_cmd(
         raise NothingResumableError(f"{named}: the newest checkpoint does not verify, and --strict allows no older one")
     given = parse_template(template) if template is not None else None
     again = ["--exact-run"] if exact_run else []
+    again += ["--materialise", str(materialise.absolute())] if materialise is not None else []
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
     default = _default(session, chosen.at.run) if chosen.manifest.resume is None and given is None else None
     command = opened.resume_command(
@@ -104,6 +125,11 @@ def resume_cmd(
         )
     text = format_command(command, format_)
     output.echo(f"resuming {chosen.at.ref}", quiet=session.quiet)
+    if materialise is not None:
+        back = f"ckptkit copy {quote_word(str(materialise))} {quote_word(url)}"
+        output.echo(
+            f"{materialise} is a store of its own; `{back}` brings back what is saved there", quiet=session.quiet
+        )
     telling.tell(chosen.manifest, chosen.warnings, quiet=session.quiet)
     for index in redacted_arguments(command.argv):
         masked = f"argument {index} holds a secret that was masked: fill it in before you run it"

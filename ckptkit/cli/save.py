@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ckptkit.cli import interrupts, output, pairs, telling
+from ckptkit.cli import interrupts, output, pairs, telling, unmirrored
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import NoCacheOption, StoreOption, session_of
 from ckptkit.errors import CkptkitError, NotFoundError, PartlyDoneError, UsageError
@@ -70,7 +70,7 @@ def save(
 
     Exit codes:
         0: It was saved.
-        3: It was saved, but not all that the given folder holds, or without its tags.
+        3: It was saved, but not all that the given folder holds, or without its tags, or not to the mirror.
         5: Refused, and nothing was committed: the items disagree about the step, or loading one would run code.
         6: The step is committed already, and nothing was changed.
         10: The disk is full or cannot be written, and nothing was committed.
@@ -121,9 +121,10 @@ def save(
     for doubt in template_doubts.doubts(saved.at, saved.manifest, given):
         output.echo(output.safe(doubt), quiet=session.quiet)
     output.line(output.safe(saved.at.where))
+    lacking = unmirrored.tell(opened, saved.at.ref)
     if undone is not None:
         raise undone
-    return 3 if saved.left else 0
+    return 3 if saved.left or lacking else 0
 
 
 def _left(store: "CheckpointStore", run: str, step: int, tags: Sequence[str], began: datetime) -> str:

@@ -103,11 +103,23 @@ class Session:
             _tell_of_another()
         return url
 
-    def reader(self, store: str | None = None) -> "StoreReader":
-        """Return that store, for a command that changes nothing; takes less time to import than one that does."""
+    def mirror(self, store: str | None = None) -> str | None:
+        """Return the mirror of that store: the one in ckptkit.yaml belongs to the store that the file names."""
+        told, own = self.config().mirror, self.config().store or DEFAULT_STORE
+        return told.url if told is not None and os.path.realpath(self.url(store)) == os.path.realpath(own) else None
+
+    def reader(self, store: str | None = None, *, mirrored: bool = False) -> "StoreReader":
+        """Return that store, for a command that changes nothing; takes less time to import than one that does.
+
+        Args:
+            store: its URL.
+            mirrored: what is asked for may be in its mirror, too.
+        """
         from ckptkit.store import StoreReader
 
-        return StoreReader(self._there(store), cache=self.cache)
+        mirror = self.mirror(store) if mirrored else None
+        url = self.url(store) if mirror is not None else self._there(store)
+        return StoreReader(url, cache=self.cache, mirror=mirror)
 
     def keeper(self, store: str | None = None) -> "StoreKeeper":
         """Return that store, for a command that removes, takes back or marks checkpoints, and saves none."""
@@ -127,7 +139,9 @@ class Session:
 
         algorithm = self.config().digest or DEFAULT_ALGORITHM
         stored = dedup or self.config().dedup or "off"
-        opened = CheckpointStore(self.url(store), digest=algorithm, cache=self.cache, dedup=stored)
+        opened = CheckpointStore(
+            self.url(store), digest=algorithm, cache=self.cache, dedup=stored, mirror=self.mirror(store)
+        )
         interrupts.may_change()
         return opened
 

@@ -73,24 +73,30 @@ def of_run(config: Config, run: str | None, default_digest: str) -> Iterator[Set
         pattern, value = config.said_of(run, key)
         plain = list(value) if isinstance(value, tuple) else value
         yield Setting(key, default) if value is None else _in_file(config, pattern, (key,), plain)
+    if config.mirror is None:
+        yield Setting("mirror", None)
+    else:
+        yield Setting("mirror", config.mirror.url, "file", config.line("mirror", "url"))
+        if config.mirror.retention is not None:
+            yield from _rules(config, ("mirror",), None, config.mirror.retention)
     pattern, policy = config.said_of(run, "retention")
     if policy is None:
         yield Setting("retention", None)
     else:
-        yield from _rules(config, pattern, policy)
+        yield from _rules(config, (), pattern, policy)
     for kind, (template, _) in config.trainers.items():
         plain = list(template) if isinstance(template, tuple) else template
         yield Setting(f"trainers.{kind}", plain, "file", config.line("trainers", kind))
 
 
-def _rules(config: Config, pattern: str | None, policy: RetentionPolicy) -> Iterator[Setting]:
+def _rules(config: Config, before: tuple[str, ...], pattern: str | None, policy: RetentionPolicy) -> Iterator[Setting]:
     for rule in fields(policy):
         value = getattr(policy, rule.name)
         if value in (None, frozenset()):
             continue
         plain = value.total_seconds() if isinstance(value, timedelta) else value
         plain = sorted(value) if isinstance(value, frozenset) else plain
-        yield _in_file(config, pattern, ("retention", rule.name), plain)
+        yield _in_file(config, pattern, (*before, "retention", rule.name), plain)
 
 
 def _in_file(config: Config, pattern: str | None, place: tuple[str, ...], value: Any) -> Setting:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
 
 from ckptkit.config import findings, strict_yaml
-from ckptkit.config.settings import Config, Level, RunConfig
+from ckptkit.config.settings import Config, Level, Mirror, RunConfig
 from ckptkit.errors import UsageError
 from ckptkit.layouts import FOREIGN
 from ckptkit.retention import RetentionPolicy, policy_from_words
@@ -61,8 +61,20 @@ class _RunSection(BaseModel):
     level: Level | None = None
 
 
+class _MirrorSection(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    url: str
+    retention: Annotated[RetentionPolicy | None, PlainValidator(_policy)] = None
+
+
+def _mirror(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
 class _File(_RunSection):
     store: str | None = None
+    mirror: Annotated[_MirrorSection | None, BeforeValidator(_mirror)] = None
     digest: Literal["blake3", "sha256"] | None = None
     dedup: Literal["off", "file", "tensor"] | None = None
     runs: Annotated[
@@ -93,7 +105,8 @@ def parse(data: bytes, path: Path) -> Config:
         raise _explained(error, path, lines) from error
     return Config(
         path=path,
-        store=None if file.store is None else _store(file.store, path, lines),
+        store=None if file.store is None else _store(file.store, path, lines, ("store",)),
+        mirror=None if file.mirror is None else _mirror_of(file.mirror, path, lines),
         digest=file.digest,
         dedup=file.dedup,
         default=_run_config(file, (), path, lines),
@@ -108,10 +121,14 @@ def _run_config(section: _RunSection, place: tuple[str, ...], path: Path, lines:
     return RunConfig(section.resume, where, section.retention, section.level)
 
 
-def _store(text: str, path: Path, lines: strict_yaml.Lines) -> str:
+def _mirror_of(section: _MirrorSection, path: Path, lines: strict_yaml.Lines) -> Mirror:
+    return Mirror(_store(section.url, path, lines, ("mirror", "url")), section.retention)
+
+
+def _store(text: str, path: Path, lines: strict_yaml.Lines, place: tuple[str, ...]) -> str:
     expanded = os.path.expanduser(text)
     if not text.strip() or "\0" in text or expanded.startswith("~"):
-        raise UsageError(f"{_where(path, lines, ('store',))}: {text!r} is not a path or URL", hint="write it out")
+        raise UsageError(f"{_where(path, lines, place)}: {text!r} is not a path or URL", hint="write it out")
     return text if _URL.match(text) else os.path.normpath(path.parent / expanded)
 
 
@@ -144,6 +161,7 @@ def _explained(error: ValidationError, path: Path, lines: strict_yaml.Lines) -> 
 
 
 def _nearest(place: tuple[Any, ...]) -> str:
-    known = sorted(_File.model_fields if len(place) == 1 else _RunSection.model_fields)
+    section = _File if len(place) == 1 else _MirrorSection if place[0] == "mirror" else _RunSection
+    known = sorted(section.model_fields)
     near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"

@@ -30,12 +30,26 @@ class RunConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """Where each checkpoint is copied to after it was saved.
+
+    Attributes:
+        url: of that store: a URL or an absolute path.
+        retention: what ``prune --mirror`` keeps there of each run.
+    """
+
+    url: str
+    retention: "RetentionPolicy | None" = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration; without arguments, an empty one.
 
     Attributes:
         path: the file, or None if there was none.
         store: URL or absolute path.
+        mirror: the store that ``store`` is copied to.
         digest: algorithm for new checkpoints.
         dedup: what new checkpoints store only once.
         default: what applies to every run.
@@ -47,6 +61,7 @@ class Config:
 
     path: Path | None = None
     store: str | None = None
+    mirror: Mirror | None = None
     digest: Literal["blake3", "sha256"] | None = None
     dedup: Literal["off", "file", "tensor"] | None = None
     default: RunConfig = field(default_factory=RunConfig)

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ckptkit.store.adoption import Adopted as Adopted
     from ckptkit.store.adoption import Wrote as Wrote
+    from ckptkit.store.arriving import Arrival as Arrival
     from ckptkit.store.checkpoint_store import CheckpointStore as CheckpointStore
     from ckptkit.store.choosing import Chosen as Chosen
     from ckptkit.store.choosing import Ranking as Ranking
     from ckptkit.store.committed import Committed as Committed
+    from ckptkit.store.copying_to import Transfer as Transfer
     from ckptkit.store.describing import Description as Description
     from ckptkit.store.details import DetailFields as DetailFields
     from ckptkit.store.details import Details as Details
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Adopted": "adoption",
+    "Arrival": "arriving",
+    "Transfer": "copying_to",
     "Wrote": "adoption",
     "CheckpointStore": "checkpoint_store",
     "Committed": "committed",

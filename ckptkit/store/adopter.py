@@ -12,10 +12,12 @@ from ckptkit.listeners import Listener
 from ckptkit.storage import Storage
 from ckptkit.store import adoption, anchors, in_flight, saving
 from ckptkit.store.adoption import Adopted, Wrote
+from ckptkit.store.arriving import Arrivals
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import DetailFields, Details
 from ckptkit.store.happened import Doing
 from ckptkit.store.keeper import StoreKeeper
+from ckptkit.store.mirroring import Mirroring
 from ckptkit.store.sharing import Dedup, checked
 from ckptkit.verification import trust
 
@@ -31,14 +33,22 @@ class StoreAdopter(StoreKeeper):
         cache: bool = True,
         listeners: Sequence[Listener] = (),
         dedup: Dedup = "off",
+        mirror: str | Path | Storage | None = None,
     ) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
-        super().__init__(url, cache=cache, listeners=listeners)
+        super().__init__(url, cache=cache, listeners=listeners, mirror=mirror)
         self._digest = digest
         self._dedup = checked(dedup)
         self._resumed: dict[str, tuple[str, int]] = {}
         self._anchors = anchors.of(self.storage)
+        self._mirroring: Mirroring | None = None
+        if (there := self.mirror) is not None:
+            ledger = self._ledger_of(there)
+            # In one thread: training has the other cores.
+            self._mirroring = Mirroring(
+                self.storage, lambda: Arrivals(there, "digest", ledger, self.ledger, jobs=1), self._listeners.tell
+            )
 
     def adopt_in_place(
         self,
@@ -75,6 +85,7 @@ class StoreAdopter(StoreKeeper):
         self._note(done)
         committed = Committed(done.at, done.manifest, warnings=done.warnings)
         self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
+        self._mirror(committed)
         return committed
 
     def adopt(
@@ -129,6 +140,7 @@ class StoreAdopter(StoreKeeper):
             trust.note_saved(self.ledger, adopted.at, adopted.manifest, adopted.warnings, adopted.digested)
             committed = Committed(adopted.at, adopted.manifest, warnings=adopted.warnings)
             self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
+            self._mirror(committed)
         return adopted
 
     def clear(self, run: str) -> Sequence[str]:
@@ -137,6 +149,10 @@ class StoreAdopter(StoreKeeper):
         ``prune`` does it too.
         """
         return adoption.clear(self.storage, run)
+
+    def _mirror(self, done: Committed, *, replaces: bool = False) -> None:
+        if self._mirroring is not None:
+            self._mirroring.saved(done.at, replaces=replaces)
 
     def _note(self, saved: saving.Saved, anchor: anchors.Anchor | None = None) -> None:
         self._anchors.saved(saved.at, saved.manifest, anchor)

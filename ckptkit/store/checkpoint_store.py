@@ -14,7 +14,7 @@ from ckptkit.store.reference import Ref
 from ckptkit.store.restoring import Restored, RestoreFields
 from ckptkit.store.saver import StoreSaver
 from ckptkit.store.sources import Factories
-from ckptkit.verification import Level, Verifier
+from ckptkit.verification import Level
 
 
 class CheckpointStore(StoreSaver):
@@ -29,6 +29,8 @@ class CheckpointStore(StoreSaver):
         dedup: what a save stores only once: ``off`` (nothing), ``file`` (files that the checkpoint before has, too) or
             ``tensor`` (also tensors of safetensors files and members of ``.npz`` archives); see
             docs/how-to/store-what-changed.md.
+        mirror: a store that each checkpoint is copied to after it was saved, in a thread of its own, and that may have
+            newer ones to restore; see docs/how-to/copy-and-mirror.md.
 
     Example:
         >>> store = CheckpointStore("checkpoints")
@@ -97,10 +99,11 @@ class CheckpointStore(StoreSaver):
             chosen, asked = ref, ref.at.run
         else:
             parsed = Ref.parse(ref)
-            if missing_ok and not choosing.exists(self.storage, parsed):
+            if missing_ok and not choosing.exists(self._tiers, parsed):
                 return None
-            verifier, asked = Verifier(level, ledger=self.ledger), parsed.run
-            chosen = choosing.choose(self.storage, parsed, verifier, ranking, exact_run=exact_run)
+            asked = parsed.run
+            # What is in the mirror is copied here first: it is read once, and the run goes on from here.
+            chosen = self.materialise(parsed, level=level, ranking=ranking, exact_run=exact_run)
         restored = restoring.restore(chosen, into, factories or {}, check=readback)
         for run in {asked, restored.run}:  # two where the run was followed: either may be what is trained now
             self._resumed[run] = (restored.run, restored.step)
@@ -157,6 +160,9 @@ class CheckpointStore(StoreSaver):
             after = self._resumed[run][1] if run in self._resumed else preparing.FRESH
         doing, begin = Doing(self.storage), after
         moved = preparing.prepare(self.storage, run, after=begin, replace_newer=replace_newer)
+        if self._mirroring is not None and self.mirror is not None:
+            self._mirroring.wait()
+            preparing.make_way(self.mirror, run, after=begin, replace_newer=replace_newer)
         if moved:
             self._listeners.tell(lambda: doing.made_way(moved, begin))
         return moved

@@ -96,10 +96,11 @@ def choose(
             it.
     """
     if ref.word is None and not ref.whole:
-        reports = [verifier.verify(at) for at in found(storage, ref)]
-        for report in reports:
+        reports = []
+        for at in reversed(found(storage, ref)):  # where there are two stores, the nearer one's is the last
+            reports.append(report := verifier.verify(at))
             if report.good and report.manifest is not None:
-                return Chosen(report.at, report.manifest, warnings=report.problems)
+                return Chosen(report.at, report.manifest, tuple(reports[:-1]), report.problems)
         if all(report.gone for report in reports):
             raise NotFoundError(f"{ref}: was removed meanwhile")
         raise _damaged(ref, reports[0])
@@ -128,7 +129,7 @@ def _best(ref: Ref, ordered: Iterator[Entry], verifier: Verifier) -> Chosen:
     for at in ordered:
         report = verifier.verify(at)
         if report.good and report.manifest is not None:
-            return Chosen(at, report.manifest, skipped, report.problems)
+            return Chosen(report.at, report.manifest, skipped, report.problems)
         require_judged(report)
         skipped.append(report)
     raise _nothing(ref, skipped)

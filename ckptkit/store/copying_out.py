@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ckptkit import durable
 from ckptkit.catalog import digests
@@ -17,6 +17,22 @@ from ckptkit.problem import Problem, fails
 from ckptkit.storage import Entry, Stamp, SupportsLinks
 from ckptkit.store.choosing import Chosen
 from ckptkit.verification import Level, Verifier
+
+
+class Filled(Protocol):
+    """A folder that is filled with the files of a checkpoint.
+
+    Attributes:
+        partial: where it is filled.
+    """
+
+    partial: Path
+
+    def begin(self, files: Iterable[FileEntry], needed: int) -> None:
+        """Begin to fill it, anew if it was begun before."""
+
+    def copy(self, at: Entry, files: Sequence[FileEntry], **how: Any) -> list[digests.Found]:
+        """Copy files of a checkpoint, and return what each is digested to."""
 
 
 class NewFolder:
@@ -100,7 +116,7 @@ class CopyingVerifier(Verifier):
         copied: the checkpoint that the folder holds now, if it was verified on a level that digests.
     """
 
-    def __init__(self, new: NewFolder, level: Level, *, link: bool = False, **how: Any) -> None:
+    def __init__(self, new: Filled, level: Level, *, link: bool = False, **how: Any) -> None:
         super().__init__(level, **how)
         self._link = link
         self.copied: Entry | None = None
@@ -112,7 +128,7 @@ class CopyingVerifier(Verifier):
     ) -> tuple[list[Problem], int]:
         self.copied, self._copies = None, not self._link and not fails(known)
         if self._copies:
-            self._new.begin(_files(manifest), manifest.size)
+            self._new.begin(files_of(manifest), manifest.size)
         found = super()._digests(at, manifest, known, before)
         self.copied = at if self._copies else None
         return found
@@ -150,7 +166,7 @@ def copy_out(
         DamagedError: a file changed since it was verified.
         StoreError: a file cannot be read, or the folder cannot be written.
     """
-    at, files = chosen.at, _files(chosen.manifest)
+    at, files = chosen.at, files_of(chosen.manifest)
     new.begin(files, 0 if link else chosen.manifest.size)
     if link and isinstance(at.storage, SupportsLinks):
         with durable.storage_errors(str(new.destination)):
@@ -162,5 +178,6 @@ def copy_out(
             raise DamagedError(f"{at.ref}: {file.path}: changed while it was copied")
 
 
-def _files(manifest: Manifest) -> list[FileEntry]:
+def files_of(manifest: Manifest) -> list[FileEntry]:
+    """Return the files of all items."""
     return [file for item in manifest.items.values() for file in item.files]

@@ -14,6 +14,7 @@ from ckptkit.problem import Problem
 from ckptkit.storage import Entry, Storage
 
 if TYPE_CHECKING:
+    from ckptkit.store.arriving import Arrival
     from ckptkit.store.choosing import Chosen
     from ckptkit.store.committed import Committed
     from ckptkit.store.pruning import Pruned, PruneSurvey
@@ -99,6 +100,17 @@ class Doing:
             skipped=tuple(_text(f"{report.at.ref}: {report.reason}") for report in chosen.skipped),
             followed=tuple(map(_text, chosen.followed)),
         )
+
+    def copied(self, one: "Arrival", to: str) -> events.Copied | events.NotCopied:
+        """Return the event of a checkpoint that was copied to another store, or was to be."""
+        if one.manifest is None or not one.is_there:
+            return self.not_copied(one.source, to, one.reason)
+        size, digest = one.size, one.manifest.digest
+        return events.Copied(**self._to(one.source), to=_text(to), size=size, digest=digest)
+
+    def not_copied(self, at: Entry, to: str, reason: str) -> events.NotCopied:
+        """Return the event of a checkpoint that could not be copied."""
+        return events.NotCopied(**self._to(at), to=_text(to), reason=_text(reason))
 
     def pruned(self, planned: "PruneSurvey", done: "Pruned") -> events.Pruned:
         """Return the event of a plan that was carried out."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from ckptkit.catalog import beside_others, refs, succession
+from ckptkit.catalog import beside_others, manifests, refs, succession
 from ckptkit.errors import ConflictError, ProtectedError, UsageError
 from ckptkit.manifest.names import MAX_STEP, check_run
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry, Storage
-from ckptkit.store import choosing, saving
+from ckptkit.store import choosing, saving, tiers
 from ckptkit.store.details import require_open_run
 from ckptkit.verification import Verifier
 
@@ -32,6 +32,20 @@ def prepare(storage: Storage, run: str, *, after: int, replace_newer: bool) -> S
     return ()  # those that are damaged make room when their step is reached again
 
 
+def make_way(mirror: Storage, run: str, *, after: int, replace_newer: bool) -> None:
+    """Do the same in a run's mirror, in which it is not trained: else it would be resumed from what lies beyond.
+
+    Raises:
+        ConflictError: checkpoints are in the way; whether they verify is for who resumes from them to find out.
+        ProtectedError: one that would be moved is pinned.
+    """
+    newer = [at for at in tiers.listed(mirror, run) if at.step is not None and at.step > after]
+    if replace_newer:
+        _moved(mirror, run, newer)
+    elif newer := [at for at in newer if manifests.read(at)[0] is not None]:
+        raise _conflict(run, after, newer, f" in its mirror {mirror.url}")
+
+
 def _moved(storage: Storage, run: str, newer: Sequence[Entry]) -> Sequence[Entry]:
     if not newer:
         return ()
@@ -48,11 +62,11 @@ def _moved(storage: Storage, run: str, newer: Sequence[Entry]) -> Sequence[Entry
     return newer
 
 
-def _conflict(run: str, after: int, newer: Sequence[Entry]) -> ConflictError:
+def _conflict(run: str, after: int, newer: Sequence[Entry], where: str = "") -> ConflictError:
     there = choosing.some([at.step for at in newer])
-    message = f"{run}: has checkpoints already ({there}), and this training starts from the beginning"
+    message = f"{run}: has checkpoints already{where} ({there}), and this training starts from the beginning"
     if after != FRESH:
-        message = f"{run}: has newer checkpoints ({there}) than step {after}, from which this training goes on"
+        message = f"{run}: has newer checkpoints{where} ({there}) than step {after}, from which this training goes on"
     return ConflictError(
         message,
         hint=f"go on from the newest (`ckptkit resume-cmd {quote_word(run)}`), give this training another run name, "

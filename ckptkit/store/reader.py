@@ -1,4 +1,4 @@
-"""StoreReader: looks into a store (list, locate, verify, choose, copy out), and changes no checkpoint."""
+"""StoreReader: looks into a store (list, locate, verify, resume, copy), and changes no checkpoint of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from ckptkit.progress import Meter, Progress
 from ckptkit.store import selecting
-from ckptkit.store.browser import StoreBrowser
+from ckptkit.store.copier import StoreCopier
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
     from ckptkit.events import Verified
     from ckptkit.health import Finding
     from ckptkit.manifest.models import Resume
-    from ckptkit.store.choosing import Chosen, Ranking
+    from ckptkit.store.choosing import Chosen
     from ckptkit.store.rehearsal import Outcome
     from ckptkit.store.resuming import ResumeCommand
     from ckptkit.verification import CheckpointReport, Level, Report, Verifier
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What only some of the methods need they import themselves: a listing takes less time than importing it all.
 
 
-class StoreReader(StoreBrowser):
+class StoreReader(StoreCopier):
     """Reads checkpoints of many runs below one folder; ``CheckpointStore`` is one that saves them too.
 
     Args:
@@ -29,39 +29,13 @@ class StoreReader(StoreBrowser):
         cache: know what was verified before, and keep what is found, in the user's cache folder; see
             docs/explanation/why-content-decides.md.
         listeners: as of ``listen``.
+        mirror: a store that this one is copied to: what is resumed from may be there, too; see
+            docs/how-to/copy-and-mirror.md.
 
     Example:
         >>> for one in StoreReader("checkpoints").list():
         ...     print(one.at.ref, one.summary)
     """
-
-    def choose(
-        self,
-        ref: str | Ref,
-        *,
-        verifier: "Verifier | None" = None,
-        ranking: "Ranking | None" = None,
-        exact_run: bool = False,
-    ) -> "Chosen":
-        """Return the checkpoint to resume from, verified.
-
-        Args:
-            ref: ``RUN`` (falls back to older ones that verify; a run that was resumed as another one is followed
-                there), ``RUN@STEP`` (only that one) or ``RUN@best``; or a path to one of these in this store.
-            verifier: how to verify it; ``Verifier()`` when left out.
-            ranking: for ``RUN@best``.
-            exact_run: ``RUN`` means the run itself, also where it went on as another one.
-
-        Raises:
-            NotFoundError: there is no such run or step.
-            NothingResumableError, DamagedError: nothing, or not the one that was named, verifies.
-        """
-        from ckptkit.store import choosing
-        from ckptkit.verification import Verifier
-
-        return choosing.choose(
-            self.storage, self._ref(ref), verifier or Verifier(ledger=self.ledger), ranking, exact_run=exact_run
-        )
 
     def verify(
         self,
@@ -192,47 +166,6 @@ class StoreReader(StoreBrowser):
 
         chosen = self.choose(ref) if isinstance(ref, (str, Ref)) else ref
         return rehearsal.rehearse(self.storage, chosen, steps=steps, template=template, seconds=seconds)
-
-    def copy_out(
-        self,
-        ref: str | Ref,
-        destination: Path,
-        *,
-        ranking: "Ranking | None" = None,
-        exact_run: bool = False,
-        level: "Level" = "format",
-        on_progress: Callable[[Progress], None] | None = None,
-        jobs: int | None = None,
-        link: bool = False,
-    ) -> "Chosen":
-        """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
-
-        What is copied is what was verified: each byte is read once (on level ``presence`` a copy is digested, too).
-        ``on_progress`` is told how far it is, in bytes; ``jobs`` threads read, digest and write, all cores when left
-        out. With ``link`` files that verified get another name rather than a copy, where that can be done: they are the
-        store's own, and who writes to one changes the checkpoint.
-
-        Raises:
-            RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
-            CkptkitError: see ``choose``; nothing was written.
-        """
-        from ckptkit.store import choosing, copying_out
-        from ckptkit.store.happened import Doing
-
-        doing, named = Doing(self.storage), self._ref(ref)
-        destination = Path(destination)
-        self.storage.require_outside(destination)
-        meter = Meter("restore", str(named), on_progress=on_progress)
-        if meter.watched:
-            meter.expect(choosing.size_of_newest(self.storage, named))
-        with copying_out.new_folder(destination) as new:
-            verifier = copying_out.CopyingVerifier(new, level, link=link, ledger=self.ledger, on_bytes=meter, jobs=jobs)
-            chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
-            if verifier.copied != chosen.at:
-                copying_out.copy_out(chosen, new, on_bytes=meter, jobs=jobs, link=link)
-            new.finish(chosen.at)
-        self._listeners.tell(lambda: doing.restored(chosen, chosen.manifest.items, "folder", named.run))
-        return chosen
 
     def examine(self) -> "Iterator[Finding]":
         """Yield how the store is: there, writable, with room; what its file system can do; what lies in its runs.

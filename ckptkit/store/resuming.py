@@ -120,7 +120,8 @@ def filled(template: Sequence[str], at: Entry, manifest: Manifest, overrides: Se
     if not paths and wanted:
         raise UsageError(
             f"{at.ref}: the resume template names {{{wanted}}}, and the store has no folder on this machine",
-            hint="let the command restore {run}@{step} from {store}, or copy it out first: `ckptkit restore`",
+            hint=f"`ckptkit resume-cmd {quote_word(at.ref)} --materialise DIR` copies it to this machine first; "
+            "or let the command restore {run}@{step} from {store}",
         )
     return expand(template, _values(at, manifest) | paths, overrides)
 
@@ -146,7 +147,7 @@ def _require_whole(at: Entry, manifest: Manifest, field: str) -> None:
         if not (at.folder / file.path).exists():
             raise UsageError(
                 f"{at.ref}: {file.path} is stored in parts, and the resume template names {{{field}}}",
-                hint=f"`ckptkit restore {quote_word(at.ref)} DIR --link` puts it together; then --template with DIR",
+                hint=f"`ckptkit resume-cmd {quote_word(at.ref)} --materialise DIR` puts it together there first",
             )
 
 
@@ -167,7 +168,7 @@ def _paths(at: Entry, manifest: Manifest) -> dict[str, Value | Mapping[str, Valu
         return {}
     items = {name: folder / item_files.main(at, name, item) for name, item in manifest.items.items()}
     return {
-        "path": next(iter(items.values())) if at.layout.shared or wrote.only_one(manifest) else folder,
+        "path": next(iter(items.values())) if item_files.as_it_lay(at) or wrote.only_one(manifest) else folder,
         "checkpoint": folder,
         "items": items,
     }

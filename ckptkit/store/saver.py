@@ -159,6 +159,7 @@ class StoreSaver(StoreAdopter):
         self._note(saved, anchor)
         committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
         self._listeners.tell(lambda: doing.saved(committed, () if saved.undone else begun.asked.tags))
+        self._mirror(committed, replaces=begun.asked.replace)
         undone = saved.undone
         if then is not None:
             undone = undone or _undone(then, committed)
@@ -193,12 +194,22 @@ class StoreSaver(StoreAdopter):
         """Wait until what goes on behind is durable; raises what it failed with, if nobody has heard of it yet."""
         in_flight.settle(self.storage.url)
 
+    def unmirrored(self) -> Sequence[str]:
+        """Wait until what was saved is in the mirror, too, and return one line for each run of which something is not.
+
+        The next save of that run tries again. Each failure is returned once; it was logged when it happened.
+        """
+        self.wait()
+        return self._mirroring.missing() if self._mirroring is not None else ()
+
     def close(self) -> None:
-        """Wait as ``wait`` does, and give the memory for copies back; the store can be used as before."""
+        """Wait as ``wait`` does, and for the mirror, and give the memory back; the store can be used as before."""
         try:
             self.wait()
         finally:
             in_flight.give_back()
+            if self._mirroring is not None:
+                self._mirroring.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from ckptkit.catalog import beside_others, item_files, since_adopted
 from ckptkit.errors import CkptkitError, DamagedError, RefusedError
 from ckptkit.layouts import ADOPTED
 from ckptkit.manifest.models import FileEntry, Manifest
-from ckptkit.manifest.names import UNLISTED, lies_beside
+from ckptkit.manifest.names import UNLISTED
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry
 
@@ -47,7 +47,7 @@ def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
             if not entry.path.startswith(before):
                 message = f"lies outside the folder of its item {name!r}"
                 yield Problem("path-unsafe", message, entry.path, name, "unsafe")
-            elif not before and not lies_beside(at.layout, entry.path):
+            elif not before and not item_files.may_lie(at, entry.path):
                 yield Problem("path-unsafe", "does not lie beside its manifest", entry.path, name, "unsafe")
             elif problem := _file_problem(at, entry, name):
                 yield problem

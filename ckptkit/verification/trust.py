@@ -89,6 +89,8 @@ def note_saved(
     manifest: Manifest,
     warnings: Sequence[Problem],
     digested: Mapping[int, tuple[int, int]],
+    *,
+    level: Level = "format",
 ) -> None:
     """Keep that a checkpoint was saved: its files were digested and checked when they had been written.
 
@@ -98,6 +100,7 @@ def note_saved(
         manifest: its manifest.
         warnings: what was found in its files.
         digested: by inode, size and mtime of each file as they were before it was digested.
+        level: how far its files were looked into.
     """
     moment = time.time()
     listed = _listed(manifest)
@@ -107,7 +110,7 @@ def note_saved(
         return
     there = ours.keys() == {*listed} or (manifest.dedup == "tensor" and not _lacks_any(at, listed))
     if there and at.storage.settled(at, found):
-        ledger.note(at.run, at.name, _known("format", True, moment, found, manifest, warnings))
+        ledger.note(at.run, at.name, _known(level, True, moment, found, manifest, warnings))
 
 
 def _lacks_any(at: Entry, listed: Collection[str]) -> bool:

@@ -367,6 +367,49 @@ class CopyOut(Save):
         self.look(root)
 
 
+class CopyTo(Save):
+    """Two checkpoints are copied to a store that has an older one; what was copied by then is whole."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        save(root, 3, tags=["later"])
+
+    def operate(self, root: Path) -> None:
+        CheckpointStore(root).copy_to(beside(root))
+
+    def look(self, root: Path) -> None:
+        assert good(root) == {1, 2, 3}
+        if beside(root).exists():
+            there = good(beside(root))
+            assert there == set(range(1, len(there) + 1)), "a newer one came before an older one"
+
+    def again(self, root: Path) -> None:
+        done = CheckpointStore(root).copy_to(beside(root))
+        assert done.exit_code == 0
+        assert good(root) == good(beside(root)) == {1, 2, 3}
+        assert {one.at.step for one in CheckpointStore(beside(root)).list(tag="later")} == {3}
+
+
+class SaveMirrored(Save):
+    """What was saved is copied to the mirror; the next save goes on with what a kill has left over."""
+
+    def operate(self, root: Path) -> None:
+        store = CheckpointStore(root, mirror=beside(root))
+        store.save(RUN, 3, items(3), tags=["later"])
+        assert store.unmirrored() == []
+
+    def look(self, root: Path) -> None:
+        super().look(root)
+        if beside(root).exists():
+            good(beside(root))
+
+    def again(self, root: Path) -> None:
+        store = CheckpointStore(root, mirror=beside(root))
+        store.save(RUN, 4, items(4))
+        assert store.unmirrored() == []
+        assert good(root) == good(beside(root)) >= {1, 2, 4}
+
+
 SCENARIOS: dict[str, Any] = {
     "save": Save,
     "save-behind": SaveBehind,
@@ -388,4 +431,6 @@ SCENARIOS: dict[str, Any] = {
     "undelete-flat": UndeleteFlat,
     "pin-and-tag": Mark,
     "restore": CopyOut,
+    "copy": CopyTo,
+    "save-mirrored": SaveMirrored,
 }

@@ -30,6 +30,8 @@ SCENARIOS = {
     "undelete-flat": (1, 10),
     "pin-and-tag": (1, 15),
     "restore": (2, 15),
+    "copy": (4, 20),
+    "save-mirrored": (5, 20),
 }
 
 
