@@ -13,7 +13,7 @@ class Finding:
 
     Attributes:
         about: what it belongs to: ``installation``, ``backends``, ``configuration``, ``cache``, ``store``,
-            ``file system`` or ``runs``.
+            ``file system``, ``service`` or ``runs``.
         name: stable word for what was looked at, for example ``writable``.
         state: ``warning``: it works, but less well, or not for long; ``problem``: something cannot be done.
         message: one line that says what was found.

@@ -1,20 +1,12 @@
-"""How an object store is: whether it can be read and written, and what its service can do, as far as is known."""
+"""How an object store is: whether it can be read and written, and what its service can do, found out by doing it."""
 
 import uuid
 from collections.abc import Iterator
-from typing import get_args
 
 from ckptkit.errors import CkptkitError
 from ckptkit.health import Finding
-from ckptkit.storage.objects.service import NEW, Objects, Power, Unmet
-
-_MEANS: dict[Power, str] = {
-    "create": "of two saves of one step both may seem to succeed",
-    "swap": "pins and tags that two processes change at once may be lost",
-    "ranges": "every look into a file reads it from its start",
-    "checksums": "what is damaged on its way there is found by `ckptkit verify` only",
-    "replace": "who reads while something is replaced may get a part of it",
-}
+from ckptkit.storage.objects import probing
+from ckptkit.storage.objects.service import NEW, Objects
 
 
 def examine(objects: Objects) -> Iterator[Finding]:
@@ -25,21 +17,7 @@ def examine(objects: Objects) -> Iterator[Finding]:
         yield Finding("store", "there", "problem", error.message, error.hint)
         return
     yield Finding("store", "there", "ok", f"{objects.url} can be read", details={"url": objects.url})
-    yield _writable(objects)
-    missing = [power for power in get_args(Power) if power not in objects.powers]
-    for power in missing:
-        yield Finding("store", power, "warning", f"the service has no {power}: {_MEANS[power]}")
-    if not missing:
-        yield Finding("store", "powers", "ok", f"the service has {', '.join(get_args(Power))}, by its kind")
-
-
-def _writable(objects: Objects) -> Finding:
-    try:
-        probe(objects, "")
-    except (CkptkitError, Unmet) as error:
-        hint = error.hint if isinstance(error, CkptkitError) else ""
-        return Finding("store", "writable", "problem", str(error) or "an object of a new name is refused", hint)
-    return Finding("store", "writable", "ok", "an object was created and removed again")
+    yield from probing.examine(objects)
 
 
 def probe(objects: Objects, state: str) -> None:

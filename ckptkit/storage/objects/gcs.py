@@ -108,14 +108,18 @@ class GcsRequests:
         end = info.size if length is None else min(info.size, start + length)
         if start >= end:
             return b"", info
-        _, data = self._asked(
-            "GET",
-            "b/{}/o/{}",
-            self._prefix + key,
-            headers={"Range": f"bytes={start}-{end - 1}"},
-            alt="media",
-            generation=info.version,
-        )
+        try:
+            _, data = self._asked(
+                "GET",
+                "b/{}/o/{}",
+                self._prefix + key,
+                headers={"Range": f"bytes={start}-{end - 1}"},
+                alt="media",
+                generation=info.version,
+            )
+        except FileNotFoundError:
+            self.look(key)
+            raise EOFError("it was written over while it was read") from None
         return bytes(data), info
 
     def write(self, key: str, data: bytes, only: Only | None) -> Info:

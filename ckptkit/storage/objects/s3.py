@@ -1,5 +1,7 @@
 """Objects of S3, and of what speaks like it."""
 
+import base64
+import hashlib
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -107,12 +109,12 @@ class S3Requests(ObstoreRequests):
                 _require(answer)
 
     def refuses_damaged(self, key: str) -> bool | None:
-        """Send what does not fit its checksum."""
+        """Send what does not fit its checksum, of the kind that uploads have."""
         signer = self._signer()
         if signer is None:
             return None
-        other = "0" * 64
-        return signer.send("PUT", self._prefix + key, body=b"damaged", digest=other).status >= 400
+        other = base64.b64encode(hashlib.sha256(b"whole").digest()).decode()
+        return signer.send("PUT", self._prefix + key, body=b"damaged", checksum=other).status >= 400
 
 
 def _require(answer: Answer) -> None:

@@ -62,7 +62,7 @@ class Signer:
     timeout: float
 
     def send(
-        self, method: str, key: str = "", query: Mapping[str, str] | None = None, body: bytes = b"", digest: str = ""
+        self, method: str, key: str = "", query: Mapping[str, str] | None = None, body: bytes = b"", checksum: str = ""
     ) -> Answer:
         """Return the answer to a request, whatever its status.
 
@@ -71,7 +71,7 @@ class Signer:
             key: in the bucket.
             query: parameters.
             body: what is sent.
-            digest: what the SHA-256 of the body is said to be; right when left out.
+            checksum: what the SHA-256 of the body is said to be, in base 64, beside the signature.
 
         Raises:
             OSError: there was no answer.
@@ -80,7 +80,7 @@ class Signer:
         parts = urlsplit(self.address)
         path = parts.path.rstrip("/") + (f"/{quote(key, safe='/-_.~')}" if key else "/")
         asked = "&".join(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in sorted((query or {}).items()))
-        headers = self._signed(method, parts.netloc, path, asked, digest or hashlib.sha256(body).hexdigest())
+        headers = self._signed(method, parts.netloc, path, asked, hashlib.sha256(body).hexdigest(), checksum)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.netloc, timeout=self.timeout)
         try:
@@ -90,10 +90,12 @@ class Signer:
         finally:
             connection.close()
 
-    def _signed(self, method: str, host: str, path: str, query: str, digest: str) -> dict[str, str]:
+    def _signed(self, method: str, host: str, path: str, query: str, digest: str, checksum: str) -> dict[str, str]:
         now = datetime.now(UTC)
         moment, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
         headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": moment}
+        if checksum:
+            headers["x-amz-checksum-sha256"] = checksum
         if self.keys.token:
             headers["x-amz-security-token"] = self.keys.token
         names = ";".join(sorted(headers))
