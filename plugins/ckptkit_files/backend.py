@@ -1,10 +1,7 @@
 """The ``files`` backend: copies files, and looks into those of a known format, whoever wrote them."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,9 +10,9 @@ from ckptkit.errors import BackendError, DamagedError, UnsafeContentError
 from ckptkit.formats import given_folder, sb3_callback
 from ckptkit.formats.moments import moments
 from ckptkit_files import check, trainers
-from ckptkit_files.written import Content, Written
+from ckptkit_files.one_by_one import OneByOne
+from ckptkit_files.written import Contents, Create, Written
 
-_BLOCK = 1 << 20  # bytes: each is digested while it is in the processor's cache
 _UNKNOWN = Captured("partial", ["files of any kind: what they hold, and how exactly it resumes, is not known"])
 
 
@@ -37,15 +34,9 @@ class FilesBackend:
             BackendError: there are none.
             OSError: one cannot be read.
         """
-        _require_files(item)
-        for name, source in item.files.items():
-            with _created(directory / name, context) as target:
-                if isinstance(source, Path):
-                    with source.open("rb") as stream:
-                        shutil.copyfileobj(stream, target, _BLOCK)
-                else:
-                    source.write(target)
-        return _said(item)
+        contents = _contents(item)
+        contents.write(directory, context.create)
+        return _said(item, contents)
 
     def snapshot(self, item: Written, /, *, context: SnapshotContext) -> "_Apart":
         """Read the files: whoever wrote them may write over them, or take them away.
@@ -53,8 +44,8 @@ class FilesBackend:
         Raises:
             BackendError, OSError: see ``save``.
         """
-        _require_files(item)
-        return _Apart({name: _apart(source, context) for name, source in item.files.items()}, _said(item))
+        contents = _contents(item)
+        return _Apart(contents.apart(context), _said(item, contents))
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Path:
         """Return the item's folder once its files are checked: only whoever wrote them can put them into an object.
@@ -110,44 +101,27 @@ class FilesBackend:
 
 @dataclass(frozen=True, slots=True)
 class _Apart:
-    """What writes each file, by its name in the item, and what is said of them."""
+    """What writes the files, and what is said of them."""
 
-    files: Mapping[str, Callable[[BufferedIOBase], object]]
+    files: Callable[[Path, Create], None]
     said: SavedItem
 
     def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
         """See ``Pending.write``."""
-        for name, write in self.files.items():
-            with _created(directory / name, context) as target:
-                write(target)
+        self.files(directory, context.create)
         return self.said
 
 
-def _require_files(item: Written) -> None:
-    if not item.files:
+def _contents(item: Written) -> Contents:
+    contents = OneByOne(item.files) if isinstance(item.files, Mapping) else item.files
+    if not contents.names:
         raise BackendError("there are no files to keep")
+    return contents
 
 
-def _said(item: Written) -> SavedItem:
-    metadata = {"files": len(item.files), **item.metadata}
+def _said(item: Written, contents: Contents) -> SavedItem:
+    metadata = {"files": len(contents.names), **item.metadata}
     return SavedItem(metadata, item.step, dict(item.counters), item.captured, list(item.hazards))
-
-
-def _created(path: Path, context: SaveContext) -> BufferedIOBase:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return context.create(path)
-
-
-def _apart(source: Path | Content, context: SnapshotContext) -> Callable[[BufferedIOBase], object]:
-    if not isinstance(source, Path):
-        return source.apart(context)
-    with source.open("rb", buffering=0) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        content = context.memory(size)
-        done = 0
-        while done < size and (count := stream.readinto(content[done:])):
-            done += count
-    return lambda target: target.write(content[:done])
 
 
 def _names(directory: Path, context: CheckContext) -> Sequence[str]:

@@ -32,7 +32,7 @@ class Capture:
             an evaluation, say) only the digest is kept.
 
     Attributes:
-        arrays: what is kept as arrays, by name.
+        arrays: what is kept as arrays, by name; the live ones, where they are arrays.
         seen: settings by place, and digests of large arrays.
         generators: the live random generators found, by place; the caller saves their state.
         kinds: the JSON forms of those.
@@ -114,12 +114,12 @@ class Capture:
             return None
         if value.dtype.hasobject or type(value) not in (numpy.ndarray, value.dtype.type):
             return None
-        if value.nbytes >= _LARGE:
+        if value.nbytes >= _LARGE and (not self._given or place in self._given):
             self.seen[place] = keras_parts.digest_of(value)
             if self._given.get(place) == self.seen[place]:
                 return {"is": "unchanged", "digest": self.seen[place]}
         kind = "array" if isinstance(value, numpy.ndarray) else "scalar"
-        return {"is": kind, "array": self._keep(numpy.array(value)), "dtype": value.dtype.name}
+        return {"is": kind, "array": self._keep(numpy.asarray(value)), "dtype": value.dtype.name}
 
     def _container(self, value: Any, place: str, depth: int) -> Any:
         if isinstance(value, dict):

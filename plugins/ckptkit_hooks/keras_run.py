@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from ckptkit_hooks import keras_doubt, keras_loop, keras_state
 from ckptkit_hooks.keeper import Keeper
 from ckptkit_hooks.keras_callbacks import Others
 from ckptkit_hooks.keras_feed import Feed
+from ckptkit_hooks.keras_files import PROGRESS, KerasFiles
 from ckptkit_hooks.keras_put import new_generator
 from ckptkit_hooks.keras_traced import Trace
 from ckptkit_hooks.sigterm import StopRequest
 
-_PROGRESS = "progress.json"
 _FORMAT = 2
 _LOG = logging.getLogger("ckptkit_hooks")
 
@@ -51,6 +50,7 @@ class Training:
         self._from: tuple[Chosen, dict[str, Any]] | None = None
         self._files = Path()  # of the checkpoint that is put back
         self._model: Any = None
+        self._said_that_it_waits = False
         self._steps = self._begun = self._epoch = self._batches = 0
 
     def fit(self, hook: Any, model: Any, x: Any, args: Sequence[Any], ref: str | None, fit: dict[str, Any]) -> Any:
@@ -101,7 +101,7 @@ class Training:
         if chosen is None:
             return 0
         self._files = chosen.fetched() / "model"
-        progress: dict[str, Any] = json.loads((self._files / _PROGRESS).read_bytes())
+        progress: dict[str, Any] = json.loads((self._files / PROGRESS).read_bytes())
         keras_state.build(model, batch)
         self._from = chosen, progress
         self._steps = progress["steps"]
@@ -197,30 +197,37 @@ class Training:
         counters = {"epoch": epoch, "batches_in_epoch": batches}
         others = self._others or Others(None, None)
         held, callbacks = others.capture(keras_state.owned(self._model))
-        with tempfile.TemporaryDirectory(prefix="ckptkit-") as place:
-            folder = Path(place)
-            variables = keras_state.write(self._model, folder, held.arrays)
-            if batches:
-                keras_state.keep_metrics(self._model, held.arrays)
-            progress = {"format": _FORMAT, **counters, "steps": self._steps, "variables": variables}
-            progress["callbacks"] = callbacks
-            progress["generators"] = held.kinds
-            progress["stopped"] = bool(self._model.stop_training) and others.has("EarlyStopping")
-            (folder / _PROGRESS).write_text(json.dumps(progress, allow_nan=False))
-            _write_arrays(folder, held.arrays)
-            files = {name: folder / name for name in (keras_state.WEIGHTS, keras_state.ARRAYS, _PROGRESS)}
-            captured = self._captured(batches, held.reasons)
-            items: dict[str, Any] = {
-                "model": Written(files, captured, self._steps, counters),
-                "rng": GlobalRng(held.generators),
-            }
-            if self._feed is not None:
-                items["data"] = self._feed.batches
-            numbers = {k: float(v) for k, v in (logs or {}).items()}
-            name = self._keeper.save(self._steps, items, metrics=numbers, counters=counters)
+        if batches:
+            keras_state.keep_metrics(self._model, held.arrays)
+        progress = {
+            "format": _FORMAT,
+            **counters,
+            "steps": self._steps,
+            "callbacks": callbacks,
+            "generators": held.kinds,
+            "stopped": bool(self._model.stop_training) and others.has("EarlyStopping"),
+        }
+        files = KerasFiles(self._model, progress, held.arrays, self._say_that_it_waits)
+        captured = self._captured(batches, held.reasons)
+        items: dict[str, Any] = {
+            "model": Written(files, captured, self._steps, counters),
+            "rng": GlobalRng(held.generators),
+        }
+        if self._feed is not None:
+            items["data"] = self._feed.batches
+        numbers = {k: float(v) for k, v in (logs or {}).items()}
+        name = self._keeper.save(self._steps, items, metrics=numbers, counters=counters)
         if self._stop.requested:
             self._keeper.wait()
             self._stop.exit(name)
+
+    def _say_that_it_waits(self, error: Exception) -> None:
+        if not self._said_that_it_waits:
+            self._said_that_it_waits = True
+            reason = (str(error).strip().splitlines() or [""])[0]
+            _LOG.warning(
+                "wait=False: training waits until Keras's file is written: %s: %s", type(error).__name__, reason
+            )
 
     def _observed(self) -> dict[str, Any]:
         """Return what an observer compares after a step."""
@@ -262,12 +269,6 @@ def _arrays(folder: Path) -> dict[str, Any]:
         return {}
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
-
-
-def _write_arrays(folder: Path, arrays: Mapping[str, Any]) -> None:
-    import numpy as np
-
-    np.savez(folder / keras_state.ARRAYS, **arrays)
 
 
 def _as_arrays(values: Sequence[Any]) -> list[Any]:

@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import BackendError
+from ckptkit_hooks.keras_copies import values_of
 
 WEIGHTS = "model.weights.h5"
 ARRAYS = "state.npz"
@@ -42,10 +43,14 @@ def build(model: Any, batch: Any) -> None:
 
 def owned(model: Any) -> list[Any]:
     """Return the model and all objects whose state is in its variables."""
+    return [model, *layers_of(model), *optimizers_of(model), *model.metrics, *all_variables(model)]
+
+
+def optimizers_of(model: Any) -> list[Any]:
+    """Return the model's optimizer, and those inside it."""
     optimizer = model.optimizer
     inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", ())]
-    found = [model, *layers_of(model), optimizer, *inner, *model.metrics, *all_variables(model)]
-    return [thing for thing in found if thing is not None]
+    return [each for each in (optimizer, *inner) if each is not None]
 
 
 def all_variables(model: Any) -> list[Any]:
@@ -53,22 +58,41 @@ def all_variables(model: Any) -> list[Any]:
     return [*_variables(model), *model.metrics_variables, *_ambient()]
 
 
-def write(model: Any, folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
-    """Write the weights file; put what it lacks into the arrays; return what is needed to read both.
+class Variables:
+    """A model's variables at a save, and what is said of them, so that ``read`` can put them back.
 
     ``.weights.h5`` holds weights and optimizer, but neither the random state of Dropout and similar layers nor
     variables that layers keep in other ways (Keras 3.15).
+
+    Args:
+        model: built and compiled.
+        values_of: returns the values of a variable as an array.
     """
-    path = folder / WEIGHTS
-    model.save_weights(path)
-    variables = _variables(model)
-    seeds = [i for i, v in enumerate(variables) if v.name == _SEED]
-    # The file does not say which variables a layer of another kind left out: then all are kept beside it.
-    beside = seeds if _count(path) == len(variables) - len(seeds) else range(len(variables))
-    arrays |= {f"variable-{i}": _array(variables[i]) for i in beside}
-    for ambient in _ambient():
-        arrays[_AMBIENT] = _array(ambient)
-    return {"beside": list(beside), "dtypes": [_array(v).dtype.name for v in variables], "digest": digest(model)}
+
+    def __init__(self, model: Any, values_of: Callable[[Any], Any]) -> None:
+        self._variables, self._ambient = _variables(model), _ambient()
+        self._values_of = values_of
+
+    def beside(self, count: int) -> dict[str, Any]:
+        """Return the arrays that the weights file lacks, by name.
+
+        Args:
+            count: how many arrays are in the weights file.
+        """
+        named = [(f"variable-{i}", self._variables[i]) for i in self._lacking(count)]
+        named += [(_AMBIENT, variable) for variable in self._ambient]
+        return {name: self._values_of(variable) for name, variable in named}
+
+    def said(self, count: int) -> dict[str, Any]:
+        """Return what is needed to read both."""
+        dtypes: list[str] = []
+        digest = _digest(map(self._values_of, self._variables), dtypes)
+        return {"beside": list(self._lacking(count)), "dtypes": dtypes, "digest": digest}
+
+    def _lacking(self, count: int) -> Sequence[int]:
+        seeds = [i for i, variable in enumerate(self._variables) if variable.name == _SEED]
+        # The file does not say which variables a layer of another kind left out: then all are kept beside it.
+        return seeds if count == len(self._variables) - len(seeds) else range(len(self._variables))
 
 
 def read(model: Any, folder: Path, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -77,8 +101,8 @@ def read(model: Any, folder: Path, state: Mapping[str, Any], arrays: Mapping[str
     Args:
         model: built and compiled.
         folder: of the files.
-        state: what ``write`` returned, in older versions too.
-        arrays: the arrays that ``write`` filled.
+        state: what ``Variables.said`` returned, in older versions too.
+        arrays: those that were kept beside the weights.
 
     Raises:
         BackendError: it is another model, which is left as it was.
@@ -142,19 +166,23 @@ def parts(model: Any) -> dict[str, str]:
     weights = [v for v in model.variables if v.name != _SEED]
     found = {"model": weights, "optimizer": model.optimizer.variables, "generators": [*seeds, *_ambient()]}
     found["metrics"] = model.metrics_variables
-    return {name: _digest(variables) for name, variables in found.items()}
+    return {name: _digest(map(values_of, variables)) for name, variables in found.items()}
 
 
 def digest(model: Any) -> str:
     """Return a digest of the values, shapes and dtypes of all variables, in their order."""
-    return _digest(_variables(model))
+    return _digest(map(values_of, _variables(model)))
 
 
-def _digest(variables: Sequence[Any]) -> str:
+def _digest(values: Iterable[Any], dtypes: list[str] | None = None) -> str:
+    import numpy as np
+
     hasher = hashlib.blake2b(digest_size=32)
-    for variable in variables:
-        value = _array(variable)
-        hasher.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+    for value in values:
+        if dtypes is not None:
+            dtypes.append(value.dtype.name)
+        hasher.update(f"{value.dtype}{value.shape}".encode())
+        hasher.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
     return hasher.hexdigest()
 
 
@@ -186,7 +214,8 @@ def _array(variable: Any) -> Any:
     return keras.ops.convert_to_numpy(variable)
 
 
-def _count(path: Path) -> int:
+def count(path: Path) -> int:
+    """Return how many arrays are in a weights file."""
     import h5py
 
     found = []
