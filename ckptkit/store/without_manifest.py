@@ -53,12 +53,10 @@ def of(
 
 def _left(names: Sequence[str], newer_than: Entry | None) -> list[str]:
     """Return the names that may be of one: of thousands that ``save`` gave, none that is older is looked at."""
-    names = [name for name in names if not name.startswith(".")]
     step = None if newer_than is None else newer_than.step
-    if step is None:
-        return names
-    older = {name for name in filter(OWN_NAME.fullmatch, names) if int(name[len("step-") :]) <= step}
-    return [name for name in names if name not in older]
+    own = () if step is None else filter(OWN_NAME.fullmatch, names)
+    older = {name for name in own if step is not None and int(name[len("step-") :]) <= step}
+    return [name for name in names if name not in older and not name.startswith(".")]
 
 
 def told(paths: Sequence[Path]) -> str:

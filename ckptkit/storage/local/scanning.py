@@ -104,14 +104,13 @@ def _newest_first(listing: Listing) -> tuple[Iterator[layouts.Checkpoint], list[
     claims = set(filter(OWN_NAME.fullmatch, listing.folders))
     rest = Listing([name for name in listing.folders if name not in claims], listing.files, listing.has)
     sure = layouts.checkpoints(rest)
-    if not sure and set(map(len, claims)) == {len(step_folder(0))}:
-        ordered: list[layouts.Checkpoint] = [
-            (name, STEP_FOLDER) for name in sorted(claims)
-        ]  # as their numbers, in half the time
-    else:
-        ordered = layouts.in_order([*sure, *((name, STEP_FOLDER) for name in claims)])
 
     def found() -> Iterator[layouts.Checkpoint]:
+        ordered: Sequence[layouts.Checkpoint]
+        if not sure and set(map(len, claims)) == {len(step_folder(0))}:  # as texts and as numbers in the same order
+            ordered = _Plain(sorted(claims))
+        else:
+            ordered = layouts.in_order([*sure, *((name, STEP_FOLDER) for name in claims)])
         for name, layout in reversed(ordered):
             if layout is not STEP_FOLDER or name not in claims or any(STEP_FOLDER.find(_alone(name, listing))):
                 yield name, layout
