@@ -1,6 +1,5 @@
 """The random generators of the whole process, as one item: Python's, NumPy's global one, torch's, and named ones."""
 
-import logging
 import random
 import sys
 from collections.abc import Mapping
@@ -13,8 +12,6 @@ from ckptkit_numpy.containers import Shapes
 from ckptkit_numpy.fitting import said_of
 from ckptkit_numpy.opening import opened, slotted
 from ckptkit_numpy.rng_file import RngState, new_state
-
-_LOG = logging.getLogger("ckptkit_numpy")
 
 
 class GlobalRng:
@@ -127,8 +124,10 @@ class GlobalRng:
         self._put_and_log(rng_file.tree_of(self._entered.pop()))
 
     def _put_and_log(self, saved: Mapping[str, Any]) -> None:
+        import logging  # a verification imports this file, and takes less time without
+
         for note in self.put(saved):
-            _LOG.warning("%s", note)
+            logging.getLogger("ckptkit_numpy").warning("%s", note)
 
 
 class RngSnapshot:

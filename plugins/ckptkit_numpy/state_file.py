@@ -8,7 +8,6 @@ so that a changed digit is noticed also where no manifest lists the file.
 import base64
 import binascii
 import json
-import logging
 import math
 import os
 import tempfile
@@ -21,7 +20,6 @@ from ckptkit.formats import strict_json
 from ckptkit_numpy import live_trees, rng_file
 from ckptkit_numpy.rng_file import DIGEST
 
-_LOG = logging.getLogger("ckptkit_numpy")
 _ARRAY = {"dtype", "shape", "base64"}
 _KINDS = ("i1", "u1", "i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 _DTYPES = {"|b1", "|i1", "|u1", *(order + kind for order in "<>" for kind in _KINDS)}
@@ -84,7 +82,11 @@ def read_state(path: str | Path) -> dict[str, Any]:
     for fault in rng_file.faults(state):
         raise DamagedError(f"{path.name}: {fault}")
     if state.pop(DIGEST, None) is None:
-        _LOG.warning("%s: has no %s, so a changed digit in it would not be noticed", path, DIGEST)
+        import logging  # a verification imports this file, and takes less time without
+
+        logging.getLogger("ckptkit_numpy").warning(
+            "%s: has no %s, so a changed digit in it would not be noticed", path, DIGEST
+        )
     try:
         unpacked: dict[str, Any] = _unpacked(state)
     except DamagedError as error:

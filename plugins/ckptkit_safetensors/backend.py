@@ -4,14 +4,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ckptkit.backend import CheckContext, LoadContext, Proof, SaveContext, SavedItem, SnapshotContext
 from ckptkit.errors import BackendError, DamagedError, NewerFormatError, UnsafeContentError
 from ckptkit.problem import Problem
-from ckptkit_safetensors import best, check, grading, ingest, kinds, layouts
-from ckptkit_safetensors.capture import Snapshot
+from ckptkit_safetensors import best, check, kinds, layouts
 from ckptkit_safetensors.policy import Policy
+
+if TYPE_CHECKING:
+    from ckptkit_safetensors.capture import Snapshot
+
+# What only saving, loading and adopting need they import themselves: a verification takes less time than that.
 
 
 class SafetensorsBackend:
@@ -103,6 +107,8 @@ class SafetensorsBackend:
 
     def recognise(self, path: Path, /) -> Mapping[str, Path] | None:
         """Recognise a ``.safetensors`` file, or a folder with a model and what lies beside it (not its subfolders)."""
+        from ckptkit_safetensors import ingest
+
         return ingest.recognise(path)
 
     def describe(self, directory: Path, *, context: CheckContext) -> SavedItem:
@@ -112,6 +118,8 @@ class SafetensorsBackend:
             InconsistentSetError: these do not agree on the step.
             DamagedError: the model's header or the trainer's state cannot be read.
         """
+        from ckptkit_safetensors import ingest
+
         return ingest.describe(directory, replace(context, files=context.files or _listed(directory)))
 
     def prove(self, directory: Path, *, context: LoadContext) -> Proof:
@@ -152,7 +160,7 @@ class SafetensorsBackend:
 class _Copied:
     """A state apart from the live objects; it may be read once ``ready`` returns."""
 
-    captured: Snapshot
+    captured: "Snapshot"
     ready: Callable[[], None]
 
     def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
@@ -161,7 +169,7 @@ class _Copied:
         return _saved(self.captured, directory, context)
 
 
-def _captured(item: Any, *, probe: bool) -> Snapshot:
+def _captured(item: Any, *, probe: bool) -> "Snapshot":
     """Return the state by reference and, for a probe, what the model answers to the example input."""
     from ckptkit_safetensors.capture import capture
 
@@ -174,7 +182,7 @@ def _captured(item: Any, *, probe: bool) -> Snapshot:
 
 
 @contextmanager
-def _unchanged(captured: Snapshot) -> Iterator[None]:
+def _unchanged(captured: "Snapshot") -> Iterator[None]:
     """Raise BackendError if the state is changed in the block."""
     before = captured.versions()
     yield
@@ -182,8 +190,8 @@ def _unchanged(captured: Snapshot) -> Iterator[None]:
         raise BackendError("the state changed while it was saved", hint="do not train while a save runs")
 
 
-def _saved(captured: Snapshot, directory: Path, context: SaveContext) -> SavedItem:
-    from ckptkit_safetensors import part_digests, probe, writing
+def _saved(captured: "Snapshot", directory: Path, context: SaveContext) -> SavedItem:
+    from ckptkit_safetensors import grading, part_digests, probe, writing
 
     written = writing.write(captured, directory, context)
     digests = part_digests.of(captured, written.digests) if context.probe else {}
@@ -197,7 +205,7 @@ def _saved(captured: Snapshot, directory: Path, context: SaveContext) -> SavedIt
     )
 
 
-def _metadata(captured: Snapshot, components: Mapping[str, str]) -> dict[str, Any]:
+def _metadata(captured: "Snapshot", components: Mapping[str, str]) -> dict[str, Any]:
     from ckptkit_safetensors.tensors import describe
 
     dtypes: dict[str, int] = {}

@@ -13,7 +13,6 @@ from ckptkit.formats.kinds import look_into_file
 from ckptkit.formats.safetensors_header import Header, HeaderError, read_header
 from ckptkit.problem import Problem
 from ckptkit_safetensors import item_record, layouts
-from ckptkit_safetensors.modules import MAX_DEPTH
 
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
 _OWN = {*layouts.FILES.values(), layouts.RECORD}
@@ -80,7 +79,7 @@ def _pickle(path: Path, name: str) -> Iterator[Problem]:
 def _json(path: Path, name: str) -> Iterator[Problem]:
     try:
         content = strict_json.load(
-            path, max_depth=MAX_DEPTH if name == layouts.FILES["modules"] else strict_json.MAX_DEPTH
+            path, max_depth=layouts.MODULES_DEPTH if name == layouts.FILES["modules"] else strict_json.MAX_DEPTH
         )
     except DamagedError as error:
         reason = error.message.removeprefix(f"{path.name}: ")

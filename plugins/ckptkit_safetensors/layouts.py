@@ -29,6 +29,9 @@ FILES = {
 }
 """The names that ``save`` gives: those of the seed's ``checkpoint-N/``, and more of the same style."""
 
+MODULES_DEPTH = 64
+"""Of the JSON of modules: each list of lists of the live object is a few levels there."""
+
 INDEX = "model.safetensors.index.json"
 IN_LEROBOT = "pretrained_model/model.safetensors"
 MODELS = (MODEL, "model.safetensors", INDEX, IN_LEROBOT)

@@ -17,7 +17,6 @@ from ckptkit_safetensors.named import homes_of
 from ckptkit_safetensors.not_state import is_of_torch, made_elsewhere
 from ckptkit_safetensors.tensors import TensorSet, collect
 
-MAX_DEPTH = 64  # of the JSON: each list of lists of the live object is a few levels there
 PARTS = ("model", "ema")
 SINCE = "since"
 """Field of the record: what training made of what the program built."""

@@ -9,8 +9,8 @@ from ckptkit.errors import BackendError, DamagedError
 from ckptkit.formats import strict_json
 from ckptkit_safetensors import tensors
 from ckptkit_safetensors.kinds import is_module, is_tensor
-from ckptkit_safetensors.layouts import FILES
-from ckptkit_safetensors.modules import MAX_DEPTH, ModuleState, roots_of
+from ckptkit_safetensors.layouts import FILES, MODULES_DEPTH
+from ckptkit_safetensors.modules import ModuleState, roots_of
 from ckptkit_safetensors.named import homes_of
 from ckptkit_safetensors.not_state import is_of_torch
 from ckptkit_safetensors.policy import Policy
@@ -21,7 +21,7 @@ def read(directory: Path, parts: Mapping[str, str]) -> ModuleState | None:
     """Return what the files hold, or None if the item has none: an older format, or another trainer's files."""
     if "modules" not in parts:
         return None
-    record = strict_json.load(directory / parts["modules"], max_depth=MAX_DEPTH)
+    record = strict_json.load(directory / parts["modules"], max_depth=MODULES_DEPTH)
     if not isinstance(record, dict) or not all(isinstance(part, dict) for part in record.values()):
         raise DamagedError(f"{parts['modules']}: is not an object of parts")
     paths = [directory / parts["module_tensors"]] if "module_tensors" in parts else []
