@@ -1,6 +1,9 @@
-"""A proxy between a client and a server over HTTP that counts requests, and does to some of them what networks do."""
+"""Proxies between a client and a server: one over HTTP counts requests, and does to some what networks do."""
 
 import asyncio
+import contextlib
+import itertools
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -187,3 +190,59 @@ def storm(fault: Fault, times: int, of: str = "") -> Decide:
         return replace(fault)
 
     return decide
+
+
+class Cutter:
+    """Passes connections on, of any protocol, and cuts some of them after so many bytes to the server.
+
+    Args:
+        port: of the server behind it.
+        after: how many bytes.
+        times: how many connections are cut; the later ones are not.
+    """
+
+    def __init__(self, port: int, after: int, times: int) -> None:
+        self._port, self._after, self._times = port, after, times
+        self.cut = 0
+
+    def __enter__(self) -> "Cutter":
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.own = int(self._listener.getsockname()[1])
+        self._open = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for one in self._open:
+            one.close()
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._open += [client, server]
+                self._start(self._pass, client, server, self._after if number < self._times else None)
+                self._start(self._pass, server, client, None)
+
+    def _pass(self, source: socket.socket, target: socket.socket, left: int | None) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data if left is None else data[:left])
+                if left is not None and (left := left - len(data)) <= 0:
+                    self.cut += 1
+                    break
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ckptkit.storage.objects.service import Unmet
 
 _CHANNELS = 4  # at a time, over one connection; servers allow ten
 _ALIVE = 30  # seconds between two signs of life
+_CONNECT = 15.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ class Channels:
         self._free = threading.BoundedSemaphore(_CHANNELS)
         self._lock = threading.Lock()
         self._idle: list[Any] = []
-        self._connection: Any = None
+        self._connections: list[Any] = []  # one, or none
         self._process = os.getpid()
+        weakref.finalize(self, _close, self._connections)
 
     @contextmanager
     def use(self) -> Iterator[Any]:
@@ -70,19 +73,27 @@ class Channels:
     def _taken(self) -> Any:
         with self._lock:
             if self._process != os.getpid():  # a fork has the numbers of the sockets, and must not use them
-                self._idle, self._connection, self._process = [], None, os.getpid()
-            if self._connection is None or not self._connection.get_transport().is_active():
+                self._idle, self._process = [], os.getpid()
+                self._connections.clear()
+            if not self._connections or not self._connections[0].get_transport().is_active():
                 self._idle = []
-                self._connection = connected(self._address, self._timeout)
+                _close(self._connections)
+                self._connections.append(connected(self._address, self._timeout))
             if self._idle:
                 return self._idle.pop()
-            channel = self._connection.open_sftp()
+            channel = self._connections[0].open_sftp()
             channel.get_channel().settimeout(self._timeout)
             return channel
 
     def _give_back(self, channel: Any) -> None:
         with self._lock:
             self._idle.append(channel)
+
+
+def _close(connections: list[Any]) -> None:
+    while connections:
+        with suppress(Exception):
+            connections.pop().close()
 
 
 def connected(address: Address, timeout: float) -> Any:
@@ -93,29 +104,40 @@ def connected(address: Address, timeout: float) -> Any:
     """
     import paramiko
 
+    settings = _settings(address.host)
+    through = settings.get("proxycommand")
+    client = _client(settings)
+    try:
+        client.connect(
+            settings.get("hostname", address.host),
+            port=address.port or int(settings.get("port", 22)),
+            username=address.user or settings.get("user"),
+            password=address.password,
+            key_filename=[os.path.expanduser(name) for name in settings.get("identityfile", [])] or None,
+            sock=paramiko.ProxyCommand(through) if through else None,
+            timeout=min(timeout, _CONNECT),
+            banner_timeout=timeout,
+            auth_timeout=timeout,
+            channel_timeout=timeout,
+        )
+    except BaseException:
+        client.close()
+        raise
+    client.get_transport().set_keepalive(_ALIVE)
+    return client
+
+
+def _client(settings: Any) -> Any:
+    import paramiko
+
     # it tells failures with a traceback; what they are is told in our own words
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    settings = _settings(address.host)
     client = paramiko.SSHClient()
     for name in settings.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2").split():
         with suppress(FileNotFoundError):
             client.load_system_host_keys(os.path.expanduser(name))
     lenient = settings.get("stricthostkeychecking", "").lower() in ("no", "off", "accept-new")
     client.set_missing_host_key_policy(paramiko.AutoAddPolicy() if lenient else paramiko.RejectPolicy())
-    through = settings.get("proxycommand")
-    client.connect(
-        settings.get("hostname", address.host),
-        port=address.port or int(settings.get("port", 22)),
-        username=address.user or settings.get("user"),
-        password=address.password,
-        key_filename=[os.path.expanduser(name) for name in settings.get("identityfile", [])] or None,
-        sock=paramiko.ProxyCommand(through) if through else None,
-        timeout=min(timeout, 15.0),
-        banner_timeout=timeout,
-        auth_timeout=timeout,
-        channel_timeout=timeout,
-    )
-    client.get_transport().set_keepalive(_ALIVE)
     return client
 
 

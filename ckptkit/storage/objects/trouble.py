@@ -16,7 +16,8 @@ _REGION = re.compile(r"<Region>\s*([\w-]+)\s*</Region>|expecting '([\w-]+)'")
 _ADDRESS = re.compile(r"\b(?:https?|wss?)://\S+")
 # what says nothing of the reason, and may hold words that would: names of objects, and how often it was tried
 _BESIDE = re.compile(rf"{_ADDRESS.pattern}|\bat location \S+|\b(?:max_retries|retry_timeout|retries|elapsed): \S+")
-_TRIED = re.compile(r"\bafter \d+ retries")  # by the library itself
+_TRIED = re.compile(r"\bafter \d+ retries")
+_TRYING = ("gcsfs", "requests", "aiohttp")  # what gcsfs raises, it tried six times
 _LONGEST = 200  # characters of what a library says
 
 
@@ -54,6 +55,14 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
             Trouble("there is no such bucket", "create it with your cloud's own tool, or correct --store"),
         ),
         (
+            r"not found in known_hosts",
+            Trouble("the host is not known here", "connect once with `ssh`, and compare its fingerprint"),
+        ),
+        (
+            r"BadHostKey",
+            Trouble("its key is not the one that is known", "ask who runs it; `ssh-keygen -R HOST` forgets it"),
+        ),
+        (
             r"RequestTimeTooSkewed|request date header too old|request is too old|difference between the request time",
             Trouble("the clock of this machine is too far from the service's", "set it by NTP, then try again"),
         ),
@@ -67,8 +76,9 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
         ),
         (
             r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|AuthenticationFailed|InvalidAuthenticationInfo"
-            r"|NoAuthenticationInformation|Invalid Credentials|Unauthenticated|AuthenticationException"
-            r"|Authentication failed|No authentication methods|DefaultCredentialsError|(status code:?|,) 401\b",
+            r"|NoAuthenticationInformation|failed to authenticate|Invalid Credentials|Unauthenticated"
+            r"|AuthenticationException|Authentication failed|No authentication methods|DefaultCredentialsError"
+            r"|(status code:?|,) 401\b",
             Trouble("the service does not accept the credentials", _CREDENTIALS),
         ),
         (
@@ -151,10 +161,15 @@ def understood(error: BaseException) -> Trouble:
         return Trouble(f"the bucket is in another region{where}", todo)
     for pattern, trouble in _KNOWN:
         if pattern.search(text):
-            return replace(trouble, passing=False) if _TRIED.search(str(error)) else trouble
+            return replace(trouble, passing=False) if _tried(error) else trouble
     return Trouble(
         _told(error, text), "look at the endpoint and the credentials; `ckptkit doctor --store URL` tries all"
     )
+
+
+def _tried(error: BaseException) -> bool:
+    """Return whether its library has tried again by itself, often enough."""
+    return bool(_TRIED.search(str(error))) or type(error).__module__.partition(".")[0] in _TRYING
 
 
 def no_bucket(error: BaseException) -> bool:
