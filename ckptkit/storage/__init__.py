@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ckptkit.renamed import new_name
+from ckptkit.storage.checked import SupportsChecked as SupportsChecked
 from ckptkit.storage.interface import Entry as Entry
 from ckptkit.storage.interface import FileStat as FileStat
 from ckptkit.storage.interface import Leftover as Leftover

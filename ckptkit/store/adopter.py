@@ -137,7 +137,7 @@ class StoreAdopter(StoreKeeper):
         )
         if adopted.how != "known":
             self._anchors.saved(adopted.at, adopted.manifest)
-            trust.note_saved(self.ledger, adopted.at, adopted.manifest, adopted.warnings, adopted.digested)
+            trust.note_saved(self.ledger, adopted.at, adopted.manifest, adopted.warnings, adopted.digested, checked={})
             committed = Committed(adopted.at, adopted.manifest, warnings=adopted.warnings)
             self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
             self._mirror(committed)
@@ -156,7 +156,7 @@ class StoreAdopter(StoreKeeper):
 
     def _note(self, saved: saving.Saved, anchor: anchors.Anchor | None = None) -> None:
         self._anchors.saved(saved.at, saved.manifest, anchor)
-        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested)
+        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested, checked=saved.checked)
 
     def _details(self, run: str, said: DetailFields) -> Details:
         details = Details.of(said)

@@ -20,7 +20,7 @@ from ckptkit.manifest import reading
 from ckptkit.manifest.models import FileEntry, Manifest
 from ckptkit.manifest.names import UNLISTED, is_run
 from ckptkit.sink import Sinks
-from ckptkit.storage import Entry, Staging, Storage, SupportsSharing
+from ckptkit.storage import Entry, Staging, Storage, SupportsChecked, SupportsSharing
 from ckptkit.store import going_along, sharing
 from ckptkit.store.copying_out import CopyingVerifier, files_of
 from ckptkit.store.writing import Digested, note_before
@@ -189,6 +189,7 @@ class Arrivals:
             digested = self._read_back(staging.folder, manifest)
             self._share(staging, run, manifest, digested)
             staging.seal(data)
+            checked = staging.checked if isinstance(staging, SupportsChecked) else {}
             try:
                 at, left = self._commit(staging, source, manifest, room)
             except ConflictError:  # somebody else was faster
@@ -197,7 +198,7 @@ class Arrivals:
                 return found if found.outcome != "copy" else replace(found, outcome="conflict", reason=_TAKEN)
         level: Level = self.level if report.good else "digest"
         warnings = [problem for problem in report.problems if problem.severity == "warning"]
-        trust.note_saved(self.ledger(), at, manifest, warnings, digested, level=level)
+        trust.note_saved(self.ledger(), at, manifest, warnings, digested, checked=checked, level=level)
         undone = [*left, *going_along.notes(source, at, manifest)]
         return replace(looked, outcome="copied", at=at, report=report, undone=undone)
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from ckptkit.manifest.names import (
 from ckptkit.problem import Problem
 from ckptkit.progress import Meter
 from ckptkit.sink import Sinks
-from ckptkit.storage import Entry, Staging, Storage
+from ckptkit.storage import Entry, Staging, Stamp, Storage, SupportsChecked
 from ckptkit.store import flattening, item_entries, sealing, sharing, writing
 from ckptkit.store.capturing import Capture, capture
 from ckptkit.store.copying import Memory
@@ -61,6 +61,7 @@ class Saved:
         warnings: what was found in the files that does not prevent saving them.
         undone: which parts of the save could not be done after the commit.
         digested: what its files were like before they were digested.
+        checked: by path, the stamps of files that the store has checked as it took them.
     """
 
     at: Entry
@@ -69,6 +70,7 @@ class Saved:
     warnings: Sequence[Problem]
     undone: PartlyDoneError | None
     digested: writing.Digested
+    checked: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ class Begun:
                 succession.note(at, manifest, before)
         undone = _finish(at, [old for old in others if old is not here], asked.tags)
         left = {taken.source.name: taken.source.left for taken in self.captured.items if taken.source.left}
-        return Saved(at, manifest, left, warnings, undone, digested)
+        checked = self.staged.checked if isinstance(self.staged, SupportsChecked) else {}
+        return Saved(at, manifest, left, warnings, undone, digested, checked)
 
 
 def begin(

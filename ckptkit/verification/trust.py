@@ -90,6 +90,7 @@ def note_saved(
     warnings: Sequence[Problem],
     digested: Mapping[int, tuple[int, int]],
     *,
+    checked: Mapping[str, Stamp],
     level: Level = "format",
 ) -> None:
     """Keep that a checkpoint was saved: its files were digested and checked when they had been written.
@@ -100,13 +101,14 @@ def note_saved(
         manifest: its manifest.
         warnings: what was found in its files.
         digested: by inode, size and mtime of each file as they were before it was digested.
+        checked: by path, the stamps of files that the store has checked as it took them.
         level: how far its files were looked into.
     """
     moment = time.time()
     listed = _listed(manifest)
     found = at.storage.stamps(at, listed)
     ours = {} if found is None else {path: stamp for path, stamp in found.items() if path != at.manifest_file}
-    if found is None or not all(_as_digested(stamp, digested) for stamp in ours.values()):
+    if found is None or not all(checked.get(p) == stamp or _as_digested(stamp, digested) for p, stamp in ours.items()):
         return
     there = ours.keys() == {*listed} or (manifest.dedup == "tensor" and not _lacks_any(at, listed))
     if there and at.storage.settled(at, found):

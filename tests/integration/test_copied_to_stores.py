@@ -234,3 +234,28 @@ def test_a_save_goes_on_in_a_copy_as_in_the_original(store: CheckpointStore, the
     saved = copied.save(RUN, 4, {"data": files(tmp_path, 4)}, parent=f"{RUN}@3")
     assert saved.manifest.sequence == store.manifest(f"{RUN}@3").sequence + 1
     assert copied.verify().exit_code == 0
+
+
+def test_what_a_service_has_checked_as_it_took_it_is_not_read_again(
+    store: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "cache"))
+    there, known = ObjectStorage(ServiceInMemory(), outlives=False), CheckpointStore(store.storage.url)
+    known.copy_to(there)
+    CheckpointStore(there).save("saved", 1, {"data": files(tmp_path, 11)})
+    monkeypatch.setattr(ServiceInMemory, "open", None)
+    assert set(outcomes(known.copy_to(there)).values()) == {"there"}
+    assert CheckpointStore(there).verify(level="digest", trust_unchanged=True).exit_code == 0
+
+
+def test_what_a_service_took_without_a_checksum_is_read_again(
+    store: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "cache"))
+    service = ServiceInMemory()
+    service.powers -= {"checksums"}
+    there, known = ObjectStorage(service, outlives=False), CheckpointStore(store.storage.url)
+    known.copy_to(there)
+    read: list[int] = []
+    known.copy_to(there, RUN, on_progress=lambda now: read.append(now.done))
+    assert read[-1] == sum(store.manifest(f"{RUN}@{step}").size for step in (1, 2, 3))

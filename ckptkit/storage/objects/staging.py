@@ -10,8 +10,9 @@ from ckptkit import parallel
 from ckptkit.errors import CkptkitError, ConflictError, StoreError
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.manifest.summary import summarise
-from ckptkit.storage.interface import Entry, Storage
+from ckptkit.storage.interface import Entry, Stamp, Storage
 from ckptkit.storage.objects import moving, purging, trashed
+from ckptkit.storage.objects.files import stamp
 from ckptkit.storage.objects.keys import RunKeys
 from ckptkit.storage.objects.member import is_place_of, new_place, with_place
 from ckptkit.storage.objects.places import Places
@@ -43,6 +44,7 @@ class ObjectStaging:
         self._place: str | None = None
         self._data = b""
         self._pid = os.getpid()
+        self._arrived: dict[str, Info] = {}
         self._keep = False  # whether a manifest may name what was uploaded
 
     def seal(self, manifest: bytes) -> None:
@@ -60,6 +62,13 @@ class ObjectStaging:
         key, size = self._keys.payload(self._place or "") + path, (self.folder / path).lstat().st_size
         if (info := self._objects.upload(key, self.folder / path)).size != size:
             raise StoreError(f"{key}: {size} bytes were sent, {info.size} arrived", hint="save it again")
+        self._arrived[path] = info
+
+    @property
+    def checked(self) -> dict[str, Stamp]:
+        """See ``SupportsChecked.checked``."""
+        sure = "checksums" in self._objects.powers
+        return {path: stamp(info) for path, info in self._arrived.items()} if sure else {}
 
     def commit(self, name: str, *, replaces: Entry | None = None) -> Entry:
         """See ``Staging.commit``."""
