@@ -77,3 +77,11 @@ def redirected(root: Path) -> Path:
             hint="rehearse it under the same root: ckptkit --store ROOT verify RUN@STEP --level resume --steps N",
         )
     return root
+
+
+def redirected_url(url: str) -> Path | None:
+    """Return the folder to open instead of a store that is no folder; None where this process rehearses no such one."""
+    rehearsal = current()
+    if rehearsal is None or not f"{url}/".startswith(f"{rehearsal.real}/"):
+        return None
+    return Path(rehearsal.scratch, url.removeprefix(rehearsal.real).strip("/"))

@@ -53,7 +53,10 @@ def _complete(names: "Callable[[Storage, str], Iterable[str]]", context: Any, in
     from ckptkit.storage import open_storage
 
     given = [one.params.get("store") for one in (context, context.parent) if one is not None]
-    storage = open_storage(Session().url(next((url for url in given if url), None)))
+    url = Session().url(next((url for url in given if url), None))
+    if "://" in url:  # a key must not wait for a service
+        return []
+    storage = open_storage(url)
     found = dict.fromkeys(name for name in names(storage, incomplete) if name.startswith(incomplete) and _safe(name))
     return [CompletionItem(name) for name in found]
 

@@ -83,7 +83,7 @@ def test_a_full_disk_is_told(store: Path) -> None:
     assert picture(store) == before
 
 
-@pytest.mark.parametrize(("name", "words"), [("s3://bucket/x", "object stores"), ("FILE", "cannot be read")])
+@pytest.mark.parametrize(("name", "words"), [("nonsense://x", "kind of store"), ("FILE", "cannot be read")])
 def test_what_is_no_store_is_told(name: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "FILE").write_text("")
     done = ckptkit("doctor", "--store", name, cwd=tmp_path)

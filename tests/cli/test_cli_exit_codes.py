@@ -279,9 +279,7 @@ class TestStore10:
         refused(ckptkit("list", store=tmp_path / "file"), 10, "is a file")
         refused(ckptkit("save", "r", "--step", "1", f"rng={rng_file}", store=tmp_path / "file"), 10)
 
-    @pytest.mark.parametrize(
-        "url", ["s3://key:secret@bucket/x", "gs://bucket", "nonsense://x", "~nobody-here/x", "a\x1bb"]
-    )
+    @pytest.mark.parametrize("url", ["s3://key:secret@bucket/x", "s3:///x", "nonsense://x", "~nobody-here/x", "a\x1bb"])
     def test_a_store_that_cannot_be(self, url: str, tmp_path: Path) -> None:
         done = ckptkit("--store", url, "list", cwd=tmp_path)
         refused(done, 10)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from ckptkit.errors import DamagedError
+from ckptkit.errors import DamagedError, StoreError
 from ckptkit.layouts import ADOPTED
 from ckptkit.layouts.adopted import main_of, parted
 from ckptkit.manifest.limits import MAX_BYTES
@@ -49,6 +49,9 @@ class Files:
             return self._objects.read(key, 0, limit + 1)[0]
         except FileNotFoundError:
             return self._objects.read(self._found(entry, path, key), 0, limit + 1)[0]
+        except StoreError:
+            self._require_no_folder(path, key)  # where there are folders, one cannot be read
+            raise
 
     def _manifest(self, entry: Entry, key: str, limit: int) -> bytes:
         try:
@@ -68,9 +71,14 @@ class Files:
             return self._objects.open(key)
         except FileNotFoundError:
             return self._objects.open(self._found(entry, path, key))
+        except StoreError:
+            self._require_no_folder(path, key)
+            raise
 
     def _found(self, entry: Entry, path: str, missing: str) -> str:
         """Return the key of a file that was not where it was remembered to be; raises as ``Storage.read``."""
+        if path in (entry.observed_file, entry.shown_file):  # most have none: they are asked for often
+            raise FileNotFoundError(missing)
         key = self._places.home_now(entry)[0].key(path, entry.layout, entry.name)
         if key == missing:
             self._require_no_folder(path, key)

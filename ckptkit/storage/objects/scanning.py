@@ -54,8 +54,12 @@ def right_in(objects: Objects, run: str, wanted: Callable[[str], bool] | None = 
     files = {info.key.removeprefix(prefix): info for info in level.objects}
     if wanted is not None:
         files = {name: info for name, info in files.items() if wanted(name.removesuffix(SIDECAR_SUFFIX))}
-    steps = {name for name in folders if STEP_FOLDER.fullmatch(name)} if wanted is None else set[str]()
-    below = {info.key.removeprefix(prefix): info for info in objects.below(prefix + _STEPS)} if steps else {}
+    named = {name for name in folders if STEP_FOLDER.fullmatch(name)}
+    prefixes = [prefix + _STEPS] if wanted is None else [f"{prefix}{name}/" for name in sorted(named)]
+    below = {info.key.removeprefix(prefix): info for one in prefixes if named for info in objects.below(one)}
+    objects_in = Counter(path.partition("/")[0] for path in below if not path.endswith("/"))
+    steps = {name for name in named if objects_in[name]}  # some services list folders that hold nothing any more
+    folders = [name for name in folders if name in steps or name not in named]
     listing = Listing(folders, list(files), _asking(objects, prefix, level, steps, below))
     found = checkpoints(listing)
     manifests = {name: info for name in steps if (info := below.get(f"{name}/{MANIFEST_NAME}")) is not None}
@@ -63,7 +67,6 @@ def right_in(objects: Objects, run: str, wanted: Callable[[str], bool] | None = 
         name: info for name, layout in found if layout.shared and (info := files.get(name + SIDECAR_SUFFIX)) is not None
     }
     unknown = frozenset(name for name, layout in found if not layout.shared and name not in steps)
-    objects_in = Counter(path.partition("/")[0] for path in below)
     alone = frozenset(name for name in steps if name in manifests and objects_in[name] == 1)
     has_state = STATE_FOLDER in level.folders
     return Here(run, found, other_folders(listing, found), manifests, unknown, alone, has_state)
