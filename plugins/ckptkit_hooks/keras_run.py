@@ -196,6 +196,7 @@ class Training:
     def _save(self, epoch: int, batches: int, logs: Mapping[str, Any] | None) -> None:
         counters = {"epoch": epoch, "batches_in_epoch": batches}
         others = self._others or Others(None, None)
+        keras_state.complete(self._model)
         held, callbacks = others.capture(keras_state.owned(self._model))
         if batches:
             keras_state.keep_metrics(self._model, held.arrays)
@@ -231,6 +232,7 @@ class Training:
 
     def _observed(self) -> dict[str, Any]:
         """Return what an observer compares after a step."""
+        keras_state.complete(self._model)
         others, owned = self._others or Others(None, None), keras_state.owned(self._model)
         digests = {**keras_state.parts(self._model), **others.digests(owned)}
         held, _ = others.capture(owned)

@@ -41,6 +41,13 @@ def build(model: Any, batch: Any) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
+def complete(model: Any) -> None:
+    """Let the variables have their values: with JAX, Keras keeps them elsewhere during an epoch."""
+    sync = getattr(model, "jax_state_sync", None)
+    if sync is not None:
+        sync()
+
+
 def owned(model: Any) -> list[Any]:
     """Return the model and all objects whose state is in its variables."""
     return [model, *layers_of(model), *optimizers_of(model), *model.metrics, *all_variables(model)]

@@ -1,9 +1,13 @@
 """Keras models with all sorts of state, for what is written of them; run as a program, it compares on any backend.
 
-``keras_models.py PLACE``: for each model, whether a weights file from copies is the one that Keras writes.
+``keras_models.py PLACE``: for each model, whether a weights file from copies is the one that Keras writes; and whether
+what a SIGTERM in mid-epoch saves is of that moment.
 """
 
+import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -150,8 +154,32 @@ def both(model: Any, place: Path) -> tuple[bytes, bytes]:
     return (place / "copies.weights.h5").read_bytes(), (place / "keras.weights.h5").read_bytes()
 
 
+class Stops(keras.callbacks.Callback):
+    """Sends a SIGTERM in the middle of an epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stopped(store: Path) -> bool:
+    """Return whether a SIGTERM in mid-epoch saves the weights of that moment."""
+    from ckptkit_hooks.keras_ import CheckpointCallback
+
+    from ckptkit import CheckpointStore
+
+    rows, model, again = np.random.default_rng(0).normal(size=(64, 4)), sequential(), filled(sequential())
+    with contextlib.suppress(SystemExit):
+        hook = CheckpointCallback(store, "run", wait=False)
+        hook.fit(model, rows, rows[:, :1], epochs=2, batch_size=8, verbose=0, callbacks=[Stops()])
+    (listed,) = CheckpointStore(store).list()
+    again.load_weights(listed.at.folder / "model" / "model.weights.h5")
+    return all(map(np.array_equal, again.get_weights(), model.get_weights()))
+
+
 if __name__ == "__main__":
     place, backend = Path(sys.argv[1]), keras.backend.backend()
     for name, make in MODELS.items():
         copies, usual = both(filled(make()), place / name)
         print(json.dumps([name, backend, copies == usual]), flush=True)
+    print(json.dumps(["stopped", backend, stopped(place / "store")]))

@@ -64,13 +64,15 @@ def test_a_file_from_copies_is_the_one_that_this_keras_writes(
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_a_file_from_copies_is_the_same_on_other_backends(backend: str, tmp_path: Path) -> None:
+def test_a_file_from_copies_is_the_same_on_other_backends_and_of_the_moment_of_a_sigterm(
+    backend: str, tmp_path: Path
+) -> None:
     script = Path(keras_models.__file__)
     environment = {**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, str(script), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert told == [[name, backend, True] for name in MODELS], done.stderr
+    assert told == [[name, backend, True] for name in (*MODELS, "stopped")], done.stderr
 
 
 @pytest.mark.parametrize("name", ["plain", "own", "averaged"])
