@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ckptkit.store.adoption import Adopted as Adopted
-    from ckptkit.store.adoption import Wrote as Wrote
     from ckptkit.store.arriving import Arrival as Arrival
     from ckptkit.store.checkpoint_store import CheckpointStore as CheckpointStore
     from ckptkit.store.choosing import Chosen as Chosen
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ckptkit.store.reference import Ref as Ref
     from ckptkit.store.restoring import Restored as Restored
     from ckptkit.store.resuming import ResumeCommand as ResumeCommand
+    from ckptkit.store.stranger_item import Wrote as Wrote
 
     Pruning = PruneSurvey
 
@@ -35,7 +35,7 @@ _HOMES = {
     "Adopted": "adoption",
     "Arrival": "arriving",
     "Transfer": "copying_to",
-    "Wrote": "adoption",
+    "Wrote": "stranger_item",
     "CheckpointStore": "checkpoint_store",
     "Committed": "committed",
     "DetailFields": "details",

@@ -3,23 +3,34 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Literal, Unpack, overload
 
 from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
-from ckptkit.errors import UsageError
+from ckptkit.errors import NotFoundError, UsageError
 from ckptkit.listeners import Listener
 from ckptkit.storage import Storage
 from ckptkit.store import adoption, anchors, in_flight, saving
-from ckptkit.store.adoption import Adopted, Wrote
+from ckptkit.store.adoption import Adopted
 from ckptkit.store.arriving import Arrivals
-from ckptkit.store.committed import Committed
+from ckptkit.store.committed import Committed, do_then
 from ckptkit.store.details import DetailFields, Details
 from ckptkit.store.happened import Doing
+from ckptkit.store.in_flight import SaveHandle
 from ckptkit.store.keeper import StoreKeeper
 from ckptkit.store.mirroring import Mirroring
 from ckptkit.store.sharing import Dedup, checked
+from ckptkit.store.stranger_item import Wrote
 from ckptkit.verification import trust
+
+
+class AdoptFields(DetailFields, total=False):
+    """Keyword arguments of ``CheckpointStore.adopt``, for type checkers."""
+
+    then: Callable[[Committed], object] | None
+    trainer: str | None
+    folder: Path | None
+    on_bytes: Callable[[int], None] | None
 
 
 class StoreAdopter(StoreKeeper):
@@ -88,6 +99,7 @@ class StoreAdopter(StoreKeeper):
         self._mirror(committed)
         return committed
 
+    @overload
     def adopt(
         self,
         run: str,
@@ -95,11 +107,29 @@ class StoreAdopter(StoreKeeper):
         step: int,
         items: Mapping[str, Wrote],
         *,
+        wait: Literal[True] = ...,
+        **how: Unpack[AdoptFields],
+    ) -> Adopted: ...
+
+    @overload
+    def adopt(
+        self, run: str, main: str, step: int, items: Mapping[str, Wrote], *, wait: bool, **how: Unpack[AdoptFields]
+    ) -> Adopted | SaveHandle: ...
+
+    def adopt(
+        self,
+        run: str,
+        main: str,
+        step: int,
+        items: Mapping[str, Wrote],
+        *,
+        wait: bool = True,
+        then: Callable[[Committed], object] | None = None,
         trainer: str | None = None,
         folder: Path | None = None,
         on_bytes: Callable[[int], None] | None = None,
         **details: Unpack[DetailFields],
-    ) -> Adopted:
+    ) -> Adopted | SaveHandle:
         """Turn what a trainer wrote into a checkpoint where it lies: ``MAIN@STEP.manifest.json`` is written beside it.
 
         Nothing is copied, and nothing is written into a trainer's folder.
@@ -109,38 +139,72 @@ class StoreAdopter(StoreKeeper):
             main: name of the checkpoint's folder or main file.
             step: training step, as the trainer says it; the name need not.
             items: by name, what was written.
+            wait: False: return once it is known which files there are, and digest and list them in a thread, as a save
+                that is not waited for. What is written into them from then on is refused. Where the trainer removes
+                them before they are listed, that is only logged: it means to do without them.
+            then: called with what was committed, by the thread that did it, before the next save may begin.
             trainer: kind of the trainer's layout (``hf_trainer``), noted in the manifest.
             folder: where ``main`` lies, if not in the run's folder: only the manifests are in this store then.
             on_bytes: called with the size of each block that is digested.
             details: what the manifest says beside its items, as of ``save``.
+
+        Returns:
+            What came of it; without waiting, a handle.
 
         Raises:
             ConflictError: another checkpoint has the step, or the trainer is writing this one.
             NotFoundError: there is no such file.
             UnsafeContentError, DamagedError: a link, content that would run code when loaded, or half a file.
             InconsistentSetError: the files are of another step.
+            CkptkitError: without waiting, as of ``save``.
         """
-        in_flight.settle(self.storage.url)
         doing, said = Doing(self.storage), self._details(run, details)
-        adopted = adoption.adopt(
-            self.storage,
-            run,
-            main,
-            step,
-            items,
-            said,
-            trainer=trainer,
-            folder=folder,
-            algorithm=self._digest,
-            ledger=self.ledger,
-            on_bytes=on_bytes,
-        )
+
+        def begun(said: Details) -> adoption.Begun:
+            return adoption.begin(
+                self.storage,
+                run,
+                main,
+                step,
+                items,
+                said,
+                trainer=trainer,
+                folder=folder,
+                algorithm=self._digest,
+                ledger=self.ledger,
+                on_bytes=on_bytes,
+            )
+
+        if wait:
+            in_flight.settle(self.storage.url)
+            return self._adopted(doing, begun(said), then)
+        with in_flight.turn(f"{run}@{step}", self.storage.url) as turn:
+            in_flight.surface(self.storage.url)
+            one = begun(said.frozen())
+            anchor = None if one.known is not None else self._anchors.captured(run, step)
+            return turn.go_on(lambda: self._adopted(doing, one, then, anchor).committed, harmless=NotFoundError)
+
+    def _adopted(
+        self,
+        doing: Doing,
+        begun: adoption.Begun,
+        then: Callable[[Committed], object] | None,
+        anchor: anchors.Anchor | None = None,
+    ) -> Adopted:
+        try:
+            adopted = begun.finish()
+        except BaseException:
+            if anchor is not None:
+                self._anchors.failed(anchor)
+            raise
+        committed = adopted.committed
         if adopted.how != "known":
-            self._anchors.saved(adopted.at, adopted.manifest)
-            trust.note_saved(self.ledger, adopted.at, adopted.manifest, adopted.warnings, adopted.digested, checked={})
-            committed = Committed(adopted.at, adopted.manifest, warnings=adopted.warnings)
+            self._note(adopted, anchor)
             self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
             self._mirror(committed)
+        if then is not None and (undone := do_then(then, committed)) is not None:
+            undone.committed = committed
+            raise undone
         return adopted
 
     def clear(self, run: str) -> Sequence[str]:
@@ -154,9 +218,10 @@ class StoreAdopter(StoreKeeper):
         if self._mirroring is not None:
             self._mirroring.saved(done.at, replaces=replaces)
 
-    def _note(self, saved: saving.Saved, anchor: anchors.Anchor | None = None) -> None:
+    def _note(self, saved: saving.Saved | Adopted, anchor: anchors.Anchor | None = None) -> None:
         self._anchors.saved(saved.at, saved.manifest, anchor)
-        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested, checked=saved.checked)
+        checked = saved.checked if isinstance(saved, saving.Saved) else {}
+        trust.note_saved(self.ledger, saved.at, saved.manifest, saved.warnings, saved.digested, checked=checked)
 
     def _details(self, run: str, said: DetailFields) -> Details:
         details = Details.of(said)

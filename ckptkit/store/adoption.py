@@ -1,50 +1,29 @@
 """Adopt what a trainer wrote, where it lies: judge it by content, digest it, and write a manifest beside it."""
 
-import errno
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ckptkit import durable, registry
-from ckptkit.backend import Backend, CheckContext
+from ckptkit import durable
 from ckptkit.catalog import manifests, succession
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.digest import DEFAULT_ALGORITHM, digest_file
-from ckptkit.errors import CkptkitError, ConflictError, UnknownBackendError, UsageError
+from ckptkit.catalog.succession import Last
+from ckptkit.digest import DEFAULT_ALGORITHM
+from ckptkit.errors import CkptkitError, ConflictError, NotFoundError, UsageError
 from ckptkit.layouts import ADOPTED
 from ckptkit.layouts.adopted import adopted_name, main_of
 from ckptkit.manifest.models import Manifest
-from ckptkit.manifest.names import check_item_name, check_paths, check_run, check_step, lies_beside
+from ckptkit.manifest.names import check_paths, check_run, check_step, lies_beside
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import item_entries, sealing, stranger, void, writing
+from ckptkit.store.committed import Committed
 from ckptkit.store.details import Details, require_open_run
-from ckptkit.store.guests import guest
+from ckptkit.store.stranger_item import OnBytes, Wrote, entry, looked_at
 from ckptkit.verification import Verifier
-
-OnBytes = Callable[[int], None]
-_UNWRITABLE = (errno.EROFS, errno.EINVAL, errno.EACCES)
-"""What a flush answers on a file system that nobody can write to: there is nothing to flush."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wrote:
-    """One item of a checkpoint, as its trainer wrote it.
-
-    Attributes:
-        path: the item: a folder, a file, or the prefix of some, right in the folder that is adopted from.
-        files: all names that belong to it, right in that folder; of a folder all that is in it. ``path`` alone when
-            left out.
-        backend: the backend that it is for; found by content when None, else ``files``.
-        doubts: what whoever wrote it knows to be missing, one line for each piece.
-    """
-
-    path: str
-    files: Sequence[str] = ()
-    backend: str | None = None
-    doubts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +46,86 @@ class Adopted:
     cleared: Sequence[str] = ()
     digested: writing.Digested = field(default_factory=dict)
 
+    @property
+    def committed(self) -> Committed:
+        """What a save would say of it."""
+        return Committed(self.at, self.manifest, warnings=self.warnings)
 
-def adopt(
+
+@dataclass(slots=True, eq=False)
+class Begun:
+    """A checkpoint that may be adopted; ``finish`` reads it and writes its manifest, once, on any thread."""
+
+    at: Entry
+    main: str
+    step: int
+    items: Mapping[str, Wrote]
+    details: Details
+    trainer: str | None
+    algorithm: str
+    on_bytes: OnBytes | None
+    around: Path
+    seen: Mapping[str, stranger.Look]
+    before: Last
+    again: bool
+    known: Manifest | None
+    surroundings: Mapping[str, Any]
+    held: contextlib.ExitStack
+
+    def finish(self) -> Adopted:
+        """Digest it, and write its manifest.
+
+        Raises:
+            NotFoundError: its trainer has removed it meanwhile, or removes it just now.
+            ConflictError: its trainer is writing it.
+            CkptkitError: it cannot be adopted; see ``CheckpointStore.adopt``. Nothing was written in all these cases.
+        """
+        at = self.at
+        with durable.storage_errors(at.storage.where_state(at.run, "")), self.held:
+            if self.known is not None:
+                return Adopted(at, self.known, "known")
+            digested: writing.Digested = {}
+            try:
+                manifest, data, warnings = self._read(digested)
+                if looked_at(self.around, self.items) != self.seen:
+                    hint = "adopt it again when its trainer has finished it"
+                    raise ConflictError(f"{self.main}: is being written", hint=hint)
+            except (CkptkitError, OSError):
+                self._require_there()
+                raise
+            at.storage.put(at, at.manifest_file, data, replace=self.again)
+            succession.note(at, manifest, self.before)
+            cleared = () if str(self.step) in self.main else tuple(void.clear(void.before(at)))
+        return Adopted(at, manifest, "again" if self.again else "new", warnings, cleared, digested)
+
+    def _read(self, digested: writing.Digested) -> tuple[Manifest, bytes, Sequence[Problem]]:
+        entries = {
+            name: entry(self.around, name, wrote, self.seen[name], self.step, self.algorithm, digested, self.on_bytes)
+            for name, wrote in self.items.items()
+        }
+        warnings = item_entries.lift_warnings(entries)
+        environ = sealing.brought_by(self.surroundings, (fields["backend"] for fields in entries.values()))
+        at = self.at
+        made = sealing.fields(
+            at.storage, at.run, self.step, entries, self.details, self.before, self.trainer, environ=environ
+        )
+        manifest, data = sealing.seal(made, self.algorithm)
+        item_entries.require_consistent(manifest)
+        return manifest, data, warnings
+
+    def _require_there(self) -> None:
+        """Raise NotFoundError where files are gone, and those that are left are as they were."""
+        try:
+            now = looked_at(self.around, self.items)
+        except NotFoundError:
+            now = {}
+        if all(now.get(name, {}).items() <= files.items() for name, files in self.seen.items()) and now != self.seen:
+            raise NotFoundError(
+                f"{self.main}: its trainer removed it before it was adopted", hint="let the trainer keep one more"
+            )
+
+
+def begin(
     storage: Storage,
     run: str,
     main: str,
@@ -81,8 +138,12 @@ def adopt(
     algorithm: str = DEFAULT_ALGORITHM,
     ledger: Ledger | None = None,
     on_bytes: OnBytes | None = None,
-) -> Adopted:
-    """Write a manifest beside what a trainer wrote; see ``CheckpointStore.adopt``."""
+) -> Begun:
+    """Look whether it can be adopted, and at what is there; see ``CheckpointStore.adopt``.
+
+    Raises:
+        CkptkitError: it cannot, and nothing was changed.
+    """
     details.require_open(items, name=main)
     require_open_run(storage, check_run(run))
     step = check_step(step)
@@ -90,31 +151,34 @@ def adopt(
         raise UsageError("a checkpoint needs at least one item")
     storage.require_reachable(run)
     at = Entry(run, adopted_name(main, step), ADOPTED, storage)
-    with durable.storage_errors(storage.where_state(run, "")), storage.locked(run, "save"):
+    with durable.storage_errors(storage.where_state(run, "")), contextlib.ExitStack() as held:
+        held.enter_context(storage.locked(run, "save"))
         around = _around(storage, run, folder)
-        seen = {name: stranger.look(around, wrote.files or (wrote.path,)) for name, wrote in items.items()}
+        seen = looked_at(around, items)
         _require_name(around, main, [path for files in seen.values() for path in files])
         before = succession.last(storage, run)
         there = [] if before.is_beyond(storage, run, step) else storage.at_step(run, step)
         old = manifests.read(at)[0] if at in there else None
-        if old is not None and _fits(at, old, seen, ledger):
-            return Adopted(at, old, "known")
-        _require_free([one for one in there if one != at], main, ledger)
-        digested: writing.Digested = {}
-        entries = {
-            name: _entry(around, name, wrote, seen[name], step, algorithm, digested, on_bytes)
-            for name, wrote in items.items()
-        }
-        warnings = item_entries.lift_warnings(entries)
-        made = sealing.fields(storage, run, step, entries, details, before, trainer)
-        manifest, data = sealing.seal(made, algorithm)
-        item_entries.require_consistent(manifest)
-        if seen != {name: stranger.look(around, wrote.files or (wrote.path,)) for name, wrote in items.items()}:
-            raise ConflictError(f"{main}: is being written", hint="adopt it again when its trainer has finished it")
-        storage.put(at, at.manifest_file, data, replace=at in there)
-        succession.note(at, manifest, before)
-        cleared = () if str(step) in main else tuple(void.clear(void.before(at)))
-    return Adopted(at, manifest, "again" if at in there else "new", warnings, cleared, digested)
+        known = old if old is not None and _fits(at, old, seen, ledger) else None
+        if known is None:
+            _require_free([one for one in there if one != at], main, ledger)
+        return Begun(
+            at=at,
+            main=main,
+            step=step,
+            items=dict(items),
+            details=details,
+            trainer=trainer,
+            algorithm=algorithm,
+            on_bytes=on_bytes,
+            around=around,
+            seen=seen,
+            before=before,
+            again=at in there,
+            known=known,
+            surroundings={} if known is not None else sealing.surroundings(()),
+            held=held.pop_all(),
+        )
 
 
 def known(
@@ -133,19 +197,9 @@ def known(
         return None
     storage.require_reachable(run)
     around = storage.adopted_from(run) if folder is None else folder
-    seen = {name: stranger.look(around, wrote.files or (wrote.path,)) for name, wrote in items.items()}
+    seen = looked_at(around, items)
     manifest = manifests.read(at)[0]
     return at if manifest is not None and _fits(at, manifest, seen, ledger) else None
-
-
-def require_whole(around: Path, items: Mapping[str, Wrote], step: int) -> None:
-    """Raise what would keep ``adopt`` from taking it, as far as its content tells; nothing is written.
-
-    Raises:
-        CkptkitError: as of ``CheckpointStore.adopt``.
-    """
-    for name, wrote in items.items():
-        _entry(around, name, wrote, stranger.look(around, wrote.files or (wrote.path,)), step, None, {})
 
 
 def clear(storage: Storage, run: str) -> list[str]:
@@ -226,52 +280,3 @@ def _fits(at: Entry, manifest: Manifest, seen: Mapping[str, stranger.Look], ledg
     if here and all(max(stamp[1], stamp[2]) <= written for stamp in now.values()):
         return True
     return Verifier("digest", ledger=ledger).verify(at).good
-
-
-def _entry(
-    around: Path,
-    name: str,
-    wrote: Wrote,
-    seen: stranger.Look,
-    step: int,
-    algorithm: str | None,
-    digested: writing.Digested,
-    on_bytes: OnBytes | None = None,
-) -> dict[str, Any]:
-    """Return the manifest's fields of an item; without an algorithm it is judged, and not digested."""
-    check_item_name(name)
-    path = around / wrote.path
-    inside = path.is_dir() and all(file.startswith(f"{wrote.path}/") for file in seen)
-    folder, prefix = (path, f"{wrote.path}/") if inside else (around, "")
-    backend = _backend(path, name, wrote.backend)
-    files: list[item_entries.FileFields] = []
-    for file, stamp in seen.items():
-        size, digest = stamp[0], ""
-        if algorithm is not None:
-            _flush(around / file)
-            writing.note_before(around / file, digested)
-            size, digest = digest_file(around / file, algorithm, on_bytes=on_bytes)
-        files.append({"path": file, "size": size, "digest": digest})
-    context = CheckContext([file.removeprefix(prefix) for file in seen], step=step, source=path)
-    with guest(name, backend):
-        described = item_entries.describe(name, backend, folder, context)
-    described = replace(described, captured=described.captured.doubted(wrote.doubts))
-    return {**item_entries.entry(name, backend, folder, described, files, step, prefix), "path": wrote.path}
-
-
-def _backend(path: Path, name: str, wanted: str | None) -> Backend:
-    try:
-        return registry.for_path(path, name=name, backend=wanted)[0]
-    except UnknownBackendError:
-        if wanted is not None:
-            raise
-        return registry.get("files")  # its check tells what is damaged
-
-
-def _flush(path: Path) -> None:
-    """Make a file last as its manifest will: trainers seldom do."""
-    try:
-        durable.fsync_path(path)
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise

@@ -1,9 +1,11 @@
 """What a save returns: where the checkpoint is, its manifest, and what a person should hear of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ckptkit.errors import PartlyDoneError
+from ckptkit.extensions import reason
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry
@@ -29,3 +31,15 @@ class Committed:
     def path(self) -> Path:
         """The checkpoint's folder; raises StoreError where its store is not on a file system."""
         return self.at.folder
+
+
+def do_then(then: Callable[[Committed], object], committed: Committed) -> PartlyDoneError | None:
+    """Do what a caller wants done after a commit, and return what is to be raised if that fails."""
+    try:
+        then(committed)
+    except Exception as error:
+        ref, hint = committed.at.ref, getattr(error, "hint", None) or "`then` of the save has raised it"
+        done = PartlyDoneError(f"{ref}: was saved, but what was to be done then failed: {reason(error)}", hint=hint)
+        done.__cause__ = error
+        return done
+    return None

@@ -69,11 +69,12 @@ class SaveHandle:
         assert self._committed is not None
         return self._committed
 
-    def _run(self, work: Callable[[], Committed]) -> None:
+    def _run(self, work: Callable[[], Committed], harmless: type[CkptkitError] | None) -> None:
         try:
             self._committed = work()
         except BaseException as error:  # whatever it is: it is raised where the program can see it
             self.failure = error
+            self._told = harmless is not None and isinstance(error, harmless)
             traceback.clear_frames(error.__traceback__)  # they hold the copy of the state
             LOG.warning("%s", told(self))  # who asks for it may do so much later
 
@@ -172,13 +173,18 @@ class Turn:
         self.memory = here.memory()
         self.went_on = False
 
-    def go_on(self, work: Callable[[], Committed]) -> SaveHandle:
-        """Let the work go on in a thread; the program, when it ends, waits for it."""
+    def go_on(self, work: Callable[[], Committed], *, harmless: type[CkptkitError] | None = None) -> SaveHandle:
+        """Let the work go on in a thread; the program, when it ends, waits for it.
+
+        Args:
+            work: returns what it committed.
+            harmless: a failure of which a warning is enough, where nobody asks the handle.
+        """
         here, handle = self._here, self.handle
         handle.stall = time.monotonic() - self._began
 
         def save() -> None:
-            handle._run(work)
+            handle._run(work, harmless)
             self.end()
 
         here.now, self.went_on = handle, True

@@ -7,13 +7,11 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from ckptkit import registry
 from ckptkit.backend import SupportsEstimate, SupportsSnapshot
-from ckptkit.errors import PartlyDoneError
-from ckptkit.extensions import reason
 from ckptkit.progress import Meter, Progress
 from ckptkit.store import in_flight, saving, sealing
 from ckptkit.store.adopter import StoreAdopter
 from ckptkit.store.anchors import Anchor
-from ckptkit.store.committed import Committed
+from ckptkit.store.committed import Committed, do_then
 from ckptkit.store.details import DetailFields
 from ckptkit.store.files import Files
 from ckptkit.store.happened import Doing
@@ -162,7 +160,7 @@ class StoreSaver(StoreAdopter):
         self._mirror(committed, replaces=begun.asked.replace)
         undone = saved.undone
         if then is not None:
-            undone = undone or _undone(then, committed)
+            undone = undone or do_then(then, committed)
         if undone is not None:
             undone.committed = committed
             raise undone
@@ -218,14 +216,3 @@ class StoreSaver(StoreAdopter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _undone(then: Callable[[Committed], object], committed: Committed) -> PartlyDoneError | None:
-    try:
-        then(committed)
-    except Exception as error:
-        ref, hint = committed.at.ref, getattr(error, "hint", None) or "`then` of the save has raised it"
-        done = PartlyDoneError(f"{ref}: was saved, but what was to be done then failed: {reason(error)}", hint=hint)
-        done.__cause__ = error
-        return done
-    return None

@@ -31,6 +31,11 @@ def surroundings(backends: Iterable[str]) -> dict[str, Any]:
     return environment.capture(brought=registry.distributions(backends))
 
 
+def brought_by(surroundings: Mapping[str, Any], backends: Iterable[str]) -> dict[str, Any]:
+    """Return the ``environment`` field that was taken before it was known which backends there would be."""
+    return {**surroundings, "packages": {**registry.distributions(backends), **surroundings["packages"]}}
+
+
 def fields(
     storage: Storage,
     run: str,

@@ -7,8 +7,7 @@ from typing import Any
 
 from ckptkit.errors import CkptkitError, NotFoundError, NothingResumableError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.store import CheckpointStore, Chosen, Committed, Restored, SaveHandle
-from ckptkit.store.adoption import Wrote
+from ckptkit.store import CheckpointStore, Chosen, Committed, Restored, SaveHandle, Wrote
 from ckptkit_hooks.arguments import Arguments, ranking_of
 
 _LOG = logging.getLogger("ckptkit_hooks")
@@ -150,6 +149,8 @@ class Keeper:
     ) -> str:
         """Give what a trainer wrote into the run's folder a manifest where it lies, then prune; returns its name.
 
+        Without waiting it returns before either is done. If the trainer removes it first, that is only logged.
+
         Args:
             step: the step.
             main: its folder or file.
@@ -162,9 +163,9 @@ class Keeper:
             CkptkitError: see ``CheckpointStore.adopt``. If pruning fails, that is only logged.
         """
         name = f"{self.run}@{step}"
-        if self.is_safe(step):
+        if self.is_safe(step) or self._is_behind(name):
             return name
-        self.store.adopt(
+        going_on = self.store.adopt(
             self.run,
             main,
             step,
@@ -173,11 +174,16 @@ class Keeper:
             metrics=self._numbers(name, metrics),
             resume=self._resume,
             parent=self._parent,
+            wait=self.waits,
+            then=self._adopted,
         )
-        self._safe = step
-        _LOG.info("adopted %s", name)
-        self._prune()
+        self._behind = going_on if isinstance(going_on, SaveHandle) else None
         return name
+
+    def _adopted(self, adopted: Committed) -> None:
+        self._safe = adopted.manifest.step
+        _LOG.info("adopted %s", adopted.at.ref)
+        self._prune()
 
     def _numbers(self, name: str, metrics: Mapping[str, float]) -> dict[str, float]:
         numbers = {key: float(value) for key, value in metrics.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ckptkit import CheckpointStore
-from ckptkit.store.adoption import Wrote
+from ckptkit.store import Wrote
 from tests.cli.conftest import write_rng
 from tests.command_line import inside as ckptkit
 from tests.command_line import refused

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,36 +63,49 @@ def anew(pristine: Path, root: Path) -> None:
     shutil.copytree(pristine, root)
 
 
-def timed(pristine: Path, root: Path) -> float:
-    """Return how long a save takes that nobody kills."""
-    anew(pristine, root)
-    began = time.monotonic()
-    assert in_child(lambda: train(root)) == 0
-    return time.monotonic() - began
+def killed(
+    pristine: Path, root: Path, times: int, train: Callable[[Path], None], judge: Callable[[Path], None], new: str
+) -> dict[str, Any]:
+    """Kill ``train`` so many times, spread over the time that it takes, and ``judge`` what is left each time.
 
-
-def main(folder: Path, times: int) -> dict[str, Any]:
-    registry.backends()
-    pristine, root, chance = folder / "pristine", folder / "work", random.Random(11)
-    for step in (1, 2):
-        CheckpointStore(pristine).save(RUN, step, state(step))
-    longest = min(timed(pristine, root) for _ in range(3))
-    killed, saved, broken = 0, 0, []
+    Args:
+        pristine: what each begins with.
+        root: where it is put.
+        times: how many kills.
+        train: what is killed, in a child.
+        judge: raises where a law is broken.
+        new: the path in ``root`` that shows that all was done.
+    """
+    chance, lasted = random.Random(11), []
+    for _ in range(3):
+        anew(pristine, root)
+        began = time.monotonic()
+        assert in_child(lambda: train(root)) == 0
+        lasted.append(time.monotonic() - began)
+    done, saved, broken = 0, 0, []
     for number in itertools.count():
-        if killed == times or number == 2 * times:
+        if done == times or number == 2 * times:
             break
         anew(pristine, root)
         child = os.fork()
         if child == 0:
             train(root)
             os._exit(0)
-        time.sleep((number % times + chance.random()) / times * longest)
+        time.sleep((number % times + chance.random()) / times * min(lasted))
         os.kill(child, signal.SIGKILL)
-        killed += os.waitpid(child, 0)[1] == signal.SIGKILL
-        saved += (root / RUN / "step-00000003").exists()
+        done += os.waitpid(child, 0)[1] == signal.SIGKILL
+        saved += (root / new).exists()
         if in_child(lambda: judge(root)) != 0:
             broken.append(f"kill {number}: the traceback on stderr says which law")
-    return {"killed": killed, "saved": saved, "broken": broken}
+    return {"killed": done, "saved": saved, "broken": broken}
+
+
+def main(folder: Path, times: int) -> dict[str, Any]:
+    registry.backends()
+    pristine = folder / "pristine"
+    for step in (1, 2):
+        CheckpointStore(pristine).save(RUN, step, state(step))
+    return killed(pristine, folder / "work", times, train, judge, f"{RUN}/step-00000003")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from ckptkit import CheckpointStore, scratch
 from ckptkit.catalog import shown
 from ckptkit.errors import StoreError, UsageError
 from ckptkit.retention import RetentionPolicy
-from ckptkit.store import headroom, rehearsal
-from ckptkit.store.adoption import Wrote
+from ckptkit.store import Wrote, headroom, rehearsal
 from ckptkit.verification.observation import first_difference
 
 HERE = Path(__file__).parent

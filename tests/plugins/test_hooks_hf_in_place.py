@@ -19,7 +19,7 @@ matrix, slow = pytest.mark.matrix, pytest.mark.slow
 VARIANTS = {"mid-epoch": 15}
 
 OWN = """
-import sys
+import os, sys, threading, time
 import torch
 from ckptkit import Retain
 from ckptkit_hooks.hf import CheckpointCallback
@@ -33,7 +33,15 @@ arguments = TrainingArguments(
     use_cpu=True, disable_tqdm=True,
 )
 resume = [sys.executable, *sys.argv] if sys.argv[0] != "-c" else None
-hook = CheckpointCallback(retain=Retain(last=retain) if retain else None, resume=resume)
+slow = float(sys.argv[4]) if sys.argv[4:] else None  # seconds that each flush takes, where nobody waits for it
+if slow:
+    flush = os.fsync
+    def slowly(descriptor):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(slow)
+        flush(descriptor)
+    os.fsync = slowly
+hook = CheckpointCallback(retain=Retain(last=retain) if retain else None, resume=resume, wait=slow is None)
 model = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=32, n_positions=8))
 trainer = Trainer(model, arguments, train_dataset=rows, callbacks=[hook])
 print("latest", hook.latest())
@@ -87,6 +95,55 @@ def test_the_trainers_rotation_and_ours_live_together(limit: int, retain: int, t
     assert [at.ref for at in store.locate()] == [".@6"]
     assert store.verify().exit_code == 0
     assert ("save_total_limit=2 removes checkpoints for good" in done.stderr) == bool(limit and retain)
+
+
+@matrix
+def test_a_run_whose_adoptions_go_on_behind_ends_like_one_that_waits_for_them(story: Story) -> None:
+    assert story.behind == ("same", "complete")
+
+
+def behind(output: Path, *, limit: int, retain: int = 0, slow: float) -> list[str]:
+    words = [str(output), str(limit), str(retain), str(slow)]
+    return [sys.executable, "-W", "ignore", "-c", OWN, *words]
+
+
+@pytest.mark.parametrize(
+    ("limit", "retain", "kept"), [pytest.param(1, 0, [6], marks=slow), pytest.param(0, 2, [4, 6], marks=matrix)]
+)
+def test_what_the_trainer_removes_before_it_is_adopted_ends_no_training(
+    limit: int, retain: int, kept: list[int], tmp_path: Path
+) -> None:
+    command = behind(tmp_path / "out", limit=limit, retain=retain, slow=0.2)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert ("checkpoint-2: its trainer removed it before it was adopted" in done.stderr) == bool(limit)
+    store = CheckpointStore(tmp_path / "out")
+    assert [at.step for at in store.locate()] == kept
+    assert store.verify().exit_code == 0
+
+
+@matrix
+@pytest.mark.parametrize("limit", [0, 1])
+def test_killed_while_it_adopts_behind_it_goes_on_from_what_the_trainer_had_finished(
+    limit: int, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    with subprocess.Popen(behind(output, limit=limit, slow=0.3), stdout=subprocess.DEVNULL) as killed:
+        deadline = time.monotonic() + 120
+        while not (output / "checkpoint-4" / "ckptkit_position.json").exists():
+            assert time.monotonic() < deadline
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.kill()
+    store = CheckpointStore(output, cache=False)
+    assert 4 not in [at.step for at in store.locate()]
+    assert all(one.good for one in store.verify().checkpoints) or limit
+    command = behind(output, limit=limit, slow=0.01)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert f"latest {output}/checkpoint-4" in done.stdout, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [at.step for at in store.locate()] == ([6] if limit else [2, 4, 6])
+    assert store.verify().exit_code == 0
 
 
 @matrix

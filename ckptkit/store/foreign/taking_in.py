@@ -22,11 +22,11 @@ from ckptkit.manifest.names import check_step
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry
 from ckptkit.store import adoption, best_by
-from ckptkit.store.adoption import Wrote
 from ckptkit.store.foreign import content, judging, watched
 from ckptkit.store.foreign.judging import Judgement
 from ckptkit.store.foreign.outcome import Action, Outcome
 from ckptkit.store.foreign.places import Places
+from ckptkit.store.stranger_item import Wrote, require_whole
 from ckptkit.trainers.finding import NOBODYS, Sighting, training_within
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class _InRun:
             one.sighting, Entry(self.run, adopted_name(found.name, step), ADOPTED, store.storage)
         )
         if self.how.dry:
-            adoption.require_whole(self.folder, {item: wrote}, step)
+            require_whole(self.folder, {item: wrote}, step)
             return replace(out, state="complete", action="new")
         done = store.adopt(
             self.run,
