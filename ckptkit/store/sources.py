@@ -19,6 +19,7 @@ from ckptkit.errors import (
 from ckptkit.formats import given_folder
 from ckptkit.formats.given_file import require_file
 from ckptkit.manifest.names import check_item_name, check_item_names, check_paths
+from ckptkit.store import wrote
 from ckptkit.store.files import Files
 from ckptkit.store.guests import guest
 
@@ -38,6 +39,8 @@ class Source:
     factories: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     left: Sequence[str] = ()
     """What is in the given folder but not in the item, one line each."""
+    place: str | None = None
+    """Of files: where they will be in the checkpoint; told at the call, as their trainer may remove them."""
 
     @property
     def ambient(self) -> bool:
@@ -91,7 +94,7 @@ def _adopted(name: str, item: Files) -> Source:
     with storage_errors(f"item {name!r}"):
         estimate = sum(source.stat().st_size for source in files.values())
     left = given.left_out(files) if given else []
-    return Source(name, backend, item, files, estimate, left=left)
+    return Source(name, backend, item, files, estimate, left=left, place=wrote.place(name, path, files))
 
 
 def _literal(name: str) -> str:

@@ -11,7 +11,6 @@ from ckptkit.backend import GRADES, Captured, SavedItem
 from ckptkit.errors import BackendError, UnsafeContentError
 from ckptkit.manifest.names import check_paths
 from ckptkit.sink import Sinks
-from ckptkit.store import wrote
 from ckptkit.store.capturing import Capture, outside
 from ckptkit.store.item_entries import FileFields, entry
 from ckptkit.store.trust import Trust
@@ -58,7 +57,7 @@ def write(
         written = taken.sinks.written(taken.folder) if source.files is None else ()  # of what was copied, nobody knows
         fields = entry(source.name, source.backend, taken.folder, saved, files, step, prefix, written)
         if source.files is not None:
-            fields["path"] = wrote.place(source.name, source.item.path, source.files)
+            fields["path"] = source.place
         entries[source.name] = fields
     for taken in (t for t in captured.again if entries[t.source.name]["ambient"]):
         taken.write()

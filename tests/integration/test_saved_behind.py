@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -196,6 +197,24 @@ def test_files_are_copied_before_the_call_returns(store: CheckpointStore, tmp_pa
     handle = store.save(RUN, 1, {"model": trained}, wait=False)
     trained.write_bytes(b"the next one")
     assert next(handle.result().path.rglob("*.safetensors")).read_bytes() == expected
+
+
+def test_where_files_lie_in_it_is_told_though_their_trainer_removes_them(
+    store: CheckpointStore, tmp_path: Path
+) -> None:
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    safetensors.numpy.save_file({"w": np.arange(9.0)}, trained / "model.safetensors")
+    removed, here = threading.Event(), threading.current_thread()
+
+    def wait(_: int) -> None:
+        assert threading.current_thread() is here or removed.wait(60)
+
+    items = {"w": {"w": np.arange(3.0)}, "model": trained}
+    handle = store.save(RUN, 1, items, wait=False, on_bytes=wait)
+    shutil.rmtree(trained)
+    removed.set()
+    assert handle.result().manifest.items["model"].path == "model"
 
 
 def test_a_failure_of_what_is_done_then_does_not_say_that_nothing_was_saved(store: CheckpointStore) -> None:
