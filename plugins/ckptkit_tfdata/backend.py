@@ -1,7 +1,6 @@
 """The ``tf-data`` backend: a persistent iterator written, checked, adopted, put back and proven."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,16 +19,14 @@ from ckptkit.formats import given_folder
 from ckptkit.formats.kinds import look_into_file
 from ckptkit.formats.tf_bundle import Bundle, BundleError
 from ckptkit_tfdata import checkpoint, trainers
-from ckptkit_tfdata import hazards as dangers
 from ckptkit_tfdata.comparison import refuse_changed
-from ckptkit_tfdata.held import Held
 from ckptkit_tfdata.iterator import PersistentIterator
 from ckptkit_tfdata.layout import counter_of, is_shard_of, layout_of, prefix_among, prefix_of
 from ckptkit_tfdata.lazy_import import tensorflow
-from ckptkit_tfdata.probe import UnprovableError, predict, replay
+from ckptkit_tfdata.probe import UnprovableError, replay
 from ckptkit_tfdata.state_file import FILE_NAME, FORMAT_VERSION, StateFile
+from ckptkit_tfdata.taken import PREFIX, Taken, digests_of, item_of, take
 
-_PREFIX = "iterator"
 _NO_COUNTER = "the bundle holds no batch counter: the data goes on exactly, but batches_seen starts at 0"
 
 
@@ -51,15 +48,15 @@ class TfDataBackend:
             BackendError: not a ``PersistentIterator``; the dataset depends on state that no file can hold (the
                 message names the op); a record file cannot be read.
         """
-        return _taken(_own(item), proving=context.probe).write(directory, context=context)
+        return take(_own(item), proving=context.probe).write(directory, context=context)
 
-    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> "_Taken":
-        """Let TensorFlow serialise the iterator into memory; with a probe, a second dataset gives the next batches.
+    def snapshot(self, item: Any, /, *, context: SnapshotContext) -> Taken:
+        """Let TensorFlow serialise the iterator into memory; with a probe, build the second dataset, but ask it later.
 
         Raises:
             BackendError: see ``save``.
         """
-        return _taken(_own(item), proving=context.probe)
+        return take(_own(item), proving=context.probe)
 
     def load(self, directory: Path, *, target: Any | None, context: LoadContext) -> Any:
         """Put the position back.
@@ -145,7 +142,7 @@ class TfDataBackend:
             return given_folder.look(path).files
         # A data file that is missing is left to the check, which names it.
         paths = [prefix.with_name(f"{prefix.name}.index"), *(shard for shard in bundle.shards if shard.is_file())]
-        if prefix.name == _PREFIX and (state_file := prefix.with_name(FILE_NAME)).is_file():
+        if prefix.name == PREFIX and (state_file := prefix.with_name(FILE_NAME)).is_file():
             paths.append(state_file)
         return {path.name: path for path in paths}
 
@@ -154,7 +151,7 @@ class TfDataBackend:
         bundle = _open(directory, context)
         state_file = StateFile.read(directory) if _has_state_file(context) else None
         if state_file is not None:
-            return _item(state_file, None)
+            return item_of(state_file, None)
         layout = layout_of(bundle)
         count = counter_of(bundle) if layout.counter else None
         captured = (
@@ -172,7 +169,7 @@ class TfDataBackend:
 
     def digests(self, item: Any, /) -> Mapping[str, str]:
         """Return the position and the definition; what the iterator has buffered is seen by the probe only."""
-        return _digests(item)
+        return digests_of(item)
 
     def prove(self, directory: Path, *, context: LoadContext) -> Proof:
         """Load the iterator with the ``dataset`` factory and compare its next batches with the recorded ones."""
@@ -226,74 +223,6 @@ def _fresh(target: Any | None, state_file: StateFile | None, context: LoadContex
         )
     files = [] if state_file is None else [record.path for record in state_file.record_files]
     return PersistentIterator(context.factories["dataset"], record_files=files)
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """An iterator at one moment, still to be written."""
-
-    held: Held
-    state_file: StateFile
-    probe: dict[str, Any] | None
-
-    def write(self, directory: Path, *, context: SaveContext) -> SavedItem:
-        """See ``Pending.write``."""
-        self.held.write(directory / _PREFIX)
-        self.state_file.write(directory, context.create)
-        return _item(self.state_file, self.probe)
-
-
-def _taken(iterator: PersistentIterator, *, proving: bool) -> _Taken:
-    definition = iterator.definition
-    dangers.refuse_external_state(definition)
-    records = iterator.record_files()
-    found = dangers.hazards_of(definition, reads_known_files=bool(records))
-    held, probe = iterator.held(), None
-    if proving:
-        try:
-            probe = _probe(iterator, held)
-        except UnprovableError as error:
-            found.append(dangers.Hazard(f"no probe: {error}"))
-    state_file = StateFile(
-        tensorflow=tensorflow().__version__,
-        batches_seen=held.batches_seen,
-        element_spec=definition.element_spec,
-        fingerprint=definition.fingerprint,
-        ops=definition.ops,
-        record_files=records,
-        hazards=[hazard.text for hazard in found],
-        captured=dangers.worst(found),
-        settings=iterator.settings,
-    )
-    return _Taken(held, state_file, probe)
-
-
-def _probe(iterator: PersistentIterator, held: Held) -> dict[str, Any]:
-    definition = iterator.definition
-    if any(dangers.writes_files(op) for op in definition.ops):
-        raise UnprovableError("a second dataset would write to the same cache files")
-    if dangers.order_is_free(definition):
-        raise UnprovableError("thread timing decides the order of elements")
-    return {**predict(iterator, held), "digests": _digests(iterator)}
-
-
-def _digests(iterator: PersistentIterator) -> dict[str, str]:
-    return {"batches_seen": str(iterator.batches_seen), "definition": iterator.definition.fingerprint}
-
-
-def _item(state_file: StateFile, probe: dict[str, Any] | None) -> SavedItem:
-    metadata = {
-        "tensorflow": state_file.tensorflow,
-        "fingerprint": state_file.fingerprint,
-        "element_spec": state_file.element_spec,
-        "batches_seen": state_file.batches_seen,
-        "record_files": len(state_file.record_files),
-        "record_bytes": sum(record.size for record in state_file.record_files),
-    }
-    counters = {"batches_seen": state_file.batches_seen}
-    return SavedItem(
-        metadata, counters=counters, captured=state_file.captured, hazards=list(state_file.hazards), probe=probe
-    )
 
 
 def _open(directory: Path, context: CheckContext) -> Bundle:

@@ -1,7 +1,8 @@
 """Proof of resume: digests of the next batches, predicted on a second dataset and replayed after a load."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -19,24 +20,46 @@ class UnprovableError(ValueError):
     """No prediction can be made; the message says why."""
 
 
-def predict(iterator: PersistentIterator, held: Held) -> dict[str, Any]:
-    """Return the digests of what the iterator will give next, without touching it.
+def twin_of(iterator: PersistentIterator) -> PersistentIterator:
+    """Return an iterator of a second dataset from the factory, for ``predict``.
 
-    The position is put into a second dataset from the factory: a second iterator of the *same* dataset
-    would share its seed generator with the live one and change what that gives after the epoch.
+    A second iterator of the *same* dataset would share its seed generator with the live one and change what that gives
+    after the epoch.
 
     Raises:
-        UnprovableError: the factory builds another dataset the second time, or its batches have no digest.
+        UnprovableError: the factory fails.
     """
-    tf = tensorflow()
-    try:
-        twin = iterator.twin()
-        if twin.definition.fingerprint != iterator.definition.fingerprint:
+    with _unprovable():
+        return iterator.twin()
+
+
+def predict(twin: PersistentIterator, held: Held, fingerprint: str) -> dict[str, Any]:
+    """Return the digests of what comes after a position.
+
+    The live iterator may go on meanwhile: a dataset that can be saved runs no Python and shares no state.
+
+    Args:
+        twin: of ``twin_of``; it is used up.
+        held: the position.
+        fingerprint: of the live iterator's dataset.
+
+    Raises:
+        UnprovableError: the factory built another dataset, or the batches cannot be computed or have no digest.
+    """
+    with _unprovable():
+        if twin.definition.fingerprint != fingerprint:
             raise UnprovableError(
                 "the dataset factory builds another dataset at its second call; a process with that one is refused"
             )
         twin.put(held)
         return _take(twin, BATCHES)
+
+
+@contextmanager
+def _unprovable() -> Iterator[None]:
+    tf = tensorflow()
+    try:
+        yield
     except tf.errors.OpError as error:
         raise UnprovableError(f"the next batches cannot be computed: {one_line(error)}") from error
     except CkptkitError as error:
