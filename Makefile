@@ -93,6 +93,7 @@ bench: .venv/.bench-ready
 	$(PY) -m benchmarks.save_large
 	$(PY) -m benchmarks.save_replay
 	$(PY) -m benchmarks.save_async --megabytes 512
+	$(PY) -m benchmarks.stall
 	$(PY) -m benchmarks.save_dedup
 	$(PY) -m benchmarks.verify_large
 	$(PY) -m benchmarks.verify_small
