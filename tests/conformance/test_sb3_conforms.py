@@ -6,7 +6,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import changed_agents
@@ -106,10 +106,6 @@ def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestPpo(BackendTests):
     backend = Sb3Backend
-    skips: ClassVar = dict.fromkeys(
-        ("test_a_snapshot_stays_as_it_was_when_the_item_goes_on", "test_two_snapshots_share_no_memory"),
-        "SB3 writes the addresses of objects into its zip: see test_a_snapshot_resumes_as_a_save_does",
-    )
     changes = changed_agents.ON_POLICY
     steps = 3
     rollout = 16
