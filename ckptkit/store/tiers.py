@@ -143,6 +143,10 @@ class Bringing(Verifier):
         if one.outcome == "conflict":
             hint = f"name the other one by its store: --store {quote_word(at.storage.url)}"
             raise ConflictError(f"{at.ref}: cannot be copied from {at.storage.url}: {one.reason}", hint=hint)
+        if one.report is not None and any(problem.code == "file-unreadable" for problem in one.report.problems):
+            # It may be good: nobody is to go back behind it because a network fails.
+            hint = f"try again; `{at.run}@STEP` names one that is here"
+            raise StoreError(f"{at.ref}: cannot be copied from {at.storage.url}: {one.reason}", hint=hint)
         if one.at is None:
             return one.report or super().verify(at)
         if one.report is None or self.level == "resume":

@@ -213,6 +213,22 @@ def test_a_mirror_that_is_down_makes_no_run_a_new_one(mirror: Unreachable, tmp_p
         fresh.restore("r", {"rng": np.random.default_rng(0)}, missing_ok=True)
 
 
+def test_nobody_goes_back_behind_what_the_mirror_fails_to_send(
+    store: CheckpointStore, mirror: Unreachable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(store, 1, 2)
+    store.unmirrored()
+    shutil.rmtree(store.locate("r@2")[0].folder)
+
+    def fail(self: MemoryStorage, *args: object) -> None:
+        raise StoreError("connection reset")
+
+    monkeypatch.setattr(MemoryStorage, "open", fail)
+    with pytest.raises(StoreError, match="connection reset"):
+        store.restore("r", {"rng": np.random.default_rng(0)})
+    assert store.restore("r@1", {"rng": np.random.default_rng(0)}).step == 1
+
+
 def test_a_run_that_neither_has_is_a_new_one(mirror: Unreachable, tmp_path: Path) -> None:
     fresh = CheckpointStore(tmp_path / "fresh", mirror=mirror, cache=False)
     assert fresh.restore("r", {"rng": np.random.default_rng(0)}, missing_ok=True) is None
