@@ -10,7 +10,8 @@ import pytest
 
 HEAVY = [
     "torch", "tensorflow", "numpy", "stable_baselines3", "safetensors", "gymnasium", "pandas",
-    "cloudpickle", "keras", "scipy", "matplotlib",  # google_crc32c is small, and used where it is there
+    "cloudpickle", "keras", "scipy", "matplotlib",
+    "obstore", "gcsfs", "aiohttp", "paramiko", "boto3",  # google_crc32c is small, and used where it is there
 ]  # fmt: skip
 RUNNER = """
 import atexit, json, sys
