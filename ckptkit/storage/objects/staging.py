@@ -3,7 +3,6 @@
 import contextlib
 import os
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 
 from ckptkit import parallel
@@ -94,8 +93,7 @@ class ObjectStaging:
 
     def _require_free(self, entry: Entry) -> None:
         around = self._keys.prefix + entry.name
-        below = takewhile(lambda info: info.key < f"{around}0", self._objects.below(around))  # "0" comes after "/"
-        if any(info.key == around or info.key.startswith(f"{around}/") for info in below):
+        if self._objects.look(around) is not None or any(True for _ in self._objects.below(f"{around}/")):
             raise self._in_the_way(entry)
 
     def _in_the_way(self, entry: Entry) -> ConflictError:
