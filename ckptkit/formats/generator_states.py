@@ -73,7 +73,8 @@ def words(length: int, bits: int, *, zero: bool = True) -> Rule:
             size = f"a list of {len(value)}" if isinstance(value, list) else shown(value)
             yield f"{where}: {size} is not a list of {length} words"
             return
-        fault = next((f for i, v in enumerate(value) for f in one(v, f"{where}[{i}]")), None)
+        sound = set(map(type, value)) == {int} and min(value) >= 0 and max(value).bit_length() <= bits
+        fault = None if sound else next((f for i, v in enumerate(value) for f in one(v, f"{where}[{i}]")), None)
         if fault is not None:
             yield fault
         elif not zero and not any(as_integer(v) for v in value):
@@ -316,6 +317,8 @@ def leaf_faults(leaf: Mapping[str, Any], where: str, *, foreign: bool = False, d
 
 
 def _decimals(node: Any, where: str, texts: frozenset[str] = frozenset()) -> Iterator[str]:
+    if isinstance(node, list) and set(map(type, node)) == {int}:
+        return
     entries: Any = node.items() if isinstance(node, Mapping) else enumerate(node)
     for name, value in entries:
         place = f"{where}.{name}" if isinstance(node, Mapping) else f"{where}[{name}]"

@@ -15,6 +15,8 @@ from ckptkit_sb3 import generators, layout, process_rng
 _IN_A_WORKER = re.compile(r"environments\[\d+\]\.rng")
 _SECTIONS = ("attributes", "spaces", "wrappers", "noise", "observations", "environments", "rng")
 
+_LEAVES = {int, str}
+
 _LATER = ("settings", "modules", "callbacks")
 """Sections that checkpoints of before format 2 of the backend lack."""
 
@@ -166,7 +168,7 @@ def _faults(state: Mapping[str, Any]) -> Iterator[str]:
 
 def _walk(node: Any, where: str, arrays: frozenset[str]) -> Iterator[str]:
     if isinstance(node, list):
-        for i, part in enumerate(node):
+        for i, part in enumerate(node) if set(map(type, node)) - _LEAVES else ():  # states of generators are long
             yield from _walk(part, f"{where}[{i}]", arrays)
     elif isinstance(node, dict):
         try:
