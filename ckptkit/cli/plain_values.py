@@ -4,9 +4,11 @@ typer looks at every value through pydantic, also at words that stay words and a
 not plain, and whatever is wrong, is left to typer, and so are its messages.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 _NOT_PLAIN = object()
@@ -54,6 +56,9 @@ def _one(annotation: Any, info: Any, value: Any) -> Any:
         low, high = info.min, info.max
         number = int(value)
         return number if (low is None or number >= low) and (high is None or number <= high) else _NOT_PLAIN
+    if annotation in (Path, Path | None) and type(value) is str and value.isprintable() and value:
+        asks = info.exists or info.resolve_path or info.path_type is not None
+        return _NOT_PLAIN if asks or os.path.lexists(value) else Path(value)  # of what is there typer asks more
     if get_origin(annotation) is Literal and type(value) is str and value in get_args(annotation):
         return value
     return _NOT_PLAIN

@@ -86,3 +86,8 @@ def test_a_command_imports_nothing_but_what_is_pinned(words: str, four_kinds_sto
 def test_pydantic_is_not_imported_for_words_and_numbers(four_kinds_store: Path) -> None:
     loaded = loaded_by(RUNNER, "--store", str(four_kinds_store), "list", RUN, "--limit", "1", "--format", "tsv")
     assert "pydantic" not in loaded
+
+
+def test_pydantic_is_not_imported_for_a_new_path(four_kinds_store: Path, tmp_path: Path) -> None:
+    loaded = loaded_by(RUNNER, "--store", str(four_kinds_store), "restore", RUN, str(tmp_path / "new"))
+    assert "pydantic" not in loaded
