@@ -71,7 +71,7 @@ def _shared(thing: Any) -> Any:
 
     try:
         tensor = thing.value if isinstance(thing, keras.Variable) else thing
-        tensor = tensor.read_value() if hasattr(tensor, "read_value") else tensor  # TensorFlow's variables
+        tensor = tensor.value() if hasattr(tensor, "read_value") else tensor  # TensorFlow's variables
         tensor = tensor.detach() if hasattr(tensor, "detach") else tensor  # torch's parameters
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":  # which DLPack knows, and NumPy does not
             return np.from_dlpack(keras.ops.view(tensor, "uint16")).view("bfloat16")

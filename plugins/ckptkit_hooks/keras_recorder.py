@@ -7,12 +7,15 @@ raises an error here, and then its file is written while training waits; a test 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import keras
-from keras.src.saving.saving_lib import H5IOStore, _save_state
+from keras.src.backend.common import global_state
+from keras.src.saving.saving_lib import H5IOStore, _save_state, get_attr_skipset
+
+_KINDS = ("Layer", "Functional", "Sequential", "Optimizer", "Metric", "Loss")
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ def recorded(model: Any, optimizers: Sequence[Any], copied: Callable[[Any], Any]
     if not model.built:
         raise ValueError(f"{type(model).__name__} is not built")
     recorder = _Recorder(copied)
-    with _without_copies(optimizers):
+    with _without_copies(optimizers), _skipping():
         _save_state(model, weights_store=recorder, assets_store=None, inner_path="", visited_saveables=set())
     return Record(recorder.groups)
 
@@ -99,6 +102,28 @@ class _AsItIs:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return self.array
+
+
+@contextmanager
+def _skipping() -> Iterator[None]:
+    """Let Keras find what its walk skips in a layer.
+
+    It keeps that under another name than it looks for, and so makes a new layer for each that it walks through (3.15).
+    """
+    places = [f"saving_attr_skiplist_{kind}" for kind in _KINDS]
+    before = [global_state.get_global_attribute(place) for place in places]
+    for place, kind in zip(places, _KINDS, strict=True):
+        global_state.set_global_attribute(place, _skipped(kind))
+    try:
+        yield
+    finally:
+        for place, found in zip(places, before, strict=True):
+            global_state.set_global_attribute(place, found)
+
+
+@cache
+def _skipped(kind: str) -> Any:
+    return get_attr_skipset(kind)
 
 
 @contextmanager
