@@ -100,7 +100,7 @@ def resume_cmd(
     unlisted.tell_newer(opened, chosen, quiet=session.quiet)
     for report in chosen.skipped:
         output.echo(f"skipped {report.at.ref}: {output.safe(report.reason)}", quiet=session.quiet)
-    if strict and chosen.skipped:
+    if strict and any(report.at.ref != chosen.at.ref for report in chosen.skipped):
         raise NothingResumableError(f"{named}: the newest checkpoint does not verify, and --strict allows no older one")
     given = parse_template(template) if template is not None else None
     again = ["--exact-run"] if exact_run else []

@@ -65,13 +65,15 @@ class Mirroring:
             self._given_up = False
             if self._thread is not None:
                 return
-            self._thread = threading.Thread(target=self._work, name="ckptkit mirror", daemon=False)
             atexit.unregister(self._leave)
             atexit.register(self._leave)
-        try:
-            self._thread.start()
-        except RuntimeError:  # the interpreter is ending, or there are too many: then it is done here
-            self._work()
+            self._thread = threading.Thread(target=self._work, name="ckptkit mirror", daemon=False)
+            try:
+                self._thread.start()
+                return
+            except RuntimeError:  # the interpreter is ending, or there are too many: then it is done here
+                self._thread = threading.current_thread()
+        self._work()
 
     def wait(self) -> None:
         """Wait until all is copied, or has failed."""
@@ -90,6 +92,8 @@ class Mirroring:
         except BaseException:
             self._given_up = True
             raise
+        if self._process != os.getpid():
+            return []
         told, self._failures = list(self._failures.values()), {}
         return told
 

@@ -3,11 +3,14 @@
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import inside
 
 from ckptkit import CheckpointStore, ConflictError, NotFoundError, StoreError, events
 from ckptkit.storage import Storage
@@ -263,3 +266,42 @@ def test_a_forked_child_copies_its_own_saves(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert store.unmirrored() == []
     assert [at.step for at in CheckpointStore(tmp_path / "mirror").locate("r")] == [1, 2]
+
+
+ENDS = """
+import sys
+from ckptkit import CheckpointStore
+store = CheckpointStore(sys.argv[1], mirror=sys.argv[2])
+for step in (1, 2, 3):
+    store.save("r", step, {"rng": __import__("random").Random(step)}, wait=False)
+"""
+
+
+def ended(*words: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", ENDS, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_program_that_ends_waits_for_the_mirror(tmp_path: Path) -> None:
+    done = ended(tmp_path / "store", tmp_path / "mirror")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [at.step for at in CheckpointStore(tmp_path / "mirror").locate("r")] == [1, 2, 3]
+
+
+def test_a_program_that_ends_says_what_is_not_in_the_mirror_and_has_not_failed(tmp_path: Path) -> None:
+    (tmp_path / "mirror").write_text("a file")
+    done = ended(tmp_path / "store", tmp_path / "mirror")
+    assert (done.returncode, "not in the mirror: r@3" in done.stderr.splitlines()[-1]) == (0, True), done.stderr
+    assert [at.step for at in CheckpointStore(tmp_path / "store").locate("r")] == [1, 2, 3]
+
+
+def test_a_copy_from_the_mirror_at_the_same_step_is_no_fall_back(tmp_path: Path) -> None:
+    (tmp_path / "ckptkit.yaml").write_text("store: store\nmirror: mirror\n")
+    store = CheckpointStore(tmp_path / "store", mirror=tmp_path / "mirror", cache=False)
+    store.save("r", 1, {"rng": np.random.default_rng(1)}, resume=["python", "train.py", "{path}"])
+    store.unmirrored()
+    damage(store, 1)
+    done = inside("resume-cmd", "r", "--strict", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "skipped r@1" in done.stderr
+    assert store.verify().exit_code == 0
