@@ -1,5 +1,6 @@
 """Checkpoints are copied between stores: verified at both ends, whole or not at all, and never over another one."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from service_in_memory import ServiceInMemory
 
 from ckptkit import CheckpointStore, Files, NotFoundError, RefusedError, StoreError, events
 from ckptkit.catalog import shown
+from ckptkit.progress import Progress
 from ckptkit.storage import Storage, open_storage
 from ckptkit.storage.objects.object_storage import ObjectStorage
 from ckptkit.store import copying_to, going_along
@@ -259,3 +261,27 @@ def test_what_a_service_took_without_a_checksum_is_read_again(
     read: list[int] = []
     known.copy_to(there, RUN, on_progress=lambda now: read.append(now.done))
     assert read[-1] == sum(store.manifest(f"{RUN}@{step}").size for step in (1, 2, 3))
+
+
+def test_copies_at_the_same_time_do_not_get_in_each_others_way(store: CheckpointStore, there: Storage) -> None:
+    def copied(number: int) -> copying_to.Transfer:
+        return CheckpointStore(store.storage.url, cache=False).copy_to(there)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(copied, range(4)))
+    assert {outcome for done in found for outcome in outcomes(done).values()} <= {"copied", "there"}
+    assert not any(done.undone for done in found)
+    assert CheckpointStore(there, cache=False).verify().exit_code == 0
+    assert refs(there) == ["other@7", *(f"{RUN}@{n}" for n in (1, 2, 3))]
+
+
+def test_what_is_removed_while_others_are_copied_is_gone_and_no_damage(store: CheckpointStore, there: Storage) -> None:
+    at = store.locate(f"{RUN}@3")[0]
+
+    def remove(now: Progress) -> None:
+        if at.identity is not None:
+            store.storage.remove(at)
+
+    done = store.copy_to(there, RUN, on_progress=remove)
+    assert (outcomes(done)[f"{RUN}@3"], done.exit_code) == ("gone", 0)
+    assert refs(there) == [f"{RUN}@1", f"{RUN}@2"]
