@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ckptkit.cli.session import Session
     from ckptkit.store import foreign
 
+_NOT_HERE = "adopt where the trainer's files lie; then `ckptkit copy` copies what was adopted to any store"
+
 
 def adopt(
     context: typer.Context,
@@ -142,8 +144,10 @@ def _path(session: "Session", text: str | None, usual: str) -> Path:
     """Return the path that was meant: what exists comes first, then a run of the store."""
     from ckptkit.errors import CkptkitError, NotFoundError, StoreError
     from ckptkit.manifest.names import is_run
+    from ckptkit.storage import require_path
     from ckptkit.store import StoreReader
 
+    require_path(usual if text is None else text, _NOT_HERE)
     storage = StoreReader(usual, cache=False).storage
     if text is None:
         storage.require()

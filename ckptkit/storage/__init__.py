@@ -12,12 +12,13 @@ from ckptkit.storage.interface import Removed as Removed
 from ckptkit.storage.interface import Staging as Staging
 from ckptkit.storage.interface import Stamp as Stamp
 from ckptkit.storage.interface import Storage as Storage
-from ckptkit.storage.paths import Spot as Spot
+from ckptkit.storage.paths import require_path as require_path
 from ckptkit.storage.paths import spot_of as spot_of
 from ckptkit.storage.shared import Shared as Shared
 from ckptkit.storage.shared import SupportsLinks as SupportsLinks
 from ckptkit.storage.shared import SupportsSharing as SupportsSharing
 from ckptkit.storage.urls import open_storage as open_storage
+from ckptkit.storage.values import Spot as Spot
 
 if TYPE_CHECKING:
     Location = Entry

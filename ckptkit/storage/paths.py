@@ -2,13 +2,13 @@
 
 import contextlib
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from ckptkit.errors import CkptkitError, StoreError
+from ckptkit.errors import CkptkitError, StoreError, UsageError
 from ckptkit.layouts import STEP_FOLDER, Listing
 from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.names import SIDECAR_SUFFIX, STATE_FOLDER, is_run
@@ -17,34 +17,19 @@ from ckptkit.manifest.summary import summarise
 from ckptkit.storage.interface import Storage
 from ckptkit.storage.local import LocalStorage, files, scanning, trash
 from ckptkit.storage.local.place import Place
+from ckptkit.storage.urls import open_storage
+from ckptkit.storage.values import Spot as Spot
 
 _NEAR = 200  # folders
 _ENOUGH = 16  # manifests that are asked which run they are of
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a path lies in a store.
-
-    Attributes:
-        store: the store's folder.
-        run: the run that holds it; or, where ``name`` and ``removed`` are None, all of the path below the store's
-            folder, as the name of a run: ``.`` for that folder itself.
-        name: the checkpoint that it is, or is in.
-        removed: the entry in the trash of the run that it is, or is in.
-    """
-
-    store: str
-    run: str
-    name: str | None = None
-    removed: str | None = None
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # a path has lost a slash of it
 
 
 def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
     """Return where a path lies, or None: in no store. Links are looked through, and it need not exist (any more).
 
     Args:
-        path: absolute, or relative to the working directory.
+        path: absolute, or relative to the working directory; or a URL.
         storage: a store that wins if the path lies in it. Any other is found from the manifests around the path: they
             name their run, and the store is the folder above it. Where no manifest agrees with its place, the store is
             the folder of the run alone.
@@ -52,6 +37,13 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
     Raises:
         StoreError: it is a folder that may not be read, in no store that is known.
     """
+    if "://" in path:
+        opened = open_storage(path)
+        if not isinstance(opened, LocalStorage):
+            from ckptkit.storage.url_spots import spot_of_url  # only URLs pay for it
+
+            return spot_of_url(opened.url, storage)
+        path = str(opened.root)
     # A link in a checkpoint to what lies elsewhere belongs to the checkpoint.
     try:
         looked_through = list(dict.fromkeys((Path(path).resolve(), Path(path).parent.resolve() / Path(path).name)))
@@ -68,6 +60,13 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
             return _spot(found, real)
     _require_readable(path)
     return None
+
+
+def require_path(path: str | Path, hint: str = "write a path") -> None:
+    """Raise UsageError for a URL where a path of this machine is meant: it would be a folder that is called ``s3:``."""
+    if (found := _URL.match(str(path))) is not None:
+        url = f"{found[1]}://{str(path)[found.end() :]}"
+        raise UsageError(f"{url}: is a URL, and this has to be a path of this machine", hint=hint)
 
 
 def store_near(folder: Path) -> Path | None:

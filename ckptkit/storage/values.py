@@ -1,4 +1,4 @@
-"""What a store tells of files, of its trash and of what saves that died left behind, as plain values."""
+"""What a store tells of files, places, its trash and of what saves that died left behind, as plain values."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,3 +83,21 @@ class Leftover:
 Lock = Literal["save", "change", "refs"]
 """``save``: shared, tells prunes that a save is under way, never waits. ``change``: alone, to remove or bring back what
 is committed; holds ``refs`` too. ``refs``: alone, to pin and tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a path lies in a store.
+
+    Attributes:
+        store: what opens the store: its folder, or a URL.
+        run: the run that holds it; or, where ``name`` and ``removed`` are None, all of the path below the
+            store, as the name of a run: ``.`` for the store itself.
+        name: the checkpoint that it is, or is in.
+        removed: the entry in the trash of the run that it is, or is in.
+    """
+
+    store: str
+    run: str
+    name: str | None = None
+    removed: str | None = None

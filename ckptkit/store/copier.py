@@ -9,7 +9,7 @@ from ckptkit import scratch
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.listeners import Listener
 from ckptkit.progress import Meter, Progress
-from ckptkit.storage import Storage, open_storage
+from ckptkit.storage import Storage, open_storage, require_path
 from ckptkit.store import selecting
 from ckptkit.store.browser import StoreBrowser
 from ckptkit.store.reference import Ref
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ckptkit.store.choosing import Chosen, Ranking
     from ckptkit.store.copying_to import Transfer
     from ckptkit.verification import Level, Verifier
+
+_COPIES = "`ckptkit copy SRC DST` copies checkpoints from any store to any other"
 
 # What only some of the methods need they import themselves: a listing takes less time than importing it all.
 
@@ -97,6 +99,7 @@ class StoreCopier(StoreBrowser):
         from ckptkit.store.happened import Doing
 
         doing, named = Doing(self.storage), self._ref(ref)
+        require_path(destination, f"write a path; {_COPIES}")
         destination = Path(destination)
         self.storage.require_outside(destination)
         meter = Meter("restore", str(named), on_progress=on_progress)
@@ -197,7 +200,10 @@ class StoreCopier(StoreBrowser):
 
         near, storage, named, began = self.storage, self._tiers, self._ref(ref), time.monotonic()
         if folder is not None:
-            near = open_storage(folder) if isinstance(folder, (str, Path)) else folder
+            if isinstance(folder, (str, Path)):
+                require_path(folder, f"write a path; {_COPIES}")
+                folder = open_storage(folder)
+            near = folder
             copying_to.require_apart(self.storage, near)
             storage = tiers.as_one(near, storage)
         meter, ledger = Meter("resume", str(named), on_progress=on_progress), self._ledger_of(near)

@@ -38,7 +38,7 @@ def select(words: Sequence[str], url: str, *, given: bool = False, removed: bool
 
     Args:
         words: ``RUN``, ``RUN@STEP``, ``RUN@latest``, ``RUN@best``; the same with a pattern (``ppo/*``) or a prefix
-            (``ppo/``) of runs; or a path to a run, to a checkpoint, to anything in one, or into the trash.
+            (``ppo/``) of runs; or a path or URL of a run, a checkpoint, anything in one, or in the trash.
         url: the store to look in first.
         given: a person named that store: no word may lie in another one.
         removed: ask for what is in the trash.
@@ -115,6 +115,10 @@ class _Words:
             ref, wrong = None, error
         if wrong is not None and not word.strip("@"):
             raise wrong
+        if "://" in word:
+            if (found := self._at(word)) is None:
+                raise _nowhere(word, there=False)
+            return found
         is_path = os.path.lexists(word)
         if ref is not None and self.storage.has_run(ref.run) and not (is_path and self._is_empty(ref.run)):
             return None, [ref]
@@ -242,7 +246,7 @@ class _Words:
 
     def _from_elsewhere(self, path: str) -> Ref | None:
         """Return the checkpoint of this store that was adopted from a path outside it."""
-        if not self._is_there or not os.path.lexists(path):
+        if not os.path.lexists(path) or not self._is_there:
             return None
         real, tried = os.path.realpath(path), set()
         for at in self.storage.scan(skip_unreadable=True):

@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 
 from ckptkit.errors import UsageError
+from ckptkit.storage import require_path
 
 
 def require_writable(option: str, path: Path) -> None:
     """Raise UsageError for a file that could not be written once the work is done; nothing of it stays."""
+    require_path(path)
     if path.is_dir():
         raise UsageError(f"{option} {path}: is a folder", hint=f"name a file in it: {path / 'report.xml'}")
     if not path.parent.is_dir():

@@ -28,6 +28,8 @@ def open_objects(url: str, patience: Patience = PATIENT) -> Objects:
         StoreError: a kind that is not known, or not installed, or settings that make no sense.
     """
     parts = urlsplit(url)
+    if parts.scheme in _SERVICES:
+        _require_plain(parts)
     opened = _SERVICES.get(parts.scheme, _by_fsspec)
     try:
         return SteadyObjects(opened(parts, patience), patience)
@@ -43,6 +45,14 @@ def open_objects(url: str, patience: Patience = PATIENT) -> Objects:
 def is_service(scheme: str) -> bool:
     """Return whether URLs of this scheme are opened here rather than by fsspec."""
     return scheme in _SERVICES
+
+
+def _require_plain(parts: SplitResult) -> None:
+    if parts.query or parts.fragment:
+        raise StoreError(
+            f"store {parts.scheme}://…: has a part after ? or #, which would be seen wherever the store is named",
+            hint="settings are named in the environment; in a name, %3F is ? and %23 is #",
+        )
 
 
 def _missing(scheme: str, error: ImportError) -> StoreError:

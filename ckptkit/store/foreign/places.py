@@ -8,6 +8,7 @@ from typing import Literal
 
 from ckptkit.errors import RunNameError, UsageError
 from ckptkit.manifest.names import check_run
+from ckptkit.storage import require_path
 
 Manifests = Literal["beside", "store"]
 
@@ -57,7 +58,7 @@ def decide(
         holding: folders in which checkpoints lie: whether they can be written to decides, where nothing was asked.
 
     Raises:
-        UsageError: the run's name does not fit the place.
+        UsageError: the run's name does not fit the place, or the manifests would lie in an object service.
     """
     if run is not None:
         check_run(run)
@@ -102,6 +103,7 @@ def _beside(folder: Path, run: str | None, store: Path | None) -> Places:
 
 
 def _apart(folder: Path, run: str | None, store: str, why: str) -> Places:
+    require_path(store.removeprefix("file://"), "adopt without it; then `ckptkit copy` copies what was adopted there")
     if run is None:
         try:
             run = check_run(folder.name or "run")
