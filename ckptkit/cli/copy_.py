@@ -12,6 +12,7 @@ from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, session
 if TYPE_CHECKING:
     from ckptkit.store import Arrival, Transfer
 
+_LEFT = "what was copied before that is there; the same command goes on with the rest"
 COLUMNS = ("ACTION", "CHECKPOINT", "SIZE", "REASON")
 
 
@@ -58,7 +59,8 @@ def copy(
     reader = session.reader(source)
     if not dry_run:
         interrupts.may_change()
-    with interrupts.leaving(lambda: "what was copied until then is there"), progress_bar(quiet=session.quiet) as show:
+    left = "nothing was copied" if dry_run else _LEFT
+    with interrupts.leaving(lambda: left), progress_bar(quiet=session.quiet) as show:
         done = reader.copy_to(
             destination, run, latest=latest, level=level, dry_run=dry_run, on_progress=show, jobs=jobs
         )

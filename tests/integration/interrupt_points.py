@@ -78,12 +78,25 @@ def verified(folder: Path, line: str) -> None:
     assert steps(folder) == [1, 2, 3]
 
 
+def copied(folder: Path, line: str) -> None:
+    begun = "interrupted, what was copied before that is there; the same command goes on with the rest"
+    assert line in (begun, "interrupted, nothing was changed"), line
+    assert steps(folder) == [1, 2, 3], line
+    if (folder / "there").exists():
+        there = CheckpointStore(folder / "there", cache=False)
+        assert all(one.good for one in there.verify().checkpoints), line
+        assert [at.step for at in there.locate()] == [1, 2, 3][: len(there.locate())], line
+        staging = folder / "there/r/.ckptkit/staging"
+        assert not staging.is_dir() or not list(staging.iterdir()), "staging is empty"
+
+
 COMMANDS: dict[str, tuple[str, Judge]] = {
     "save": ("save r --step 4 --tag t data:files=data", saved),
     "replace": ("save r --step 3 --replace --metric new=1 data:files=data", replaced),
     "restore": ("restore r@2 deep/out", restored),
     "prune": ("prune r --keep-last 1 --apply", pruned),
     "verify": ("verify r", verified),
+    "copy": ("copy store there", copied),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from launched import interruptible
 
 # How many points there must be at least: fewer would mean that the counting is broken.
-LEAST = {"save": 80, "replace": 80, "restore": 40, "prune": 50, "verify": 30}
+LEAST = {"save": 80, "replace": 80, "restore": 40, "prune": 50, "verify": 30, "copy": 100}
 
 
 def points(commands: Iterable[str], folder: Path, stride: int) -> dict[str, int]:
