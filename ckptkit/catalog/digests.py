@@ -11,6 +11,7 @@ from ckptkit.digest import algorithm_of, digest_bytes, digest_stream
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError
 from ckptkit.manifest.models import FileEntry
 from ckptkit.storage import Entry, Stamp
+from ckptkit.storage.remote import SupportsStats
 
 _MANY = 16  # small files: from here on the stamps of the whole checkpoint take less time than a look at each
 Found = tuple[int, str] | CkptkitError
@@ -91,7 +92,7 @@ def digests(
 def _stamped(at: Entry, files: Sequence[FileEntry], before: Mapping[str, Stamp] | None) -> dict[str, Stamp] | None:
     """Return the stamps of small files, if there are many: all at once, before and after, in half the time."""
     small = [file.path for file in files if file.size < shares.SMALL]
-    if len(small) < _MANY:
+    if len(small) < (2 if isinstance(at.storage, SupportsStats) else _MANY):  # a look may have to wait for a service
         return None
     stamps = at.storage.stamps(at, small) if before is None else before
     return None if stamps is None else {path: stamps[path] for path in small if path in stamps}

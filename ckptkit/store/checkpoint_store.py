@@ -1,11 +1,12 @@
 """CheckpointStore: what training code and the command line talk to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
 from ckptkit.storage import Entry
+from ckptkit.storage.remote import SupportsStats
 from ckptkit.store import choosing, preparing, restoring
 from ckptkit.store.details import origin_of, require_open_run
 from ckptkit.store.happened import Doing
@@ -96,20 +97,32 @@ class CheckpointStore(StoreSaver):
         self.wait()
         doing = Doing(self.storage)
         if isinstance(ref, choosing.Chosen):
-            chosen, asked = ref, ref.at.run
+            chosen, asked, copied = ref, ref.at.run, None
         else:
             parsed = Ref.parse(ref)
             if missing_ok and not choosing.exists(self._tiers, parsed):
                 return None
             asked = parsed.run
-            # What is in the mirror is copied here first: it is read once, and the run goes on from here.
-            chosen = self.materialise(parsed, level=level, ranking=ranking, exact_run=exact_run)
-        restored = restoring.restore(chosen, into, factories or {}, check=readback)
+            chosen, copied = self._chosen(parsed, into, level=level, ranking=ranking, exact_run=exact_run)
+        restored = restoring.restore(chosen, into, factories or {}, check=readback, copied=copied)
         for run in {asked, restored.run}:  # two where the run was followed: either may be what is trained now
             self._resumed[run] = (restored.run, restored.step)
         self._anchors.restored(chosen.at, chosen.manifest)
         self._listeners.tell(lambda: doing.restored(chosen, into, "objects", asked))
         return restored
+
+    def _chosen(
+        self, ref: Ref, names: Collection[str], *, level: Level, ranking: choosing.Ranking | None, exact_run: bool
+    ) -> tuple[choosing.Chosen, Path | None]:
+        """Return what is restored, and where its files were copied to as they were verified: each is read once."""
+        if self._tiers is not self.storage or not isinstance(self.storage, SupportsStats):
+            # What is in the mirror is copied here first, and the run goes on from here.
+            return self.materialise(ref, level=level, ranking=ranking, exact_run=exact_run), None
+        from ckptkit.store import kept_copies  # of a service only
+
+        return kept_copies.choose(
+            self.storage, ref, names, self.ledger, level=level, ranking=ranking, exact_run=exact_run
+        )
 
     def resumed(self, ref: str) -> None:
         """Tell the store that the run continues from a checkpoint that was put back by means other than ``restore``.

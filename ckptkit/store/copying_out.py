@@ -119,6 +119,7 @@ class CopyingVerifier(Verifier):
     def __init__(self, new: Filled, level: Level, *, link: bool = False, **how: Any) -> None:
         super().__init__(level, **how)
         self._link = link
+        self._copies_items = False  # all of it is copied here
         self.copied: Entry | None = None
         self._new = new
         self._copies = False

@@ -1,7 +1,9 @@
 """Put a checkpoint back into live objects."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypedDict
 
 from ckptkit import registry
@@ -55,8 +57,13 @@ class Restored:
     followed: Sequence[str] = ()
 
 
-def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, check: bool = True) -> Restored:
-    """Load the named items, process-wide state (random generators) last; see ``CheckpointStore.restore``."""
+def restore(
+    chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, check: bool = True, copied: Path | None = None
+) -> Restored:
+    """Load the named items, process-wide state (random generators) last; see ``CheckpointStore.restore``.
+
+    ``copied`` is a folder in which its files lie already, as they were verified.
+    """
     manifest = chosen.manifest
     unknown = sorted(set(into) - set(manifest.items))
     if unknown:
@@ -67,9 +74,9 @@ def restore(chosen: Chosen, into: Mapping[str, Any], factories: Factories, *, ch
     notes: list[str] = []
     for name in sorted(into, key=lambda n: manifest.items[n].ambient):
         context = _context(chosen.at, name, manifest, factories.get(name, {}))
-        loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], context)
+        loaded[name] = _load(chosen.at, name, manifest.items[name], into[name], context, copied)
         notes += [f"item {name!r}: {note}" for note in context.notes]
-    found = readback.read_back(manifest, into, _differing(chosen.at, manifest, into)) if check else None
+    found = readback.read_back(manifest, into, _differing(chosen.at, manifest, into, copied)) if check else None
     if found is not None and (lines := found.differences):
         raise BackendError(
             f"{chosen.at.ref}: {lines[0]}" + (f" (and {len(lines) - 1} more items)" if len(lines) > 1 else ""),
@@ -114,10 +121,18 @@ def _context(at: Entry, name: str, manifest: Manifest, factories: Mapping[str, C
     )
 
 
-def _load(at: Entry, name: str, item: ItemEntry, target: Any, context: LoadContext) -> Any:
+def _files(
+    at: Entry, name: str, item: ItemEntry, copied: Path | None, *, keep: bool = False
+) -> AbstractContextManager[Path]:
+    if copied is None:
+        return item_files.fetched(at, name, item, keep=keep)
+    return nullcontext(copied / item_files.prefix(at, name, item))
+
+
+def _load(at: Entry, name: str, item: ItemEntry, target: Any, context: LoadContext, copied: Path | None) -> Any:
     backend = _reader(name, item)
     try:
-        with item_files.fetched(at, name, item, keep=True) as folder:
+        with _files(at, name, item, copied, keep=True) as folder:
             return backend.load(folder, target=target, context=context)
     except CkptkitError as error:
         error.item = error.item or name
@@ -129,9 +144,9 @@ def _load(at: Entry, name: str, item: ItemEntry, target: Any, context: LoadConte
         raise BackendError(f"backend {item.backend!r} failed to load it: {reason}", hint=hint, item=name) from error
 
 
-def _differing(at: Entry, manifest: Manifest, into: Mapping[str, Any]) -> readback.Differing:
+def _differing(at: Entry, manifest: Manifest, into: Mapping[str, Any], copied: Path | None) -> readback.Differing:
     def ask(backend: SupportsComparison, name: str, parts: Collection[str]) -> Collection[str]:
-        with item_files.fetched(at, name, manifest.items[name]) as folder:
+        with _files(at, name, manifest.items[name], copied) as folder:
             return backend.differing(into[name], folder, parts, context=_context(at, name, manifest, {}))
 
     return ask

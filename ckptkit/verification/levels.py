@@ -1,7 +1,7 @@
 """The levels of verification, each including the one before; findings are collected, never raised."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ from ckptkit.backend import CheckContext, Proof
 from ckptkit.catalog import digests, item_files, manifests, shown
 from ckptkit.catalog.known import Known
 from ckptkit.catalog.ledger import Ledger
-from ckptkit.errors import BackendError, CkptkitError, ConflictError, UsageError
+from ckptkit.errors import BackendError, CkptkitError, ConflictError, DiskFullError, UsageError
 from ckptkit.manifest.models import FileEntry, ItemEntry, Manifest
 from ckptkit.manifest.redaction import redact_text
-from ckptkit.problem import Problem
-from ckptkit.storage import Entry, Stamp
+from ckptkit.problem import Problem, fails
+from ckptkit.storage import Entry, Stamp, scratch_folders
+from ckptkit.storage.remote import SupportsStats
 from ckptkit.verification import observation, presence, trust
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
@@ -71,6 +72,8 @@ class Verifier:
         self._strict = strict
         self._trusting = trust_unchanged
         self._jobs = jobs
+        self._copies_items = True  # of a store that is a service
+        self._into: Path | None = None
 
     def trusts(self, at: Entry, known: Known) -> bool:
         """Return whether what is known of a checkpoint would be found again on this level: all files are unchanged."""
@@ -116,10 +119,8 @@ class Verifier:
         problems += observation.problems(at, manifest.digest)
         bytes_read, proofs = 0, {}
         if self._depth >= LEVELS.index("digest"):
-            found, bytes_read = self._digests(at, manifest, problems, before)
+            found, bytes_read = self._content(at, manifest, problems, before)
             problems += found
-        if self._depth >= LEVELS.index("format"):
-            problems += self._formats(at, manifest, problems)
         if self._depth >= LEVELS.index("resume"):
             proofs = dict(self._proofs(at, manifest, problems))
             problems += [problem for name, proof in proofs.items() if (problem := _verdict(name, proof)) is not None]
@@ -128,11 +129,63 @@ class Verifier:
         told = [replace(p, message=redact_text(p.message)) for p in problems]  # they quote what files say
         return CheckpointReport(at, self.level, manifest, told, count, bytes_read, proofs)
 
+    def _content(
+        self, at: Entry, manifest: Manifest, known: Sequence[Problem], before: Mapping[str, Stamp] | None
+    ) -> tuple[list[Problem], int]:
+        """Return what is wrong with the content of all items, and how many bytes were digested.
+
+        Where files come from a service, what is looked into is copied as it is digested, one item at a time.
+        """
+        looks_into = self._depth >= LEVELS.index("format")
+        if not looks_into or not self._copies_items or not isinstance(at.storage, SupportsStats):
+            found, total = self._digests(at, manifest, known, before)
+            return [*found, *(self._formats(at, manifest, [*known, *found]) if looks_into else ())], total
+        problems: list[Problem] = []
+        total = 0
+        for name, item in manifest.items.items():
+            found, size = self._copied_and_looked_into(at, manifest, name, item, known, before)
+            problems += found
+            total += size
+        return problems, total
+
+    def _copied_and_looked_into(
+        self,
+        at: Entry,
+        manifest: Manifest,
+        name: str,
+        item: ItemEntry,
+        known: Sequence[Problem],
+        before: Mapping[str, Stamp] | None,
+    ) -> tuple[list[Problem], int]:
+        """Return the same for one item; where there is no room for a copy, its digests are all that is known."""
+        with ExitStack() as held:
+            held.callback(setattr, self, "_into", None)
+            full: DiskFullError | None = None
+            try:
+                self._into = held.enter_context(copied_item(item))
+            except DiskFullError as error:
+                full = error
+            found, size = self._digests_of(at, {name: item}, known, before)
+            if full is None:
+                found += self._formats(at, manifest, [*known, *found], name)
+            elif not fails([*known, *found]):
+                found.append(_not_judged(name, full.message))
+            return found, size
+
     def _digests(
         self, at: Entry, manifest: Manifest, known: Iterable[Problem], before: Mapping[str, Stamp] | None
     ) -> tuple[list[Problem], int]:
+        return self._digests_of(at, manifest.items, known, before)
+
+    def _digests_of(
+        self,
+        at: Entry,
+        items: Mapping[str, ItemEntry],
+        known: Iterable[Problem],
+        before: Mapping[str, Stamp] | None,
+    ) -> tuple[list[Problem], int]:
         skipped = {p.file for p in known}  # missing or of another size: reported already
-        listed = [(name, file) for name, item in manifest.items.items() for file in item.files]
+        listed = [(name, file) for name, item in items.items() for file in item.files]
         to_read = [(name, file) for name, file in listed if file.path not in skipped]
         found = self._digested(at, [file for _, file in to_read], before)
         problems, total = [], 0
@@ -151,16 +204,18 @@ class Verifier:
     def _digested(
         self, at: Entry, files: Sequence[FileEntry], before: Mapping[str, Stamp] | None
     ) -> list[digests.Found]:
-        return digests.digests(at, files, jobs=self._jobs, on_bytes=self._on_bytes, before=before)
+        return digests.digests(at, files, jobs=self._jobs, on_bytes=self._on_bytes, before=before, into=self._into)
 
     def _folder(self, at: Entry) -> Path | None:
         """Return where the files are that were digested, if that is not their place in the store."""
-        return None
+        return self._into
 
-    def _formats(self, at: Entry, manifest: Manifest, known: Iterable[Problem]) -> Iterator[Problem]:
+    def _formats(
+        self, at: Entry, manifest: Manifest, known: Iterable[Problem], only: str | None = None
+    ) -> Iterator[Problem]:
         damaged = {p.item for p in known if p.item and p.severity != "warning" and p.code != "set-inconsistent"}
         for name, item in manifest.items.items():
-            if name not in damaged:  # a damaged file's structure says nothing new
+            if name not in damaged and only in (None, name):  # a damaged file's structure says nothing new
                 found = check_item(at, name, item, manifest.step, manifest.environment.packages, self._folder(at))
                 yield from map(_strictly, found) if self._strict else found
 
@@ -181,6 +236,16 @@ class Verifier:
                 limits = self._limits or proving.Limits()
                 with item_files.fetched(at, name, item) as folder:
                     yield name, proving.prove(folder, files, name, manifest, factories, limits)
+
+
+@contextmanager
+def copied_item(item: ItemEntry) -> Iterator[Path]:
+    """Yield a folder for copies of an item's files, with the folders that they lie in; raises DiskFullError."""
+    with scratch_folders.fresh() as folder, durable.storage_errors("temporary files"):
+        durable.require_space(folder, sum(file.size for file in item.files))
+        for around in {(folder / file.path).parent for file in item.files}:
+            around.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def _strictly(problem: Problem) -> Problem:

@@ -1,7 +1,7 @@
 """Level ``presence``: the manifest is whole and valid, its files and no others are there, the set is consistent."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ckptkit.catalog import beside_others, item_files, since_adopted
 from ckptkit.errors import CkptkitError, DamagedError, RefusedError
@@ -9,7 +9,8 @@ from ckptkit.layouts import ADOPTED
 from ckptkit.manifest.models import FileEntry, Manifest
 from ckptkit.manifest.names import UNLISTED
 from ckptkit.problem import Problem
-from ckptkit.storage import Entry
+from ckptkit.storage import Entry, FileStat
+from ckptkit.storage.remote import SupportsStats
 
 
 def set_problems(manifest: Manifest) -> Iterator[Problem]:
@@ -40,6 +41,8 @@ def file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
 
 def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
     listed: set[str] = set()
+    # Where each look waits for a service, one look tells of all files.
+    known = at.storage.stats(at) if isinstance(at.storage, SupportsStats) and not at.layout.shared else {}
     for name, item in manifest.items.items():
         before = item_files.prefix(at, name, item)
         for entry in item.files:
@@ -49,10 +52,10 @@ def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
                 yield Problem("path-unsafe", message, entry.path, name, "unsafe")
             elif not before and not item_files.may_lie(at, entry.path):
                 yield Problem("path-unsafe", "does not lie beside its manifest", entry.path, name, "unsafe")
-            elif problem := _file_problem(at, entry, name):
+            elif problem := _file_problem(at, entry, name, known):
                 yield problem
     if not at.layout.shared:
-        for path in at.storage.names(at):
+        for path in known or at.storage.names(at):
             if path not in listed and path not in UNLISTED:
                 yield Problem("file-extra", "is not in the manifest", path)
     elif at.layout is ADOPTED:
@@ -60,9 +63,9 @@ def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
             yield Problem("file-extra", "is not in the manifest: adopt it again, or move it", path)
 
 
-def _file_problem(at: Entry, entry: FileEntry, item: str) -> Problem | None:
+def _file_problem(at: Entry, entry: FileEntry, item: str, known: Mapping[str, FileStat]) -> Problem | None:
     try:
-        found = at.storage.stat(at, entry.path)
+        found = known[entry.path] if entry.path in known else at.storage.stat(at, entry.path)
     except DamagedError:
         return Problem("file-irregular", "lies behind a link or a file, not in a folder", entry.path, item)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,12 +1,16 @@
 """What a store asks of an object service for each command: requests are what costs time and money."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from service_in_memory import ServiceInMemory
 
+from ckptkit import CheckpointStore, Files, durable
+from ckptkit.errors import DiskFullError
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage.objects.member import with_place
 from ckptkit.storage.objects.object_storage import ObjectStorage
@@ -60,3 +64,68 @@ def test_ten_thousand_checkpoints_are_found_by_listing_alone(service: Counting) 
     service.requests.clear()
     assert len(list(storage.scan(RUN))) == 10_000
     assert service.requests == {"list": 20}
+
+
+FILES = 20
+
+
+@pytest.fixture
+def saved(service: Counting, tmp_path: Path) -> CheckpointStore:
+    """A store with one checkpoint of 21 files in two items."""
+    (tmp_path / "logs").mkdir()
+    for number in range(FILES):
+        (tmp_path / "logs" / f"{number}.txt").write_text(f"{number}" * 100)
+    store = CheckpointStore(ObjectStorage(service, outlives=False))
+    store.save("r", 1, {"logs": Files(tmp_path / "logs", "files"), "rng": random.Random(1)})
+    service.requests.clear()
+    return store
+
+
+def test_a_save_writes_each_file_once_and_two_small_objects(saved: CheckpointStore, service: Counting) -> None:
+    saved.save("r", 2, {"rng": random.Random(2)})
+    assert service.requests["upload"] == 1
+    assert service.requests["write"] - service.requests["upload"] == 2, "the manifest, and the note of the last save"
+    assert service.requests["look"] + service.requests["read"] + service.requests["list"] < 20
+
+
+def test_a_verification_reads_each_file_once_and_looks_at_none(saved: CheckpointStore, service: Counting) -> None:
+    assert saved.verify("r@1").exit_code == 0
+    payload = FILES + 1
+    assert service.requests["read"] <= payload + 3
+    assert service.requests["look"] + service.requests["list"] < 15
+
+
+def test_a_restore_reads_each_file_once(saved: CheckpointStore, service: Counting) -> None:
+    restored = saved.restore("r", into={"logs": None, "rng": random.Random(3)})
+    assert service.requests["read"] <= FILES + 4
+    folder = Path(restored.items["logs"])
+    assert (folder / "3.txt").read_text() == "3" * 100
+    (folder / "3.txt").write_text("scribbled")
+    assert saved.verify("r@1").exit_code == 0
+
+
+def test_without_room_for_copies_digests_are_what_is_known(
+    saved: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, needed: int) -> None:
+        raise DiskFullError(f"{folder}: {needed} bytes are needed, and there is no room")
+
+    monkeypatch.setattr(durable, "require_space", full)
+    (report,) = saved.verify("r@1").checkpoints
+    assert {problem.severity for problem in report.problems} == {"unjudged"}
+    assert "there is no room" in report.problems[0].message
+
+
+def test_a_listing_that_is_repeated_reads_no_manifest(
+    service: Counting, saved: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one on another machine, once one has read them."""
+    for step in range(2, 90):
+        saved.save("r", step, {"rng": random.Random(step)})
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "one"))
+    for cache, reads in (("one", 89), ("one", 0), ("another", 0)):
+        monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / cache))
+        service.requests.clear()
+        assert len(list(CheckpointStore(saved.storage).list("r"))) == 89
+        beside = 2 if cache == "another" or reads else 1  # the pins; the index in the store
+        assert service.requests["read"] == reads + beside, service.requests

@@ -15,8 +15,8 @@ from ckptkit.durable import require_space, storage_errors
 from ckptkit.errors import CkptkitError, StoreError
 from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.reading import parse
+from ckptkit.storage import scratch_folders
 from ckptkit.storage.interface import Entry
-from ckptkit.storage.objects import scratch
 from ckptkit.storage.objects.files import Files
 
 _THREADS = 8
@@ -39,7 +39,7 @@ def fetched(owner: object, files: Files, entry: Entry, paths: Sequence[str], *, 
         StoreError: what arrives differs from one time to the next.
     """
     with contextlib.ExitStack() as held:
-        folder = held.enter_context(scratch.folder())
+        folder = held.enter_context(scratch_folders.fresh())
         digests = _digests(files, entry)
         sizes = {path: size for path, (size, _) in digests.items()}
         require_space(Path(tempfile.gettempdir()), sum(sizes.get(path, 0) for path in paths))

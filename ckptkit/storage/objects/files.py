@@ -125,6 +125,16 @@ class Files:
             yield from [entry.manifest_file] if manifest is not None else []
             yield from [entry.shown_file] if self._objects.look(home.shown) is not None else []
 
+    def stats(self, entry: Entry) -> dict[str, FileStat]:
+        """See ``SupportsStats.stats``."""
+        home, manifest = self._places.home_now(entry)
+        paths = {info.key.removeprefix(home.files): info for info in self._objects.below(home.files)}
+        found = {path: FileStat(path, info.size, True, stamp(info)) for path, info in paths.items()}
+        if manifest is not None:
+            size = manifest.size - self._added(entry, entry.manifest_file, manifest)
+            found[entry.manifest_file] = FileStat(entry.manifest_file, size, True, stamp(manifest))
+        return found
+
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> dict[str, Stamp] | None:
         """See ``Storage.stamps``."""
         home, manifest = self._places.home_now(entry)

@@ -11,8 +11,9 @@ from ckptkit.errors import ConflictError, RefusedError, StoreError
 from ckptkit.health import Finding
 from ckptkit.layouts import ADOPTED, Found, Listing, adopted
 from ckptkit.manifest.names import STATE_FOLDER, check_run
+from ckptkit.storage import scratch_folders
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
-from ckptkit.storage.objects import examining, fetching, scanning, scratch
+from ckptkit.storage.objects import examining, fetching, scanning
 from ckptkit.storage.objects.files import Files
 from ckptkit.storage.objects.keys import Home, RunKeys
 from ckptkit.storage.objects.member import with_place
@@ -119,6 +120,10 @@ class ObjectStorage:
         """See ``Storage.stat``."""
         return self._files.stat(entry, path)
 
+    def stats(self, entry: Entry) -> Mapping[str, FileStat]:
+        """See ``SupportsStats.stats``."""
+        return self._files.stats(entry)
+
     def names(self, entry: Entry, within: str = "") -> Iterator[str]:
         """See ``Storage.names``."""
         return self._files.names(entry, within)
@@ -188,7 +193,7 @@ class ObjectStorage:
     def stage(self, run: str) -> Iterator[ObjectStaging]:
         """See ``Storage.stage``."""
         check_run(run)
-        with scratch.folder() as folder:
+        with scratch_folders.fresh() as folder:
             staging = ObjectStaging(self, run, folder, self.objects, self._places, self._trash)
             try:
                 yield staging

@@ -21,7 +21,7 @@ _YOUNG = 60.0  # seconds in which a folder may not have its lock yet
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
+def fresh() -> Iterator[Path]:
     """Yield a fresh, empty folder; it is removed after the block, but not by a child that was forked inside."""
     mine = os.getpid()
     with storage_errors("temporary files"):
