@@ -51,9 +51,15 @@ class ObstoreRequests:
 
     def pages(self, prefix: str) -> Iterator[Sequence[Info]]:
         """Yield all objects below a prefix."""
-        folder = prefix.rpartition("/")[0]
-        for page in self._patient.list(f"{self._prefix}{folder}" or None, chunk_size=_PAGE):
-            yield [info for info in map(self._info, page) if info.key.startswith(prefix)]
+        folder, _, rest = prefix.rpartition("/")
+        # obstore lists whole folders: of one, what comes before is skipped by the service, if it can, and what comes
+        # after is not asked for.
+        before = f"{self._prefix}{prefix}" if rest else None
+        for page in self._patient.list(f"{self._prefix}{folder}" or None, offset=before, chunk_size=_PAGE):
+            infos = [self._info(one) for one in page]
+            yield [info for info in infos if info.key.startswith(prefix)]
+            if rest and infos and not infos[-1].key.startswith(prefix):
+                return
 
     def read(self, key: str, start: int, length: int | None) -> tuple[bytes, Info]:
         """Return bytes of an object from a place on; they come with what the object is, in one answer."""
