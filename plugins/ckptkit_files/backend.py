@@ -67,6 +67,11 @@ class FilesBackend:
                 raise DamagedError(text)
         return directory
 
+    def estimate_bytes(self, item: Written, /) -> int:
+        """Return the bytes of the files that are there; how much the others will hold is not known."""
+        sources = item.files.values() if isinstance(item.files, Mapping) else ()
+        return sum(source.stat().st_size for source in sources if isinstance(source, Path) and source.is_file())
+
     def digests(self, item: Written, /) -> Mapping[str, str]:
         """Return the digests that the caller gave."""
         return item.digests
