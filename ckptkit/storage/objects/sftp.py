@@ -100,8 +100,9 @@ class SftpRequests:
     def write(self, key: str, data: bytes, only: Only | None) -> Info:
         """Write an object."""
 
-        def fill(file: Any) -> None:
+        def fill(file: Any) -> int:
             file.write(data)
+            return len(data)
 
         with self._channels.use() as sftp:
             return self._put(sftp, key, fill, only)
@@ -109,11 +110,11 @@ class SftpRequests:
     def upload(self, key: str, path: Path) -> Info:
         """Write a file."""
 
-        def fill(file: Any) -> None:
-            file.set_pipelined(True)
+        def fill(file: Any) -> int:
             with path.open("rb") as source:
                 while block := source.read(_BLOCK):
                     file.write(block)
+                return source.tell()
 
         with self._channels.use() as sftp:
             return self._put(sftp, key, fill, None)
@@ -123,20 +124,23 @@ class SftpRequests:
         with self._channels.use() as sftp, sftp.open(self._path(source), "rb") as there:
             size = there.stat().st_size
 
-            def fill(file: Any) -> None:
-                file.set_pipelined(True)
+            def fill(file: Any) -> int:
                 for start in range(0, size, _BLOCK):
                     file.write(_read(there, start, min(_BLOCK, size - start)))
+                return int(size)
 
             return self._put(sftp, target, fill, None)
 
-    def _put(self, sftp: Any, key: str, fill: Callable[[Any], None], only: Only | None) -> Info:
+    def _put(self, sftp: Any, key: str, fill: Callable[[Any], int], only: Only | None) -> Info:
         folder, _, name = key.rpartition("/")
         part = f"{folder}/{name[:_LONGEST]}.part-{uuid.uuid4().hex}".removeprefix("/")
         try:
             with self._made(sftp, folder, part) as file:
-                fill(file)
+                file.set_pipelined(True)  # else each 32 KiB wait for an answer
+                size = fill(file)
                 _flushed(sftp, file)
+            if sftp.stat(self._path(part)).st_size != size:  # no answer to a pipelined write is looked at
+                raise OSError("No space left: what was written is incomplete")
             self._place(sftp, part, key, only)
         except BaseException:
             with suppress(Exception):
