@@ -139,6 +139,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
         ),
     )
 )  # fmt: skip
+_FORBIDDEN = re.compile(r"status code: 403\b")  # without a code where only headers were asked for
 _NO_KEYS = re.compile(
     r"Missing (AccessKeyId|SecretAccessKey)|/latest/api/token|169\.254\.169\.254|metadata\.google|/metadata/identity"
 )
@@ -159,6 +160,8 @@ def understood(error: BaseException) -> Trouble:
         where = f": {region}" if region else ""
         todo = f"set AWS_REGION={region}" if region else "set AWS_REGION to the region of the bucket"
         return Trouble(f"the bucket is in another region{where}", todo)
+    if _FORBIDDEN.search(text) and not _CODE.search(text):
+        return Trouble("the service does not accept the credentials, or they may not do this here", _CREDENTIALS)
     for pattern, trouble in _KNOWN:
         if pattern.search(text):
             return replace(trouble, passing=False) if _tried(error) else trouble
