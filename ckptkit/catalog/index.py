@@ -101,7 +101,11 @@ class Index:
             changed: how many of these were not known, or were known otherwise.
         """
         if is_worth(changed, len(now)):
-            self._summaries.put(self._store, [(run, _ONE, text_of(now, _form()))])
+            self.replace_summaries(run, now)
+
+    def replace_summaries(self, run: str, now: Kept) -> None:
+        """Keep what the manifests of a run say, whatever is kept."""
+        self._summaries.put(self._store, [(run, _ONE, text_of(now, _form()))])
 
     def flush(self) -> None:
         """Write what came and drop what went."""

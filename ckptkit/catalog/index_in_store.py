@@ -27,13 +27,13 @@ def summaries(names: KeepsIndex, run: str) -> Kept:
 def keep(names: KeepsIndex, run: str, now: Kept, changed: int) -> None:
     """Keep what the manifests of a run say, if enough has changed; a store that cannot be written is only slower."""
     if is_worth(changed, len(now)):
-        rebuild(names, run, now)
+        with contextlib.suppress(CkptkitError):
+            replace(names, run, now)
 
 
-def rebuild(names: KeepsIndex, run: str, now: Kept) -> None:
-    """Keep what the manifests of a run say, whatever is there."""
-    with contextlib.suppress(CkptkitError):
-        names.replace_index(run, text_of(now, _form()).encode())
+def replace(names: KeepsIndex, run: str, now: Kept) -> None:
+    """Keep what the manifests of a run say, in place of what was read before; raises StoreError."""
+    names.replace_index(run, text_of(now, _form()).encode())
 
 
 @cache

@@ -25,7 +25,12 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "tag": "tag:tag",
     },
     "Resume": {"resume-cmd": "resume_cmd:resume_cmd", "restore": "restore:restore"},
-    "Set up": {"backends": "backends:backends", "doctor": "doctor:doctor", "config": "config:config"},
+    "Set up": {
+        "backends": "backends:backends",
+        "doctor": "doctor:doctor",
+        "index": "index:index",
+        "config": "config:config",
+    },
 }
 """Heading, name, module and function."""
 

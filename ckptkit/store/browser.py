@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ckptkit.store.describing import Description
     from ckptkit.store.differences import Comparison
     from ckptkit.store.finding import Search, Wanted
+    from ckptkit.store.indexing import RunIndex
 
 # What only some of the methods need they import themselves: a listing takes less time than importing it all.
 
@@ -90,6 +91,24 @@ class StoreBrowser:
         """Return what is known from listings before: of one run, or of the store."""
         only = runs if isinstance(runs, str) else runs[0] if runs is not None and len(runs) == 1 else None
         return Index.of(self.storage.same_store, only, cache=self._cache)
+
+    def index(
+        self,
+        run: str | None = None,
+        *,
+        rebuild: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> "Sequence[RunIndex]":
+        """Return how much of each run listings know without reading manifests; ``rebuild`` reads them all, once.
+
+        Raises:
+            UsageError: nothing is kept of this store.
+            StoreError: an index that lies in the store cannot be written.
+        """
+        from ckptkit.store import indexing
+
+        meter = Meter("index", on_progress=on_progress)
+        return list(indexing.look(self.storage, self._index(run), run, rebuild=rebuild, on_bytes=meter))
 
     def unlisted(self, run: str | None = None) -> "Sequence[Unlisted]":
         """Return what trainers wrote into a run, or anywhere in the store, that no manifest lists."""

@@ -27,6 +27,7 @@ TYPED = {
     "diff": ("diff ppo/run1@1 ppo/run1@2", 0, "w/weights.npy"),
     "doctor": ("doctor", 0, "an object is made only where there is none"),
     "find": ("find --tensor *", 0, "[1000]"),
+    "index": ("index --rebuild", 0, "/ppo/run1/.ckptkit/index.json"),
     "list": ("list", 0, "ppo/run1"),
     "pin": ("pin ppo/run1@1", 0, "pinned ppo/run1@1"),
     "prune": ("prune --keep-last 1", 0, "plan: keep 1"),

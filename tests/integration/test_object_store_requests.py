@@ -129,3 +129,20 @@ def test_a_listing_that_is_repeated_reads_no_manifest(
         assert len(list(CheckpointStore(saved.storage).list("r"))) == 89
         beside = 2 if cache == "another" or reads else 1  # the pins; the index in the store
         assert service.requests["read"] == reads + beside, service.requests
+
+
+def test_an_index_is_made_anew_from_the_manifests(
+    service: Counting, saved: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (2, 3):
+        saved.save("r", step, {"rng": random.Random(step)})
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "one"))
+    store = CheckpointStore(saved.storage)
+    assert [(one.run, one.checkpoints, one.known) for one in store.index()] == [("r", 3, 0)]
+    service.write("r/.ckptkit/index.json", b"what is damaged is not believed")
+    assert [(one.checkpoints, one.known) for one in store.index("r", rebuild=True)] == [(3, 3)]
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "another"))
+    (there,) = CheckpointStore(saved.storage).index()
+    assert (there.known, there.where) == (3, f"{service.url}/r/.ckptkit/index.json")
+    saved.save("r", 2, {"rng": random.Random(4)}, replace=True)
+    assert [one.known for one in CheckpointStore(saved.storage).index()] == [2]
