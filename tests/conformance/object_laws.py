@@ -121,6 +121,15 @@ class ObjectLaws:
                 places = [place for place, key in enumerate(found) if key.startswith(folder)]
                 assert places == list(range(places[0], places[-1] + 1)) if places else True
 
+    def test_keys_that_begin_alike_are_found(self, objects: Objects) -> None:
+        keys = ["r/a", "r/a-b", "r/a.c/x", "r/ab/x", "r/b", "r/B", "r2"]
+        for key in keys:
+            objects.write(key, b"x")
+        for prefix in ("r/a", "r/a-", "r/a.", "r/ab", "r", "r2", "r/a.c/x", "r/z"):
+            assert sorted(i.key for i in objects.below(prefix)) == sorted(k for k in keys if k.startswith(prefix)), (
+                prefix
+            )
+
     def test_names_of_files_stay_what_they_are(self, objects: Objects) -> None:
         names = ["epoch=12-step=500.ckpt", "a b", "ä", "100%", "a+b", "[x]", "it's", "~tilde", "a#b", "a&b", "q?", "*"]
         for name in names:

@@ -15,6 +15,7 @@ from ckptkit.storage.objects.opening import open_objects
 from ckptkit.storage.objects.retrying import Patience
 from ckptkit.storage.objects.service import NEW, Objects, Unmet
 
+pytestmark = pytest.mark.matrix
 QUICK = Patience(attempts=3, pause=0.01, longest=0.05, timeout=5.0)
 
 

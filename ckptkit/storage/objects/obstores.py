@@ -53,12 +53,13 @@ class ObstoreRequests:
         """Yield all objects below a prefix."""
         folder, _, rest = prefix.rpartition("/")
         # obstore lists whole folders: of one, what comes before is skipped by the service, if it can, and what comes
-        # after is not asked for.
-        before = f"{self._prefix}{prefix}" if rest else None
+        # after is not asked for. A service that keeps folders lists "a/x" before "a-b": names are compared, not keys.
+        before = f"{self._prefix}{prefix[:-1]}" if rest else None
         for page in self._patient.list(f"{self._prefix}{folder}" or None, offset=before, chunk_size=_PAGE):
             infos = [self._info(one) for one in page]
             yield [info for info in infos if info.key.startswith(prefix)]
-            if rest and infos and not infos[-1].key.startswith(prefix):
+            name = infos[-1].key[len(prefix) - len(rest) :].partition("/")[0] if infos else ""
+            if rest and name > rest and not name.startswith(rest):
                 return
 
     def read(self, key: str, start: int, length: int | None) -> tuple[bytes, Info]:
