@@ -1,4 +1,4 @@
-"""A power of a store whose files are on no file system: each look is a request, so it tells of many files at once."""
+"""What a store may say whose files are on no file system: of many files at once, and of what its service cannot do."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -13,3 +13,12 @@ class SupportsStats(Protocol):
 
     def stats(self, entry: Entry) -> Mapping[str, FileStat]:
         """Return what is known of all files of an entry that has a folder of its own, by path; raises StoreError."""
+
+
+@runtime_checkable
+class SupportsCaution(Protocol):
+    """A ``Storage`` that may not keep every promise; not every one needs to say so."""
+
+    @property
+    def caution(self) -> str | None:
+        """What a save into it does not promise, and what to do, in one line; None: nothing."""

@@ -7,7 +7,10 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from ckptkit import registry
 from ckptkit.backend import SupportsEstimate, SupportsSnapshot
+from ckptkit.problem import Problem
 from ckptkit.progress import Meter, Progress
+from ckptkit.storage import Storage
+from ckptkit.storage.remote import SupportsCaution
 from ckptkit.store import in_flight, saving, sealing
 from ckptkit.store.adopter import StoreAdopter
 from ckptkit.store.anchors import Anchor
@@ -155,7 +158,7 @@ class StoreSaver(StoreAdopter):
                 self._anchors.failed(anchor)
             raise
         self._note(saved, anchor)
-        committed = Committed(saved.at, saved.manifest, saved.left, saved.warnings)
+        committed = Committed(saved.at, saved.manifest, saved.left, [*saved.warnings, *_cautions(self.storage)])
         self._listeners.tell(lambda: doing.saved(committed, () if saved.undone else begun.asked.tags))
         self._mirror(committed, replaces=begun.asked.replace)
         undone = saved.undone
@@ -216,3 +219,9 @@ class StoreSaver(StoreAdopter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _cautions(storage: Storage) -> list[Problem]:
+    """Return what whoever saves there should know of the store."""
+    caution = storage.caution if isinstance(storage, SupportsCaution) else None
+    return [] if caution is None else [Problem("store-not-create-only", caution, severity="warning")]

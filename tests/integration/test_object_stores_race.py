@@ -1,5 +1,6 @@
 """Several processes at one object store: exactly one of them wins, and nothing needs the locks that keep them apart."""
 
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,7 @@ import pytest
 from service_in_memory import ServiceInMemory
 from stopped_services import FILES, NEW_ONE, at, commit, in_trash, live
 
+from ckptkit import CheckpointStore
 from ckptkit.errors import CkptkitError, ConflictError, LockedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.names import MANIFEST_NAME
@@ -224,3 +226,13 @@ def test_a_lease_is_renewed_and_let_go_with_its_store(service: ServiceInMemory) 
     assert service.content[key][1].version != before
     del storage
     assert key not in service.content
+
+
+def test_a_save_into_a_service_without_create_only_writes_says_so(service: ServiceInMemory) -> None:
+    """And what that means; nothing is said of one that has them."""
+    store = CheckpointStore(opened(service), cache=False)
+    assert store.save("r", 1, {"rng": random.Random(1)}).warnings == []
+    service.powers = service.powers - {"create"}
+    (warning,) = store.save("r", 2, {"rng": random.Random(2)}).warnings
+    assert (warning.code, warning.severity) == ("store-not-create-only", "warning")
+    assert "of two processes that save one step at once both seem to succeed" in warning.message

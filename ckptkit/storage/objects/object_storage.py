@@ -58,6 +58,16 @@ class ObjectStorage:
         """See ``Storage.user``: whose an object is a service does not say, so all who may write there are one."""
         return self.same_store
 
+    @property
+    def caution(self) -> str | None:
+        """See ``SupportsCaution.caution``."""
+        if "create" in self.objects.powers:
+            return None
+        return (
+            f"{self.url}: the service has no create-only writes: of two processes that save one step at once both seem "
+            "to succeed, and one of them is lost; see to it that one process at a time saves a run"
+        )
+
     # --- what is there ---
 
     def require(self) -> None:
