@@ -23,7 +23,7 @@ from ckptkit.storage.objects import clock
 from ckptkit.storage.objects.service import NEW, Info, Objects, Only, Unmet
 
 _DEAD = 60.0  # seconds without renewal
-_RENEW = 15.0  # seconds
+_RENEW = 20.0  # seconds: two may be missed
 _LONGEST = 1 << 16
 _MOST = 240  # characters of the other process in a message
 _POLL = (0.05, 0.5)  # seconds, first and longest
@@ -40,7 +40,7 @@ class Leases:
         self._objects = objects
         self._mine = uuid.uuid4().hex
         self._pid = os.getpid()
-        self._held: dict[str, str] = {}  # key -> version
+        self._held: dict[str, tuple[str, bytes]] = {}  # by key: version, content
         self._guard = threading.Lock()
         self._wake: threading.Event | None = None
         weakref.finalize(self, _let_go, objects, self._held, self._guard, self._pid)
@@ -50,7 +50,7 @@ class Leases:
         with self._guard:
             return key in self._own()
 
-    def _own(self) -> dict[str, str]:
+    def _own(self) -> dict[str, tuple[str, bytes]]:
         """Return what is held; a forked child holds nothing."""
         return self._held if os.getpid() == self._pid else {}
 
@@ -83,7 +83,7 @@ class Leases:
         for _ in range(3):
             try:
                 info = self._objects.write(key, data, only)
-                self._keep(key, info)
+                self._keep(key, info, data)
                 return None
             except Unmet:
                 try:
@@ -92,7 +92,7 @@ class Leases:
                     only = NEW
                     continue
             if there == data:  # the answer to our write was lost
-                self._keep(key, found)
+                self._keep(key, found, data)
                 return None
             note = _read(there)
             if not self._is_dead(note, found, run):
@@ -109,9 +109,9 @@ class Leases:
                 return False
         return (clock.now(self._objects, run) - info.modified).total_seconds() > _DEAD
 
-    def _keep(self, key: str, info: Info) -> None:
+    def _keep(self, key: str, info: Info, data: bytes) -> None:
         with self._guard:
-            self._held[key] = info.version
+            self._held[key] = info.version, data
             if self._wake is None:
                 self._wake = threading.Event()
                 watched = (weakref.ref(self), self._wake)
@@ -120,11 +120,10 @@ class Leases:
     def renew(self) -> None:
         """Renew all leases; one that somebody else has taken is lost."""
         with self._guard:
-            for key, version in list(self._own().items()):
+            for key, (version, data) in list(self._own().items()):
                 try:
-                    data, _ = self._objects.read(key, 0, _LONGEST)
-                    self._held[key] = self._objects.write(key, data, Only(version)).version
-                except (Unmet, FileNotFoundError):
+                    self._held[key] = self._objects.write(key, data, Only(version)).version, data
+                except Unmet:
                     self._held.pop(key, None)
                 except CkptkitError:
                     continue  # the next time may do
@@ -132,13 +131,13 @@ class Leases:
     def let_go(self, key: str) -> None:
         """Let a lease go; without effect where it is not held."""
         with self._guard:
-            version = self._own().pop(key, None)
+            held = self._own().pop(key, None)
             if not self._held and self._wake is not None:
                 self._wake.set()
                 self._wake = None
-        if version is not None:
+        if held is not None:
             with contextlib.suppress(Unmet, CkptkitError):  # it dies with this process, or in a minute
-                self._objects.delete_only(key, version)
+                self._objects.delete_only(key, held[0])
 
 
 def _renew(watched: "weakref.ref[Leases]", ended: threading.Event) -> None:
@@ -150,11 +149,11 @@ def _renew(watched: "weakref.ref[Leases]", ended: threading.Event) -> None:
         del leases
 
 
-def _let_go(objects: Objects, held: dict[str, str], guard: threading.Lock, pid: int) -> None:
+def _let_go(objects: Objects, held: dict[str, tuple[str, bytes]], guard: threading.Lock, pid: int) -> None:
     if os.getpid() != pid:  # a forked child
         return
     with guard:
-        for key, version in held.items():
+        for key, (version, _) in held.items():
             with contextlib.suppress(Unmet, CkptkitError):
                 objects.delete_only(key, version)
         held.clear()
