@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,17 @@ class ObjectLaws:
             assert sorted(i.key for i in objects.below(prefix)) == sorted(k for k in keys if k.startswith(prefix)), (
                 prefix
             )
+
+    @pytest.mark.matrix
+    def test_more_than_one_page_is_listed_and_removed(self, objects: Objects) -> None:
+        keys = [f"r/{number:04}/m" for number in range(1_100)]
+        with ThreadPoolExecutor(8) as crew:
+            list(crew.map(lambda key: objects.write(key, b"x"), keys))
+        assert sorted(info.key for info in objects.below("r/")) == keys
+        assert sorted(info.key for info in objects.below("r/10")) == keys[1_000:]
+        assert objects.level("r/").folders == tuple(key.split("/")[1] for key in keys)
+        objects.delete(keys)
+        assert list(objects.below("")) == []
 
     def test_names_of_files_stay_what_they_are(self, objects: Objects) -> None:
         names = ["epoch=12-step=500.ckpt", "a b", "ä", "100%", "a+b", "[x]", "it's", "~tilde", "a#b", "a&b", "q?", "*"]

@@ -32,7 +32,7 @@ _CANNOT: dict[Power, tuple[str, str]] = {
         "see to it that one process at a time saves a run",
     ),
     "swap": (
-        "what is written at the same time by two is lost once: a pin, a tag, or an entry of the index",
+        "of two changes at the same time one is lost: a pin, a tag, or an entry of the index",
         "see to it that one process at a time changes a run; `ckptkit index --rebuild` mends the index",
     ),
     "ranges": ("each read takes a whole object", "keep large checkpoints elsewhere"),
