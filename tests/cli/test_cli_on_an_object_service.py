@@ -8,13 +8,13 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from object_servers import Server
 
 from ckptkit import CheckpointStore, Files
 from ckptkit.cli.built_in import NAMES
 from tests.cli.conftest import write_rng
 from tests.command_line import inside as ckptkit
 from tests.command_line import refused
-from tests.object_servers import Server
 
 RUN = "ppo/run1"
 RESUME = ["python", "train.py", "--store", "{store}", "--resume", "{run}@{step}"]

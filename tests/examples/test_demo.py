@@ -26,6 +26,15 @@ def test_the_demo_ends_with_equal_digests(told: tuple[Path, str]) -> None:
     assert "EQUAL" in output
 
 
+@pytest.mark.matrix
+def test_the_demo_is_the_same_on_an_s3_server_that_it_starts_and_stops(tmp_path: Path) -> None:
+    command = [sys.executable, DEMO / "demo_s3.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    for told in ("$ ckptkit --store s3://", "(killed with SIGKILL", "EQUAL", "DEMO PASSED", "The server is stopped"):
+        assert told in done.stdout
+
+
 @pytest.mark.parametrize("step", [80, *(pytest.param(step, marks=pytest.mark.matrix) for step in (40, 120, 160))])
 def test_the_run_is_exact_from_each_save_point(told: tuple[Path, str], tmp_path: Path, step: int) -> None:
     folder, output = told
