@@ -54,7 +54,7 @@ class Leases:
         """Return what is held; a forked child holds nothing."""
         return self._held if os.getpid() == self._pid else {}
 
-    def take(self, key: str, run: str, doing: str, wait: float = 0.0) -> None:
+    def take(self, key: str, run: str, doing: str, wait: float = 0.0, *, from_own: bool = False) -> None:
         """Take a lease.
 
         Args:
@@ -62,13 +62,14 @@ class Leases:
             run: the run that it is of.
             doing: what its holder does to the run, for the message: ``written`` or ``changed``.
             wait: seconds to wait for another process.
+            from_own: what another store of this very process has is taken over.
 
         Raises:
             LockedError: another process has it; the message says which.
         """
         end, pause = time.monotonic() + wait, _POLL[0]
         while True:
-            other = self._try(key, run)
+            other = self._try(key, run, from_own=from_own)
             if other is None:
                 return
             if time.monotonic() >= end:
@@ -76,7 +77,7 @@ class Leases:
             time.sleep(pause)
             pause = min(2 * pause, _POLL[1])
 
-    def _try(self, key: str, run: str) -> dict[str, Any] | None:
+    def _try(self, key: str, run: str, *, from_own: bool) -> dict[str, Any] | None:
         """Return None once the lease is ours, else what its holder wrote."""
         data = strict_json.dumps({**_note(), "lease": self._mine}, indent=1) + b"\n"
         only = NEW
@@ -95,7 +96,7 @@ class Leases:
                 self._keep(key, found, data)
                 return None
             note = _read(there)
-            if not self._is_dead(note, found, run):
+            if not (from_own and _is_this_process(note)) and not self._is_dead(note, found, run):
                 return note
             only = Only(found.version)
         return {}
@@ -138,6 +139,11 @@ class Leases:
         if held is not None:
             with contextlib.suppress(Unmet, CkptkitError):  # it dies with this process, or in a minute
                 self._objects.delete_only(key, held[0])
+
+
+def _is_this_process(note: dict[str, Any]) -> bool:
+    pid = os.getpid()
+    return note.get("machine") == _machine() and note.get("pid") == pid and note.get("began") == _began(pid)
 
 
 def _renew(watched: "weakref.ref[Leases]", ended: threading.Event) -> None:

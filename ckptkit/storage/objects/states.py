@@ -83,7 +83,7 @@ class States:
         key = RunKeys(check_run(run)).lease(_HOLD)
         with self._guard:
             if not self._leases.holds(key):
-                self._leases.take(key, run, "written")
+                self._leases.take(key, run, "written", from_own=True)
 
     def release(self, run: str) -> None:
         """See ``Storage.release``."""
