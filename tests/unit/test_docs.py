@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import inside
+from object_servers import Server
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -265,6 +266,13 @@ def test_the_tutorial_without_a_framework_goes_as_it_says(tmp_path: Path) -> Non
 
 def test_the_twenty_seconds_of_the_readme_go_as_they_say(tmp_path: Path) -> None:
     assert _go(ROOT / "README.md", tmp_path, programs=LIGHT) == 6
+
+
+def test_keeping_checkpoints_on_s3_goes_as_it_says(tmp_path: Path, s3: Server) -> None:
+    page, place = DOCS / "how-to/keep-checkpoints-on-s3.md", s3.place()
+    (tmp_path / "page.md").write_text(page.read_text().replace("s3://my-bucket/checkpoints", place), encoding="utf-8")
+    (tmp_path / "train.py").write_text(_blocks(page, "python")[0], encoding="utf-8")
+    assert _go(tmp_path / "page.md", tmp_path) == 13
 
 
 def test_the_picture_of_the_readme_can_be_drawn_again_and_shows_no_clock_and_no_folder(tmp_path: Path) -> None:
