@@ -94,10 +94,13 @@ class Place:
         if self._store is None:
             return "."
         storage = (self._store if isinstance(self._store, CheckpointStore) else CheckpointStore(self._store)).storage
-        root = storage.run_folder(".").resolve()
-        if not output.resolve().is_relative_to(root):
+        try:
+            root = storage.run_folder(".").resolve()
+        except StoreError:  # it is not on a file system
+            root = None
+        if root is None or not output.resolve().is_relative_to(root):
             raise UsageError(
-                f"output_dir {output} is not in the store {root}, so the run has no name",
+                f"output_dir {output} is not in the store {storage.url}, so the run has no name",
                 hint="give the hook a run too: then each checkpoint is copied; or no store: then none is",
             )
         return output.resolve().relative_to(root).as_posix()
@@ -160,15 +163,20 @@ class Place:
 
 
 def folder_of(chosen: Chosen) -> Path:
-    """Return the folder that the Trainer wrote, where it lies now."""
-    item = chosen.manifest.items.get(_COPIED) or next(iter(chosen.manifest.items.values()))
-    return chosen.fetched().absolute() / (item.path or _COPIED)
+    """Return the folder that the Trainer wrote, where it lies now: a copy, where the store has no folder for it."""
+    return _written_in(chosen.fetched(), chosen)
 
 
 def note_of(chosen: Chosen) -> Path | None:
     """Return the file with what the Trainer's checkpoint lacks; None where this hook did not write it."""
-    places = (chosen.at.folder.absolute() / _NOTE / FILE_NAME, folder_of(chosen) / _BESIDE)
+    files = chosen.fetched().absolute()
+    places = (files / _NOTE / FILE_NAME, _written_in(files, chosen) / _BESIDE)
     return next((path for path in places if path.is_file()), None)
+
+
+def _written_in(files: Path, chosen: Chosen) -> Path:
+    item = chosen.manifest.items.get(_COPIED) or next(iter(chosen.manifest.items.values()))
+    return files.absolute() / (item.path or _COPIED)
 
 
 def _redirected(output: Path) -> Path:
