@@ -141,6 +141,7 @@ def _left(store: "CheckpointStore", run: str, step: int, tags: Sequence[str], be
 
 
 def _items(words: list[str]) -> "dict[str, Files]":
+    from ckptkit.storage import require_path
     from ckptkit.store import Files
 
     items: dict[str, Files] = {}
@@ -153,6 +154,7 @@ def _items(words: list[str]) -> "dict[str, Files]":
             raise UsageError(f"item {name!r} is given twice")
         # TOKEN=VALUE in the wrong place must not come back in a message.
         require_open("an item", [word.partition("=")[0] if Path(path).exists() else word])
+        require_path(path, "write a path; what lies in a bucket is downloaded first")
         items[name] = Files(Path(path), backend or None)
     return items
 

@@ -64,7 +64,7 @@ def spot_of(path: str, storage: Storage | None = None) -> Spot | None:
 
 def require_path(path: str | Path, hint: str = "write a path") -> None:
     """Raise UsageError for a URL where a path of this machine is meant: it would be a folder that is called ``s3:``."""
-    if (found := _URL.match(str(path))) is not None:
+    if (found := _URL.match(str(path))) is not None and not os.path.isdir(f"{found[1]}:"):
         url = f"{found[1]}://{str(path)[found.end() :]}"
         raise UsageError(f"{url}: is a URL, and this has to be a path of this machine", hint=hint)
 

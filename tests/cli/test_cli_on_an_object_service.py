@@ -132,6 +132,7 @@ def test_a_url_of_nothing_and_one_in_another_store_are_told(url: str, here: Path
         "resume-cmd ppo/run1 --materialise s3://bucket/there",
         "verify --junit s3://bucket/there.xml",
         "adopt s3://bucket/there",
+        "save r --step 1 w=s3://bucket/there.npy",
         "adopt . --manifests store",
     ],
 )
