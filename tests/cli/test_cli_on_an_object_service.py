@@ -164,6 +164,20 @@ def test_damage_is_found_and_the_resume_falls_back(url: str, here: Path) -> None
     assert not (here / "restored").exists()
 
 
+@pytest.mark.parametrize("service", ["gcs", "azure", "sftp"])
+def test_the_other_services_are_called_alike(request: pytest.FixtureRequest, here: Path, service: str) -> None:
+    url = request.getfixturevalue(service).place()
+    here.mkdir()
+    write_rng(here / "rng.json")
+    examined = ckptkit("--store", url, "doctor", cwd=here)
+    assert examined.returncode == 0, examined.stdout
+    for line in ("save r --step 1 rng=rng.json", "verify", "show r@1", "restore r@1 out", "pin r@1", "unpin r@1"):
+        done = ckptkit("--store", url, *line.split(), cwd=here)
+        assert done.returncode == 0, done.stderr
+    assert ckptkit("list", f"{url}/r", "--format", "ref", cwd=here).stdout.split() == ["r@1"]
+    assert ckptkit("copy", url, "near", cwd=here).returncode == 0
+
+
 @pytest.mark.parametrize(
     "words", ["s3://key:SECRET@bucket/x", "s3://bucket/x?token=SECRET", "gs://bucket/x#SECRET", "az://SECRET:x@c/p"]
 )
