@@ -145,10 +145,17 @@ class Arrivals:
 
     def to_read(self, looked: Arrival) -> int:
         """Return how many bytes are read of a checkpoint, whether it is copied or verified where it is."""
-        if looked.outcome == "there" and looked.at is not None:
-            known = self.ledger().one(looked.at.run, looked.at.name)
-            return 0 if known is not None and self._verifier().trusts(looked.at, known) else looked.size
+        if looked.outcome == "there":
+            return 0 if self._is_known(looked) else looked.size
         return looked.size if looked.outcome == "copy" else 0
+
+    def _is_known(self, looked: Arrival) -> bool:
+        """Return whether what is there verified before, and is unchanged since."""
+        at, manifest = looked.at, looked.manifest
+        known = None if at is None else self.ledger().one(at.run, at.name)
+        if at is None or manifest is None or known is None or known.facts.get("digest") != manifest.digest:
+            return False
+        return self._verifier().trusts(at, known)
 
     def bring(self, source: Entry) -> Arrival:
         """Copy a checkpoint unless it is there and verifies; what is there and does not verify makes room for it.
@@ -158,6 +165,8 @@ class Arrivals:
             RefusedError: what is copied there would never be listed.
         """
         looked, room = self._look(source)
+        if looked.outcome == "there" and self._is_known(looked) and looked.at is not None:
+            return replace(looked, undone=going_along.notes(source, looked.at, looked.manifest))
         if looked.outcome == "there" and looked.at is not None:
             report = self._verifier().verify(looked.at)
             if report.good or report.not_judged:
@@ -268,7 +277,7 @@ class Arrivals:
         return steps
 
     def _verifier(self) -> Verifier:
-        return Verifier(self.level, ledger=self.ledger(), trust_unchanged=True, jobs=self.jobs, on_bytes=self.on_bytes)
+        return Verifier(self.level, ledger=self.ledger(), jobs=self.jobs, on_bytes=self.on_bytes)
 
 
 def require_level(level: Level) -> None:

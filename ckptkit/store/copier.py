@@ -145,10 +145,11 @@ class StoreCopier(StoreBrowser):
             RefusedError: one of the stores lies in the other.
             StoreError, DiskFullError: a store cannot be read or written. What was copied until then is there.
         """
-        from ckptkit.store import arriving, copying_to
+        from ckptkit.store import arriving, copying_to, in_flight
         from ckptkit.store.happened import Doing
 
         arriving.require_level(level)
+        in_flight.wait(self.storage.url)  # what goes on behind is to be copied, too
         self.storage.require()
         there = open_storage(destination) if isinstance(destination, (str, Path)) else destination
         copying_to.require_apart(self.storage, there)

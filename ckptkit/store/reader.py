@@ -127,7 +127,8 @@ class StoreReader(StoreCopier):
         """
         from ckptkit.store import resuming
 
-        chosen = self.choose(ref) if isinstance(ref, (str, Ref)) else ref
+        # What is in the mirror is copied here: only so the command can have a path to it.
+        chosen = self.materialise(ref) if isinstance(ref, (str, Ref)) else ref
         return resuming.resume_command(
             self.storage,
             chosen,

@@ -285,3 +285,17 @@ def test_what_is_removed_while_others_are_copied_is_gone_and_no_damage(store: Ch
     done = store.copy_to(there, RUN, on_progress=remove)
     assert (outcomes(done)[f"{RUN}@3"], done.exit_code) == ("gone", 0)
     assert refs(there) == [f"{RUN}@1", f"{RUN}@2"]
+
+
+def test_what_is_being_saved_behind_is_copied_too(store: CheckpointStore, there: Storage, tmp_path: Path) -> None:
+    store.save(RUN, 4, {"data": files(tmp_path, 4)}, wait=False)
+    store.copy_to(there, RUN, latest=True)
+    assert refs(there) == [f"{RUN}@4"]
+
+
+def test_the_run_of_the_stores_own_folder_is_copied(there: Storage, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "store", cache=False)
+    store.save(".", 1, {"data": files(tmp_path, 1)}, tags=["kept"])
+    assert outcomes(store.copy_to(there)) == {".@1": "copied"}
+    copied = CheckpointStore(there, cache=False)
+    assert (copied.verify().exit_code, [one.tags for one in copied.list(".")]) == (0, [("kept",)])

@@ -164,6 +164,15 @@ def test_a_new_machine_resumes_from_the_mirror_and_has_the_checkpoint_then(
     assert steps(mirror) == [1, 2, 3]
 
 
+def test_a_command_for_what_only_the_mirror_has_points_to_a_copy_here(
+    store: CheckpointStore, mirror: Unreachable, tmp_path: Path
+) -> None:
+    store.save("r", 1, {"rng": np.random.default_rng(1)}, resume=["python", "train.py", "{path}"])
+    store.unmirrored()
+    fresh = CheckpointStore(tmp_path / "fresh", mirror=mirror, cache=False)
+    assert fresh.resume_command("r").argv[-1] == str(tmp_path / "fresh" / "r" / "step-00000001")
+
+
 def test_of_the_same_step_the_stores_own_is_taken_and_the_mirror_not_read(
     store: CheckpointStore, mirror: Unreachable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
