@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Literal
 
@@ -97,7 +98,8 @@ def choose(
     """
     if ref.word is None and not ref.whole:
         reports = []
-        for at in reversed(found(storage, ref)):  # where there are two stores, the nearer one's is the last
+        by_store = [list(group) for _, group in groupby(found(storage, ref), lambda at: id(at.storage))]
+        for at in chain.from_iterable(reversed(by_store)):  # where there are two stores, the nearer one's are the last
             reports.append(report := verifier.verify(at))
             if report.good and report.manifest is not None:
                 return Chosen(report.at, report.manifest, tuple(reports[:-1]), report.problems)

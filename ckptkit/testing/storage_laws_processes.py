@@ -19,6 +19,8 @@ _LOOK = """\
 print(storage.url, storage.same_store, *(f"{at.ref} {at.identity}" for at in storage.scan()), sep="\\n")
 """
 _DIE_STAGING = """\
+if storage.same_store != sys.argv[3]:
+    sys.exit("another store has this URL there")
 with storage.stage(sys.argv[2]) as staging:
     (staging.folder / "half.bin").write_bytes(b"x" * 1000)
     staging.seal(b"{}")
@@ -51,8 +53,8 @@ class ProcessLaws(StorageHooks):
 
     def test_a_process_that_dies_while_it_saves_leaves_nothing_that_is_listed(self, shared: Storage) -> None:
         """What it leaves is found and removed, once the grace time is over; the name is free."""
-        done = subprocess.run([sys.executable, "-c", _OPEN + _DIE_STAGING, shared.url, RUN], timeout=60, check=False)
-        assert done.returncode == 9
+        command = [sys.executable, "-c", _OPEN + _DIE_STAGING, shared.url, RUN, shared.same_store]
+        assert subprocess.run(command, timeout=60, check=False).returncode == 9
         assert (listed(shared), shared.removed(RUN)) == ([], [])
         assert shared.leftovers(RUN, 3600) == []
         time.sleep(0.02)
