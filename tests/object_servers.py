@@ -253,29 +253,30 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The S3 server, as the environment of this test names it."""
-    return entered(s3_server, monkeypatch)
+    return entered(s3_server, "obstore", monkeypatch)
 
 
 @pytest.fixture
 def azure(azure_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The Azure server, as the environment of this test names it."""
-    return entered(azure_server, monkeypatch)
+    return entered(azure_server, "obstore", monkeypatch)
 
 
 @pytest.fixture
 def gcs(gcs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The GCS server, as the environment of this test names it."""
-    return entered(gcs_server, monkeypatch)
+    return entered(gcs_server, "gcsfs", monkeypatch)
 
 
 @pytest.fixture
 def sftp(sftp_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The SFTP server, as the environment of this test names it."""
-    return entered(sftp_server, monkeypatch)
+    return entered(sftp_server, "paramiko", monkeypatch)
 
 
-def entered(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """Return a server whose variables the environment of this test has."""
+def entered(server: Server, client: str, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Return a server whose variables the environment of this test has; skips where its client is not installed."""
+    pytest.importorskip(client)
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return server

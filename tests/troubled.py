@@ -91,8 +91,11 @@ class Proxy:
         ready.set()
         self._loop.run_forever()
         self._server.close()
-        self._loop.run_until_complete(asyncio.sleep(0.01))  # who came in the last moment has a task then
-        while left := asyncio.all_tasks(self._loop):
+        while True:
+            # Who came in the last moment has a task then, and what was cut off is closed.
+            self._loop.run_until_complete(asyncio.sleep(0.02))
+            if not (left := asyncio.all_tasks(self._loop)):
+                break
             for task in left:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))

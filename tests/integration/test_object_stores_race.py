@@ -1,5 +1,6 @@
 """Several processes at one object store: exactly one of them wins, and nothing needs the locks that keep them apart."""
 
+import os
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from ckptkit import CheckpointStore
 from ckptkit.errors import CkptkitError, ConflictError, LockedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.names import MANIFEST_NAME
+from ckptkit.storage.objects import leases
 from ckptkit.storage.objects.object_storage import ObjectStorage
 from ckptkit.storage.objects.service import Info, Only
 from ckptkit.testing.storage_hooks import RUN, manifest
@@ -202,7 +204,9 @@ def test_a_lease_of_a_dead_process_is_taken_at_once_and_one_of_another_machine_a
     one, other = opened(service), opened(service)
     one.hold(RUN)
     note = strict_json.loads(service.content[key][0])
-    with pytest.raises(LockedError, match="is being written by process"):
+    living = os.getppid()
+    service.write(key, strict_json.dumps({**note, "pid": living, "began": leases._began(living)}))
+    with pytest.raises(LockedError, match=f"is being written by process {living} "):
         other.hold(RUN)
     service.write(key, strict_json.dumps({**note, "began": "1"}))  # that number belongs to another process now
     other.hold(RUN)
@@ -215,6 +219,15 @@ def test_a_lease_of_a_dead_process_is_taken_at_once_and_one_of_another_machine_a
     service.content[key] = data, type(info)(info.key, info.size, info.version, old)
     other.hold(RUN)
     assert strict_json.loads(service.content[key][0])["machine"] == note["machine"]
+
+
+def test_a_run_that_another_store_of_this_process_holds_is_taken_over(service: ServiceInMemory) -> None:
+    """A notebook that trains again is no stranger to itself."""
+    one, other = opened(service), opened(service)
+    one.hold(RUN)
+    other.hold(RUN)
+    other.release(RUN)
+    assert f"{RUN}/.ckptkit/leases/hold" not in service.content
 
 
 def test_a_lease_is_renewed_and_let_go_with_its_store(service: ServiceInMemory) -> None:

@@ -91,7 +91,7 @@ def test_azure_an_upload_goes_on_through_trouble(
 ) -> None:
     data = random.Random(9).randbytes(20_000_000)
     (tmp_path / "file").write_bytes(data)
-    entered(azure_server, monkeypatch)
+    entered(azure_server, "obstore", monkeypatch)
     with Proxy(azure_server.port) as proxy:
         account = azure_server.environment["AZURE_STORAGE_ACCOUNT_NAME"]
         monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"http://127.0.0.1:{proxy.own}/{account}")
