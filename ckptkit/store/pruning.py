@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from ckptkit import durable
-from ckptkit.catalog import beside_others, refs
+from ckptkit.catalog import beside_others, manifest_files, refs
 from ckptkit.errors import CkptkitError, ConflictError, DamagedError, NotFoundError
 from ckptkit.manifest.names import is_run
 from ckptkit.renamed import warn
@@ -286,6 +286,10 @@ def _payload(one: Surveyed) -> list[tuple[str, str]]:
     return [(one.at.run, path) for path in one.payload]
 
 
+def _whole(storage: Storage, run: str, step: int) -> list[Entry]:
+    return [at for at in storage.at_step(run, step) if not manifest_files.is_missing(at)]
+
+
 def undelete(storage: Storage, ref: Ref) -> Entry:
     """Take the checkpoint that was removed last (of those that the reference names) back out of the trash.
 
@@ -306,10 +310,11 @@ def undelete(storage: Storage, ref: Ref) -> Entry:
             raise NotFoundError(f"{ref}: is not in the trash", hint=hint)
         trashed = found[0]
         assert trashed.step is not None  # filtered above
-        if storage.at_step(run, trashed.step):
+        # What has no manifest may be this very checkpoint, of which a time before was cut off: the store tells.
+        if _whole(storage, run, trashed.step):
             raise ConflictError(f"{run}@{trashed.step}: exists again", hint="remove or move that one first")
         storage.bring_back(trashed)
-        back = storage.at_step(run, trashed.step)
+        back = _whole(storage, run, trashed.step) or storage.at_step(run, trashed.step)
         if not back:
             reason = f"{run}@{trashed.step}: its files are back in the run, but no manifest of theirs was in the trash"
             raise DamagedError(reason, hint="adopt it again: `ckptkit adopt PATH`")

@@ -1,7 +1,7 @@
 """Whatever request of a save, a removal or a purge is the last one that an object service sees, nothing is lost."""
 
 import pytest
-from service_in_memory import Stopped, StoppingService
+from service_in_memory import ServiceInMemory, Stopped, StoppingService
 from stopped_services import (
     COPIED,
     NEW_ONE,
@@ -25,7 +25,10 @@ from stopped_services import (
 )
 
 from ckptkit.errors import StoreError
+from ckptkit.manifest.names import step_of_name
 from ckptkit.storage.objects.object_storage import ObjectStorage
+from ckptkit.store.pruning import undelete
+from ckptkit.store.reference import Ref
 
 CHANGES: dict[str, tuple[Change, str | None]] = {
     "save": (lambda storage: commit(storage, NEW_ONE, OTHER), None),
@@ -83,3 +86,26 @@ def test_a_part_of_a_copy_that_is_removed_is_not_lost_either() -> None:
         assert partial in held
         tidy(service, None)
     assert points > 2
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("name", [TRASHED, TRASHED_COPY])
+def test_an_undelete_that_was_cut_off_is_repeated(name: str, done: bool) -> None:
+    points, step = 0, step_of_name(name)
+    while True:
+        service = prepared()
+        files = dict(in_trash(service))[name]
+        stopping = StoppingService(service, points + 1, done=done)
+        attempt(lambda storage: undelete(storage, Ref.parse(f"ppo/run1@{step}")), ObjectStorage(stopping), Stopped)
+        if not stopping.stopped:
+            break
+        points += 1
+        service.delete([key for key in service.content if "/leases/" in key])  # of a process that is no more
+        if name not in live(service) or not whole(service, name):
+            undelete(ObjectStorage(service, outlives=False), Ref.parse(f"ppo/run1@{step}"))
+        assert live(service)[name] == files
+    assert points > 1
+
+
+def whole(service: ServiceInMemory, name: str) -> bool:
+    return "manifest.json" in live(service)[name]
