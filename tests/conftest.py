@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import four_kinds
@@ -46,3 +47,11 @@ def four_kinds_store(written_once: Path, tmp_path: Path) -> Path:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a test by its argument, not by bytes: those of a zip hold the time, and workers must agree on the names."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture(autouse=True)
+def _no_seed_of_another_test() -> Iterator[None]:
+    """Take back TensorFlow's global seed, which Keras sets: a new process builds another dataset without it."""
+    yield
+    if tensorflow := sys.modules.get("tensorflow"):
+        tensorflow.random.set_seed(None)
