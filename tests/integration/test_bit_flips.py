@@ -10,6 +10,7 @@ from pathlib import Path
 
 import four_kinds
 import pytest
+from flipping import flip, named
 
 from ckptkit.storage import Entry, open_storage
 from ckptkit.verification import CheckpointReport, Level, Verifier
@@ -27,18 +28,6 @@ def verify(at: Entry, level: Level = "format") -> CheckpointReport:
 
 def payload(at: Entry) -> list[Path]:
     return sorted(p for p in at.folder.rglob("*") if p.is_file() and p != at.manifest)
-
-
-def flip(path: Path, bit: int) -> None:
-    with path.open("r+b") as stream:
-        stream.seek(bit // 8)
-        byte = stream.read(1)[0]
-        stream.seek(bit // 8)
-        stream.write(bytes([byte ^ 1 << bit % 8]))
-
-
-def named(report: CheckpointReport) -> set[str | None]:
-    return {p.file for p in report.problems if p.severity != "warning"}
 
 
 def test_the_untouched_checkpoint_verifies_and_has_files_of_all_four_kinds(four_kinds_store: Path) -> None:

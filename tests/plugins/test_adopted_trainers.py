@@ -9,6 +9,7 @@ from pathlib import Path
 
 import all_trainings
 import command_line
+import flipping
 import pytest
 import resumed_by_trainers
 import without_frameworks
@@ -64,6 +65,15 @@ def test_it_is_found_verified_and_goes_on_from_the_printed_command(adopted: tupl
     assert said(done.stdout)["began"][0] == "4"
     straight = said((root / "said").read_text())
     assert said(done.stdout)["ended"] == straight["ended"], "the weights of the training that was never interrupted"
+
+
+def test_300_of_300_flipped_bits_of_what_it_wrote_are_found_and_the_file_is_named(adopted: tuple[str, Path]) -> None:
+    out = adopted[1] / "out"
+    [at] = CheckpointStore(out).locate(".@4")
+    base = out / at.name if (out / at.name).is_dir() else out
+    manifest = CheckpointStore(out).manifest(at)
+    files = [base / file.path for item in manifest.items.values() for file in item.files]
+    assert flipping.flipped(at, files, base, seed=300) == (flipping.FLIPS, [])
 
 
 def test_pruned_and_taken_back_all_of_it_is_the_same(adopted: tuple[str, Path]) -> None:
