@@ -19,7 +19,7 @@ def laid_out(lists: list[list[int]]) -> tuple[np.ndarray, Segments]:
     return keys, Segments(stop - lengths, stop, np.arange(len(lists)), np.repeat(np.arange(len(lists)), lengths))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(episodes)
 def test_every_run_is_shared_is_as_long_as_it_can_be_and_is_told_once(lists: list[list[int]]) -> None:
     keys, segments = laid_out(lists)
@@ -37,7 +37,7 @@ def test_every_run_is_shared_is_as_long_as_it_can_be_and_is_told_once(lists: lis
             assert not within or keys[a] != keys[b]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(episodes)
 def test_no_window_of_different_frames_that_an_earlier_episode_has_is_missed(lists: list[list[int]]) -> None:
     keys, segments = laid_out(lists)
@@ -55,7 +55,7 @@ def whole(segments: Segments, position: int) -> bool:
     return position + LEAST <= len(segments.of) and segments.of[position] == segments.of[position + LEAST - 1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(episodes)
 def test_identical_episodes_are_those_that_are_equal(lists: list[list[int]]) -> None:
     keys, segments = laid_out(lists)
@@ -63,7 +63,7 @@ def test_identical_episodes_are_those_that_are_equal(lists: list[list[int]]) -> 
     assert found == {(n, lists.index(x)) for n, x in enumerate(lists) if lists.index(x) != n}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(episodes)
 def test_the_pairs_are_all_that_have_a_value_in_common_with_how_many(lists: list[list[int]]) -> None:
     keys, segments = laid_out(lists)
@@ -75,7 +75,7 @@ def test_the_pairs_are_all_that_have_a_value_in_common_with_how_many(lists: list
         assert keys[start] == keys[other]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(episodes)
 def test_shares_of_repeated_frames_are_those_of_a_count(lists: list[list[int]]) -> None:
     keys, segments = laid_out(lists)

@@ -327,7 +327,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from([*FIELDS, "PCG64.seed_seq", "PCG64.seed_seq.entropy", "torch"]), value=JSON)
 def test_any_json_in_any_field_is_judged_without_a_crash(tmp_path, path, value):
     write(tmp_path, setting(f"generators.{path}", value))

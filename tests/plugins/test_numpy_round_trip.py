@@ -58,7 +58,7 @@ def used(bits: str, seed: int, steps: list[int]) -> np.random.Generator:
 
 
 @pytest.mark.parametrize("bits", BITS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**200), steps=st.lists(st.integers(0, 3), max_size=6))
 def test_every_generator_goes_on_exactly(tmp_path, bits, seed, steps):
     generator = used(bits, seed, steps)
@@ -71,7 +71,7 @@ def test_every_generator_goes_on_exactly(tmp_path, bits, seed, steps):
     assert draws(again) == expected
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), normals=st.integers(0, 5))
 def test_the_cached_normal_of_a_random_state_survives(tmp_path, seed, normals):
     state = np.random.RandomState(seed)

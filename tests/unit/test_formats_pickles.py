@@ -325,13 +325,13 @@ PLAIN = st.recursive(
 @given(PLAIN, st.integers(0, 5))
 @example("__reduce_ex__", 2)
 @example({"__array__": 1}, 4)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_plain_data_in_every_protocol_has_no_problems(value: Any, protocol: int) -> None:
     assert check_pickle(pickle.dumps(value, protocol), file="x") == []
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_never_raise(data: bytes) -> None:
     check_pickle(data, file="x")
 

@@ -53,7 +53,7 @@ def planned(store: list[Candidate], policy: RetentionPolicy) -> PrunePlan:
 
 
 @given(stores, policies())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_newest_good_and_every_protected_checkpoint_is_kept(
     store: list[Candidate], policy: RetentionPolicy
 ) -> None:
@@ -77,7 +77,7 @@ def test_the_newest_good_and_every_protected_checkpoint_is_kept(
 
 
 @given(stores, policies())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_planning_again_after_removing_removes_nothing(store: list[Candidate], policy: RetentionPolicy) -> None:
     found = planned(store, policy)
     assume(policy.metric is None or any("loss" in c.metrics for c in found.kept))
@@ -85,7 +85,7 @@ def test_planning_again_after_removing_removes_nothing(store: list[Candidate], p
 
 
 @given(stores, policies(), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_plan_does_not_depend_on_the_order_of_the_listing(store, policy, random) -> None:  # type: ignore[no-untyped-def]  # fixtures of hypothesis
     found = planned(store, policy)
     shuffled = random.sample(store, len(store))
@@ -94,7 +94,7 @@ def test_the_plan_does_not_depend_on_the_order_of_the_listing(store, policy, ran
 
 
 @given(stores, st.integers(1, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_never_more_is_kept_than_asked_for_beyond_what_is_protected(store: list[Candidate], count: int) -> None:
     found = planned(store, RetentionPolicy(keep_last=count))
     for run in set(RUNS) - set(found.refused):
@@ -105,7 +105,7 @@ def test_never_more_is_kept_than_asked_for_beyond_what_is_protected(store: list[
 
 
 @given(stores, st.integers(1, 300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_kept_fits_unless_the_plan_says_otherwise(store: list[Candidate], limit: int) -> None:
     found = planned(store, RetentionPolicy(keep_last="all", max_size=limit))
     for run in {c.run for c in store}:
