@@ -126,6 +126,7 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a size beyond all disks": (_file(2**70, "size"), "size"),
     "a size that is infinite": (_file(1e999, "size"), ""),
     "another size": (_file(1, "size"), "bytes long"),
+    "a path of 5,000 characters": (_file("rng/" + "a" * 5000), "path"),
     "an unknown digest": (_file("md5:" + "0" * 32, "digest"), "digest"),
     "a short digest": (_file("blake3:00", "digest"), "digest"),
     "a digest in capitals": (_file("blake3:" + "AB" * 32, "digest"), "digest"),
@@ -156,7 +157,7 @@ def test_a_manifest_that_lies_with_a_valid_digest(what: str, store: Path) -> Non
 
 UNSAFE = [
     "../x", "/etc/passwd", "rng//x", ".", "", "rng/../x", "rng/./x", "rng/x ", "rng/con", "rng/a\u202eb", "rng\\x",
-    "C:/x", "rng/a\nb", "rng/" + "a" * 300, "../../../../../../etc/hostname", "other/x", "manifest.json",
+    "C:/x", "rng/a\nb", "rng/a\0b", "rng/" + "a" * 300, "../../../../../../etc/hostname", "other/x", "manifest.json",
 ]  # fmt: skip
 
 
