@@ -92,15 +92,16 @@ class Index:
         text = self._summaries.of_run(self._store, run, {_ONE}).get(_ONE)
         return {} if text is None else kept_of(text, _form())
 
-    def keep_summaries(self, run: str, now: Kept, changed: int) -> None:
+    def keep_summaries(self, run: str, now: Kept, changed: int, few: int = _FEW) -> None:
         """Keep what the manifests of a run say, if enough has changed to be worth it.
 
         Args:
             run: the run.
             now: all that is to be known of it from now on.
             changed: how many of these were not known, or were known otherwise.
+            few: so many are not worth it, however few there are.
         """
-        if is_worth(changed, len(now)):
+        if is_worth(changed, len(now), few):
             self.replace_summaries(run, now)
 
     def replace_summaries(self, run: str, now: Kept) -> None:
@@ -155,9 +156,9 @@ def _names(text: str) -> tuple[Stamp | None, FolderNames] | None:
         return None
 
 
-def is_worth(changed: int, of: int) -> bool:
+def is_worth(changed: int, of: int, few: int) -> bool:
     """Return whether so many changes are worth writing all summaries of a run anew."""
-    return changed > max(_FEW, of // _PART)
+    return changed > max(few, of // _PART)
 
 
 def kept_of(text: str | bytes, form: str) -> Kept:

@@ -14,6 +14,9 @@ from ckptkit.errors import CkptkitError
 from ckptkit.manifest import limits, redaction, summary
 from ckptkit.storage.remembering import KeepsIndex
 
+FEW = 16
+"""So many manifests are read as fast as the index; who read more of them writes it."""
+
 
 def summaries(names: KeepsIndex, run: str) -> Kept:
     """Return what the store keeps of the manifests of a run."""
@@ -26,7 +29,7 @@ def summaries(names: KeepsIndex, run: str) -> Kept:
 
 def keep(names: KeepsIndex, run: str, now: Kept, changed: int) -> None:
     """Keep what the manifests of a run say, if enough has changed; a store that cannot be written is only slower."""
-    if is_worth(changed, len(now)):
+    if is_worth(changed, len(now), FEW):
         with contextlib.suppress(CkptkitError):
             replace(names, run, now)
 

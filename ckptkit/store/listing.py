@@ -14,12 +14,12 @@ from ckptkit.catalog.refs import Refs
 from ckptkit.errors import UsageError
 from ckptkit.progress import Meter, Progress
 from ckptkit.storage import Entry, Storage
-from ckptkit.storage.remembering import RememberingStorage
+from ckptkit.storage.remembering import KeepsIndex, RememberingStorage
 from ckptkit.store.listed import Listed, Place, listed, refs_of
 from ckptkit.store.summarising import Indexed, each, names_of
 
 Sort = Literal["step", "created", "size"]
-_FEW = 64  # checkpoints: so many manifests are read as fast as the index
+_FEW = 64  # checkpoints: so many manifests of a folder are read as fast as the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ class Listing:
         several = sum(len(run.found) for run in self._runs)
         if self.limit is not None and self.sort == "step" and self.since is None:
             several = min(several, self.limit)
-        read = each if several < _FEW else Indexed(index, names, Meter("list", on_progress=self.on_progress))
+        few = several < _FEW and not isinstance(names, KeepsIndex)
+        read = each if few else Indexed(index, names, Meter("list", on_progress=self.on_progress))
         return listed(places, self.ledger, read, names.is_still_one)
 
     def _last(self, count: int) -> Sequence[Place]:

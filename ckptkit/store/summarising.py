@@ -12,7 +12,6 @@ from ckptkit.storage import Entry, Storage
 from ckptkit.storage.remembering import KeepsIndex, OwnFiles, RememberingStorage, SupportsRemembering
 
 _AT_ONCE = 16  # manifests
-_FEW = 16  # manifests: so many are read as fast as the index in the store
 
 Said = tuple[Summary | CkptkitError, bool]
 """What a manifest says, or why it cannot be read; and whether anything may have been shown of the checkpoint."""
@@ -79,22 +78,23 @@ class Indexed:
                 read_anew += 1
             yield said, own.shown
         told = 0 if kept is before_that else sum(before_that.get(name) != one for name, one in kept.items())
-        self.index.keep_summaries(run, now, read_anew + told)
-        if isinstance(self.names, KeepsIndex) and read_anew > _FEW:
-            from ckptkit.catalog import index_in_store
+        if not isinstance(self.names, KeepsIndex):
+            self.index.keep_summaries(run, now, read_anew + told)
+            return
+        from ckptkit.catalog import index_in_store
 
-            index_in_store.keep(self.names, run, now, read_anew)
+        self.index.keep_summaries(run, now, read_anew + told, few=0)  # each is a request the next time
+        index_in_store.keep(self.names, run, now, read_anew)
 
     def _ahead(
         self, names: KeepsIndex, entries: Sequence[Entry], owned: Sequence[OwnFiles], kept: Kept
     ) -> tuple[Kept, Mapping[str, Summary | CkptkitError]]:
         """Return what is known with what the store keeps, and what was read of the rest, many at a time."""
         from ckptkit import parallel  # who looks into folders needs no threads
+        from ckptkit.catalog import index_in_store
 
         unknown = _unknown(entries, owned, kept)
-        if len(unknown) > _FEW:
-            from ckptkit.catalog import index_in_store
-
+        if len(unknown) > index_in_store.FEW:
             there = index_in_store.summaries(names, entries[0].run)
             kept = {**kept, **{at.name: there[at.name] for at in unknown if at.name in there}}
             unknown = _unknown(entries, owned, kept)

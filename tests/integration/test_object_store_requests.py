@@ -146,3 +146,17 @@ def test_an_index_is_made_anew_from_the_manifests(
     assert (there.known, there.where) == (3, f"{service.url}/r/.ckptkit/index.json")
     saved.save("r", 2, {"rng": random.Random(4)}, replace=True)
     assert [one.known for one in CheckpointStore(saved.storage).index()] == [2]
+
+
+def test_a_short_run_is_read_once_too(
+    service: Counting, saved: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each file is a request, few manifests are remembered as well, and none is asked what was shown of it."""
+    monkeypatch.setenv("CKPTKIT_CACHE", str(tmp_path / "cache"))
+    for step in range(2, 6):
+        saved.save("r", step, {"rng": random.Random(step)})
+    for reads in (5, 0):
+        service.requests.clear()
+        assert len(list(CheckpointStore(saved.storage).list("r"))) == 5
+        pins = 1
+        assert service.requests["read"] == reads + pins, service.requests
