@@ -1,6 +1,7 @@
 # make demo: set up and run the main job.   make test: set up and run the checks.
 # make demo-s3: the demo on an S3 server that it starts and stops; nothing to configure.
 # make matrices: the tests of every set-up of a kind; minutes, and CI runs them too.
+# make fuzz: every reader of files by strangers, ten minutes each.
 # make docs: the documentation as a site, in build/docs.   make picture: the picture of the README, from a real session.
 # make lowest: the command line with the lowest versions that pyproject.toml allows, on the lowest Python.
 PYTHON ?= python3
@@ -10,7 +11,7 @@ LOWEST := .venv-lowest/bin/python
 LOWEST_PYTHON ?= $(PYTHON)
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: setup demo demo-s3 test lint types walls tests matrices lowest docs picture bench clean
+.PHONY: setup demo demo-s3 test lint types walls tests matrices fuzz lowest docs picture bench clean
 
 setup: .venv/.ready .venv-light/.ready
 
@@ -62,6 +63,9 @@ tests:
 
 matrices: setup .lerobot/.ready
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q --numprocesses 2 --dist loadfile -m matrix
+
+fuzz: .venv/.ready
+	$(PY) tests/fuzz/fuzzing.py --seconds 600
 
 .venv-lowest/.ready: pyproject.toml constraints-lowest.txt
 	@$(LOWEST_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

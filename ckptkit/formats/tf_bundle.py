@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptkit.errors import DamagedError
+from ckptkit.formats.escaped import escaped
 from ckptkit.formats.opening import opened
 from ckptkit.formats.protobuf import WireError, fields, signed
 from ckptkit.formats.sources import Source
@@ -172,7 +173,7 @@ def _index(table: dict[bytes, bytes]) -> tuple[dict[str, Tensor], int]:
     for raw, value in table.items():
         tensor = _tensor(raw.decode("utf-8", "backslashreplace"), value)
         if tensor.shard >= count:
-            raise TableError(f"{tensor.key} is in data file {tensor.shard} of {count}")
+            raise TableError(f"{tensor.label} is in data file {tensor.shard} of {count}")
         tensors[tensor.key] = tensor
     return tensors, count
 
@@ -197,7 +198,7 @@ def _tensor(key: str, data: bytes) -> Tensor:
     else:
         fits = tensor.elements * width == size
     if not fits or offset >> 62 or size >> 62:
-        raise TableError(f"{key}: {size} bytes do not fit its shape {list(shape or ())}")
+        raise TableError(f"{tensor.label}: {size} bytes do not fit its shape {escaped(str(list(shape or ())))}")
     return tensor
 
 

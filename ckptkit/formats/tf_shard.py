@@ -7,6 +7,7 @@ from math import prod
 from typing import BinaryIO
 
 from ckptkit.formats.crc32c import extend, mask
+from ckptkit.formats.escaped import escaped
 
 DT_STRING = 7
 DT_VARIANT = 21
@@ -52,6 +53,11 @@ class Tensor:
     crc32c: int
 
     @property
+    def label(self) -> str:
+        """Its name for people, on one line."""
+        return escaped(self.key)
+
+    @property
     def elements(self) -> int:
         """Number of elements."""
         return 0 if self.shape is None else prod(self.shape)
@@ -68,7 +74,7 @@ def verify_shard(stream: BinaryIO, length: int, tensors: Sequence[Tensor]) -> It
     end = 0
     for tensor in tensors:
         if tensor.offset < end:
-            yield "bundle-index-damaged", f"{tensor.key} overlaps the tensor before it"
+            yield "bundle-index-damaged", f"{tensor.label} overlaps the tensor before it"
             return
         end = tensor.offset + tensor.size
     if length != end:
@@ -102,15 +108,15 @@ def _verify(stream: BinaryIO, tensor: Tensor) -> None:
         else:
             crc = region.crc(0, tensor.size)
     except ShardError as error:
-        raise ShardError(f"{tensor.key}: {error}") from error
+        raise ShardError(f"{tensor.label}: {error}") from error
     if region.left:
-        raise ShardError(f"{tensor.key}: {region.left} bytes more than its elements")
+        raise ShardError(f"{tensor.label}: {region.left} bytes more than its elements")
     _compare(tensor, crc)
 
 
 def _compare(tensor: Tensor, crc: int) -> None:
     if mask(crc) != tensor.crc32c:
-        raise ShardError(f"{tensor.key}: the checksum does not match")
+        raise ShardError(f"{tensor.label}: the checksum does not match")
 
 
 def _strings(region: "_Region", elements: int) -> int:
