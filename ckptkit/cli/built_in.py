@@ -24,6 +24,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "unpin": "pin:unpin",
         "tag": "tag:tag",
     },
+    "Sign": {"sign": "sign:sign", "keygen": "keygen:keygen"},
     "Resume": {"resume-cmd": "resume_cmd:resume_cmd", "restore": "restore:restore"},
     "Set up": {
         "backends": "backends:backends",

@@ -15,6 +15,7 @@ from ckptkit.errors import UsageError
 if TYPE_CHECKING:
     from ckptkit.store import Listed, Listing, Ref
 
+_SHORT = 15  # of a fingerprint: SHA256: and eight letters
 COLUMNS = ("RUN", "STEP", "STATE", "CAPTURED, SHOWN", "SIZE", "CREATED", "ITEMS", "METRICS", "PINS, TAGS")
 
 
@@ -101,18 +102,20 @@ def _without_any(listing: "Listing", refs: "Sequence[Ref]") -> list[str]:
 def _write(found: "list[Listed]", format_: str, *, quiet: bool) -> None:
     exact = format_ != "table"
     shared = any(one.summary is not None and one.summary.shares for one in found)
+    signed = any(one.signed_by for one in found)
+    more = [*([("OWN SIZE", _own)] if shared else []), *([("SIGNED BY", _signed)] if signed else [])]
     records: Iterator[tuple[list[object], dict[str, Any]]] = (
         (([], _fields(one)) for one in found)
         if format_ in ("json", "ndjson")
-        else (([*_cells(one, exact=exact), *([_own(one, exact=exact)] if shared else [])], {}) for one in found)
+        else (([*_cells(one, exact=exact), *(cell(one, exact=exact) for _, cell in more)], {}) for one in found)
     )
     output.rows(
         format_,
         "checkpoints",
-        (*COLUMNS, "OWN SIZE") if shared else COLUMNS,
+        (*COLUMNS, *(name for name, _ in more)),
         records,
         # the state stays, however narrow
-        spare=("ITEMS", "CREATED", "METRICS", "SIZE", "PINS, TAGS", "CAPTURED, SHOWN", "OWN SIZE"),
+        spare=("ITEMS", "CREATED", "METRICS", "SIZE", "PINS, TAGS", "CAPTURED, SHOWN", "OWN SIZE", "SIGNED BY"),
         names=("RUN",),
         quiet=quiet,
     )
@@ -135,6 +138,7 @@ def _fields(one: "Listed") -> dict[str, Any]:
         fields |= {
             "sequence": summary.sequence,
             "captured": summary.grade,
+            "signed_by": list(one.signed_by),
             "shown": None if one.shown is None else one.shown.fields(),
             "size": summary.size,
             "own_size": one.own_size,
@@ -148,6 +152,10 @@ def _fields(one: "Listed") -> dict[str, Any]:
 
 def _own(one: "Listed", *, exact: bool) -> object:
     return "" if one.own_size is None else one.own_size if exact else output.size(one.own_size)
+
+
+def _signed(one: "Listed", *, exact: bool) -> object:
+    return ",".join(key if exact else key[:_SHORT] for key in one.signed_by)
 
 
 def _cells(one: "Listed", *, exact: bool) -> list[object]:

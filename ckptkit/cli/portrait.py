@@ -71,6 +71,8 @@ def _facts(one: "Description", verbose: bool) -> Iterator[tuple[str, Sequence[st
     marks = ["pinned"] if one.pinned else ["not known: damaged"] if one.pinned is None else []
     if marks or one.tags:
         yield "pins, tags", [*marks, *one.tags], ", "
+    for key in one.signed_by:
+        yield "signed by", [key, "(not", "checked", "here)"], " "
     yield from _lineage(one)
     for label, numbers in (("metrics", manifest.metrics), ("counters", manifest.counters)):
         if numbers:

@@ -54,6 +54,9 @@ def save(
             show_default=False,
         ),
     ] = None,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="KEY", help="Sign it with this key; else `sign` in ckptkit.yaml.")
+    ] = None,
     store: StoreOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
@@ -70,7 +73,7 @@ def save(
 
     Exit codes:
         0: It was saved.
-        3: It was saved, but not all that the given folder holds, or without its tags, or not to the mirror.
+        3: It was saved, but not all that the given folder holds; or without tags, signature, or a copy in the mirror.
         5: Refused, and nothing was committed: the items disagree about the step, or loading one would run code.
         6: The step is committed already, and nothing was changed.
         10: The disk is full or cannot be written, and nothing was committed.
@@ -87,7 +90,7 @@ def save(
         template = parse_template(resume)
     undone: PartlyDoneError | None = None
     began = datetime.now(UTC)
-    opened = session.open(store, dedup=dedup)
+    opened = session.open(store, dedup=dedup, signer=sign)
     with (
         interrupts.leaving(lambda: _left(opened, run, step, tag or (), began)),
         progress_bar(quiet=session.quiet) as show,

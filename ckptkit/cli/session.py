@@ -131,7 +131,11 @@ class Session:
         return opened
 
     def open(
-        self, store: str | None = None, *, dedup: Literal["off", "file", "tensor"] | None = None
+        self,
+        store: str | None = None,
+        *,
+        dedup: Literal["off", "file", "tensor"] | None = None,
+        signer: Path | None = None,
     ) -> "CheckpointStore":
         """Return that store, opened."""
         from ckptkit.cli import interrupts
@@ -140,7 +144,12 @@ class Session:
         algorithm = self.config().digest or DEFAULT_ALGORITHM
         stored = dedup or self.config().dedup or "off"
         opened = CheckpointStore(
-            self.url(store), digest=algorithm, cache=self.cache, dedup=stored, mirror=self.mirror(store)
+            self.url(store),
+            digest=algorithm,
+            cache=self.cache,
+            dedup=stored,
+            mirror=self.mirror(store),
+            signer=signer or self.config().sign,
         )
         interrupts.may_change()
         return opened

@@ -103,6 +103,7 @@ def _fields(one: "Description", program: str) -> dict[str, Any]:
         "captured": {"grade": manifest.grade, "reasons": reasons},
         "shown": one.evidence[-1].fields() if one.evidence else None,
         "evidence": [shown.fields() for shown in one.evidence],
+        "signed_by": list(one.signed_by),
         "size": manifest.size,
         "own_size": one.own_size,
         "pinned": one.pinned,
@@ -142,6 +143,7 @@ def _lines(fields: dict[str, Any], resume: str) -> Iterator[tuple[str, object]]:
     yield "captured", fields["captured"]["grade"]
     yield from (("pinned", "yes") for _ in range(fields["pinned"] is True))
     yield from (("tag", tag) for tag in fields["tags"])
+    yield from (("signed_by", key) for key in fields["signed_by"])
     for one in fields["evidence"]:
         yield f"shown.{one['how']}", f"{one['differs'] or one['detail'] or one['words']}  {one['at']}"
     yield "resume", resume

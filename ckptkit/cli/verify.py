@@ -14,6 +14,7 @@ from ckptkit.cli.session import JobsOption, LevelOption, NoCacheOption, StoreOpt
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from ckptkit.signing.keyring import Keyring
     from ckptkit.store import StoreReader
     from ckptkit.verification import Level, Report
 
@@ -75,6 +76,14 @@ def verify(
         bool,
         typer.Option("--trust-unchanged", help="Read none again that verified and of which no file was touched since."),
     ] = False,
+    require_signature: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--require-signature",
+            metavar="KEY",
+            help="Refuse what is not signed by one of these: a public key, allowed_signers, or a folder of them.",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also list each name that a problem only counts.")] = False,
     jobs: JobsOption = None,
     store: StoreOption = None,
@@ -94,13 +103,15 @@ def verify(
         # Again, reading only what was touched since
         ckptkit verify ppo/run1 --trust-unchanged
         ckptkit list --since 7d | ckptkit verify -
+        # Only what a release key has signed
+        ckptkit verify ppo/run1@5000 --require-signature release.key.pub
 
     Exit codes:
         0: All that was looked at verifies.
         1: Problems were found.
         3: Nothing is wrong, but not every item is proven to resume (--level resume).
         4: There is nothing to check.
-        5: Loading would run code, or a path leaves its folder.
+        5: Loading would run code, a path leaves its folder, or nobody who is trusted has signed it.
         7: Nothing is wrong, but a backend that some of it needs is missing or failed.
     """
     from ckptkit.cli.reports import files, hosts, lines
@@ -114,6 +125,8 @@ def verify(
         if report_file is not None:
             files.require_writable(option, report_file)
             opened.require_outside(report_file)
+
+    signers = _signers(require_signature) if require_signature else None
 
     def level_of(run: str) -> "Level":
         found = session.level(run, level)
@@ -132,6 +145,7 @@ def verify(
             on_progress=show,
             trust_unchanged=trust_unchanged,
             jobs=jobs,
+            signers=signers,
         )
     if steps is not None:
         command = context.meta.get(COMMAND)
@@ -153,6 +167,12 @@ def verify(
         sarif.write_text(sarif_report.render(report), encoding="utf-8")
     _echo_remarks(report, quiet=session.quiet)
     return report.exit_code
+
+
+def _signers(paths: list[Path]) -> "Keyring":
+    from ckptkit.signing.keyring import Keyring
+
+    return Keyring.of(paths)
 
 
 def _rehearsed(

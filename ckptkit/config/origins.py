@@ -69,6 +69,10 @@ def of_run(config: Config, run: str | None, default_digest: str) -> Iterator[Set
         yield Setting("dedup", config.dedup, "file", config.line("dedup"))
     else:
         yield Setting("dedup", DEFAULT_DEDUP)
+    if config.sign is not None:
+        yield Setting("sign", str(config.sign), "file", config.line("sign"))
+    else:
+        yield Setting("sign", None)
     for key, default in (("level", DEFAULT_LEVEL), ("resume", None)):
         pattern, value = config.said_of(run, key)
         plain = list(value) if isinstance(value, tuple) else value

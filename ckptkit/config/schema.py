@@ -77,6 +77,7 @@ class _File(_RunSection):
     mirror: Annotated[_MirrorSection | None, BeforeValidator(_mirror)] = None
     digest: Literal["blake3", "sha256"] | None = None
     dedup: Literal["off", "file", "tensor"] | None = None
+    sign: str | None = None
     runs: Annotated[
         dict[str, Annotated[_RunSection, BeforeValidator(_nothing_is_empty)]], BeforeValidator(_nothing_is_empty)
     ] = {}
@@ -109,6 +110,7 @@ def parse(data: bytes, path: Path) -> Config:
         mirror=None if file.mirror is None else _mirror_of(file.mirror, path, lines),
         digest=file.digest,
         dedup=file.dedup,
+        sign=None if file.sign is None else _key(file.sign, path, lines),
         default=_run_config(file, (), path, lines),
         runs=[(run, _run_config(section, ("runs", run), path, lines)) for run, section in file.runs.items()],
         lines=lines,
@@ -130,6 +132,12 @@ def _store(text: str, path: Path, lines: strict_yaml.Lines, place: tuple[str, ..
     if not text.strip() or "\0" in text or expanded.startswith("~"):
         raise UsageError(f"{_where(path, lines, place)}: {text!r} is not a path or URL", hint="write it out")
     return text if _URL.match(text) else os.path.normpath(path.parent / expanded)
+
+
+def _key(text: str, path: Path, lines: strict_yaml.Lines) -> Path:
+    if not text.strip() or "\0" in text or _URL.match(text):
+        raise UsageError(f"{_where(path, lines, ('sign',))}: {text!r} is no path", hint="name the private key's file")
+    return Path(os.path.normpath(path.parent / os.path.expanduser(text)))
 
 
 def _where(path: Path, lines: strict_yaml.Lines, place: tuple[str | int, ...]) -> str:

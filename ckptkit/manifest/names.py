@@ -16,7 +16,10 @@ from ckptkit.layouts.own_names import step_of_name as step_of_name
 
 OBSERVED_NAME = "observed.json"
 SHOWN_NAME = "shown.json"
-UNLISTED = (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)
+SIGNATURES_NAME = "signatures.json"
+NOTES = (OBSERVED_NAME, SHOWN_NAME, SIGNATURES_NAME)
+"""What is noted of a checkpoint once it is committed."""
+UNLISTED = (MANIFEST_NAME, *NOTES)
 """ckptkit's own files in a checkpoint's folder: no item may have these names, and no manifest lists them."""
 STATE_FOLDER = ".ckptkit"
 MAX_STEP = 10**12

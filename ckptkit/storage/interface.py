@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ckptkit.layouts import Found, Layout
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, step_of_name
+from ckptkit.manifest.names import MANIFEST_NAME, NOTES, OBSERVED_NAME, SHOWN_NAME, SIGNATURES_NAME, step_of_name
 from ckptkit.storage.values import FileStat as FileStat
 from ckptkit.storage.values import Leftover as Leftover
 from ckptkit.storage.values import Lock as Lock
@@ -70,6 +70,16 @@ class Entry:
     def shown_file(self) -> str:
         """Path of the file of what was shown of it since it was saved; it may be missing."""
         return self.layout.own(self.name, SHOWN_NAME)
+
+    @property
+    def signatures_file(self) -> str:
+        """Path of the file with signatures over its manifest; it may be missing."""
+        return self.layout.own(self.name, SIGNATURES_NAME)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Paths of all that may be noted of it beside its manifest."""
+        return [self.layout.own(self.name, name) for name in NOTES]
 
     @property
     def identity(self) -> Hashable | None:
@@ -216,7 +226,9 @@ class Storage(Protocol):
         """
 
     def stamps(self, entry: Entry, listed: Iterable[str] = ()) -> Mapping[str, Stamp] | None:
-        """Return the stamps of all files of an entry by path, but ``shown.json``; None where they cannot be had.
+        """Return the stamps of all files of an entry by path; None where they cannot be had.
+
+        ``shown.json`` and ``signatures.json`` are no files of it: they come later, and say nothing of its content.
 
         Args:
             entry: the checkpoint.
@@ -274,7 +286,7 @@ class Storage(Protocol):
 
         Args:
             entry: the checkpoint; with its manifest this makes it one.
-            path: one of ``manifest_file``, ``observed_file``, ``shown_file``.
+            path: one of ``manifest_file`` and ``notes``.
             data: its content.
             replace: whether it may be there already.
 

@@ -50,11 +50,13 @@ class OwnFiles(NamedTuple):
         stamp: of its manifest; None where it is no regular file, or cannot be examined.
         settled: whether any change since must show in the stamp.
         shown: whether anything may have been shown of it.
+        signed: whether it may be signed.
     """
 
     stamp: Stamp | None
     settled: bool
     shown: bool
+    signed: bool
 
 
 class RememberingStorage(Protocol):

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from ckptkit.backend import SavedItem
 from ckptkit.digest import ALGORITHMS, DEFAULT_ALGORITHM
-from ckptkit.errors import NotFoundError, UsageError
+from ckptkit.errors import NotFoundError, PartlyDoneError, UsageError
 from ckptkit.listeners import Listener
 from ckptkit.storage import Storage
 from ckptkit.store import adoption, anchors, in_flight, saving
@@ -22,6 +22,9 @@ from ckptkit.store.mirroring import Mirroring
 from ckptkit.store.sharing import Dedup, checked
 from ckptkit.store.stranger_item import Wrote
 from ckptkit.verification import trust
+
+if TYPE_CHECKING:
+    from ckptkit.signing.keys import SigningKey
 
 
 class AdoptFields(DetailFields, total=False):
@@ -45,12 +48,14 @@ class StoreAdopter(StoreKeeper):
         listeners: Sequence[Listener] = (),
         dedup: Dedup = "off",
         mirror: str | Path | Storage | None = None,
+        signer: "SigningKey | Path | str | None" = None,
     ) -> None:
         if digest not in ALGORITHMS:
             raise UsageError(f"unknown digest algorithm {digest!r}", hint=f"use one of {', '.join(ALGORITHMS)}")
         super().__init__(url, cache=cache, listeners=listeners, mirror=mirror)
         self._digest = digest
         self._dedup = checked(dedup)
+        self._signer = self._key(signer)
         self._resumed: dict[str, tuple[str, int]] = {}
         self._anchors = anchors.of(self.storage)
         self._mirroring: Mirroring | None = None
@@ -95,8 +100,12 @@ class StoreAdopter(StoreKeeper):
         done = saving.adopt_in_place(self.storage, run, stem, items, said, saved=saved, algorithm=self._digest)
         self._note(done)
         committed = Committed(done.at, done.manifest, warnings=done.warnings)
+        undone = self._sign(committed, self._signer)
         self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
         self._mirror(committed)
+        if undone is not None:
+            undone.committed = committed
+            raise undone
         return committed
 
     @overload
@@ -197,15 +206,35 @@ class StoreAdopter(StoreKeeper):
             if anchor is not None:
                 self._anchors.failed(anchor)
             raise
-        committed = adopted.committed
+        committed, undone = adopted.committed, None
         if adopted.how != "known":
             self._note(adopted, anchor)
+            undone = self._sign(committed, self._signer)
             self._listeners.tell(lambda: doing.saved(committed, (), in_place=True))
             self._mirror(committed)
-        if then is not None and (undone := do_then(then, committed)) is not None:
+        if then is not None:
+            undone = do_then(then, committed) or undone
+        if undone is not None:
             undone.committed = committed
             raise undone
         return adopted
+
+    @staticmethod
+    def _key(given: "SigningKey | Path | str | None") -> "SigningKey | None":
+        """Return the key in a file, read now: what is wrong with it is told before anything is saved."""
+        if given is None:
+            return None
+        from ckptkit.store import signing  # cryptography is imported for who signs
+
+        return signing.key_of(given)
+
+    def _sign(self, committed: Committed, key: "SigningKey | None") -> PartlyDoneError | None:
+        """Sign what was committed, before it is told of and copied; returns what could not be done."""
+        if key is None:
+            return None
+        from ckptkit.store import signing
+
+        return signing.sign_saved(committed, key)
 
     def clear(self, run: str) -> Sequence[str]:
         """Take away the manifests of adopted checkpoints that their trainer has removed or written over; one line each.

@@ -32,6 +32,8 @@ class CheckpointStore(StoreSaver):
             docs/how-to/store-what-changed.md.
         mirror: a store that each checkpoint is copied to after it was saved, in a thread of its own, and that may have
             newer ones to restore; see docs/how-to/copy-and-mirror.md.
+        signer: a private key, or its file, that signs each checkpoint that is saved or adopted; see
+            docs/how-to/sign-checkpoints.md.
 
     Example:
         >>> store = CheckpointStore("checkpoints")

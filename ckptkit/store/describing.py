@@ -31,6 +31,7 @@ class Description:
         tags: its tags.
         known: what the last verification found, if no file was changed since.
         before: the checkpoint of the run before this one.
+        signed_by: fingerprints of the keys that it says to be signed by: nobody has checked that.
         resumed_as: ``RUN@STEP`` of the first checkpoints that were saved after a resume from this one, as far as a few
             manifests tell.
     """
@@ -44,6 +45,7 @@ class Description:
     known: Known | None
     before: Entry | None
     resumed_as: Sequence[str]
+    signed_by: Sequence[str] = ()
 
     @property
     def own_size(self) -> int:
@@ -78,6 +80,7 @@ def describe(at: Entry, ledger: Ledger) -> Description:
         one.known,
         older[-1] if older else None,
         list(_resumed_as(at, run)),
+        one.signed_by,
     )
 
 

@@ -22,7 +22,15 @@ def notes(source: Entry, at: Entry, manifest: Manifest | None) -> list[str]:
         at: its copy.
         manifest: of both.
     """
-    undone = [] if manifest is None else [*_observed(source, at, manifest), *_shown(source, at, manifest)]
+    undone = (
+        []
+        if manifest is None
+        else [
+            *_observed(source, at, manifest),
+            *_shown(source, at, manifest),
+            *_signatures(source, at, manifest),
+        ]
+    )
     return [f"{at.ref}: {line}" for line in undone]
 
 
@@ -51,6 +59,24 @@ def _shown(source: Entry, at: Entry, manifest: Manifest) -> Iterator[str]:
     for one in found:
         if one.at > there.get(one.how, "") and not shown.note(at, manifest.digest, one):
             yield f"what was shown of it ({one.words}) was not copied"
+
+
+def _signatures(source: Entry, at: Entry, manifest: Manifest) -> Iterator[str]:
+    """Copy what is about this very checkpoint, unchecked: only a key can tell whether it is true."""
+    try:
+        source.storage.stat(source, source.signatures_file)
+    except (OSError, CkptkitError):
+        return
+    from ckptkit.catalog import signatures
+    from ckptkit.signing.claims import objection
+
+    try:
+        subject, there = signatures.signable(at, manifest), signatures.read(at)
+        for one in signatures.read(source):
+            if one not in there and objection(one, subject) is None:
+                signatures.add(at, one, subject)
+    except CkptkitError as error:
+        yield f"its signatures were not copied: {error.message}"
 
 
 def marks(source: Storage, storage: Storage, run: str, steps: Collection[int]) -> list[str]:

@@ -14,6 +14,9 @@ from ckptkit.store.reference import Ref
 from ckptkit.verification import Level, Verifier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ckptkit.signing.keys import SigningKey
     from ckptkit.store import choosing
 
 
@@ -98,6 +101,30 @@ class StoreKeeper(StoreReader):
         doing = Doing(self.storage)
         at = pins_and_tags.pin(self.storage, self._one(ref, ranking), pinned=pinned)
         self._listeners.tell(lambda: doing.pinned(at, pinned))
+        return at
+
+    def sign(
+        self, ref: str | Ref | Entry, key: "SigningKey | Path | str", *, ranking: "choosing.Ranking | None" = None
+    ) -> Entry:
+        """Sign a checkpoint that verifies, beside its manifest; see docs/how-to/sign-checkpoints.md.
+
+        Args:
+            ref: as of ``manifest``.
+            key: a private key, or its file.
+            ranking: for ``RUN@best``.
+
+        Raises:
+            NotFoundError: there is no such checkpoint, or no such file.
+            DamagedError: it does not verify.
+            UsageError, RefusedError: the key cannot be used; see ``key_files.load_private``.
+            BackendUnavailableError: cryptography is not installed.
+        """
+        from ckptkit.store import signing
+
+        in_flight.settle(self.storage.url)
+        loaded, at = signing.key_of(key), self._one(ref, ranking)
+        signing.require_good(at, self.ledger)
+        signing.sign(at, loaded)
         return at
 
     def tag(

@@ -16,6 +16,7 @@ from ckptkit.manifest.redaction import redact_text
 from ckptkit.manifest.summary import Summary
 from ckptkit.renamed import warn
 from ckptkit.storage import Entry, Storage, SupportsLinks
+from ckptkit.storage.remembering import OwnFiles
 from ckptkit.store.summarising import Said, each
 
 
@@ -25,7 +26,8 @@ class Listed:
 
     ``shown`` is what has been shown about it so far, or None for nothing. ``refs_problem`` says why the pins and tags
     of its run are not known, where they are damaged: then ``pinned`` and ``tags`` say nothing. ``known`` is what the
-    last verification found, if no file was changed since.
+    last verification found, if no file was changed since. ``signed_by`` are the fingerprints of the keys that it says
+    to be signed by: nobody has checked that.
     """
 
     at: Entry
@@ -36,6 +38,7 @@ class Listed:
     shown: evidence.Shown | None = None
     refs_problem: str | None = None
     known: Known | None = None
+    signed_by: tuple[str, ...] = ()
 
     @property
     def state(self) -> Literal["listed", "unreadable", "incomplete"]:
@@ -115,20 +118,41 @@ def listed(
     for run, members in groupby(found, key=lambda place: place.at.run):
         here = list(members)
         known = {} if ledger is None else ledger.of_run(run, {place.at.name for place in here})
-        for place, (said, may_be_shown) in zip(here, read([place.at for place in here]), strict=True):
+        for place, (said, own) in zip(here, read([place.at for place in here]), strict=True):
             at = place.at
             if not isinstance(said, CkptkitError):
-                yield _readable(place, said, may_be_shown, known.get(at.name))
+                yield _readable(place, said, own, known.get(at.name))
             elif at.identity is not None and (is_still_one is None or is_still_one(at)):
                 yield Listed(at, None, said.message, place.pinned, place.tags, refs_problem=place.refs_problem)
 
 
-def _readable(place: Place, summary: Summary, may_be_shown: bool, known: Known | None) -> Listed:
+def _readable(place: Place, summary: Summary, own: OwnFiles, known: Known | None) -> Listed:
     at = place.at
     problem = None if summary.step == at.step else f"manifest says step {summary.step}"
-    shown = evidence.most(evidence.read(at, summary.digest)) if may_be_shown else None
+    shown = evidence.most(evidence.read(at, summary.digest)) if own.shown else None
     same = None if known is None else _unchanged(at, known)
-    return Listed(at, summary, problem, place.pinned, place.tags, shown, place.refs_problem, same)
+    return Listed(
+        at,
+        summary,
+        problem,
+        place.pinned,
+        place.tags,
+        shown,
+        place.refs_problem,
+        same,
+        signed_by(at) if own.signed else (),
+    )
+
+
+def signed_by(at: Entry) -> tuple[str, ...]:
+    """Return the fingerprints of the keys that a checkpoint says to be signed by, unchecked."""
+    try:
+        at.storage.stat(at, at.signatures_file)
+    except (OSError, CkptkitError):
+        return ()
+    from ckptkit.catalog import signatures  # of few checkpoints, and it reads whole manifests too
+
+    return tuple(signatures.claimed(at))
 
 
 def _unchanged(at: Entry, known: Known) -> Known | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ckptkit.events import Verified
     from ckptkit.health import Finding
     from ckptkit.manifest.models import Resume
+    from ckptkit.signing.keyring import Keyring
     from ckptkit.store.choosing import Chosen
     from ckptkit.store.rehearsal import Outcome
     from ckptkit.store.resuming import ResumeCommand
@@ -50,6 +51,7 @@ class StoreReader(StoreCopier):
         on_progress: Callable[[Progress], None] | None = None,
         trust_unchanged: bool = False,
         jobs: int | None = None,
+        signers: "Keyring | None" = None,
         verifier: "Verifier | None" = None,
     ) -> "Report":
         """Verify what references cover, or the whole store; damage is in the report, never raised.
@@ -67,7 +69,9 @@ class StoreReader(StoreCopier):
             on_progress: told how far it is, in bytes digested, of all that the manifests list.
             trust_unchanged: do not read again what was verified, and is unchanged since.
             jobs: how many threads read and digest; all cores when left out.
-            verifier: does it in its own way; ``level``, ``strict``, ``factories`` and ``jobs`` are then its own.
+            signers: keys, as of ``Keyring.of``, by one of which each checkpoint must be signed.
+            verifier: does it in its own way; ``level``, ``strict``, ``factories``, ``jobs`` and ``signers`` are then
+                its own.
 
         Raises:
             NotFoundError: a reference covers nothing.
@@ -88,6 +92,7 @@ class StoreReader(StoreCopier):
             meter=Meter("verify", on_progress=on_progress, on_bytes=on_bytes),
             trust_unchanged=trust_unchanged,
             jobs=jobs,
+            signers=signers,
             ledger=self.ledger,
             each=self._verified,
         )

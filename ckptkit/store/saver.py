@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from ckptkit import registry
 from ckptkit.backend import SupportsEstimate, SupportsSnapshot
@@ -21,10 +21,14 @@ from ckptkit.store.happened import Doing
 from ckptkit.store.in_flight import SaveHandle
 from ckptkit.store.sources import Factories
 
+if TYPE_CHECKING:
+    from ckptkit.signing.keys import SigningKey
+
 
 class SaveFields(DetailFields, total=False):
     """Keyword arguments of ``CheckpointStore.save``, for type checkers."""
 
+    sign: "SigningKey | Path | str | None"
     then: Callable[[Committed], object] | None
     tags: Sequence[str]
     probe: bool
@@ -65,6 +69,7 @@ class StoreSaver(StoreAdopter):
         items: Mapping[str, Any],
         *,
         wait: bool = True,
+        sign: "SigningKey | Path | str | None" = None,
         then: Callable[[Committed], object] | None = None,
         tags: Sequence[str] = (),
         probe: bool = True,
@@ -86,6 +91,7 @@ class StoreSaver(StoreAdopter):
                 a trainer wrote (picked by content, and copied).
             wait: False: return as soon as the state is copied, and write, check and commit it in a thread of its own.
                 One save of the process goes on at a time: the next one waits for it.
+            sign: a private key, or its file, that signs it once it is committed; that of the store when left out.
             then: called with what was committed, by the thread that did it, before the next save may begin.
             tags: words for retention.
             probe: record proofs of resume, where backends can.
@@ -114,11 +120,12 @@ class StoreSaver(StoreAdopter):
             DiskFullError: it does not fit.
             InconsistentSetError: the items do not agree on the step or a counter.
             BackendError, DamagedError, UnsafeContentError: an item cannot be saved; nothing was committed.
-            PartlyDoneError: it was committed (as the error's ``committed``), but not tagged, or the checkpoint it
-                replaces is still there under another folder's name.
+            PartlyDoneError: it was committed (as the error's ``committed``), but not tagged or signed, or the
+                checkpoint it replaces is still there under another folder's name.
             CkptkitError: without waiting, what can be told beforehand, and what a save of this store that went on
                 before has failed with, if nobody has heard of it yet; all else comes from the handle.
         """
+        key = self._signer if sign is None else self._key(sign)
         doing, tags = Doing(self.storage), (tags,) if isinstance(tags, str) else tags
         asked = saving.Asked(
             self.storage,
@@ -137,18 +144,19 @@ class StoreSaver(StoreAdopter):
         if wait:
             self.wait()
             begun = saving.begin(asked, items, factories=factories, trust=trust, meter=meter)
-            return self._finished(doing, begun, then)
+            return self._finished(doing, begun, then, key)
         with in_flight.turn(f"{run}@{step}", self.storage.url) as turn:
             in_flight.surface(self.storage.url)
             begun = saving.begin(asked, items, factories=factories, trust=trust, meter=meter, memory=turn.memory)
             anchor = self._anchors.captured(run, step)
-            return turn.go_on(lambda: self._finished(doing, begun, then, anchor))
+            return turn.go_on(lambda: self._finished(doing, begun, then, key, anchor))
 
     def _finished(
         self,
         doing: Doing,
         begun: saving.Begun,
         then: Callable[[Committed], object] | None,
+        key: "SigningKey | None",
         anchor: Anchor | None = None,
     ) -> Committed:
         try:
@@ -159,9 +167,9 @@ class StoreSaver(StoreAdopter):
             raise
         self._note(saved, anchor)
         committed = Committed(saved.at, saved.manifest, saved.left, [*saved.warnings, *_cautions(self.storage)])
+        undone = self._sign(committed, key) or saved.undone
         self._listeners.tell(lambda: doing.saved(committed, () if saved.undone else begun.asked.tags))
         self._mirror(committed, replaces=begun.asked.replace)
-        undone = saved.undone
         if then is not None:
             undone = undone or do_then(then, committed)
         if undone is not None:

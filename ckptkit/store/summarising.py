@@ -13,8 +13,9 @@ from ckptkit.storage.remembering import KeepsIndex, OwnFiles, RememberingStorage
 
 _AT_ONCE = 16  # manifests
 
-Said = tuple[Summary | CkptkitError, bool]
-"""What a manifest says, or why it cannot be read; and whether anything may have been shown of the checkpoint."""
+Said = tuple[Summary | CkptkitError, OwnFiles]
+"""What a manifest says, or why it cannot be read; and which notes may lie beside it."""
+_UNKNOWN = OwnFiles(None, settled=False, shown=True, signed=True)
 
 
 def read(at: Entry, on_bytes: Callable[[int], None] | None = None) -> Summary | CkptkitError:
@@ -31,7 +32,7 @@ def read(at: Entry, on_bytes: Callable[[int], None] | None = None) -> Summary | 
 def each(entries: Sequence[Entry]) -> Iterator[Said]:
     """Yield what each manifest says, all of them read."""
     for at in entries:
-        yield read(at), True
+        yield read(at), _UNKNOWN
 
 
 def names_of(storage: Storage, index: Index | None) -> RememberingStorage | None:
@@ -70,13 +71,13 @@ class Indexed:
         for at, own in zip(entries, own_files, strict=True):
             before = kept.get(at.name)
             if before is not None and before[0] == own.stamp:
-                yield before[1], own.shown
+                yield before[1], own
                 continue
             said = ahead[at.name] if at.name in ahead else read(at, self.on_bytes)
             if isinstance(said, Summary) and own.stamp is not None and own.settled:
                 now[at.name] = own.stamp, said
                 read_anew += 1
-            yield said, own.shown
+            yield said, own
         told = 0 if kept is before_that else sum(before_that.get(name) != one for name, one in kept.items())
         if not isinstance(self.names, KeepsIndex):
             self.index.keep_summaries(run, now, read_anew + told)

@@ -42,7 +42,7 @@ def verify(
         ledger: where what is found is kept.
         meter: told what is read.
         each: told when each was begun (monotonic seconds), and what was found.
-        how: ``strict``, ``factories``, ``trust_unchanged``, ``jobs`` of ``Verifier``.
+        how: ``strict``, ``factories``, ``trust_unchanged``, ``jobs``, ``signers`` of ``Verifier``.
     """
     levels = [verifier.level if verifier else level(at.run) if callable(level) else level for at in places]
     verifiers: Mapping[Level, Verifier] = {

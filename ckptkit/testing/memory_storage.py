@@ -175,7 +175,8 @@ class MemoryStorage:
         paths += [path for folder in parted(listed)[1] for path in self.names(entry, folder)] if shared else []
         if not paths:
             return None
-        found = {path: self.objects.get(self.key(entry, path)) for path in paths if path != entry.shown_file}
+        later = (entry.shown_file, entry.signatures_file)
+        found = {path: self.objects.get(self.key(entry, path)) for path in paths if path not in later}
         return {path: _stamp(one) for path, one in found.items() if one is not None}
 
     def telling(self, entry: Entry, stamped: Mapping[str, Stamp], taken: float) -> bool:
@@ -307,7 +308,7 @@ class MemoryStorage:
     def forget(self, entry: Entry) -> None:
         """See ``Storage.forget``."""
         with self.objects.lock:
-            for path in (entry.observed_file, entry.shown_file, entry.manifest_file):
+            for path in (*entry.notes, entry.manifest_file):
                 self.objects.drop(self.key(entry, path))
 
     def adopt_from(self, run: str, folder: Path) -> None:

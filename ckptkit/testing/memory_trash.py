@@ -7,7 +7,7 @@ from itertools import count
 from ckptkit.errors import ConflictError, DamagedError, RefusedError, StoreError
 from ckptkit.layouts import Layout, checkpoints
 from ckptkit.layouts.adopted import parted
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, lies_beside, step_of_name
+from ckptkit.manifest.names import UNLISTED, lies_beside, step_of_name
 from ckptkit.storage.interface import Entry, Leftover, Removed
 from ckptkit.testing.memory_objects import Objects
 
@@ -49,8 +49,7 @@ class Trash:
         # A sidecar's files lie right beside it: a manifest that says otherwise must not move what is others'.
         names = [
             entry.manifest_file,
-            entry.observed_file,
-            entry.shown_file,
+            *entry.notes,
             *(f for f in files if lies_beside(entry.layout, f)),
         ]
         self._require_listed(entry, names)
@@ -77,7 +76,7 @@ class Trash:
             return 0
         name, layout = found
         prefix = f"{self._prefix}{key}/" if layout.shared else f"{self._prefix}{key}/{name}/"
-        own = {layout.own(name, file) for file in (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)}
+        own = {layout.own(name, file) for file in UNLISTED}
         payload = [one for one in self._objects.below(prefix) if one.removeprefix(prefix) not in own]
         return sum(len(one.data) for one in map(self._objects.get, payload) if one is not None)
 

@@ -100,9 +100,10 @@ class AdoptedLaws(StorageHooks):
     def test_what_is_forgotten_leaves_the_trainers_files(self, storage: Storage) -> None:
         """The manifest and what was noted beside it go."""
         entry = self.adopted(storage)
-        storage.put(entry, entry.shown_file, b"{}", replace=True)
+        for path in entry.notes:
+            storage.put(entry, path, b"{}", replace=True)
         storage.forget(entry)
-        for path in (entry.manifest_file, entry.shown_file):
+        for path in (entry.manifest_file, *entry.notes):
             with pytest.raises(FileNotFoundError):
                 storage.read(entry, path, 10)
         assert {path: storage.read(entry, path, 100) for path in WROTE} == WROTE

@@ -72,13 +72,14 @@ class ChangeLaws(StorageHooks):
         assert storage.owner(self.commit(storage)) in (storage.user, None)
 
     def test_stamps_are_of_all_files_but_what_was_shown(self, storage: Storage) -> None:
-        """And the same as long as nothing changes."""
+        """Nor signed; and the same as long as nothing changes."""
         entry = self.commit(storage)
         before = storage.stamps(entry)
         if before is None:  # they cannot be had: then nothing is believed
             return
         assert before.keys() == {*FILES, entry.manifest_file}
         storage.put(entry, entry.shown_file, b"{}", replace=True)
+        storage.put(entry, entry.signatures_file, b"{}", replace=True)
         self.commit(storage, "step-00000006")
         assert storage.stamps(entry) == before
         assert before == {path: storage.stat(entry, path).stamp for path in before}

@@ -124,8 +124,9 @@ class FileLaws(StorageHooks):
         """Whether there was one or not."""
         entry = self.commit(storage)
         for data in (b"one", b"another", b""):
-            storage.put(entry, entry.shown_file, data, replace=True)
-            assert content(entry) == {**expected(entry), entry.shown_file: data}
+            for path in (entry.shown_file, entry.signatures_file):
+                storage.put(entry, path, data, replace=True)
+            assert content(entry) == {**expected(entry), entry.shown_file: data, entry.signatures_file: data}
 
     def test_who_reads_while_it_is_replaced_sees_the_old_or_the_new(self, storage: Storage) -> None:
         """Never a part, and never nothing."""

@@ -50,7 +50,8 @@ class TrashLaws(StorageHooks):
     def test_it_comes_back_byte_for_byte(self, storage: Storage) -> None:
         """With what was noted beside it, and leaves the trash."""
         entry = self.commit(storage)
-        storage.put(entry, entry.observed_file, b"{}", replace=False)
+        for path in entry.notes:
+            storage.put(entry, path, b"{}", replace=False)
         before = content(entry)
         storage.bring_back(storage.remove(entry))
         assert content(entry) == before

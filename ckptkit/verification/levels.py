@@ -22,6 +22,7 @@ from ckptkit.verification import observation, presence, trust
 from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
 if TYPE_CHECKING:
+    from ckptkit.signing.keyring import Keyring
     from ckptkit.verification import proving
 
 # What only some of the levels need they import themselves: digests take less time than importing it all.
@@ -47,6 +48,7 @@ class Verifier:
         ledger: where what is found is kept, for retention and listings.
         trust_unchanged: believe the ledger where it says that a checkpoint verified and is unchanged since.
         jobs: how many threads read and digest at a time; all cores when left out.
+        signers: keys by one of which each checkpoint must be signed.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Verifier:
         ledger: Ledger | None = None,
         trust_unchanged: bool = False,
         jobs: int | None = None,
+        signers: "Keyring | None" = None,
     ) -> None:
         if level not in LEVELS:
             raise UsageError(f"level {level!r} is not known", hint=f"use {', '.join(LEVELS)}")
@@ -72,6 +75,7 @@ class Verifier:
         self._strict = strict
         self._trusting = trust_unchanged
         self._jobs = jobs
+        self._signers = signers
         self._copies_items = True  # of a store that is a service
         self._into: Path | None = None
 
@@ -86,8 +90,15 @@ class Verifier:
             StoreError: the limit of open files is nearly reached, so nothing can be said about any file.
         """
         durable.require_descriptors()
-        if self._trusting and (known := self._remembered(at)) is not None:
-            return known
+        remembered = self._remembered(at) if self._trusting else None
+        report = remembered or self._looked_at(at)
+        if self._signers is None or report.gone:
+            return report
+        from ckptkit.verification import signed
+
+        return signed.judged(report, self._signers)
+
+    def _looked_at(self, at: Entry) -> CheckpointReport:
         report = CheckpointReport(at, self.level, None, gone=True)
         for _ in range(_TRIES):
             before = at.identity

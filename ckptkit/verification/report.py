@@ -33,6 +33,7 @@ class CheckpointReport:
         proofs: results of the ``resume`` level, by item.
         gone: it was removed before all of it was looked at; nothing is said about it.
         known_since: when it was verified (seconds since 1970, UTC), where the ledger was trusted and no file was read.
+        signed_by: whose signatures count, where that was asked for.
     """
 
     at: Entry
@@ -44,6 +45,7 @@ class CheckpointReport:
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     gone: bool = False
     known_since: float | None = None
+    signed_by: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:

@@ -16,6 +16,7 @@ from conftest import write_rng
 from ckptkit import CheckpointStore, Files
 from ckptkit.cli import built_in, main
 from ckptkit.cli import help as pages
+from ckptkit.signing import key_files
 
 GROUP: Any = typer.main.get_command(main.app)
 COMMANDS: dict[str, Any] = {name: GROUP.get_command(None, name) for name in built_in.NAMES}
@@ -103,6 +104,9 @@ def world_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         items = {"policy": Files(weights), "rng": Files(folder / "rng.json")}
         if step <= 5000:
             store.save("ppo/run1", step, items, metrics={"reward": step / 10}, resume=["true", "{path}"], cwd="/")
+    release = key_files.generate(folder / "release.key")
+    key_files.generate(folder / "p256.key", "p256")
+    store.sign("ppo/run1@5000", release)
     write_weights(folder / "checkpoints/sac/run2/ep000050.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

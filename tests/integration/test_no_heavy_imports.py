@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = [
     "torch", "tensorflow", "numpy", "stable_baselines3", "safetensors", "gymnasium", "pandas",
-    "cloudpickle", "keras", "scipy", "matplotlib",
+    "cloudpickle", "keras", "scipy", "matplotlib", "cryptography",
     "obstore", "gcsfs", "aiohttp", "paramiko", "boto3",  # google_crc32c is small, and used where it is there
 ]  # fmt: skip
 RUNNER = """

@@ -64,6 +64,7 @@ def _notes(c: CheckpointReport, verbose: bool) -> list[tuple[str, str, str, str]
         if len(p.names) > 1:
             lines = [p.message, *p.names] if verbose else [f"{p.message} (--verbose lists them)"]
         notes += [(p.item or "", p.file or "", p.code, line) for line in lines]
+    notes += [("", "", "signed", f"by {name}") for name in c.signed_by]
     return notes + [(name, "", code, text) for name, code, text in told(c)]
 
 
@@ -118,6 +119,7 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
         "bytes": c.bytes_read,
         "trusted_since": None if c.known_since is None else output.moment(c.known_since),
         "problems": [_problem_fields(p) for p in c.problems],
+        "signed_by": list(c.signed_by),
         "proofs": {name: asdict(proof) for name, proof in c.proofs.items()},
     }
 

@@ -103,7 +103,7 @@ class LocalStorage:
 
     def _around(self, entry: Entry, path: str) -> str:
         """Return the folder that a path is counted from."""
-        if entry.layout is ADOPTED and path not in (entry.manifest_file, entry.observed_file, entry.shown_file):
+        if entry.layout is ADOPTED and path != entry.manifest_file and path not in entry.notes:
             return str(self._place(entry).folder)
         return self._home_folder(entry)
 

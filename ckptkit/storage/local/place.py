@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit.layouts import Layout
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME
+from ckptkit.manifest.names import MANIFEST_NAME, NOTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Place:
     @property
     def notes(self) -> list[str]:
         """Names of the other files of ckptkit's own; each may be missing."""
-        return [self.layout.own(self.name, name) for name in (OBSERVED_NAME, SHOWN_NAME)]
+        return [self.layout.own(self.name, name) for name in NOTES]
 
 
 def identity_of(home: str, manifest: str, *, shared: bool) -> tuple[int, int, int] | None:

@@ -57,15 +57,18 @@ class RememberedNames:
         access, there, lstat = os.access, os.F_OK, os.lstat
         for entry in entries:
             home = self._home(entry)
-            shown = access(f"{home}/{entry.shown_file}", there, follow_symlinks=False)
+            shown, signed = (
+                access(f"{home}/{path}", there, follow_symlinks=False)
+                for path in (entry.shown_file, entry.signatures_file)
+            )
             try:
                 found = lstat(f"{home}/{entry.manifest_file}")
             except OSError:
-                yield OwnFiles(None, False, shown)
+                yield OwnFiles(None, False, shown, signed)
                 continue
             stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
             plain = S_ISREG(found.st_mode) and found.st_dev == self._device  # another file system may tell no change
-            yield OwnFiles(stamp if plain else None, found.st_ctime_ns < now, shown)
+            yield OwnFiles(stamp if plain else None, found.st_ctime_ns < now, shown, signed)
 
     def is_still_one(self, entry: Entry) -> bool:
         """See ``RememberingStorage.is_still_one``."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ckptkit.layouts.adopted import parted
-from ckptkit.manifest.names import OBSERVED_NAME, SHOWN_NAME
+from ckptkit.manifest.names import OBSERVED_NAME, SHOWN_NAME, SIGNATURES_NAME
 from ckptkit.storage import mounts
 from ckptkit.storage.interface import Stamp
 from ckptkit.storage.local.place import Place
@@ -29,13 +29,14 @@ def of_own(folder: str) -> dict[str, Stamp] | None:
     """Return the stamps of all files of a checkpoint in a folder of its own by path; None where they cannot be had.
 
     All that lies there counts, so that what is added, removed or put in place of a file is seen, but for
-    ``shown.json``, which is no part of a checkpoint.
+    ``shown.json`` and ``signatures.json``, which are no part of a checkpoint.
     """
     try:
         found = _inside(folder)
     except OSError:
         return None
-    found.pop(SHOWN_NAME, None)
+    for name in (SHOWN_NAME, SIGNATURES_NAME):
+        found.pop(name, None)
     return found
 
 

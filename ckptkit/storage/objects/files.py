@@ -77,7 +77,7 @@ class Files:
 
     def _found(self, entry: Entry, path: str, missing: str) -> str:
         """Return the key of a file that was not where it was remembered to be; raises as ``Storage.read``."""
-        if path in (entry.observed_file, entry.shown_file):  # most have none: they are asked for often
+        if path in entry.notes:  # most have none: they are asked for often
             raise FileNotFoundError(missing)
         key = self._places.home_now(entry)[0].key(path, entry.layout, entry.name)
         if key == missing:
@@ -123,7 +123,8 @@ class Files:
                 yield info.key.removeprefix(home.files)
         if home.place is not None and not within:
             yield from [entry.manifest_file] if manifest is not None else []
-            yield from [entry.shown_file] if self._objects.look(home.shown) is not None else []
+            for path, key in ((entry.shown_file, home.shown), (entry.signatures_file, home.signatures)):
+                yield from [path] if self._objects.look(key) is not None else []
 
     def stats(self, entry: Entry) -> dict[str, FileStat]:
         """See ``SupportsStats.stats``."""
@@ -145,7 +146,7 @@ class Files:
         found = {
             entry.manifest_file if info.key == home.manifest else info.key.removeprefix(home.files): stamp(info)
             for info in there
-            if info.key != home.shown
+            if info.key not in (home.shown, home.signatures)
         }
         return found or None
 

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from ckptkit.layouts import Layout
-from ckptkit.manifest.names import MANIFEST_NAME, SHOWN_NAME, STATE_FOLDER
+from ckptkit.manifest.names import MANIFEST_NAME, SHOWN_NAME, SIGNATURES_NAME, STATE_FOLDER
+
+SIGNED = f".{SIGNATURES_NAME}"
+"""What keys of signatures end in."""
 
 
 def prefix_of(run: str) -> str:
@@ -42,6 +45,10 @@ class RunKeys:
         """Return the key of what was shown of the checkpoint with its payload there; without a place, their prefix."""
         return self.state(f"shown/{place}.json" if place else "shown/")
 
+    def signatures(self, place: str) -> str:
+        """Return the key of its signatures: below the same prefix, so that one listing tells which have any."""
+        return self.state(f"shown/{place}{SIGNED}")
+
     def trash(self, key: str = "") -> str:
         """Return what the keys of an entry in the trash begin with."""
         return self.state(f"trash/{key}/" if key else "trash/")
@@ -63,28 +70,32 @@ class Home:
         files: what the keys of its files begin with.
         manifest: key of its manifest.
         shown: key of what was shown of it.
+        signatures: key of its signatures.
         place: of its payload; None where its files lie beside its manifest.
     """
 
     files: str
     manifest: str
     shown: str
+    signatures: str
     place: str | None = None
 
     @classmethod
     def beside(cls, run: str, name: str, layout: Layout) -> "Home":
         """Return the home of what lies as it would lie in folders."""
         files = prefix_of(run) + ("" if layout.shared else f"{name}/")
-        return cls(files, files + layout.own(name, MANIFEST_NAME), files + layout.own(name, SHOWN_NAME))
+        return cls(files, *(files + layout.own(name, own) for own in (MANIFEST_NAME, SHOWN_NAME, SIGNATURES_NAME)))
 
     @classmethod
     def at(cls, run: str, name: str, place: str) -> "Home":
         """Return the home of what was saved here."""
         keys = RunKeys(run)
-        return cls(keys.payload(place), keys.manifest(name), keys.shown(place), place)
+        return cls(keys.payload(place), keys.manifest(name), keys.shown(place), keys.signatures(place), place)
 
     def key(self, path: str, layout: Layout, name: str) -> str:
         """Return the key of a file, by its path as the manifest counts it."""
         if path == layout.own(name, MANIFEST_NAME):
             return self.manifest
+        if path == layout.own(name, SIGNATURES_NAME):
+            return self.signatures
         return self.shown if path == layout.own(name, SHOWN_NAME) else self.files + path

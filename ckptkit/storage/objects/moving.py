@@ -29,7 +29,7 @@ def paths_of(objects: Objects, entry: Entry, files: Sequence[str]) -> dict[str, 
     prefix = RunKeys(entry.run).prefix
     if not entry.layout.shared:
         return {info.key.removeprefix(prefix): info for info in objects.below(f"{prefix}{entry.name}/")}
-    own = (entry.manifest_file, entry.observed_file, entry.shown_file)
+    own = (entry.manifest_file, *entry.notes)
     # A manifest that lists what lies elsewhere must not move what is others'.
     names = list(dict.fromkeys([*own, *(file for file in files if lies_beside(entry.layout, file))]))
     beside, folders = parted(names)

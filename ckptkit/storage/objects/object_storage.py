@@ -272,7 +272,7 @@ class ObjectStorage:
 
     def forget(self, entry: Entry) -> None:
         """See ``Storage.forget``."""
-        own = (entry.observed_file, entry.shown_file, entry.manifest_file)
+        own = (*entry.notes, entry.manifest_file)
         self.objects.delete([self._files.key(entry, path) for path in own])
 
     def adopt_from(self, run: str, folder: Path) -> None:

@@ -125,7 +125,7 @@ class Purge:
         marks = [info.key for info in self._objects.below(keys.aside(key))]
         for place in self._freed(keys, key, marks):
             moving.delete_below(self._objects, keys.payload(place), on_bytes)
-            self._objects.delete([keys.shown(place)])
+            self._objects.delete([keys.shown(place), keys.signatures(place)])
         moving.delete_below(self._objects, keys.trash(key), on_bytes)
         self._objects.delete(marks)
 

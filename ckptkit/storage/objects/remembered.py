@@ -10,7 +10,7 @@ from ckptkit.manifest.names import check_run
 from ckptkit.storage.interface import Entry, Storage
 from ckptkit.storage.objects import scanning
 from ckptkit.storage.objects.files import stamp
-from ckptkit.storage.objects.keys import RunKeys
+from ckptkit.storage.objects.keys import SIGNED, RunKeys
 from ckptkit.storage.objects.scanning import Here
 from ckptkit.storage.objects.service import Objects, Only, Unmet
 from ckptkit.storage.remembering import OwnFiles
@@ -32,7 +32,7 @@ class ListedManifests:
     def __init__(self, storage: Storage, objects: Objects, *, telling: bool) -> None:
         self._storage, self._objects, self._telling = storage, objects, telling
         self._here: dict[str, Here] = {}
-        self._shown: dict[str, frozenset[int | None]] = {}
+        self._noted: dict[str, tuple[frozenset[int | None], frozenset[int | None]]] = {}
         self._index_versions: dict[str, str | None] = {}
 
     def runs(self, run: str | None = None) -> Iterator[tuple[str, Sequence[Entry]]]:
@@ -56,20 +56,23 @@ class ListedManifests:
             info = None if here is None else here.manifests.get(entry.name)
             if info is None:
                 info = self._objects.look(RunKeys(entry.run).prefix + self._path(entry))
-            shown = entry.layout.shared or entry.step in self._shown_in(entry.run)
-            yield OwnFiles(None if info is None else stamp(info), self._telling, shown)
+            shown, signed = (
+                (True, True) if entry.layout.shared else (entry.step in steps for steps in self._noted_in(entry.run))
+            )
+            yield OwnFiles(None if info is None else stamp(info), self._telling, shown, signed)
 
     @staticmethod
     def _path(entry: Entry) -> str:
         return entry.manifest_file if entry.layout.shared else f"{entry.name}/{entry.manifest_file}"
 
-    def _shown_in(self, run: str) -> frozenset[int | None]:
-        """Return the steps of which anything was shown."""
-        if run not in self._shown:
+    def _noted_in(self, run: str) -> tuple[frozenset[int | None], frozenset[int | None]]:
+        """Return the steps of which anything was shown, and those that are signed."""
+        if run not in self._noted:
             prefix = RunKeys(run).shown()
-            names = (info.key.removeprefix(prefix).partition(".")[0] for info in self._objects.below(prefix))
-            self._shown[run] = frozenset(map(step_of_name, names))
-        return self._shown[run]
+            names = [info.key.removeprefix(prefix) for info in self._objects.below(prefix)]
+            shown, signed = ([name for name in names if name.endswith(SIGNED) is such] for such in (False, True))
+            self._noted[run] = frozenset(map(_step, shown)), frozenset(map(_step, signed))
+        return self._noted[run]
 
     def read_index(self, run: str) -> bytes | None:
         """See ``KeepsIndex.read_index``."""
@@ -89,3 +92,7 @@ class ListedManifests:
     def is_still_one(self, entry: Entry) -> bool:
         """See ``RememberingStorage.is_still_one``: it was looked at just now."""
         return True
+
+
+def _step(name: str) -> int | None:
+    return step_of_name(name.partition(".")[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ckptkit.layouts import Layout, Listing, checkpoints
-from ckptkit.manifest.names import MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME, step_of_name
+from ckptkit.manifest.names import MANIFEST_NAME, UNLISTED, step_of_name
 from ckptkit.storage.interface import Removed
 from ckptkit.storage.objects.keys import RunKeys
 from ckptkit.storage.objects.service import Info, Objects
@@ -62,7 +62,7 @@ class Trashed:
         if self.name is None or self.layout is None:
             return 0
         around = "" if self.layout.shared else f"{self.name}/"
-        own = {around + self.layout.own(self.name, file) for file in (MANIFEST_NAME, OBSERVED_NAME, SHOWN_NAME)}
+        own = {around + self.layout.own(self.name, file) for file in UNLISTED}
         return sum(info.size for path, info in self.there.items() if path not in own)
 
 
