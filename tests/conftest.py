@@ -1,6 +1,7 @@
 """What many tests share: a store with checkpoints of all four kinds, written once per session by the real libraries."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import four_kinds
-import hypothesis
 import pytest
 from in_memory import _stores_in_memory as _stores_in_memory
 from object_servers import azure as azure
@@ -23,11 +23,14 @@ from object_servers import sftp as sftp
 from object_servers import sftp_server as sftp_server
 
 # The same examples on every machine, and none fails because the machine is busy: neither an example that took long nor
-# (``too_slow``) the making of one.
-hypothesis.settings.register_profile(
-    "seeded", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("seeded")
+# (``too_slow``) the making of one. `make lowest` runs without hypothesis what needs none.
+with contextlib.suppress(ImportError):
+    import hypothesis
+
+    hypothesis.settings.register_profile(
+        "seeded", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("seeded")
 # A test that wants a rehearsal in the background says so: many runs of these tests have a resume command.
 os.environ["CKPTKIT_BACKGROUND"] = "never"
 # No test reads or writes the ledger of whoever runs it.
