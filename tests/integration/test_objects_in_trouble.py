@@ -30,6 +30,11 @@ def objects(proxy: Proxy, s3: Server) -> Objects:
     return open_objects(s3.place(), QUICK)
 
 
+def content_and_version(objects: Objects) -> tuple[bytes, str]:
+    data, info = objects.read("key")
+    return data, info.version
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_a_storm_that_ends_is_waited_for(objects: Objects, proxy: Proxy, status: int) -> None:
     for ask in (
@@ -66,7 +71,7 @@ def test_who_made_an_object_and_lost_the_answer_is_told_that_it_was_made(objects
     proxy.decide = storm(Fault(drop=True), 1, of="PUT")
     info = objects.write("key", b"content", NEW)
     assert [seen.method for seen in proxy.seen].count("PUT") == 2
-    assert objects.read("key") == (b"content", info)
+    assert content_and_version(objects) == (b"content", info.version)
 
 
 def test_who_lost_an_answer_does_not_take_the_object_of_another_for_its_own(objects: Objects, proxy: Proxy) -> None:
@@ -75,14 +80,14 @@ def test_who_lost_an_answer_does_not_take_the_object_of_another_for_its_own(obje
         proxy.decide = storm(fault, 1, of="PUT")
         with pytest.raises(Unmet):
             objects.write("key", b"content", NEW)
-    assert objects.read("key") == (b"of another", before)
+    assert content_and_version(objects) == (b"of another", before.version)
 
 
 def test_a_swap_whose_answer_was_lost_was_done_once(objects: Objects, proxy: Proxy) -> None:
     before = objects.write("key", b"before")
     proxy.decide = storm(Fault(drop=True), 1, of="PUT")
     after = objects.write("key", b"after", Only(before.version))
-    assert objects.read("key") == (b"after", after)
+    assert content_and_version(objects) == (b"after", after.version)
 
 
 def test_a_removal_whose_answer_was_lost_was_done(objects: Objects, proxy: Proxy) -> None:
@@ -95,7 +100,8 @@ def test_a_removal_whose_answer_was_lost_was_done(objects: Objects, proxy: Proxy
 @pytest.mark.parametrize("fault", [Fault(truncate=True), Fault(drop=True), Fault(reset=True), Fault(delay=1.5)])
 def test_a_broken_answer_is_asked_for_again(objects: Objects, proxy: Proxy, fault: Fault) -> None:
     data = random.Random(3).randbytes(300_000)
-    info = objects.write("key", data)
+    objects.write("key", data)
+    info = objects.look("key")
     objects = open_objects(objects.url, replace(QUICK, timeout=1.0))
     for ask in (lambda: objects.read("key"), lambda: objects.open("key").read(len(data))):
         proxy.decide = storm(fault, 1, of="GET")

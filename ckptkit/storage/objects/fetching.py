@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ckptkit import parallel
-from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, new_hasher
+from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, digest_stream
 from ckptkit.durable import require_space, storage_errors
 from ckptkit.errors import CkptkitError, StoreError
 from ckptkit.manifest.limits import MAX_BYTES
@@ -20,7 +20,7 @@ from ckptkit.storage.interface import Entry
 from ckptkit.storage.objects.files import Files
 
 _THREADS = 8
-_BLOCK = 4 << 20
+_BLOCK = 1 << 20  # bytes of one read where no size is told
 
 
 @contextmanager
@@ -66,10 +66,11 @@ def _fetch(
 ) -> None:
     """Copy one file; what is not as its manifest says is read once more: it may be damaged there, or on its way."""
     algorithm = DEFAULT_ALGORITHM if said is None else algorithm_of(said[1])
-    found = _copied(files, entry, path, target, algorithm)
+    expected = _BLOCK if said is None else said[0]
+    found = _copied(files, entry, path, target, algorithm, expected)
     if said is None or found is None or found == said:
         return
-    again = _copied(files, entry, path, target, algorithm)
+    again = _copied(files, entry, path, target, algorithm, expected)
     if again not in (said, found):
         raise StoreError(
             f"{files.key(entry, path)}: arrives as other bytes each time",
@@ -77,7 +78,9 @@ def _fetch(
         )
 
 
-def _copied(files: Files, entry: Entry, path: str, target: Path, algorithm: str) -> tuple[int, str] | None:
+def _copied(
+    files: Files, entry: Entry, path: str, target: Path, algorithm: str, expected: int
+) -> tuple[int, str] | None:
     """Copy a file, and return its size and digest; None where it is not there."""
     try:
         stream = files.open(entry, path)
@@ -85,11 +88,6 @@ def _copied(files: Files, entry: Entry, path: str, target: Path, algorithm: str)
         if isinstance(error, StoreError):
             raise
         return None
-    hasher, size = new_hasher(algorithm), 0
     target.parent.mkdir(parents=True, exist_ok=True)
     with stream, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as copy:
-        while block := stream.read(_BLOCK):
-            hasher.update(block)
-            copy.write(block)
-            size += len(block)
-    return size, f"{algorithm}:{hasher.hexdigest()}"
+        return digest_stream(stream, expected=expected, algorithm=algorithm, copy=copy)

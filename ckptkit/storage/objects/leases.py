@@ -20,7 +20,7 @@ from ckptkit.formats import strict_json
 from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.redaction import redact_argv
 from ckptkit.storage.objects import clock
-from ckptkit.storage.objects.service import NEW, Info, Objects, Only, Unmet
+from ckptkit.storage.objects.service import NEW, Info, Objects, Only, Unmet, Written
 
 _DEAD = 60.0  # seconds without renewal
 _RENEW = 20.0  # seconds: two may be missed
@@ -83,8 +83,7 @@ class Leases:
         only = NEW
         for _ in range(3):
             try:
-                info = self._objects.write(key, data, only)
-                self._keep(key, info, data)
+                self._keep(key, self._objects.write(key, data, only), data)
                 return None
             except Unmet:
                 try:
@@ -110,9 +109,9 @@ class Leases:
                 return False
         return (clock.now(self._objects, run) - info.modified).total_seconds() > _DEAD
 
-    def _keep(self, key: str, info: Info, data: bytes) -> None:
+    def _keep(self, key: str, written: Written, data: bytes) -> None:
         with self._guard:
-            self._held[key] = info.version, data
+            self._held[key] = written.version, data
             if self._wake is None:
                 self._wake = threading.Event()
                 watched = (weakref.ref(self), self._wake)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ckptkit.storage.objects.service import Info, Level, Only, Unmet
+from ckptkit.storage.objects.service import Info, Level, Only, Unmet, Written
 
 _PART = 1 << 23  # bytes of one request of an upload, if that makes few enough
 _PARTS = 9_000  # of an upload; S3 takes 10,000
@@ -82,7 +82,7 @@ class ObstoreRequests:
         info = self._info(got.meta)
         return bytes(got.bytes()), info
 
-    def write(self, key: str, data: bytes, only: Only | None) -> Info:
+    def write(self, key: str, data: bytes, only: Only | None) -> Written:
         """Write an object."""
         mode: Any = "overwrite"
         if only is not None:
@@ -95,23 +95,22 @@ class ObstoreRequests:
             raise
         return self._written(key, len(data), put)
 
-    def _written(self, key: str, size: int, put: Any) -> Info:
-        there = self.look(key)
+    def _written(self, key: str, size: int, put: Any) -> Written:
         version = _version(put)
-        return there if version in ("", there.version) else Info(key, size, version, there.modified)
+        return Written(key, size, version) if version else self.look(key)
 
-    def upload(self, key: str, path: Path) -> Info:
+    def upload(self, key: str, path: Path) -> Written:
         """Write a file: the service refuses a part that does not fit its checksum."""
         size = os.stat(path).st_size
         part = max(_PART, -(-size // _PARTS))
-        self._patient.put(
+        put = self._patient.put(
             self._prefix + key,
             path,
             use_multipart=size > part,
             chunk_size=part,
             max_concurrency=max(1, min(_MOST, _HELD // part)),
         )
-        return self.look(key)
+        return self._written(key, size, put)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects."""

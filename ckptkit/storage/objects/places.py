@@ -12,7 +12,7 @@ from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.storage.interface import Entry
 from ckptkit.storage.objects.keys import Home
 from ckptkit.storage.objects.member import LONGEST, is_place_of, parted
-from ckptkit.storage.objects.service import Info, Objects
+from ckptkit.storage.objects.service import Info, Objects, Written
 
 _MOST = 100_000  # manifests that are remembered
 
@@ -65,7 +65,7 @@ class Places:
         self.confirm(beside.manifest, info)
         return (beside if info is None else self.home(entry)), info
 
-    def learn(self, name: str, data: bytes, info: Info) -> str | None:
+    def learn(self, name: str, data: bytes, info: Written) -> str | None:
         """Remember the place that the manifest of a checkpoint of this name tells, and return it."""
         place = parted(data)[1]
         if place is not None and not is_place_of(place, name):
@@ -75,7 +75,7 @@ class Places:
         self._known[info.key] = info.version, place
         return place
 
-    def confirm(self, key: str, info: Info | None) -> None:
+    def confirm(self, key: str, info: Written | None) -> None:
         """Forget the place of a manifest that is another one now."""
         if (known := self._known.get(key)) is not None and (info is None or info.version != known[0]):
             self._known.pop(key, None)

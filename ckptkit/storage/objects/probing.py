@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ckptkit.errors import CkptkitError
 from ckptkit.health import Finding
+from ckptkit.storage.objects import clock
 from ckptkit.storage.objects.requests import SupportsDamage
 from ckptkit.storage.objects.service import NEW, Objects, Only, Power, Unmet
 
@@ -52,7 +53,7 @@ def examine(objects: Objects) -> Iterator[Finding]:
     scratch = f".probe-{uuid.uuid4().hex}/"  # no name of a run: nobody lists it
     try:
         begun = time.time()
-        written = objects.write(f"{scratch}written", b"x")
+        moment = clock.told(objects, f"{scratch}written")
         objects.delete([f"{scratch}written"])
     except CkptkitError as error:
         yield Finding("store", "writable", "problem", f"nothing can be saved here ({error.message})", error.hint)
@@ -62,7 +63,7 @@ def examine(objects: Objects) -> Iterator[Finding]:
         return
     yield Finding("store", "writable", "ok", f"{objects.url}: an object was written and removed")
     try:
-        yield _clock(written.modified, begun)
+        yield _clock(moment, begun)
         for power, attempt in _ATTEMPTS.items():
             yield _tried(objects, power, attempt, f"{scratch}{power}")
     finally:

@@ -35,15 +35,16 @@ class Trash:
         key, moment = trashed.new_key()
         stored = None if entry.layout.shared else self._places.stored(keys.manifest(entry.name), entry.name)
         if stored is not None and stored.place is not None:
-            there = {f"{entry.name}/{entry.manifest_file}": self.keep(entry, stored, key)}
+            self.keep(entry, stored, key)
+            there = {f"{entry.name}/{entry.manifest_file}": stored.info}
             self._delete_only(entry, stored.info, keys.trash(key))
         else:
             there = self._remove_beside(entry, key, files)
         return Trashed(keys, key, moment, there, entry.name, entry.layout).told(self._objects.url)
 
-    def keep(self, entry: Entry, stored: Stored, key: str) -> Info:
+    def keep(self, entry: Entry, stored: Stored, key: str) -> None:
         """Write the manifest of a checkpoint that is about to go into the trash."""
-        return self._objects.write(RunKeys(entry.run).trash(key) + f"{entry.name}/{entry.manifest_file}", stored.data)
+        self._objects.write(RunKeys(entry.run).trash(key) + f"{entry.name}/{entry.manifest_file}", stored.data)
 
     def keep_beside(self, entry: Entry, key: str, files: Sequence[str] = ()) -> dict[str, Info]:
         """Copy all files that lie beside their manifest, and it last, into the trash; returns what lies in the run."""

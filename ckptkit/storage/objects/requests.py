@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from ckptkit.storage.objects.service import Info, Level, Only, Power
+from ckptkit.storage.objects.service import Info, Level, Only, Power, Written
 
 
 class Requests(Protocol):
@@ -31,11 +31,11 @@ class Requests(Protocol):
     def read(self, key: str, start: int, length: int | None) -> tuple[bytes, Info]:
         """Return bytes of an object from a place on, and what it is: of one and the same version."""
 
-    def write(self, key: str, data: bytes, only: Only | None) -> Info:
+    def write(self, key: str, data: bytes, only: Only | None) -> Written:
         """Write an object, all of it or nothing; raises Unmet."""
 
-    def upload(self, key: str, path: Path) -> Info:
-        """Write a file of any size."""
+    def upload(self, key: str, path: Path) -> Written:
+        """Write a file of any size; see ``Objects.upload``."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""

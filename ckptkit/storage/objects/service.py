@@ -13,19 +13,28 @@ from typing import BinaryIO, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    """What a service says of an object without reading it.
+class Written:
+    """What is known of an object that was written, from the answer alone.
 
     Attributes:
         key: below the opened prefix.
         size: in bytes.
         version: changes with each write of the key: an etag, a generation, or what the service has in place of it.
-        modified: when it was written, by the clock of the service.
     """
 
     key: str
     size: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Info(Written):
+    """What a service says of an object without reading it.
+
+    Attributes:
+        modified: when it was written, by the clock of the service.
+    """
+
     modified: datetime
 
 
@@ -99,8 +108,8 @@ class Objects(Protocol):
     def open(self, key: str) -> BinaryIO:
         """Return an unbuffered stream from the start, which holds a few MiB at most; raises FileNotFoundError."""
 
-    def write(self, key: str, data: bytes, only: Only | None = None) -> Info:
-        """Write a small object, all of it or nothing.
+    def write(self, key: str, data: bytes, only: Only | None = None) -> Written:
+        """Write a small object, all of it or nothing; S3 and Azure answer less than a look at it would tell.
 
         Args:
             key: of the object.
@@ -111,11 +120,12 @@ class Objects(Protocol):
             Unmet: the condition is not met.
         """
 
-    def upload(self, key: str, path: Path) -> Info:
+    def upload(self, key: str, path: Path) -> Written:
         """Write a file of any size, in parts where it is large.
 
-        What arrived is checked: its size, and its checksum where the service tells one. What was begun and not finished
-        is taken back, as far as that can be done.
+        Each request is checked by its checksum, where the service does that. Where the answer is an ``Info``, the
+        object was looked at after it was written; else whoever names it looks. What was begun and not finished is
+        taken back, as far as that can be done.
         """
 
     def delete(self, keys: Iterable[str]) -> None:

@@ -10,13 +10,13 @@ from ckptkit.errors import CkptkitError, ConflictError, StoreError
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.manifest.summary import summarise
 from ckptkit.storage.interface import Entry, Stamp, Storage
-from ckptkit.storage.objects import moving, purging, trashed
+from ckptkit.storage.objects import arrivals, moving, purging, trashed
 from ckptkit.storage.objects.files import stamp
 from ckptkit.storage.objects.keys import RunKeys
 from ckptkit.storage.objects.member import is_place_of, new_place, with_place
 from ckptkit.storage.objects.places import Places
 from ckptkit.storage.objects.removing import Trash
-from ckptkit.storage.objects.service import NEW, Info, Objects, Only, Unmet
+from ckptkit.storage.objects.service import NEW, Info, Objects, Only, Unmet, Written
 
 _THREADS = 16
 _SMALL = 1 << 20  # bytes: larger files are uploaded in parts, by threads of their own
@@ -53,15 +53,19 @@ class ObjectStaging:
         found = (Path(around, name) for around, _, names in os.walk(self.folder) for name in names)
         files = {path.relative_to(self.folder).as_posix(): path.lstat().st_size for path in found}
         small = [path for path, size in files.items() if size <= _SMALL]
-        parallel.results([partial(self._upload, path) for path in small], _THREADS, lambda count: None)
-        for path in sorted(files.keys() - set(small)):
-            self._upload(path, lambda count: None)
+        sent = parallel.results([partial(self._upload, path) for path in small], _THREADS, lambda count: None)
+        sent += [self._upload(path, lambda count: None) for path in sorted(files.keys() - set(small))]
+        prefix = self._keys.payload(self._place)
+        arrived = arrivals.seen(self._objects, prefix, sent)
+        self._arrived = {info.key.removeprefix(prefix): info for info in arrived}
+        for path, info in self._arrived.items():
+            if info.size != files[path]:
+                raise StoreError(
+                    f"{info.key}: {files[path]} bytes were sent, {info.size} arrived", hint="save it again"
+                )
 
-    def _upload(self, path: str, told: parallel.Tell) -> None:
-        key, size = self._keys.payload(self._place or "") + path, (self.folder / path).lstat().st_size
-        if (info := self._objects.upload(key, self.folder / path)).size != size:
-            raise StoreError(f"{key}: {size} bytes were sent, {info.size} arrived", hint="save it again")
-        self._arrived[path] = info
+    def _upload(self, path: str, told: parallel.Tell) -> Written:
+        return self._objects.upload(self._keys.payload(self._place or "") + path, self.folder / path)
 
     @property
     def checked(self) -> dict[str, Stamp]:
@@ -99,7 +103,7 @@ class ObjectStaging:
     def _in_the_way(self, entry: Entry) -> ConflictError:
         return ConflictError(f"{self._objects.url}/{self._keys.prefix}{entry.name}: exists already")
 
-    def _write(self, entry: Entry, only: Only) -> Info:
+    def _write(self, entry: Entry, only: Only) -> Written:
         """Write the manifest. Where an answer is lost, what is there tells; if nothing tells, nothing is deleted."""
         key = self._keys.manifest(entry.name)
         self._keep = True
@@ -114,7 +118,7 @@ class ObjectStaging:
         self._keep = False
         raise self._in_the_way(entry)
 
-    def _replace(self, entry: Entry) -> Info:
+    def _replace(self, entry: Entry) -> Written:
         """Keep the old one in the trash, then write over its manifest; it is whole in one of the two at any time."""
         stored = self._places.stored(self._keys.manifest(entry.name), entry.name)
         key, _ = trashed.new_key()
@@ -131,7 +135,7 @@ class ObjectStaging:
         self._trash.delete_beside({path: at for path, at in there.items() if at.key != info.key})
         return info
 
-    def _require_kept(self, entry: Entry, info: Info) -> None:
+    def _require_kept(self, entry: Entry, info: Written) -> None:
         if purging.is_being_purged(self._objects, self._keys.run, self._place or ""):
             with contextlib.suppress(Unmet):
                 self._objects.delete_only(info.key, info.version)

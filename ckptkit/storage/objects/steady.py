@@ -11,7 +11,7 @@ from ckptkit.errors import CkptkitError, StoreError
 from ckptkit.storage.objects import walking
 from ckptkit.storage.objects.requests import Requests, SupportsDamage, SupportsPages
 from ckptkit.storage.objects.retrying import ONCE, PATIENT, Patience, insist
-from ckptkit.storage.objects.service import Info, Level, Only, Power, Unmet
+from ckptkit.storage.objects.service import Info, Level, Only, Power, Unmet, Written
 from ckptkit.storage.objects.stream import ObjectStream
 from ckptkit.storage.objects.trouble import no_bucket, understood
 
@@ -88,7 +88,7 @@ class SteadyObjects:
         """Return an unbuffered stream from the start."""
         return cast("BinaryIO", ObjectStream(self.read, key, self._named(key)))
 
-    def write(self, key: str, data: bytes, only: Only | None = None) -> Info:
+    def write(self, key: str, data: bytes, only: Only | None = None) -> Written:
         """Write a small object, all of it or nothing.
 
         An answer may be lost after the write was done, and then the next attempt finds its own object in the way: what
@@ -96,7 +96,7 @@ class SteadyObjects:
         """
         unsure = False
 
-        def attempt() -> Info:
+        def attempt() -> Written:
             nonlocal unsure
             before, unsure = unsure, True
             try:
@@ -115,8 +115,8 @@ class SteadyObjects:
             return None
         return info if there == data else None
 
-    def upload(self, key: str, path: Path) -> Info:
-        """Write a file of any size, and check what arrived."""
+    def upload(self, key: str, path: Path) -> Written:
+        """Write a file of any size, and check what is known of it then."""
         size = os.stat(path).st_size
         try:
             info = self._do(key, lambda: self.requests.upload(key, path))
