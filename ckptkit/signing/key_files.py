@@ -112,9 +112,12 @@ def generate(path: Path, kind: Literal["ed25519", "p256"] = "ed25519", passphras
         passphrase: encrypts the private half; None: it is not encrypted.
 
     Raises:
+        UsageError: the name is none that a line of text can hold.
         ConflictError: one of the two files is there.
         StoreError: they cannot be written.
     """
+    if not path.name or not path.name.isprintable():  # it stands in the public half
+        raise UsageError(f"{str(path)[:80]!r}: is no name for a key", hint="for example `ckptkit keygen ada.key`")
     serialization = cryptography("hazmat.primitives.serialization")
     if kind == "ed25519":
         made = cryptography("hazmat.primitives.asymmetric.ed25519").Ed25519PrivateKey.generate()

@@ -36,6 +36,12 @@ def test_the_private_half_is_for_its_owner_only(key: SigningKey, tmp_path: Path)
     assert key_files.load_private(tmp_path / "own.key").public == key.public
 
 
+@pytest.mark.parametrize("name", ["", ".", "a\nb", "a\0b", "\udcff"])
+def test_a_name_that_no_line_of_text_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is no name for a key"):
+        key_files.generate(Path(name))
+
+
 def test_no_key_is_written_over(key: SigningKey, tmp_path: Path) -> None:
     before = (tmp_path / "own.key").read_bytes()
     with pytest.raises(ConflictError, match=r"own\.key: exists already"):
