@@ -17,6 +17,8 @@ from ckptkit.digest import open_regular
 from ckptkit.errors import CkptkitError, DiskFullError, StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNWRITABLE = {errno.EROFS, errno.EINVAL, errno.EACCES}
+"""What a flush answers where nobody can write: there is nothing to flush."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 DESCRIPTORS = 16  # more than a command of ours opens at a time, beside its locks
 _MORE_FILES = "raise the limit of open files (`ulimit -n`), or close some"
@@ -75,6 +77,24 @@ def fsync_path(path: Path | str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def fsync_way(folder: Path) -> None:
+    """Flush the folders that lead to a folder, as far as its file system goes; raises OSError.
+
+    Whoever made them may not have done so, or was killed before: then a power cut takes all that lies in them. It costs
+    little where there is nothing to flush. Folders that must not be read, or cannot be written to, are left out.
+    """
+    folder = folder.absolute()
+    device = folder.stat().st_dev
+    for path in folder.parents:
+        if path.stat().st_dev != device:
+            break
+        try:
+            fsync_path(path)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
 
 
 def write_file(path: Path, data: bytes, *, lasting: bool = True) -> None:

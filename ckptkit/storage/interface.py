@@ -311,8 +311,8 @@ class Storage(Protocol):
             RefusedError: a trainer's folder holds what is not among the files; it stays.
         """
 
-    def make_last(self, removed: Sequence[Removed]) -> None:
-        """Make removals outlast a power cut."""
+    def make_last(self, removed: Sequence[Removed | Leftover]) -> None:
+        """Make removals outlast a power cut, or that leftovers were set aside."""
 
     def removed(self, run: str | None = None) -> list[Removed]:
         """Return what is in the trash of a run, or of all runs (of those that may be read), the last removed first."""

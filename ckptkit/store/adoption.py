@@ -22,7 +22,7 @@ from ckptkit.storage import Entry, Storage
 from ckptkit.store import item_entries, sealing, stranger, void, writing
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import Details, require_open_run
-from ckptkit.store.stranger_item import OnBytes, Wrote, entry, looked_at
+from ckptkit.store.stranger_item import OnBytes, Wrote, entry, flush_names, looked_at
 from ckptkit.verification import Verifier
 
 
@@ -93,6 +93,10 @@ class Begun:
             except (CkptkitError, OSError):
                 self._require_there()
                 raise
+            first = self.before.sequence == 0
+            flush_names(self.around, [path for files in self.seen.values() for path in files], first=first)
+            if first:
+                durable.fsync_way(Path(at.storage.where_state(at.run, "")))
             at.storage.put(at, at.manifest_file, data, replace=self.again)
             succession.note(at, manifest, self.before)
             cleared = () if str(self.step) in self.main else tuple(void.clear(void.before(at)))

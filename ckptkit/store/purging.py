@@ -11,13 +11,21 @@ _THREADS = 8  # a file system frees no faster for more
 
 
 def set_aside(storage: Storage, garbage: Iterable[Leftover], failures: list[str]) -> dict[Leftover, Leftover]:
-    """Take leftovers out of sight; return what to purge, by what was asked for."""
+    """Take leftovers out of sight; return what to purge, by what was asked for.
+
+    It lasts when this returns: otherwise a power cut could put back a name of which half of the bytes are freed.
+    """
     aside = {}
     for leftover in garbage:
         try:
             aside[leftover] = storage.set_aside(leftover)
         except CkptkitError as error:
             failures.append(error.message)
+    try:
+        storage.make_last([*aside.values()])
+    except CkptkitError as error:
+        failures.append(error.message)
+        return {}
     return aside
 
 

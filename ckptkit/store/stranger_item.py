@@ -1,7 +1,6 @@
 """One item as its trainer wrote it: which files it is made of, and what a manifest says of them."""
 
-import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from ckptkit.store import item_entries, stranger, writing
 from ckptkit.store.guests import guest
 
 OnBytes = Callable[[int], None]
-_UNWRITABLE = (errno.EROFS, errno.EINVAL, errno.EACCES)
-"""What a flush answers on a file system that nobody can write to: there is nothing to flush."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +89,25 @@ def _backend(path: Path, name: str, wanted: str | None) -> Backend:
         return registry.get("files")  # its check tells what is damaged
 
 
+def flush_names(around: Path, paths: Iterable[str], *, first: bool) -> None:
+    """Make the names of files last, which a flush of a file does not; raises OSError.
+
+    Args:
+        around: the folder that the paths are counted from.
+        paths: of the files.
+        first: whether nobody has adopted from there before: then the way to the folder is flushed, too.
+    """
+    inner = {parent for path in paths for parent in (around / path).parents if parent.is_relative_to(around)}
+    for folder in sorted({around, *inner}, reverse=True):
+        _flush(folder)
+    if first:
+        durable.fsync_way(around)
+
+
 def _flush(path: Path) -> None:
-    """Make a file last as its manifest will: trainers seldom do."""
+    """Make a file or a folder last as its manifest will: trainers seldom do."""
     try:
         durable.fsync_path(path)
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in durable.UNWRITABLE:
             raise

@@ -267,7 +267,7 @@ class MemoryStorage:
         """See ``Storage.remove``."""
         return self._trash(entry.run).remove(entry, files)
 
-    def make_last(self, removed: Sequence[Removed]) -> None:
+    def make_last(self, removed: Sequence[Removed | Leftover]) -> None:
         """See ``Storage.make_last``: nothing here outlasts its process."""
 
     def removed(self, run: str | None = None) -> list[Removed]:

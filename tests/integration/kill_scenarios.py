@@ -65,6 +65,7 @@ class Save:
         assert good(root) == self.older | {3}
 
     older: set[int] = {1, 2}  # noqa: RUF012 - constant
+    broken: int | None = None
 
 
 class SaveBehind(Save):
@@ -125,6 +126,8 @@ class SaveFiles(Save):
 class SaveOverDamaged(Save):
     """The step exists, but does not verify: it makes room."""
 
+    broken = 3
+
     def prepare(self, root: Path) -> None:
         super().prepare(root)
         save(root, 3)
@@ -164,6 +167,8 @@ class SaveReplacingByTwoRenames(SaveReplacing):
 
 class Prune:
     """Two of three go."""
+
+    broken: int | None = None
 
     def prepare(self, root: Path) -> None:
         for step in (1, 2, 3):
@@ -206,7 +211,7 @@ def flat(root: Path, step: int) -> None:
     """Write two flat files, as a trainer does."""
     folder = root / RUN
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.numpy.save_file({"w": np.arange(8.0) + step}, folder / f"ep{step:06d}.safetensors")
+    (folder / f"ep{step:06d}.safetensors").write_bytes(safetensors.numpy.save({"w": np.arange(8.0) + step}))
     NumpyRngBackend().save(np.random.default_rng(step), folder, context=_context())
     (folder / "rng.json").rename(folder / f"ep{step:06d}_rng.json")
 
@@ -276,7 +281,7 @@ def written(root: Path, step: int) -> None:
     """Write a folder and a file beside it, as a trainer does."""
     folder = root / RUN / f"checkpoint-{step}"
     (folder / "deep").mkdir(parents=True)
-    safetensors.numpy.save_file({"w": np.arange(8.0) + step}, folder / "model.safetensors")
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save({"w": np.arange(8.0) + step}))
     (folder / "deep" / "trainer_state.json").write_text("{}")
     (root / RUN / f"log-{step}.json").write_text("{}")
 

@@ -275,7 +275,7 @@ class LocalStorage:
         trashed = trash.remove(at, state, entry.ref, files, lasting=lasting)
         return trash_listing.removed(entry.run, trashed)
 
-    def make_last(self, removed: Sequence[Removed]) -> None:
+    def make_last(self, removed: Sequence[Removed | Leftover]) -> None:
         """See ``Storage.make_last``."""
         for run in sorted({one.run for one in removed}):
             trash.make_last(self.state_folder(run))

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.durable import fsync_path, fsync_tree, make_folders, storage_errors, undivided, write_file
+from ckptkit.durable import fsync_path, fsync_tree, fsync_way, make_folders, storage_errors, undivided, write_file
 from ckptkit.errors import ConflictError
-from ckptkit.manifest.names import MANIFEST_NAME
+from ckptkit.manifest.names import MANIFEST_NAME, STATE_FOLDER
 from ckptkit.storage.local.locks import try_lock
 
 _OWNER = "owner.lock"
@@ -59,6 +59,8 @@ def commit_folder(staging: Path, final: Path) -> None:
         StoreError: the rename or the fsync after it failed; the folder is where it was.
     """
     with storage_errors("commit"):
+        if _is_first(final.parent):
+            fsync_way(final.parent)
         try:
             os.rename(staging, final)
         except OSError as error:
@@ -70,6 +72,12 @@ def commit_folder(staging: Path, final: Path) -> None:
         except OSError:  # a power cut might undo it: what may not be there must not be listed
             os.rename(final, staging)
             raise
+
+
+def _is_first(run_folder: Path) -> bool:
+    """Return whether a run has nothing yet: so its folder may be one that nobody has flushed the way to."""
+    with os.scandir(run_folder) as entries:
+        return all(entry.name == STATE_FOLDER for entry in entries)
 
 
 def aside(key: str) -> str:

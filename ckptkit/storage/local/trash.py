@@ -87,10 +87,11 @@ def remove(
 
 
 def make_last(state_folder: Path) -> None:
-    """Make all removals from a run outlast a power cut; raises StoreError."""
+    """Make all removals from a run, and what left its trash, outlast a power cut; raises StoreError."""
     with storage_errors("trash"):
-        for folder in (state_folder / "trash", state_folder.parent):
-            fsync_path(folder)
+        with contextlib.suppress(FileNotFoundError):  # nothing was ever removed: dead saves are set aside, too
+            fsync_path(state_folder / "trash")
+        fsync_path(state_folder.parent)
 
 
 def _move_folder(folder: Path, target: Path, *, lasting: bool) -> None:

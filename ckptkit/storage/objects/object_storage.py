@@ -229,7 +229,7 @@ class ObjectStorage:
         """See ``Storage.remove``; what the service has said outlasts a power cut here."""
         return self._trash.remove(entry, files)
 
-    def make_last(self, removed: Sequence[Removed]) -> None:
+    def make_last(self, removed: Sequence[Removed | Leftover]) -> None:
         """See ``Storage.make_last``."""
 
     def removed(self, run: str | None = None) -> list[Removed]:
