@@ -1,5 +1,6 @@
 """`ckptkit adopt`: find what trainers wrote, say what is whole and why, and give it manifests; nothing is copied."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,13 +9,17 @@ import typer
 from ckptkit.cli import adopt_report, output, retention_options, unmirrored
 from ckptkit.cli.progress import progress_bar
 from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
+from ckptkit.errors import UsageError
 from ckptkit.progress import Meter
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ckptkit.cli.session import Session
     from ckptkit.store import foreign
 
 _NOT_HERE = "adopt where the trainer's files lie; then `ckptkit copy` copies what was adopted to any store"
+_BESIDE = "of what lies on a service the manifests lie beside the files, in runs called by their folders"
 
 
 def adopt(
@@ -23,8 +28,8 @@ def adopt(
         str | None,
         typer.Argument(
             metavar="PATH",
-            help="A folder that training wrote into, however deep, or one checkpoint; or a run of the store. "
-            "The whole store if left out.",
+            help="A folder that training wrote into, however deep, or one checkpoint; a URL of either; or a run of "
+            "the store. The whole store if left out.",
         ),
     ] = None,
     run: Annotated[
@@ -79,7 +84,7 @@ def adopt(
         4: There is no checkpoint of a known trainer.
         5: Loading what is there would run code.
     """
-    from ckptkit.errors import PartlyDoneError, UsageError
+    from ckptkit.errors import PartlyDoneError
     from ckptkit.resume import parse_template
 
     session = session_of(context)
@@ -91,18 +96,26 @@ def adopt(
         )
     if watch and dry_run:
         raise UsageError("--watch and --dry-run cannot be used together")
-    sought, places = _sought(session, store, path, run, manifests, watch=watch)
-    if step is not None and not sought.single:
-        raise UsageError(f"--step {step}: {sought.path} is not a single checkpoint", hint="name one of those in it")
-    taking = _taking(session, sought, places, dry_run=dry_run, step=step)
-    if resume:
-        taking.resume, taking.cwd = parse_template(resume), str(Path.cwd())
-    if watch:
-        from ckptkit.cli import adopt_watch
+    with ExitStack() as held:
+        if (where := _url(session, path, store)) is not None:
+            _require_beside(run, manifests, watch=watch)
+            sought, places, copies = held.enter_context(_on_service(*where))
+        else:
+            sought, places = _sought(session, store, path, run, manifests, watch=watch)
+            copies = None
+        if step is not None and not sought.single:
+            told = places.told(sought.path)
+            raise UsageError(f"--step {step}: {told} is not a single checkpoint", hint="name one of those in it")
+        taking = _taking(session, sought, places, dry_run=dry_run, step=step)
+        taking.copies = copies
+        if resume:
+            taking.resume, taking.cwd = parse_template(resume), str(Path.cwd())
+        if watch:
+            from ckptkit.cli import adopt_watch
 
-        return adopt_watch.watch(session, taking, sought, every, given, format_)
-    code = adopt_report.report(session, taking, sought, _taken(session, taking, sought), format_)
-    return PartlyDoneError.exit_code if unmirrored.tell(taking.store, "what was adopted") and not code else code
+            return adopt_watch.watch(session, taking, sought, every, given, format_)
+        code = adopt_report.report(session, taking, sought, _taken(session, taking, sought), format_)
+        return PartlyDoneError.exit_code if unmirrored.tell(taking.store, "what was adopted") and not code else code
 
 
 def _taken(session: "Session", taking: "foreign.TakingIn", sought: "foreign.Sought") -> "list[foreign.Outcome]":
@@ -138,6 +151,38 @@ def _sought(
     if places.why:
         output.echo(output.safe(f"{places.why}: the manifests go into the store {places.store}"), quiet=session.quiet)
     return sought, places
+
+
+def _url(session: "Session", text: str | None, store: str | None) -> tuple[str, str | None] | None:
+    """Return the URL that is meant and that of the store around it, where these are a service's; else None."""
+    from ckptkit.manifest.names import is_run
+    from ckptkit.storage import is_elsewhere
+
+    usual = session.url(store)
+    around = usual if is_elsewhere(usual) else None
+    if text is not None and is_elsewhere(text):
+        given = store if store is not None else session.store
+        inside = around is not None and f"{text.rstrip('/')}/".startswith(f"{around.rstrip('/')}/")
+        if given is not None and around is None:
+            raise UsageError(f"--store {given}: {_BESIDE}", hint="leave --store out: the URL is the store then")
+        return text, around if inside or given is not None else None
+    if around is None or (text is not None and (Path(text).exists() or not is_run(text))):
+        return None
+    return around if text is None else f"{around.rstrip('/')}/{text}", around
+
+
+def _require_beside(run: str | None, manifests: str | None, *, watch: bool) -> None:
+    """Raise UsageError for what is for folders of this machine."""
+    given = {"--run": run, "--manifests store": manifests if manifests == "store" else None, "--watch": watch or None}
+    for option, word in given.items():
+        if word is not None:
+            raise UsageError(f"{option}: {_BESIDE}", hint="leave it out; what came since is adopted when you ask again")
+
+
+def _on_service(where: str, store: str | None) -> "AbstractContextManager[tuple[Any, Any, Any]]":
+    from ckptkit.store import foreign
+
+    return foreign.looked(where, store)
 
 
 def _path(session: "Session", text: str | None, usual: str) -> Path:

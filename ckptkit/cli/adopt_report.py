@@ -10,7 +10,7 @@ from ckptkit.cli import output
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
-    from ckptkit.store.foreign import Outcome, Sought, TakingIn
+    from ckptkit.store.foreign import Outcome, Places, Sought, TakingIn
 
 COLUMNS = ("STATE", "STEP", "CHECKPOINT", "MANIFEST", "TRAINER", "WHY")
 _WORDS = {
@@ -35,7 +35,7 @@ def report(
     if not outcomes:
         for line in cleared:
             output.echo(output.safe(line), quiet=session.quiet)
-        return 0 if cleared else _nothing(session, sought)
+        return 0 if cleared else _nothing(session, sought, taking.places)
     following = _next(session, taking, outcomes)
     extra = {
         "store": taking.store.storage.url,
@@ -69,7 +69,7 @@ def _records(taking: "TakingIn", outcomes: "Sequence[Outcome]") -> Iterator[tupl
         told = one.judgement.told
         reasons = [*one.reasons, *([one.error.message] if one.error and one.error.message not in one.reasons else [])]
         fields = {
-            "path": str(one.path),
+            "path": taking.places.told(one.path),
             "run": one.run,
             "step": one.step,
             "step_from": told.step_from or None,
@@ -99,6 +99,8 @@ def _lines(taking: "TakingIn", sought: "Sought", outcomes: "Sequence[Outcome]") 
             yield f"{path.name}: is a link to {target}, which is in the list"
     for path, why in sought.looked.unreadable.items():
         yield f"{path}: cannot be read ({why})"
+    if taking.copies is not None and (odd := taking.copies.odd):
+        yield f"{output.count(len(odd), 'name')} not looked at, as no file can be called so, such as {odd[0]!r}"
     hints: dict[str, list[str]] = {}
     for one in outcomes:
         if one.action == "refused" and one.error is not None:
@@ -138,6 +140,9 @@ def _next(session: "Session", taking: "TakingIn", outcomes: "Sequence[Outcome]")
 
 
 def _program(session: "Session", taking: "TakingIn") -> str:
+    if taking.places.on_service:
+        usual = session.store is None and session.url().rstrip("/") == taking.places.store
+        return "ckptkit" if usual else f"ckptkit --store {shlex.quote(taking.places.store)}"
     store = Path(taking.store.storage.url)
     if session.store is None and Path(session.url()).resolve() == store:
         return "ckptkit"
@@ -146,12 +151,13 @@ def _program(session: "Session", taking: "TakingIn") -> str:
     return f"ckptkit --store {shlex.quote(str(name))}"
 
 
-def _nothing(session: "Session", sought: "Sought") -> int:
+def _nothing(session: "Session", sought: "Sought", places: "Places") -> int:
     from ckptkit.store import foreign
 
     looked = sought.looked
     where = f"looked at {output.count(looked.files, 'file')} in {output.count(looked.folders, 'folder')}"
-    output.echo(output.safe(f"{sought.path}: no checkpoint of a known trainer is here ({where}); looked for"))
+    told = places.told(sought.path)
+    output.echo(output.safe(f"{told}: no checkpoint of a known trainer is here ({where}); looked for"))
     for line in foreign.looked_for():
         output.echo(f"  {line}")
     output.echo("anything else is kept byte for byte: ckptkit save RUN --step N NAME:files=PATH", quiet=session.quiet)

@@ -17,6 +17,7 @@ from ckptkit.storage.paths import spot_of as spot_of
 from ckptkit.storage.shared import Shared as Shared
 from ckptkit.storage.shared import SupportsLinks as SupportsLinks
 from ckptkit.storage.shared import SupportsSharing as SupportsSharing
+from ckptkit.storage.urls import is_elsewhere as is_elsewhere
 from ckptkit.storage.urls import open_storage as open_storage
 from ckptkit.storage.values import Spot as Spot
 

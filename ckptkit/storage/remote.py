@@ -1,6 +1,6 @@
 """What a store may say whose files are on no file system: of many files at once, and of what its service cannot do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from ckptkit.storage.interface import Entry
@@ -22,3 +22,17 @@ class SupportsCaution(Protocol):
     @property
     def caution(self) -> str | None:
         """What a save into it does not promise, and what to do, in one line; None: nothing."""
+
+
+@runtime_checkable
+class SupportsWalk(Protocol):
+    """A ``Storage`` that tells what others wrote into it, though no folder of this machine holds it."""
+
+    def walk(self, run: str, *, deep: bool = True) -> Iterator[FileStat]:
+        """Yield all files of a run and of the runs in it, but what ckptkit keeps there for itself; nothing is read.
+
+        Args:
+            run: the run; paths count from it, and may be unsafe: anybody may have named them.
+            deep: False: only those right in it, and the names of the folders in it, as what is no file, with a ``/``
+                after them.
+        """

@@ -1,5 +1,6 @@
 """From what people write after ``--store`` to a storage."""
 
+import os
 from pathlib import Path
 
 from ckptkit.errors import StoreError
@@ -8,6 +9,12 @@ from ckptkit.storage.interface import Storage
 from ckptkit.storage.local import LocalStorage
 
 _FOLDERS = ("file", "local")
+
+
+def is_elsewhere(url: str) -> bool:
+    """Return whether it is the URL of a store that is no folder of this machine; nothing is asked."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme not in _FOLDERS and not os.path.isdir(f"{scheme}:")
 
 
 def open_storage(url: str | Path) -> Storage:

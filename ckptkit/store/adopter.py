@@ -33,6 +33,7 @@ class AdoptFields(DetailFields, total=False):
     then: Callable[[Committed], object] | None
     trainer: str | None
     folder: Path | None
+    copy: Path | None
     on_bytes: Callable[[int], None] | None
 
 
@@ -136,6 +137,7 @@ class StoreAdopter(StoreKeeper):
         then: Callable[[Committed], object] | None = None,
         trainer: str | None = None,
         folder: Path | None = None,
+        copy: Path | None = None,
         on_bytes: Callable[[int], None] | None = None,
         **details: Unpack[DetailFields],
     ) -> Adopted | SaveHandle:
@@ -154,6 +156,8 @@ class StoreAdopter(StoreKeeper):
             then: called with what was committed, by the thread that did it, before the next save may begin.
             trainer: kind of the trainer's layout (``hf_trainer``), noted in the manifest.
             folder: where ``main`` lies, if not in the run's folder: only the manifests are in this store then.
+            copy: of what lies on a service, a folder of this machine that has a copy of its files, checked to be the
+                ones that are there; one is made where it is left out.
             on_bytes: called with the size of each block that is digested.
             details: what the manifest says beside its items, as of ``save``.
 
@@ -179,6 +183,7 @@ class StoreAdopter(StoreKeeper):
                 said,
                 trainer=trainer,
                 folder=folder,
+                copy=copy,
                 algorithm=self._digest,
                 ledger=self.ledger,
                 on_bytes=on_bytes,

@@ -1,7 +1,6 @@
 """Adopt what a trainer wrote, where it lies: judge it by content, digest it, and write a manifest beside it."""
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,10 @@ from ckptkit.manifest.names import check_paths, check_run, check_step, lies_besi
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry, Storage
 from ckptkit.store import item_entries, sealing, stranger, void, writing
+from ckptkit.store.around import Around, is_apart
 from ckptkit.store.committed import Committed
 from ckptkit.store.details import Details, require_open_run
-from ckptkit.store.stranger_item import OnBytes, Wrote, entry, flush_names, looked_at
+from ckptkit.store.stranger_item import OnBytes, Wrote, entry
 from ckptkit.verification import Verifier
 
 
@@ -64,7 +64,7 @@ class Begun:
     trainer: str | None
     algorithm: str
     on_bytes: OnBytes | None
-    around: Path
+    around: Around
     seen: Mapping[str, stranger.Look]
     before: Last
     again: bool
@@ -87,24 +87,24 @@ class Begun:
             digested: writing.Digested = {}
             try:
                 manifest, data, warnings = self._read(digested)
-                if looked_at(self.around, self.items) != self.seen:
+                if self.around.looked_at(self.items) != self.seen:
                     hint = "adopt it again when its trainer has finished it"
                     raise ConflictError(f"{self.main}: is being written", hint=hint)
             except (CkptkitError, OSError):
                 self._require_there()
                 raise
-            first = self.before.sequence == 0
-            flush_names(self.around, [path for files in self.seen.values() for path in files], first=first)
-            if first:
-                durable.fsync_way(Path(at.storage.where_state(at.run, "")))
+            self.around.make_names_last(self.seen, first=self.before.sequence == 0)
             at.storage.put(at, at.manifest_file, data, replace=self.again)
             succession.note(at, manifest, self.before)
             cleared = () if str(self.step) in self.main else tuple(void.clear(void.before(at)))
         return Adopted(at, manifest, "again" if self.again else "new", warnings, cleared, digested)
 
     def _read(self, digested: writing.Digested) -> tuple[Manifest, bytes, Sequence[Problem]]:
+        self.around.make_last(self.seen)
         entries = {
-            name: entry(self.around, name, wrote, self.seen[name], self.step, self.algorithm, digested, self.on_bytes)
+            name: entry(
+                self.around.folder, name, wrote, self.seen[name], self.step, self.algorithm, digested, self.on_bytes
+            )
             for name, wrote in self.items.items()
         }
         warnings = item_entries.lift_warnings(entries)
@@ -120,7 +120,7 @@ class Begun:
     def _require_there(self) -> None:
         """Raise NotFoundError where files are gone, and those that are left are as they were."""
         try:
-            now = looked_at(self.around, self.items)
+            now = self.around.looked_at(self.items)
         except NotFoundError:
             now = {}
         if all(now.get(name, {}).items() <= files.items() for name, files in self.seen.items()) and now != self.seen:
@@ -139,11 +139,14 @@ def begin(
     *,
     trainer: str | None = None,
     folder: Path | None = None,
+    copy: Path | None = None,
     algorithm: str = DEFAULT_ALGORITHM,
     ledger: Ledger | None = None,
     on_bytes: OnBytes | None = None,
 ) -> Begun:
     """Look whether it can be adopted, and at what is there; see ``CheckpointStore.adopt``.
+
+    Of files on a service a checked copy is read, which is made unless ``copy`` is a folder that has one already.
 
     Raises:
         CkptkitError: it cannot, and nothing was changed.
@@ -157,15 +160,16 @@ def begin(
     at = Entry(run, adopted_name(main, step), ADOPTED, storage)
     with durable.storage_errors(storage.where_state(run, "")), contextlib.ExitStack() as held:
         held.enter_context(storage.locked(run, "save"))
-        around = _around(storage, run, folder)
-        seen = looked_at(around, items)
+        around = _around(at, folder, copy)
+        seen = around.looked_at(items)
         _require_name(around, main, [path for files in seen.values() for path in files])
         before = succession.last(storage, run)
         there = [] if before.is_beyond(storage, run, step) else storage.at_step(run, step)
         old = manifests.read(at)[0] if at in there else None
-        known = old if old is not None and _fits(at, old, seen, ledger) else None
+        known = old if old is not None and around.unchanged(old, seen, ledger) else None
         if known is None:
             _require_free([one for one in there if one != at], main, ledger)
+            around.bring(seen, held)
         return Begun(
             at=at,
             main=main,
@@ -200,10 +204,9 @@ def known(
     if not storage.has_run(run) or at.identity is None:  # of thousands, none lists the folder
         return None
     storage.require_reachable(run)
-    around = storage.adopted_from(run) if folder is None else folder
-    seen = looked_at(around, items)
+    around = Around(at, folder) if is_apart(storage) else Around(at, folder or storage.adopted_from(run))
     manifest = manifests.read(at)[0]
-    return at if manifest is not None and _fits(at, manifest, seen, ledger) else None
+    return at if manifest is not None and around.unchanged(manifest, around.looked_at(items), ledger) else None
 
 
 def clear(storage: Storage, run: str) -> list[str]:
@@ -234,27 +237,30 @@ def withdraw(storage: Storage, run: str, main: str, step: int, now: Mapping[str,
         return void.clear({at: "its trainer is still writing it"}) if more else []
 
 
-def _around(storage: Storage, run: str, folder: Path | None) -> Path:
+def _around(at: Entry, folder: Path | None, copy: Path | None) -> Around:
     """Return the folder that is adopted from, and note it where it is not the run's own."""
+    storage, run = at.storage, at.run
+    if is_apart(storage):
+        return Around(at, copy)
     if folder is None:
-        return storage.adopted_from(run)
+        return Around(at, storage.adopted_from(run))
     try:
         now: Path | None = storage.adopted_from(run)
     except CkptkitError:  # of another store, or damaged: this is what "adopt it again" means
         now = None
     if now is not None and now.resolve() == folder.resolve():
-        return now
+        return Around(at, now)
     if now is not None and (has := next((one for one in storage.scan(run) if one.layout is ADOPTED), None)):
         raise ConflictError(f"{run}: has {has.ref}, which lies in {now}, not in {folder}", hint="give another --run")
     storage.adopt_from(run, folder)
-    return storage.adopted_from(run)
+    return Around(at, storage.adopted_from(run))
 
 
-def _require_name(around: Path, main: str, files: Sequence[str]) -> None:
+def _require_name(around: Around, main: str, files: Sequence[str]) -> None:
     """Raise where these names cannot be a checkpoint's: unsafe ones, and what is a checkpoint of ours already."""
     check_paths([main, *(path for path in files if path != main)])
-    if "/" in main or not os.path.lexists(around / main):
-        raise UsageError(f"{main!r}: is no name right in {around}", hint="name the checkpoint's file or folder")
+    if "/" in main or not around.has(main, files):
+        raise UsageError(f"{main!r}: is no name right in {around.where}", hint="name the checkpoint's file or folder")
     if strange := next((path for path in files if not lies_beside(ADOPTED, path)), None):
         raise UsageError(f"{strange}: has a name that ckptkit needs for itself", hint="is it a checkpoint already?")
 
@@ -268,19 +274,3 @@ def _require_free(there: Sequence[Entry], main: str, ledger: Ledger | None) -> N
                 f"{main}: {one.ref} is {main_of(one.name) or one.name} already",
                 hint="two claim one step: adopt one of them, or give another --run; nothing was changed",
             )
-
-
-def _fits(at: Entry, manifest: Manifest, seen: Mapping[str, stranger.Look], ledger: Ledger | None) -> bool:
-    """Return whether what was adopted is unchanged since; its files are read only where nothing else tells."""
-    now = {path: stamp for files in seen.values() for path, stamp in files.items()}
-    listed = {file.path: file.size for item in manifest.items.values() for file in item.files}
-    if listed != {path: stamp[0] for path, stamp in now.items()} or manifest.items.keys() != seen.keys():
-        return False
-    known = None if ledger is None else ledger.one(at.run, at.name)
-    if known is not None and Verifier("presence", ledger=ledger).trusts(at, known):
-        return True
-    here = at.storage.folder(at) == at.storage.run_folder(at.run)  # else the two have clocks of their own
-    written = at.storage.stat(at, at.manifest_file).stamp[1]
-    if here and all(max(stamp[1], stamp[2]) <= written for stamp in now.values()):
-        return True
-    return Verifier("digest", ledger=ledger).verify(at).good

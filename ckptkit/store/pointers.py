@@ -3,6 +3,7 @@
 Whatever they name must be there when the trainer looks for it. Nothing behind a link is read.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from ckptkit.formats.escaped import escaped
 from ckptkit.layouts import ADOPTED, deepspeed, hf_trainer, tf_train
 from ckptkit.layouts.adopted import main_of
 from ckptkit.storage import Entry
+from ckptkit.storage.remote import SupportsWalk
 
 _LIMIT = 1 << 16
 _TF = re.compile(rb'^model_checkpoint_path:\s*("(?:[^"\\\n]|\\.)*")', re.MULTILINE)
@@ -40,17 +42,22 @@ class Pointed:
 
 def look(places: Iterable[Entry]) -> Pointed:
     """Return what pointers beside adopted checkpoints, and in their files, name."""
-    folders: dict[tuple[str, Path], dict[str, list[Entry]]] = {}
+    folders: dict[tuple[str, Path | None], dict[str, list[Entry]]] = {}
     tops: dict[str, Path] = {}
     for at in places:
-        if at.layout is ADOPTED and (folder := _folder(at)) is not None:
-            folders.setdefault((at.run, folder), {}).setdefault(main_of(at.name) or "", []).append(at)
+        if at.layout is not ADOPTED:
+            continue
+        folder = _folder(at)
+        if folder is not None:
             tops[at.run] = _top(at)
+        if folder is not None or isinstance(at.storage, SupportsWalk):
+            folders.setdefault((at.run, folder), {}).setdefault(main_of(at.name) or "", []).append(at)
     named: dict[Entry, list[str]] = {}
     best: dict[Entry, list[Entry]] = {}
     odd: list[str] = []
     for (run, folder), mains in folders.items():
-        for pointer, name in (*beside(folder), *above(folder, tops[run])):
+        found = _on_service(mains) if folder is None else (*beside(folder), *above(folder, tops[run]))
+        for pointer, name in found:
             if name is None:
                 odd.append(f"{run}: {escaped(pointer)} points nowhere: it is not followed")
             for at in _meant(mains, name):
@@ -82,6 +89,15 @@ def above(folder: Path, top: Path) -> Iterator[tuple[str, str]]:
         for pointer in sorted(_links(around)):
             if name := _within(folder, around / pointer):
                 yield os.path.relpath(around / pointer, folder), name
+
+
+def _on_service(mains: Mapping[str, list[Entry]]) -> Iterator[tuple[str, str | None]]:
+    """Yield each pointer beside the checkpoints of a run on a service, which knows no links, and what it names."""
+    at = next(iter(mains.values()))[0]
+    for pointer, named in _FILES.items():
+        with contextlib.suppress(CkptkitError, OSError):
+            if name := named(at.storage.read(at, pointer, _LIMIT)):
+                yield pointer, name
 
 
 def _links(folder: Path) -> list[str]:

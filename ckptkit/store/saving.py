@@ -43,7 +43,7 @@ from ckptkit.store.details import Details, require_open_run
 from ckptkit.store.files import Files
 from ckptkit.store.guests import guest
 from ckptkit.store.sources import Factories, resolve
-from ckptkit.store.stranger_item import flush_names
+from ckptkit.store.stranger import make_names_last
 from ckptkit.store.trust import Trust
 from ckptkit.verification import Verifier
 
@@ -285,7 +285,7 @@ def adopt_in_place(
             raise UnsafeContentError(f"{folder}: holds {others[0]} too, which no item lists", hint=_COPY)
         old = _require_free(storage, run, step, False, before)
         around, inner = storage.run_folder(run), f"{stem}/" if inside else ""
-        flush_names(around, [f"{inner}{path}" for path in mine], first=before.sequence == 0)
+        make_names_last(around, [f"{inner}{path}" for path in mine], first=before.sequence == 0)
         with _giving_room(old, mine):
             storage.put(at, at.manifest_file, data, replace=False)
         succession.note(at, manifest, before)

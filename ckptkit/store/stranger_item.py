@@ -1,11 +1,11 @@
 """One item as its trainer wrote it: which files it is made of, and what a manifest says of them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ckptkit import durable, registry
+from ckptkit import registry
 from ckptkit.backend import Backend, CheckContext
 from ckptkit.digest import digest_file
 from ckptkit.errors import UnknownBackendError
@@ -69,7 +69,6 @@ def entry(
     for file, stamp in seen.items():
         size, digest = stamp[0], ""
         if algorithm is not None:
-            _flush(around / file)
             writing.note_before(around / file, digested)
             size, digest = digest_file(around / file, algorithm, on_bytes=on_bytes)
         files.append({"path": file, "size": size, "digest": digest})
@@ -87,27 +86,3 @@ def _backend(path: Path, name: str, wanted: str | None) -> Backend:
         if wanted is not None:
             raise
         return registry.get("files")  # its check tells what is damaged
-
-
-def flush_names(around: Path, paths: Iterable[str], *, first: bool) -> None:
-    """Make the names of files last, which a flush of a file does not; raises OSError.
-
-    Args:
-        around: the folder that the paths are counted from.
-        paths: of the files.
-        first: whether nobody has adopted from there before: then the way to the folder is flushed, too.
-    """
-    inner = {parent for path in paths for parent in (around / path).parents if parent.is_relative_to(around)}
-    for folder in sorted({around, *inner}, reverse=True):
-        _flush(folder)
-    if first:
-        durable.fsync_way(around)
-
-
-def _flush(path: Path) -> None:
-    """Make a file or a folder last as its manifest will: trainers seldom do."""
-    try:
-        durable.fsync_path(path)
-    except OSError as error:
-        if error.errno not in durable.UNWRITABLE:
-            raise

@@ -20,7 +20,7 @@ RUN = "ppo/run1"
 RESUME = ["python", "train.py", "--store", "{store}", "--resume", "{run}@{step}"]
 # What is typed, what it ends with, and a word that is shown.
 TYPED = {
-    "adopt": ("adopt --dry-run", 2, "has to be a path of this machine"),
+    "adopt": ("adopt --dry-run", 4, "no checkpoint of a known trainer is here"),
     "backends": ("backends", 0, "numpy-rng"),
     "config": ("config show", 0, "memory://"),
     "copy": ("copy {url} {url}-copy", 0, "copied 3 checkpoints"),
@@ -131,7 +131,6 @@ def test_a_url_of_nothing_and_one_in_another_store_are_told(url: str, here: Path
         "restore ppo/run1 s3://bucket/there",
         "resume-cmd ppo/run1 --materialise s3://bucket/there",
         "verify --junit s3://bucket/there.xml",
-        "adopt s3://bucket/there",
         "save r --step 1 w=s3://bucket/there.npy",
         "adopt . --manifests store",
     ],

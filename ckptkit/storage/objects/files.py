@@ -12,7 +12,7 @@ from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.names import STATE_FOLDER
 from ckptkit.storage.interface import Entry, FileStat, Stamp
 from ckptkit.storage.objects import member
-from ckptkit.storage.objects.keys import Home
+from ckptkit.storage.objects.keys import Home, prefix_of
 from ckptkit.storage.objects.places import Places
 from ckptkit.storage.objects.service import Info, Objects
 
@@ -125,6 +125,18 @@ class Files:
             yield from [entry.manifest_file] if manifest is not None else []
             for path, key in ((entry.shown_file, home.shown), (entry.signatures_file, home.signatures)):
                 yield from [path] if self._objects.look(key) is not None else []
+
+    def walk(self, run: str, *, deep: bool) -> Iterator[FileStat]:
+        """See ``SupportsWalk.walk``."""
+        prefix = prefix_of(run)
+        level = None if deep else self._objects.level(prefix)
+        for name in level.folders if level else ():
+            if name != STATE_FOLDER:
+                yield FileStat(f"{name}/", 0, False, (0, 0, 0, 0))
+        for info in level.objects if level else self._objects.below(prefix):
+            path = info.key.removeprefix(prefix)
+            if STATE_FOLDER not in path.split("/") and not path.endswith("/"):  # consoles make "folders" so
+                yield FileStat(path, info.size, True, stamp(info))
 
     def stats(self, entry: Entry) -> dict[str, FileStat]:
         """See ``SupportsStats.stats``."""

@@ -134,6 +134,10 @@ class ObjectStorage:
         """See ``SupportsStats.stats``."""
         return self._files.stats(entry)
 
+    def walk(self, run: str, *, deep: bool = True) -> Iterator[FileStat]:
+        """See ``SupportsWalk.walk``."""
+        return self._files.walk(check_run(run), deep=deep)
+
     def names(self, entry: Entry, within: str = "") -> Iterator[str]:
         """See ``Storage.names``."""
         return self._files.names(entry, within)

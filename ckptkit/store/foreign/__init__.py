@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from ckptkit.store.foreign.judging import looked_for as looked_for
 from ckptkit.store.foreign.looking import Sought as Sought
 from ckptkit.store.foreign.looking import look as look
+from ckptkit.store.foreign.on_service import looked as looked
 from ckptkit.store.foreign.outcome import Outcome as Outcome
 from ckptkit.store.foreign.places import Places as Places
 from ckptkit.store.foreign.places import decide as decide
+from ckptkit.store.foreign.standing_in import StandIn as StandIn
 from ckptkit.store.foreign.taking_in import TakingIn as TakingIn
 from ckptkit.store.foreign.watched import size_of as size_of
 

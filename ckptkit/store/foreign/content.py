@@ -5,11 +5,13 @@ from pathlib import Path
 
 from ckptkit import registry
 from ckptkit.catalog import manifests, since_adopted
+from ckptkit.digest import algorithm_of, digest_file
 from ckptkit.errors import DamagedError
 from ckptkit.formats.escaped import escaped
 from ckptkit.layouts.tf_train import DATA_FILE
 from ckptkit.storage import Entry
 from ckptkit.store.adopting import ITEMS
+from ckptkit.store.around import is_apart
 from ckptkit.store.foreign import watched
 from ckptkit.trainers.finding import Sighting
 from ckptkit.verification import Verifier
@@ -53,11 +55,22 @@ def require_not_damaged(sighting: Sighting, at: Entry) -> None:
     raise DamagedError(why, hint=hint)
 
 
-def is_copy(sighting: Sighting, other: Path) -> bool:
-    """Return whether a checkpoint of one file is a byte copy of another, or the same file."""
+def is_copy(sighting: Sighting, other: Path, twin: Entry) -> bool:
+    """Return whether a checkpoint of one file is a byte copy of another, or the same file.
+
+    Args:
+        sighting: the one.
+        other: the main file of the other.
+        twin: the other, as it was adopted; on a service its manifest tells what is in it.
+    """
     path = sighting.path
+    if len(sighting.seen.found.files) != 1 or not path.is_file():
+        return False
     try:
-        one_file = len(sighting.seen.found.files) == 1 and path.is_file() and other.is_file()
-        return one_file and filecmp.cmp(path, other, shallow=False)
+        if not is_apart(twin.storage):
+            return other.is_file() and filecmp.cmp(path, other, shallow=False)
+        manifest = manifests.read(twin)[0]
+        files = [] if manifest is None else [file for item in manifest.items.values() for file in item.files]
+        return len(files) == 1 and (files[0].size, files[0].digest) == digest_file(path, algorithm_of(files[0].digest))
     except OSError:
         return False

@@ -1,6 +1,6 @@
 """What a checkpoint that a trainer wrote is worth: whether it is whole and why, its step, what its state says."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,7 @@ class Judgement:
         item: what its one item is called.
         judged: whether the trainer had finished it, and why.
         told: what its own state says.
+        error: what kept it from being looked into.
     """
 
     sighting: Sighting
@@ -33,6 +34,7 @@ class Judgement:
     item: str
     judged: Judged
     told: Told
+    error: CkptkitError | None = None
 
     @property
     def path(self) -> Path:
@@ -77,16 +79,24 @@ def judge(sighting: Sighting) -> Judgement:
     return Judgement(sighting, trainer.title, trainer.item, trainer.judge(sighting.seen), trainer.told(sighting.seen))
 
 
-def recognised(sightings: Iterable[Sighting]) -> Iterator[Sighting]:
-    """Yield those that some trainer's layout found; of nobody's, those whose content a backend recognises."""
+def not_judged(sighting: Sighting, error: CkptkitError) -> Judgement:
+    """Return what is known by its name alone of one that cannot be looked into."""
+    trainer, number = trainers.TRAINERS.get(sighting.kind), sighting.seen.found.number
+    title = "no known trainer" if trainer is None else trainer.title
+    told = Told(number, "" if number is None else "the number in its name")
+    return Judgement(sighting, title, "", Judged("unknown", (error.message,)), told, error)
+
+
+def recognised(sightings: Iterable[Sighting], known: Callable[[Sighting], bool]) -> Iterator[Sighting]:
+    """Yield those that some trainer's layout found; of nobody's, those whose content is known."""
     for (_, nobodys), group in groupby(sightings, key=lambda one: (one.seen.folder, one.kind == NOBODYS)):
         if not nobodys:
             yield from group
             continue
         for alike in _by_suffix(group).values():
             alike.sort(key=lambda one: (one.seen.found.number or 0, one.seen.found.name), reverse=True)
-            if len(alike) <= _MANY or any(map(is_known, alike[:_FEW])):
-                yield from filter(is_known, alike)
+            if len(alike) <= _MANY or any(map(known, alike[:_FEW])):
+                yield from filter(known, alike)
 
 
 def _by_suffix(group: Iterable[Sighting]) -> Mapping[str, list[Sighting]]:

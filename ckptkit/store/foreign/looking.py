@@ -1,6 +1,6 @@
 """What a path that somebody names stands for: one checkpoint, or a folder below which there may be many."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,12 +31,13 @@ class Sought:
     looked: Looked = field(default_factory=Looked)
 
 
-def look(path: Path, *, to_come: bool = False) -> Sought:
+def look(path: Path, *, to_come: bool = False, known: Callable[[Sighting], bool] = judging.is_known) -> Sought:
     """Return what trainers wrote at a path, or below it.
 
     Args:
         path: a folder, a checkpoint's folder, or a file of one.
         to_come: whether it may not be there yet.
+        known: whether a backend recognises the content of what no trainer's layout found.
 
     Raises:
         NotFoundError: there is nothing at the path.
@@ -55,8 +56,8 @@ def look(path: Path, *, to_come: bool = False) -> Sought:
             return Sought(path, path, False, [])
         raise NotFoundError(f"{path}: does not exist", hint="check the path")
     looked = Looked()
-    found = list(judging.recognised(finding.below(path, looked))) if path.is_dir() else []
-    if not found and (one := one or _anything(path)) is not None and judging.is_known(one):
+    found = list(judging.recognised(finding.below(path, looked), known)) if path.is_dir() else []
+    if not found and (one := one or _anything(path)) is not None and known(one):
         return Sought(path, path.parent, True, [one])
     return Sought(path, path, False, found, looked)
 

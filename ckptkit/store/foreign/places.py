@@ -31,6 +31,16 @@ class Places:
     beside: bool = True
     why: str = ""
 
+    def told(self, path: Path) -> str:
+        """Return what a person calls a path below the root: on a service its URL."""
+        inner = path.relative_to(self.root).as_posix() if self.on_service else ""
+        return f"{self.store}/{inner}".removesuffix("/.") if self.on_service else str(path)
+
+    @property
+    def on_service(self) -> bool:
+        """Whether the files lie on a service, and the root is a folder of this machine that stands in for it."""
+        return self.beside and "://" in self.store
+
     def run_of(self, folder: Path) -> str:
         """Return the run of a folder; raises RunNameError where its name cannot be one."""
         inner = folder.relative_to(self.root).as_posix()

@@ -22,10 +22,11 @@ from ckptkit.manifest.names import check_step
 from ckptkit.resume.quoting import quote_word
 from ckptkit.storage import Entry
 from ckptkit.store import adoption, best_by
-from ckptkit.store.foreign import content, judging, watched
+from ckptkit.store.foreign import content, judging, one_by_one, watched
 from ckptkit.store.foreign.judging import Judgement
 from ckptkit.store.foreign.outcome import Action, Outcome
 from ckptkit.store.foreign.places import Places
+from ckptkit.store.foreign.standing_in import StandIn
 from ckptkit.store.stranger_item import Wrote, require_whole
 from ckptkit.trainers.finding import NOBODYS, Sighting, training_within
 
@@ -48,6 +49,7 @@ class TakingIn:
         step: of a single checkpoint whose step nobody can tell.
         named: whether a person named a single checkpoint: then what nobody can tell to be whole is taken as it is.
         dry: whether nothing is written.
+        copies: of files on a service: what has a checkpoint's bytes on this machine.
         on_bytes: called with the size of each block that is digested.
     """
 
@@ -58,21 +60,28 @@ class TakingIn:
     step: int | None = None
     named: bool = False
     dry: bool = False
+    copies: StandIn | None = None
     on_bytes: Callable[[int], None] | None = None
 
     def take(self, sightings: Iterable[Sighting]) -> Iterator[Outcome]:
         """Yield what came of each, run by run; nothing that goes wrong with one keeps another from its turn."""
         ordered = sorted(sightings, key=lambda one: one.seen.folder)
         for folder, group in groupby(ordered, key=lambda one: one.seen.folder):
-            judged = sorted(map(judging.judge, group), key=lambda one: one.order)
-            if self.step is not None:
-                judged = [one.at_step(check_step(self.step)) for one in judged]
             try:
                 run = self.places.run_of(folder)
             except RunNameError as error:
-                yield from (_without_run(one, error) for one in judged)
+                yield from (_without_run(one, error) for one in sorted(map(judging.judge, group), key=_order))
                 continue
-            yield from _InRun(self, run, folder).take(judged)
+            yield from _InRun(self, run, folder).take(self._judged(run, group))
+
+    def _judged(self, run: str, group: Iterable[Sighting]) -> Iterator[Judgement]:
+        """Yield what each of a run is worth, in the order in which they are taken in."""
+        if self.copies is None:
+            judged: Iterable[Judgement] = sorted(map(judging.judge, group), key=_order)
+        else:
+            judged = one_by_one.judged(self.store, run, group, self.copies)
+        for one in judged:
+            yield one if self.step is None else one.at_step(check_step(self.step))
 
     def clear(self, runs: Iterable[str]) -> Iterator[str]:
         """Take away the manifests of what its trainer has removed from runs; yield one line for each."""
@@ -85,6 +94,10 @@ class TakingIn:
         for folder in folders:
             with contextlib.suppress(RunNameError, ValueError):
                 yield self.places.run_of(folder)
+
+
+def _order(one: Judgement) -> tuple[bool, int, str]:
+    return one.order
 
 
 def _without_run(one: Judgement, error: RunNameError) -> Outcome:
@@ -102,7 +115,7 @@ class _InRun:
     folder: Path
     steps: dict[int, str] = field(default_factory=dict)
 
-    def take(self, judged: Sequence[Judgement]) -> Iterator[Outcome]:
+    def take(self, judged: Iterable[Judgement]) -> Iterator[Outcome]:
         """Yield what came of each. Those that are adopted already keep their steps."""
         try:
             self._read()
@@ -125,18 +138,21 @@ class _InRun:
 
     def _one(self, one: Judgement) -> Outcome:
         out = Outcome(one, one.state, "left", one.reasons, self.run, one.told.step)
+        if one.error is not None:
+            return replace(out, action="refused", error=one.error)
         unknown = one.state == "unknown" and one.sighting.kind != NOBODYS and not self.how.named
         if one.state == "incomplete" or unknown:
             return self._withdrawn(out) if one.state == "incomplete" else out
         if (step := one.told.step) is None:
-            path = quote_word(str(one.path))
+            path = quote_word(self.how.places.told(one.path))
             told = "its step is not known: no name and no file tells it"
             error = UsageError(told, hint=f"give its step: ckptkit adopt {path} --step N")
             return replace(out, action="refused", error=error)
         if (inner := training_within(one.sighting)) is not None:
+            apart = quote_word(self.how.places.told(inner.seen.folder))
             error = UsageError(
                 f"{one.path.name}: holds another training: {inner.path.relative_to(one.path)}",
-                hint=f"move it out, or adopt it by itself: ckptkit adopt {quote_word(str(inner.seen.folder))}",
+                hint=f"move it out, or adopt it by itself: ckptkit adopt {apart}",
             )
             return replace(out, action="refused", error=error)
         name = one.sighting.seen.found.name
@@ -182,7 +198,8 @@ class _InRun:
 
     def _second(self, one: Judgement, out: Outcome, other: str, error: ConflictError) -> Outcome:
         """Return what is said of one whose step another has, which verifies."""
-        is_copy = content.is_copy(one.sighting, self.folder / other)
+        twin = Entry(self.run, adopted_name(other, one.told.step or 0), ADOPTED, self.how.store.storage)
+        is_copy = content.is_copy(one.sighting, self.folder / other, twin)
         if not is_copy and not one.moves:
             return replace(out, action="refused", error=ConflictError(error.message, hint=_TWO))
         what = "a copy of" if is_copy else "of the same step as"
@@ -212,6 +229,7 @@ class _InRun:
             {item: wrote},
             trainer=None if one.sighting.kind == NOBODYS else one.sighting.kind,
             folder=away,
+            copy=None if self.how.copies is None else self.folder,
             on_bytes=self.how.on_bytes,
             metrics=one.told.metrics,
             counters=one.told.counters,
