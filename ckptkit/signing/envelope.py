@@ -50,7 +50,7 @@ class Envelope:
             made = cls(value["payloadType"], decoded(value["payload"]), one["keyid"], decoded(one["sig"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError("holds what is no signed envelope") from error
-        if made.plain() != value:
+        if not (isinstance(made.type, str) and isinstance(made.key, str)) or made.plain() != value:
             raise DamagedError("holds an envelope with more in it than a payload and one signature")
         return made
 

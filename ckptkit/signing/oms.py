@@ -111,6 +111,7 @@ def _resources(envelope: Envelope) -> list[dict[str, Any]]:
         resources = value["predicate"]["resources"]
         known = (envelope.type, value["_type"], value["predicateType"]) == (TYPE, _STATEMENT, _PREDICATE)
         whole = subject["digest"] == {"sha256": _root(resources)}
+        whole &= all(isinstance(one[name], str) for one in resources for name in ("name", "algorithm"))
     except (DamagedError, KeyError, TypeError, ValueError) as error:
         raise DamagedError("says nothing that is known here") from error
     if not (known and whole):

@@ -26,6 +26,8 @@ from ckptkit.formats.torch_values import torch_value
 from ckptkit.formats.zips import list_members
 from ckptkit.manifest import reading
 from ckptkit.problem import Problem
+from ckptkit.signing import claims, oms, statement
+from ckptkit.signing.envelope import Envelope, authenticated
 
 Read = Callable[[bytes], None]
 _TENSORS, _BLOCKS = 20, 20
@@ -33,6 +35,8 @@ _memory = Path("/dev/shm")
 _folder = tempfile.TemporaryDirectory(dir=_memory if _memory.is_dir() else None)
 PLACE = Path(_folder.name)
 """For readers that take files only."""
+SIGNED = claims.Signable("run", 1, f"blake3:{'0' * 64}", b"{}", "manifest.json", "/store/run", 1)
+"""A checkpoint that signatures may be about."""
 
 
 class UnexpectedError(Exception):
@@ -144,6 +148,18 @@ def json(data: bytes) -> None:
             raise UnexpectedError("is another value when it is read again")
         if isinstance(value, dict):
             list(generator_states.leaf_faults(value, "x", foreign=True))
+            _signatures(value.get("signatures"))
+    for kind in (statement.TYPE, oms.TYPE):
+        claims.objection(Envelope(kind, data, "key", b""), SIGNED)
+
+
+def _signatures(value: object) -> None:
+    for one in value if isinstance(value, list) else ():
+        with contextlib.suppress(CkptkitError):
+            made = Envelope.of(one)
+            authenticated(made.type, made.payload)
+            {made.key}  # noqa: B018  # it is looked up among keys
+            claims.objection(made, SIGNED)
 
 
 def yaml(data: bytes) -> None:

@@ -1,6 +1,8 @@
 """What fuzzing begins with: small whole files of each kind, from the frozen checkpoints and made here."""
 
+import hashlib
 import io
+import json
 import pickle
 import pickletools
 import struct
@@ -8,8 +10,13 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import structures
+
+from ckptkit.signing import oms, statement
+from ckptkit.signing.envelope import Envelope
 
 TESTS = Path(__file__).parents[1]
 FROZEN = TESTS / "compat" / "frozen" / "v1.2"
@@ -65,6 +72,17 @@ def _bundles() -> list[bytes]:
     return [structures.joined(*_read(STEP / "data" / "iterator.index", STEP / "data" / "iterator.data-00000-of-00001"))]
 
 
+def _signed() -> list[bytes]:
+    """What is signed of a checkpoint, in both forms, and an envelope around it; the signatures are nobody's."""
+    digest = hashlib.sha256(b"{}").hexdigest()
+    said = statement.Statement("run", 1, f"blake3:{'0' * 64}", digest, "2026-06-01T12:00:00Z")
+    nobody: Any = SimpleNamespace(public=SimpleNamespace(id="SHA256:z"), sign=lambda data: b"")
+    other = oms.signed("run", {"manifest.json": digest}, (), nobody).payload
+    envelopes = [Envelope(statement.TYPE, said.payload, "SHA256:x", b"1"), Envelope(oms.TYPE, other, "SHA256:y", b"2")]
+    beside = {"schema_version": "1.0", "signatures": [one.plain() for one in envelopes]}
+    return [said.payload, other, json.dumps(beside).encode()]
+
+
 def _packed() -> list[bytes]:
     import bz2
     import lzma
@@ -89,6 +107,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "json": lambda: [
         *_read(STEP / "manifest.json", STEP / "rng" / "rng.json", FROZEN / "ppo" / "run1" / ".ckptkit" / "refs.json"),
         *_read(FROZEN / "trained" / "checkpoint-4" / "trainer_state.json", STEP / "policy" / "module_state.json"),
+        *_signed(),
         b'[1, -2.5e3, "a\\u00e9\\n", null, true, {"$number": "nan"}, {"a": {"b": []}}]',
     ],
     "yaml": lambda: [
