@@ -51,9 +51,10 @@ class Last:
 
 def last(storage: Storage, run: str) -> Last:
     """Return what the run saved last."""
-    if not storage.has_run(run):
-        return Last()
-    return _noted(storage, run) or _searched(storage, run)
+    noted = _noted(storage, run)
+    if noted is not None:
+        return noted
+    return _searched(storage, run) if storage.has_run(run) else Last()
 
 
 def origin(storage: Storage, run: str, step: int, before: Last) -> tuple[str, int] | None:

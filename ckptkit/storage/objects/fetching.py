@@ -18,9 +18,9 @@ from ckptkit.manifest.reading import parse
 from ckptkit.storage import scratch_folders
 from ckptkit.storage.interface import Entry
 from ckptkit.storage.objects.files import Files
+from ckptkit.storage.objects.stream import BLOCK
 
 _THREADS = 8
-_BLOCK = 1 << 20  # bytes of one read where no size is told
 
 
 @contextmanager
@@ -43,12 +43,19 @@ def fetched(owner: object, files: Files, entry: Entry, paths: Sequence[str], *, 
         digests = _digests(files, entry)
         sizes = {path: size for path, (size, _) in digests.items()}
         require_space(Path(tempfile.gettempdir()), sum(sizes.get(path, 0) for path in paths))
-        tasks = [partial(_fetch, files, entry, path, folder / path, digests.get(path)) for path in dict.fromkeys(paths)]
+        tasks = {path: partial(_fetch, files, entry, path, folder / path, digests.get(path)) for path in paths}
+        large = [path for path in tasks if sizes.get(path, 0) > BLOCK]
         with storage_errors("temporary files"):
-            parallel.results(tasks, _THREADS, lambda count: None)
+            parallel.results([task for path, task in tasks.items() if path not in large], _THREADS, _nobody)
+            for path in large:  # each has requests enough under way, and blocks in memory
+                tasks[path](_nobody)
         if keep:
             weakref.finalize(owner, held.pop_all().close)
         yield folder
+
+
+def _nobody(count: int) -> None:
+    """Tell nobody."""
 
 
 def _digests(files: Files, entry: Entry) -> Mapping[str, tuple[int, str]]:
@@ -66,7 +73,7 @@ def _fetch(
 ) -> None:
     """Copy one file; what is not as its manifest says is read once more: it may be damaged there, or on its way."""
     algorithm = DEFAULT_ALGORITHM if said is None else algorithm_of(said[1])
-    expected = _BLOCK if said is None else said[0]
+    expected = BLOCK if said is None else said[0]
     found = _copied(files, entry, path, target, algorithm, expected)
     if said is None or found is None or found == said:
         return

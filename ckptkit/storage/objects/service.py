@@ -106,7 +106,7 @@ class Objects(Protocol):
         """Return bytes of an object from a place on, at most ``length``, and what it is; raises FileNotFoundError."""
 
     def open(self, key: str) -> BinaryIO:
-        """Return an unbuffered stream from the start, which holds a few MiB at most; raises FileNotFoundError."""
+        """Return an unbuffered stream from the start, which holds 32 MiB at most; raises FileNotFoundError."""
 
     def write(self, key: str, data: bytes, only: Only | None = None) -> Written:
         """Write a small object, all of it or nothing; S3 and Azure answer less than a look at it would tell.

@@ -13,8 +13,8 @@ from ckptkit.storage.objects.service import Info
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BLOCK = 1 << 22  # bytes of one request
-AHEAD = 4  # requests under way while a block is used
+BLOCK = 1 << 23  # bytes of one request
+AHEAD = 3  # requests under way while a block is used
 GLANCE = 1 << 16  # bytes of the first request at a place that was sought; who reads on there gets more each time
 
 
