@@ -119,13 +119,22 @@ def replace_file(path: Path, data: bytes, *, lasting: bool = True) -> None:
         fsync_path(path.parent)
 
 
+def walk(folder: Path, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield as ``os.walk``, which passes over what it cannot list: here that raises OSError."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    return os.walk(folder, topdown=topdown, onerror=refuse)
+
+
 def fsync_tree(folder: Path) -> None:
     """Flush every file and folder below (and including) a folder, giving files the mode that the umask asks for.
 
     Some libraries (safetensors) leave their files readable by the owner only.
     """
     umask = _umask()
-    for path, folders, files in os.walk(folder, topdown=False):
+    for path, folders, files in walk(folder, topdown=False):
         for name in files:
             descriptor = open_regular(Path(path, name))
             try:

@@ -193,6 +193,9 @@ class Arrivals:
             if report.manifest is None or verifier.copied != source or not (report.good or report.not_judged):
                 return replace(looked, outcome="damaged", reason=report.reason, report=report)
             data, manifest = _sealed(source) or (b"", None)
+            if manifest is None and source.identity is not None:  # a disk, or a network, may fail once
+                reason = f"{source.manifest_file}: cannot be read any more"
+                return replace(looked, outcome="damaged", reason=reason, report=report)
             if manifest is None or manifest != looked.manifest or manifest != report.manifest:
                 return replace(looked, outcome="gone", reason="was replaced or removed while it was copied")
             digested = self._read_back(staging.folder, manifest)

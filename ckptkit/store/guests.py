@@ -13,7 +13,12 @@ from ckptkit.errors import (
     BackendError,
     CkptkitError,
     DiskFullError,
+    StoreError,
 )
+
+_AS_BEFORE = "nothing was committed, older checkpoints are as they were"
+_DISK = {errno.EIO, errno.EROFS, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT}
+"""What a disk, a network or a limit answers: no backend can help it."""
 
 
 @contextmanager
@@ -27,10 +32,14 @@ def guest(name: str, backend: Backend, folder: Path | None = None) -> Iterator[N
     except Exception as error:
         if folder is not None and _is_full(error, folder):
             raise DiskFullError("no space left on the device; nothing was committed", item=name) from error
+        if isinstance(error, OSError) and error.errno in _DISK:
+            place = error.filename or folder
+            told = f"{place}: {error.strerror}" if place else f"{error.strerror}"
+            raise StoreError(told, hint=f"{_AS_BEFORE}; see to the disk, or try again", item=name) from error
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise BackendError(
             f"backend {backend.name!r} failed: {reason}",
-            hint="nothing was committed, older checkpoints are as they were; --debug shows the traceback",
+            hint=f"{_AS_BEFORE}; --debug shows the traceback",
             item=name,
         ) from error
 

@@ -136,9 +136,9 @@ def refuse(name: str, problems: Sequence[Problem]) -> None:
     if first.severity == "unsafe":
         hint = "do not load it; if you wrote it yourself, trust exactly this file: --trust FILE, or save(trust=[...])"
         raise UnsafeContentError(message, hint=hint, item=name)
-    raise DamagedError(
-        message, hint="nothing was committed; the files are incomplete, or not what they seem", item=name
-    )
+    unread = first.code == "file-unreadable"
+    why = "see to the disk, or try again" if unread else "the files are incomplete, or not what they seem"
+    raise DamagedError(message, hint=f"nothing was committed; {why}", item=name)
 
 
 def require_consistent(manifest: Manifest) -> None:

@@ -5,7 +5,6 @@ damaged meanwhile.
 """
 
 import contextlib
-import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
+from ckptkit import durable
 from ckptkit.catalog import manifests
 from ckptkit.catalog.succession import Last
 from ckptkit.errors import CkptkitError, UsageError
@@ -139,7 +139,7 @@ def _share_one(staged: Any, before: Earlier, path: str, now: tuple[int, str], de
 
 
 def _note(folder: Path, digested: Digested) -> None:
-    for path, _, names in os.walk(folder):
+    for path, _, names in durable.walk(folder):
         for name in names:
             file = Path(path, name)
             if file.lstat().st_ino not in digested:

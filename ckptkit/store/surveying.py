@@ -26,7 +26,7 @@ class Surveyed:
         facts: what its manifest says (``verification.trust.facts``), or nothing: it cannot be read.
         good: whether it verifies.
         judged: whether this installation can tell.
-        not_judged: nothing wrong was found, but this installation cannot look into all of it.
+        not_judged: nothing wrong was found, but not all of it could be read, or this installation cannot look into it.
         reason: one line: why it is not good.
         payload: the files that must move one by one: see ``catalog.beside_others``.
         unlisted: one line: why no manifest says what belongs to it, or what is in it now.
@@ -120,13 +120,14 @@ def _remembered(at: Entry, known: Known) -> Surveyed:
 
 def _found(report: CheckpointReport) -> Surveyed:
     at, manifest = report.at, report.manifest
+    not_judged = report.not_judged or report.unread  # a disk that answers again may show that it is whole
     return Surveyed(
         at,
         {} if manifest is None else trust.facts(manifest),
         good=report.good,
         # Its backends are installed, and its manifest is not newer.
-        judged=not report.not_judged and all(p.code != "manifest-newer" for p in report.problems),
-        not_judged=report.not_judged,
+        judged=not not_judged and all(p.code != "manifest-newer" for p in report.problems),
+        not_judged=not_judged,
         reason=report.reason,
         payload=tuple(beside_others.payload_of(at, manifest)),
         unlisted=_why_unlisted(report),

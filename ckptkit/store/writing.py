@@ -1,12 +1,12 @@
 """Write what was captured of the items into the staging folder, and say of each what the manifest needs."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ckptkit import durable
 from ckptkit.backend import GRADES, Captured, SavedItem
 from ckptkit.errors import BackendError, UnsafeContentError
 from ckptkit.manifest.names import check_paths
@@ -83,7 +83,7 @@ def _without_generators(saved: SavedItem) -> SavedItem:
 def _files(folder: Path, prefix: str, sinks: Sinks, digested: Digested | None = None) -> list[FileFields]:
     sinks.require_left_alone(folder)
     paths = sinks.unkept()
-    for path, folders, names in os.walk(folder):
+    for path, folders, names in durable.walk(folder):
         for name in folders:
             if Path(path, name).is_symlink():
                 raise UnsafeContentError(f"{Path(path, name)}: a backend must not write links")
@@ -101,7 +101,7 @@ def _files(folder: Path, prefix: str, sinks: Sinks, digested: Digested | None = 
 def _nothing_else(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UnsafeContentError if there is anything besides what each backend left in its item's folder."""
     listed = {file["path"]: file["size"] for item in entries.values() for file in item["files"]}
-    for path, folders, names in os.walk(folder):
+    for path, folders, names in durable.walk(folder):
         for name in [*names, *(f for f in folders if Path(path) == folder and f not in entries)]:
             file = Path(path, name)
             relative = file.relative_to(folder).as_posix()

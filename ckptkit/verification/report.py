@@ -59,6 +59,12 @@ class CheckpointReport:
         return "unjudged" in severities and severities.isdisjoint(("error", "unsafe"))
 
     @property
+    def unread(self) -> bool:
+        """Whether all that is wrong is that files could not be read: nobody knows that they are damaged."""
+        wrong = [problem for problem in self.problems if problem.severity in ("error", "unsafe")]
+        return bool(wrong) and all(problem.code == "file-unreadable" for problem in wrong)
+
+    @property
     def unproven(self) -> Sequence[str]:
         """Items that the level ``resume`` could neither prove nor disprove to resume.
 

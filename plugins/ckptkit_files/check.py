@@ -20,7 +20,8 @@ def check_files(directory: Path, files: Sequence[str]) -> Iterator[Problem]:
         try:
             regular = stat.S_ISREG(path.lstat().st_mode)
         except OSError as error:
-            yield Problem("file-missing", f"cannot be read ({error.strerror})", file=name)
+            code = "file-missing" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else "file-unreadable"
+            yield Problem(code, f"cannot be read ({error.strerror})", file=name)
             continue
         if not regular:
             yield Problem("file-missing", "is not a regular file", file=name)

@@ -28,14 +28,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPEN = 1, CREATE = 2, READ = 4, WRITE = 8, FLUSH = 16, CLOSE = 32, NAME = 64, REMOVE = 128, LOOK = 256, LOCK = 512 };
+enum { OPEN = 1, CREATE = 2, READ = 4, WRITE = 8, FLUSH = 16, CLOSE = 32, NAME = 64, REMOVE = 128, LOOK = 256, LOCK = 512, FOLDERS = 1024 };
 #define MAPS 64
 #define CLONE 0x40049409
 
 static char root[PATH_MAX];
 static size_t root_length;
 static int log_fd = -1;
-static long count, at, clock_step;
+static long own, *count = &own, at, clock_step;
 static unsigned kinds;
 static int failure, lasting, signal_number, moved;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -51,11 +51,12 @@ void disk_record(const char *folder, int descriptor) {
 
 void disk_fail(const char *folder, unsigned of, long number, int error, int from_then_on, int sig, long seconds) {
   strncpy(root, folder, sizeof root - 1), root_length = strlen(root);
-  kinds = of, failure = error, lasting = from_then_on, signal_number = sig, clock_step = seconds, count = 0, moved = 0;
+  kinds = of, failure = error, lasting = from_then_on, signal_number = sig, clock_step = seconds, *count = 0, moved = 0;
   at = number;
 }
 
-long disk_count(void) { return count; }
+/* The number of calls is kept where other processes see it. */
+void disk_count_in(long *where) { count = where; }
 
 static int is_below(const char *path) {
   return root_length && !strncmp(path, root, root_length) && (path[root_length] == '/' || !path[root_length]);
@@ -94,7 +95,7 @@ static int is_watched(int fd) {
 /* Whether this call is to fail; a signal or a clock that jumps comes before the call, which then goes on. */
 static int fails(unsigned kind) {
   if (!at || !(kinds & kind)) return 0;
-  long number = __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+  long number = __atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
   if (number != at && !(lasting && number > at)) return 0;
   if (clock_step) { moved = 1; return 0; }
   if (signal_number) { if (number == at) kill(getpid(), signal_number); return 0; }
@@ -169,7 +170,7 @@ int creat(const char *path, mode_t mode) { return opened(openat_, AT_FDCWD, path
 
 DIR *opendir(const char *path) {
   REAL(DIR *, "opendir", const char *);
-  return fails_at(LOOK, AT_FDCWD, path) ? NULL : real(path);
+  return fails_at(FOLDERS, AT_FDCWD, path) ? NULL : real(path);
 }
 int stat64(const char *path, struct stat64 *s) { REAL(int, "stat64", const char *, struct stat64 *); return fails_at(LOOK, AT_FDCWD, path) ? -1 : real(path, s); }
 int lstat64(const char *path, struct stat64 *s) { REAL(int, "lstat64", const char *, struct stat64 *); return fails_at(LOOK, AT_FDCWD, path) ? -1 : real(path, s); }

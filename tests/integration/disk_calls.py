@@ -1,6 +1,7 @@
 """Start a script with ``disk_calls.c`` before the C library, tell that what to write down or fail, read its log."""
 
 import ctypes
+import mmap
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 _SOURCE = Path(__file__).with_suffix(".c")
 COMPILER = shutil.which("cc")
-OPEN, CREATE, READ, WRITE, FLUSH, CLOSE, NAME, REMOVE, LOOK, LOCK = (1 << place for place in range(10))
+OPEN, CREATE, READ, WRITE, FLUSH, CLOSE, NAME, REMOVE, LOOK, LOCK, FOLDERS = (1 << place for place in range(11))
 """The kinds of calls; see the enumeration there."""
 
 
@@ -78,11 +79,11 @@ def fail(
     function(os.fsencode(root), kinds, number, error, int(lasting), signal, seconds)
 
 
-def count() -> int:
-    """Return how many calls were counted since ``fail``."""
-    function = ctypes.CDLL(None).disk_count
-    function.restype = ctypes.c_long
-    return int(function())
+def counter() -> ctypes.c_long:
+    """Return what counts the calls from the next ``fail`` on, also those of processes that are forked later."""
+    shared = ctypes.c_long.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+    ctypes.CDLL(None).disk_count_in(ctypes.byref(shared))
+    return shared
 
 
 def calls(log: Path) -> Iterator[Call]:

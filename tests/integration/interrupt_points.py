@@ -100,16 +100,16 @@ COMMANDS: dict[str, tuple[str, Judge]] = {
 }
 
 
-def called(words: list[str], folder: Path, killer: Killer | None) -> None:
-    """Run the program as the console script does; stdout and stderr go to files."""
+def called(words: list[str], folder: Path, arm: Callable[[], object] | None) -> None:
+    """Run the program as the console script does, armed at the last moment; stdout and stderr go to files."""
     os.chdir(folder)
     for descriptor, name in ((1, "../stdout"), (2, "../stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
     os.environ["CKPTKIT_STORE"] = str(folder / "store")
     sys.argv = ["ckptkit", *words]
-    if killer is not None:
-        killer.install()
+    if arm is not None:
+        arm()
     try:
         main.run()
     except SystemExit as end:
@@ -148,7 +148,7 @@ def run(name: str, folder: Path, stride: int) -> dict[str, object]:
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(pristine, work)
         killer = Killer(work, point, signal.SIGINT)
-        code = in_child(lambda k=killer: called(words, work, k))  # type: ignore[misc]  # bound at once
+        code = in_child(lambda k=killer: called(words, work, k.install))  # type: ignore[misc]  # bound at once
         try:
             check(words, judge, work, code)
         except (AssertionError, NotFoundError) as error:

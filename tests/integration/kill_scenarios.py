@@ -277,13 +277,13 @@ class UndeleteFlat(PruneFlat):
     again = Undelete.again
 
 
-def written(root: Path, step: int) -> None:
+def written(root: Path, step: int, run: str = RUN) -> None:
     """Write a folder and a file beside it, as a trainer does."""
-    folder = root / RUN / f"checkpoint-{step}"
+    folder = root / run / f"checkpoint-{step}"
     (folder / "deep").mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(safetensors.numpy.save({"w": np.arange(8.0) + step}))
     (folder / "deep" / "trainer_state.json").write_text("{}")
-    (root / RUN / f"log-{step}.json").write_text("{}")
+    (root / run / f"log-{step}.json").write_text("{}")
 
 
 def adopted(root: Path, step: int) -> None:

@@ -112,4 +112,5 @@ def _opened(state_folder: Path, name: str = "lock") -> Iterator[int]:
         if os.getpid() == mine:
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+        with suppress(OSError):  # nothing was written through it: what was done under the lock is done
+            os.close(descriptor)

@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptkit.durable import fsync_path, fsync_tree, fsync_way, make_folders, storage_errors, undivided, write_file
@@ -41,7 +41,8 @@ def staged(state_folder: Path) -> Iterator[Path]:
             with undivided():
                 shutil.rmtree(holder, ignore_errors=True)
         if descriptor >= 0:
-            os.close(descriptor)
+            with suppress(OSError):  # nothing was written through it, and the commit may be done
+                os.close(descriptor)
 
 
 def seal(staging: Path, manifest: bytes) -> None:

@@ -5,7 +5,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from ckptkit import parallel
+from ckptkit import durable, parallel
 from ckptkit.errors import CkptkitError, ConflictError, StoreError
 from ckptkit.layouts import STEP_FOLDER
 from ckptkit.manifest.summary import summarise
@@ -50,7 +50,7 @@ class ObjectStaging:
         """Upload everything but the manifest; see ``Staging.seal``."""
         self._place = new_place(_name(manifest))
         self._data = with_place(manifest, self._place)
-        found = (Path(around, name) for around, _, names in os.walk(self.folder) for name in names)
+        found = (Path(around, name) for around, _, names in durable.walk(self.folder) for name in names)
         files = {path.relative_to(self.folder).as_posix(): path.lstat().st_size for path in found}
         small = [path for path, size in files.items() if size <= _SMALL]
         sent = parallel.results([partial(self._upload, path) for path in small], _THREADS, lambda count: None)
