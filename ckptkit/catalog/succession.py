@@ -14,9 +14,9 @@ from ckptkit.errors import CkptkitError, ManifestError
 from ckptkit.formats import strict_json
 from ckptkit.layouts import named
 from ckptkit.manifest.models import Manifest
+from ckptkit.manifest.names import LAST_SAVE_NAME
 from ckptkit.storage import Entry, Storage
 
-NAME = "last-save.json"
 _LIMIT = 1 << 16
 
 
@@ -91,12 +91,12 @@ def note(at: Entry, manifest: Manifest, before: Last) -> None:
     }
     content["digest"] = digest_bytes(strict_json.dumps(content), DEFAULT_ALGORITHM)
     with contextlib.suppress(CkptkitError):
-        at.storage.replace_state(at.run, NAME, strict_json.dumps(content) + b"\n", lasting=False)
+        at.storage.replace_state(at.run, LAST_SAVE_NAME, strict_json.dumps(content) + b"\n", lasting=False)
 
 
 def _noted(storage: Storage, run: str) -> Last | None:
     try:
-        data = storage.read_state(run, NAME, _LIMIT)
+        data = storage.read_state(run, LAST_SAVE_NAME, _LIMIT)
         if data is None:
             return None
         value = strict_json.loads(data)

@@ -22,6 +22,8 @@ NOTES = (OBSERVED_NAME, SHOWN_NAME, SIGNATURES_NAME)
 UNLISTED = (MANIFEST_NAME, *NOTES)
 """ckptkit's own files in a checkpoint's folder: no item may have these names, and no manifest lists them."""
 STATE_FOLDER = ".ckptkit"
+LAST_SAVE_NAME = "last-save.json"
+"""In the state folder: a note of the last commit of a run; disposable (see ``catalog.succession``)."""
 MAX_STEP = 10**12
 MAX_RUN_PARTS = 16  # deeper ones would not be found: it bounds the walk through a folder that is no store at all
 _INVISIBLE = ("Cc", "Cs", "Cf")  # control characters, halves of surrogate pairs, marks of direction and the like

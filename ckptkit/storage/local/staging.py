@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ckptkit.durable import fsync_path, fsync_tree, fsync_way, make_folders, storage_errors, undivided, write_file
 from ckptkit.errors import ConflictError
-from ckptkit.manifest.names import MANIFEST_NAME, STATE_FOLDER
+from ckptkit.manifest.names import LAST_SAVE_NAME, MANIFEST_NAME, STATE_FOLDER
 from ckptkit.storage.local.locks import try_lock
 
 _OWNER = "owner.lock"
@@ -60,7 +60,7 @@ def commit_folder(staging: Path, final: Path) -> None:
         StoreError: the rename or the fsync after it failed; the folder is where it was.
     """
     with storage_errors("commit"):
-        if _is_first(final.parent):
+        if not (final.parent / STATE_FOLDER / LAST_SAVE_NAME).exists():  # the first, as far as anybody knows
             fsync_way(final.parent)
         try:
             os.rename(staging, final)
@@ -73,12 +73,6 @@ def commit_folder(staging: Path, final: Path) -> None:
         except OSError:  # a power cut might undo it: what may not be there must not be listed
             os.rename(final, staging)
             raise
-
-
-def _is_first(run_folder: Path) -> bool:
-    """Return whether a run has nothing yet: so its folder may be one that nobody has flushed the way to."""
-    with os.scandir(run_folder) as entries:
-        return all(entry.name == STATE_FOLDER for entry in entries)
 
 
 def aside(key: str) -> str:
