@@ -8,7 +8,7 @@ import typer
 
 from ckptkit.cli import adopt_report, output, retention_options, unmirrored
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import FormatOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli.session import FormatOption, NoCacheOption, ScratchOption, StoreOption, session_of
 from ckptkit.errors import UsageError
 from ckptkit.progress import Meter
 
@@ -63,6 +63,7 @@ def adopt(
     mode: retention_options.Mode = None,
     format_: FormatOption = None,
     store: StoreOption = None,
+    scratch: ScratchOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
     """Find the checkpoints that a trainer wrote, say which are whole, and give those manifests where they lie.

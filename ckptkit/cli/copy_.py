@@ -7,7 +7,7 @@ import typer
 
 from ckptkit.cli import interrupts, output
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, session_of
+from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, ScratchOption, session_of
 
 if TYPE_CHECKING:
     from ckptkit.store import Arrival, Transfer
@@ -31,6 +31,7 @@ def copy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be copied.")] = False,
     format_: FormatOption = None,
     jobs: JobsOption = None,
+    scratch: ScratchOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
     """Copy checkpoints from one store to another; what is there already and verifies is skipped.

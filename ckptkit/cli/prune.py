@@ -7,7 +7,7 @@ import typer
 
 from ckptkit.cli import interrupts, naming, output, retention_options
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli.session import FormatOption, JobsOption, NoCacheOption, ScratchOption, StoreOption, session_of
 from ckptkit.manifest.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def prune(
     format_: FormatOption = None,
     jobs: JobsOption = None,
     store: StoreOption = None,
+    scratch: ScratchOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
     """Plan what a retention policy removes, with a reason for each; only --apply removes.

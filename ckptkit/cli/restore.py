@@ -15,6 +15,7 @@ from ckptkit.cli.session import (
     MetricOption,
     ModeOption,
     NoCacheOption,
+    ScratchOption,
     StoreOption,
     session_of,
 )
@@ -36,6 +37,7 @@ def restore(
     ] = False,
     jobs: JobsOption = None,
     store: StoreOption = None,
+    scratch: ScratchOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
     """Copy a checkpoint's files to a new folder, and check every byte on the way.

@@ -17,6 +17,7 @@ from ckptkit.cli.session import (
     MetricOption,
     ModeOption,
     NoCacheOption,
+    ScratchOption,
     StoreOption,
     session_of,
 )
@@ -53,6 +54,7 @@ def resume_cmd(
     level: LevelOption = None,
     jobs: JobsOption = None,
     store: StoreOption = None,
+    scratch: ScratchOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
     """Print the command that resumes a run from the newest checkpoint that verifies.

@@ -49,6 +49,16 @@ JobsOption = Annotated[
         "--jobs", min=1, metavar="N", help="Threads that read and digest; all cores if left out.", show_default=False
     ),
 ]
+ScratchOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scratch",
+        metavar="DIR[,SIZE]",
+        help="Where copies of what lies on a service are checked, and how much there may be at once (20GB); "
+        "else CKPTKIT_SCRATCH, else ckptkit.yaml, else TMPDIR.",
+        show_default=False,
+    ),
+]
 ExactRunOption = Annotated[
     bool, typer.Option("--exact-run", help="RUN means the run itself, even where another run continues it.")
 ]
@@ -95,6 +105,22 @@ class Session:
                 raise UsageError("--store is empty", hint="name the folder, or leave the option out")
             return given
         return os.environ.get("CKPTKIT_STORE") or self.config().store or DEFAULT_STORE
+
+    def use_scratch(self, given: str | None) -> None:
+        """Check copies in this scratch space, else in that of the environment or the configuration.
+
+        Raises:
+            UsageError: there is none there.
+        """
+        from ckptkit.storage import scratch_space
+
+        def configured() -> scratch_space.ScratchSpace | None:
+            said = self.config().scratch
+            return None if said is None else scratch_space.parse(said, self.config().line("scratch"))
+
+        scratch_space.otherwise(configured)
+        if given is not None:
+            scratch_space.use(scratch_space.parse(given, "--scratch"))
 
     def _there(self, store: str | None) -> str:
         """Return that store, for a command that creates none; raises StoreError as ``_tell_of_another``."""
@@ -170,6 +196,8 @@ def session_of(context: typer.Context) -> Session:
     assert isinstance(found, Session)  # set by the callback of the program
     if context.params.get("no_cache"):  # as well after the command as before it
         found.cache = False
+    if "scratch" in context.params:
+        found.use_scratch(context.params["scratch"])
     return found
 
 

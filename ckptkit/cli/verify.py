@@ -10,7 +10,7 @@ import typer
 from ckptkit.cli import interrupts, naming, output
 from ckptkit.cli.help import Command
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import JobsOption, LevelOption, NoCacheOption, StoreOption, session_of
+from ckptkit.cli.session import JobsOption, LevelOption, NoCacheOption, ScratchOption, StoreOption, session_of
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def verify(
     verbose: Annotated[bool, typer.Option("--verbose", help="Also list each name that a problem only counts.")] = False,
     jobs: JobsOption = None,
     store: StoreOption = None,
+    scratch: ScratchOption = None,
     no_cache: NoCacheOption = False,
 ) -> int:
     """Verify checkpoints by content: find every changed bit, and what would run code when it is loaded.

@@ -69,6 +69,10 @@ def of_run(config: Config, run: str | None, default_digest: str) -> Iterator[Set
         yield Setting("dedup", config.dedup, "file", config.line("dedup"))
     else:
         yield Setting("dedup", DEFAULT_DEDUP)
+    if config.scratch is not None:
+        yield Setting("scratch", config.scratch, "file", config.line("scratch"))
+    else:
+        yield Setting("scratch", None)
     if config.sign is not None:
         yield Setting("sign", str(config.sign), "file", config.line("sign"))
     else:

@@ -77,6 +77,7 @@ class _File(_RunSection):
     mirror: Annotated[_MirrorSection | None, BeforeValidator(_mirror)] = None
     digest: Literal["blake3", "sha256"] | None = None
     dedup: Literal["off", "file", "tensor"] | None = None
+    scratch: str | None = None
     sign: str | None = None
     runs: Annotated[
         dict[str, Annotated[_RunSection, BeforeValidator(_nothing_is_empty)]], BeforeValidator(_nothing_is_empty)
@@ -110,6 +111,7 @@ def parse(data: bytes, path: Path) -> Config:
         mirror=None if file.mirror is None else _mirror_of(file.mirror, path, lines),
         digest=file.digest,
         dedup=file.dedup,
+        scratch=None if file.scratch is None else _scratch(file.scratch, path, lines),
         sign=None if file.sign is None else _key(file.sign, path, lines),
         default=_run_config(file, (), path, lines),
         runs=[(run, _run_config(section, ("runs", run), path, lines)) for run, section in file.runs.items()],
@@ -138,6 +140,13 @@ def _key(text: str, path: Path, lines: strict_yaml.Lines) -> Path:
     if not text.strip() or "\0" in text or _URL.match(text):
         raise UsageError(f"{_where(path, lines, ('sign',))}: {text!r} is no path", hint="name the private key's file")
     return Path(os.path.normpath(path.parent / os.path.expanduser(text)))
+
+
+def _scratch(text: str, path: Path, lines: strict_yaml.Lines) -> str:
+    if not text.strip() or "\0" in text or _URL.match(text):
+        told = f"{_where(path, lines, ('scratch',))}: {text!r} is no folder"
+        raise UsageError(told, hint="write DIR, or DIR,SIZE such as /scratch,20GB")
+    return os.path.normpath(path.parent / os.path.expanduser(text))
 
 
 def _where(path: Path, lines: strict_yaml.Lines, place: tuple[str | int, ...]) -> str:

@@ -52,6 +52,7 @@ class Config:
         mirror: the store that ``store`` is copied to.
         digest: algorithm for new checkpoints.
         dedup: what new checkpoints store only once.
+        scratch: ``DIR[,SIZE]``: where copies of what lies on a service are checked, and how much at once.
         sign: file of the private key that signs new checkpoints.
         default: what applies to every run.
         runs: pattern -> settings, in the order of the file. ``*`` matches any text, ``/`` included.
@@ -65,6 +66,7 @@ class Config:
     mirror: Mirror | None = None
     digest: Literal["blake3", "sha256"] | None = None
     dedup: Literal["off", "file", "tensor"] | None = None
+    scratch: str | None = None
     sign: Path | None = None
     default: RunConfig = field(default_factory=RunConfig)
     runs: Sequence[tuple[str, RunConfig]] = ()

@@ -1,6 +1,7 @@
 """Folders for temporary files on this machine: what a save writes, and copies of what backends read.
 
-Each has a lock that dies with its process; who makes a new one removes those of dead processes. ``TMPDIR`` says where.
+Each has a lock that dies with its process; who makes a new one removes those of dead processes. ``scratch_space`` says
+where.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ckptkit.durable import storage_errors, undivided
+from ckptkit.storage import scratch_space
 
 _PREFIX = "ckptkit-scratch-"
 _OWNER = "owner.lock"
@@ -21,12 +23,25 @@ _YOUNG = 60.0  # seconds in which a folder may not have its lock yet
 
 
 @contextmanager
-def fresh() -> Iterator[Path]:
-    """Yield a fresh, empty folder; it is removed after the block, but not by a child that was forked inside."""
+def fresh(needed: int = 0, *, kept: bool = False) -> Iterator[Path]:
+    """Yield a fresh, empty folder; it is removed after the block, but not by a child that was forked inside.
+
+    Args:
+        needed: bytes of copies that it will hold.
+        kept: whether nobody knows until when.
+
+    Raises:
+        DiskFullError: these do not fit.
+    """
+    with scratch_space.taken(needed, kept=kept) as place:
+        yield from _fresh(place)
+
+
+def _fresh(place: Path) -> Iterator[Path]:
     mine = os.getpid()
     with storage_errors("temporary files"):
-        _remove_dead()
-        holder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        _remove_dead(place)
+        holder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         _lock(descriptor)
         inner = holder / "files"
@@ -51,8 +66,8 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _remove_dead() -> None:
-    for holder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+def _remove_dead(place: Path) -> None:
+    for holder in place.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             found = holder.lstat()
             if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _YOUNG and not _alive(holder):

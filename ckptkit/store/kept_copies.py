@@ -12,7 +12,7 @@ from ckptkit.catalog import digests
 from ckptkit.catalog.ledger import Ledger
 from ckptkit.errors import DiskFullError
 from ckptkit.manifest.models import FileEntry
-from ckptkit.storage import Entry, Storage, scratch_folders
+from ckptkit.storage import Entry, Storage, scratch_folders, scratch_space
 from ckptkit.store import choosing
 from ckptkit.store.choosing import Chosen, Ranking
 from ckptkit.store.copying_out import CopyingVerifier
@@ -25,16 +25,21 @@ class KeptCopy:
 
     Attributes:
         partial: where the copies are.
+
+    Args:
+        folder: for them.
+        room: holds what they take of the scratch space.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.partial = folder / "copy"
+    def __init__(self, folder: Path, room: contextlib.ExitStack) -> None:
+        self.partial, self._room = folder / "copy", room
 
     def begin(self, files: Iterable[FileEntry], needed: int) -> None:
         """Begin anew; raises DiskFullError."""
         with durable.storage_errors("temporary files"):
             shutil.rmtree(self.partial, ignore_errors=True)
-            durable.require_space(self.partial.parent, needed)
+            self._room.close()
+            self._room.enter_context(scratch_space.taken(needed, kept=True))
             for around in {self.partial, *((self.partial / file.path).parent for file in files)}:
                 around.mkdir(parents=True, exist_ok=True)
 
@@ -66,7 +71,8 @@ def choose(
     """
     try:
         with contextlib.ExitStack() as held:
-            copy = KeptCopy(held.enter_context(scratch_folders.fresh()))
+            folder = held.enter_context(scratch_folders.fresh())
+            copy = KeptCopy(folder, held.enter_context(contextlib.ExitStack()))
             verifier = CopyingVerifier(copy, level, ledger=ledger)
             chosen = choosing.choose(storage, ref, verifier, ranking, exact_run=exact_run)
             if verifier.copied != chosen.at:

@@ -252,8 +252,8 @@ class Verifier:
 @contextmanager
 def copied_item(item: ItemEntry) -> Iterator[Path]:
     """Yield a folder for copies of an item's files, with the folders that they lie in; raises DiskFullError."""
-    with scratch_folders.fresh() as folder, durable.storage_errors("temporary files"):
-        durable.require_space(folder, sum(file.size for file in item.files))
+    needed = sum(file.size for file in item.files)
+    with scratch_folders.fresh(needed) as folder, durable.storage_errors("temporary files"):
         for around in {(folder / file.path).parent for file in item.files}:
             around.mkdir(parents=True, exist_ok=True)
         yield folder

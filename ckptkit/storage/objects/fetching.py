@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from ckptkit import parallel
 from ckptkit.digest import DEFAULT_ALGORITHM, algorithm_of, digest_stream
-from ckptkit.durable import require_space, storage_errors
-from ckptkit.errors import CkptkitError, StoreError
+from ckptkit.durable import storage_errors
+from ckptkit.errors import CkptkitError, DamagedError, StoreError
 from ckptkit.manifest.limits import MAX_BYTES
 from ckptkit.manifest.reading import parse
 from ckptkit.storage import scratch_folders
@@ -35,16 +34,15 @@ def fetched(owner: object, files: Files, entry: Entry, paths: Sequence[str], *, 
         keep: see ``owner``.
 
     Raises:
-        DiskFullError: there is no room for the copies; ``TMPDIR`` says where they go.
+        DiskFullError: there is no room for the copies; see ``scratch_space``.
         StoreError: what arrives differs from one time to the next.
     """
     with contextlib.ExitStack() as held:
-        folder = held.enter_context(scratch_folders.fresh())
         digests = _digests(files, entry)
-        sizes = {path: size for path, (size, _) in digests.items()}
-        require_space(Path(tempfile.gettempdir()), sum(sizes.get(path, 0) for path in paths))
+        sizes = {path: digests[path][0] if path in digests else _size(files, entry, path) for path in paths}
+        folder = held.enter_context(scratch_folders.fresh(sum(sizes.values()), kept=keep))
         tasks = {path: partial(_fetch, files, entry, path, folder / path, digests.get(path)) for path in paths}
-        large = [path for path in tasks if sizes.get(path, 0) > BLOCK]
+        large = [path for path in tasks if sizes[path] > BLOCK]
         with storage_errors("temporary files"):
             parallel.results([task for path, task in tasks.items() if path not in large], _THREADS, _nobody)
             for path in large:  # each has requests enough under way, and blocks in memory
@@ -66,6 +64,14 @@ def _digests(files: Files, entry: Entry) -> Mapping[str, tuple[int, str]]:
         return {}
     listed = (file for item in manifest.items.values() for file in item.files)
     return {file.path: (file.size, file.digest) for file in listed}
+
+
+def _size(files: Files, entry: Entry, path: str) -> int:
+    """Return the size of a file that no manifest lists; 0 where it is not there."""
+    try:
+        return files.stat(entry, path).size
+    except (FileNotFoundError, DamagedError):
+        return 0
 
 
 def _fetch(

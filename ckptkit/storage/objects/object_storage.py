@@ -1,6 +1,5 @@
 """The contract of a store, kept by an object service; ``docs/adr/0047`` says how."""
 
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from ckptkit.errors import ConflictError, RefusedError, StoreError
 from ckptkit.health import Finding
 from ckptkit.layouts import ADOPTED, Found, Listing, adopted
 from ckptkit.manifest.names import STATE_FOLDER, check_run
-from ckptkit.storage import scratch_folders
+from ckptkit.storage import scratch_folders, scratch_space
 from ckptkit.storage.interface import Entry, FileStat, Leftover, Lock, Removed, Stamp
 from ckptkit.storage.objects import examining, fetching, scanning
 from ckptkit.storage.objects.files import Files
@@ -155,7 +154,7 @@ class ObjectStorage:
         return "swap" in self.objects.powers
 
     def fetch(self, entry: Entry, paths: Sequence[str], *, keep: bool = False) -> AbstractContextManager[Path]:
-        """See ``Storage.fetch``: checked copies below ``TMPDIR``."""
+        """See ``Storage.fetch``: checked copies in the scratch space."""
         return fetching.fetched(self, self._files, entry, paths, keep=keep)
 
     def remembering(self, memory: FolderMemory) -> ListedManifests:
@@ -199,9 +198,9 @@ class ObjectStorage:
         """See ``Storage.require_space``.
 
         A service does not tell how much fits. What is known is the room on this machine, where a save is written first,
-        below ``TMPDIR``.
+        in the scratch space.
         """
-        require_space(Path(tempfile.gettempdir()), needed)
+        require_space(scratch_space.place(), needed)
 
     @contextmanager
     def stage(self, run: str) -> Iterator[ObjectStaging]:

@@ -111,10 +111,10 @@ class StandIn:
         wanted = list(files)
         before = {path: path.stat() for path in wanted}
         try:
-            with self._copies(folder, wanted) as copies:
+            with self._copies(folder, wanted) as copies:  # as long as it is open, they count as scratch space
                 for path, copy in copies:
                     _move(copy, path)
-            yield
+                yield
         finally:
             for path, told in before.items():
                 _blank(path, FileStat("", told.st_size, True, (0, told.st_mtime_ns, 0, 0)))
