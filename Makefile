@@ -3,6 +3,7 @@
 # make matrices: the tests of every set-up of a kind; minutes, and CI runs them too.
 # make fuzz: every reader of files by strangers, ten minutes each.
 # make docs: the documentation as a site, in build/docs.   make picture: the picture of the README, from a real session.
+# make locks: locks/ anew, after constraints.txt was changed.   make release: wheel, sdist, digests and SBOMs, in dist.
 # make lowest: the command line with the lowest versions that pyproject.toml allows, on the lowest Python.
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -10,28 +11,51 @@ LIGHT := .venv-light/bin/python
 LOWEST := .venv-lowest/bin/python
 LOWEST_PYTHON ?= $(PYTHON)
 INSTALL := -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# What a lock does not list, or has another digest than in it, is not installed.
+LOCKED := -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --requirement
+HERE := -m pip --disable-pip-version-check --quiet install --no-deps
 
-.PHONY: setup demo demo-s3 test lint types walls tests matrices fuzz lowest docs picture bench clean
+.PHONY: setup demo demo-s3 test lint types walls tests matrices fuzz lowest docs picture bench locks release clean
 
 setup: .venv/.ready .venv-light/.ready
 
-.venv/.ready: pyproject.toml constraints.txt examples/third_party_backend/pyproject.toml
+.venv/.ready: pyproject.toml constraints.txt locks/all.txt examples/third_party_backend/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "ckptkit needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "python3-venv is missing; install it first" >&2; exit 1; }
 	@echo "setting up .venv (torch, TensorFlow and Stable-Baselines3: about 4 GB, a minute or two)"
 	@$(PYTHON) -m venv .venv
-	@$(PY) $(INSTALL) --upgrade pip
-	@$(PY) $(INSTALL) --group dev --editable '.[all]'
-	@$(PY) $(INSTALL) --editable examples/third_party_backend
+	@$(PY) $(INSTALL) --no-deps torch  # which of its builds there is depends on the machine: its version alone is held
+	@$(PY) $(LOCKED) locks/all.txt
+	@$(PY) $(HERE) --no-build-isolation --editable . --editable examples/third_party_backend
+	@$(PY) -m pip check
 	@touch $@
 
 # Only the core's own dependencies: what `pip install -e .` gives without extras.
-.venv-light/.ready: pyproject.toml constraints.txt
+.venv-light/.ready: pyproject.toml constraints.txt locks/core.txt locks/all.txt
 	@$(PYTHON) -m venv .venv-light
-	@$(LIGHT) $(INSTALL) --upgrade pip
-	@$(LIGHT) $(INSTALL) --editable .
+	@$(LIGHT) $(LOCKED) locks/core.txt
+	@$(LIGHT) $(HERE) --build-constraint locks/all.txt --editable .
+	@$(LIGHT) -m pip check
 	@touch $@
+
+RELEASE := .venv-release/bin
+COMPILE := $(RELEASE)/uv pip compile --quiet --no-config --generate-hashes --no-annotate --python-version 3.11.5 \
+  --custom-compile-command 'make locks'
+
+.venv-release/.ready: locks/release.txt
+	@$(PYTHON) -m venv .venv-release
+	@$(RELEASE)/python $(LOCKED) locks/release.txt
+	@touch $@
+
+locks: .venv-release/.ready
+	$(COMPILE) --no-deps --no-emit-package torch --output-file locks/all.txt constraints.txt
+	$(COMPILE) --no-deps --output-file locks/lerobot.txt requirements-lerobot.txt
+	echo pip | $(COMPILE) --universal --constraint constraints.txt --output-file locks/core.txt pyproject.toml -
+	$(COMPILE) --universal --output-file locks/release.txt locks/release.in
+
+release: setup .venv-release/.ready
+	$(PY) tools/release.py --sbom $(RELEASE)/cyclonedx-py --into dist
 
 demo: .venv/.ready
 	@$(PY) examples/demo/demo.py
@@ -56,9 +80,9 @@ tests:
 	cd examples/third_party_backend && ../../$(PY) -m pytest -q
 
 # It asks for an older torch: what it imports lies in a folder of its own, and .venv stays as pip resolved it.
-.lerobot/.ready: requirements-lerobot.txt .venv/.ready
+.lerobot/.ready: locks/lerobot.txt .venv/.ready
 	@rm -rf .lerobot
-	@$(PY) -m pip --disable-pip-version-check --quiet install --no-deps --target .lerobot --requirement requirements-lerobot.txt
+	@$(PY) $(LOCKED) locks/lerobot.txt --target .lerobot
 	@touch $@
 
 matrices: setup .lerobot/.ready
@@ -110,4 +134,4 @@ bench: .venv/.bench-ready
 	$(PY) -m benchmarks.list_many
 
 clean:
-	rm -rf .venv .venv-light .venv-lowest .lerobot build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-light .venv-lowest .venv-release .lerobot build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache
