@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structures
+import trained
 from structures import Structured
 
 from ckptkit.catalog import refs
@@ -175,6 +176,12 @@ def others(data: bytes) -> None:
     _tensors(data, "x")
 
 
+def trainers(data: bytes) -> None:
+    """What trainers wrote, in the form that the first byte names; see ``trained``."""
+    if (form := trained.FORMS.get(data[:1])) is not None:
+        trained.asked(PLACE / "trained", form(data[1:]))
+
+
 READERS: dict[str, tuple[Read, Structured | None]] = {
     "safetensors": (safetensors, structures.safetensors),
     "zip": (zips, structures.zips),
@@ -185,5 +192,6 @@ READERS: dict[str, tuple[Read, Structured | None]] = {
     "json": (json, structures.json),
     "yaml": (yaml, None),
     "others": (others, None),
+    "trainers": (trainers, structures.after_its_form),
 }
 """What reads, and what changes a file so that it stays one: checksums, lengths and digests are right again."""

@@ -119,6 +119,23 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     ],
     "others": lambda: [*_read(*(path for path in sorted(OTHERS.iterdir()) if path.suffix != ".py")), *_packed()],
 }
+SEEDS["trainers"] = lambda: [
+    form + data
+    for form, reader in ((b"j", "json"), (b"z", "zip"), (b"a", "npy"), (b"y", "yaml"), (b"p", "pickle"))
+    for data in (*SEEDS[reader](), *_TRAINED.get(form, ()))
+    if len(data) < MOST
+]
+_TRAINED: dict[bytes, tuple[bytes, ...]] = {
+    b"j": (
+        b'{"global_step": 4, "epoch": 0.5, "log_history": [{"step": 4, "loss": 0.5}], "best_global_step": 2,'
+        b' "best_model_checkpoint": "x/checkpoint-2"}',
+        b'{"step": 2}', b"global_step4\n", b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}',
+    ),
+    b"y": (
+        b"!!python/object/apply:collections.OrderedDict\n- - - algo\n    - ppo\n  - - env\n    - CartPole-v1\n"
+        b"  - - n_timesteps\n    - 1e4\n",
+    ),
+}  # fmt: skip
 WORDS: dict[str, tuple[bytes, ...]] = {
     "safetensors": (
         *(b'"dtype":"F32"', b'"F4"', b'"shape":[', b'"data_offsets":[0,', b'"__metadata__":{', b"9223372036854775807"),
@@ -146,6 +163,7 @@ WORDS: dict[str, tuple[bytes, ...]] = {
     "yaml": (
         *(b"!!python/name:", b"*a", b"&a ", b"<<: ", b"? ", b"!<tag:", b"%TAG", b"---\n", b"...\n", b"|2-\n", b"0b_"),
     ),
+    "trainers": (b"global_step", b"num_timesteps", b"best_model_checkpoint", b"weight_map", b"- - - algo\n", b"1e999"),
     "others": (
         *(b"\x89HDF\r\n\x1a\n", b"TREE", b"SNOD", b"HEAP", b"OHDR", b"GGUF", b"PAR1", b"ustar", b"\x1f\x8b", b"BZh9"),
     ),

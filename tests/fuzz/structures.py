@@ -110,6 +110,12 @@ def bundle(data: bytes, change: Change, chance: random.Random) -> bytes:
     return joined(index, shard)
 
 
+def after_its_form(data: bytes, change: Change, chance: random.Random) -> bytes:
+    """Change what stands behind a byte that says in which form it is."""
+    inner = {b"j": json, b"z": zips, b"a": npy}.get(data[:1])
+    return data[:1] + (change(data[1:]) if inner is None else inner(data[1:], change, chance))
+
+
 def parted(data: bytes) -> tuple[bytes, bytes]:
     """Return index and data file of a bundle that are one behind the other, after the size of the first."""
     size = int.from_bytes(data[:4], "little")
