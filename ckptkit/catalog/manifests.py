@@ -1,11 +1,12 @@
 """Read the manifests of a store, and say what is wrong with those that cannot be read."""
 
 from ckptkit.catalog import manifest_files
-from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError, RefusedError
+from ckptkit.errors import CkptkitError, ManifestError, NewerFormatError, RefusedError, StoreError
 from ckptkit.manifest import reading
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
 from ckptkit.storage import Entry
+from ckptkit.storage.remote import SupportsStats
 
 
 def read(at: Entry) -> tuple[Manifest | None, Problem | None]:
@@ -24,6 +25,8 @@ def examine(at: Entry) -> tuple[Manifest | None, list[Problem]]:
     except NewerFormatError as error:
         return None, [Problem("manifest-newer", error.message, file)]
     except CkptkitError as error:
+        if isinstance(at.storage, SupportsStats) and StoreError in (type(error), type(error.__cause__)):
+            return None, [Problem("file-unreadable", error.message, file)]  # the service failed, and may have it whole
         missing = isinstance(error.__cause__, FileNotFoundError)
         return None, [Problem("manifest-missing" if missing else "manifest-unreadable", error.message, file)]
     problems = []

@@ -15,11 +15,12 @@ from functools import cached_property
 from itertools import islice
 
 from ckptkit.catalog import manifests
-from ckptkit.errors import BackendUnavailableError
+from ckptkit.errors import BackendUnavailableError, StoreError
 from ckptkit.manifest.models import Manifest, Parent
 from ckptkit.manifest.names import is_run
 from ckptkit.storage import Entry, Storage
 from ckptkit.storage.newest_first import LastFirst, newest_first
+from ckptkit.storage.remote import SupportsStats
 from ckptkit.verification import ELSEWHERE, CheckpointReport, Verifier
 
 _Reach = tuple[int, str]
@@ -179,7 +180,15 @@ class Search:
 
 
 def require_judged(report: CheckpointReport) -> None:
-    """Raise BackendUnavailableError for what cannot be judged here: going back behind it could lose good state."""
+    """Raise for what cannot be judged here, or now: going back behind it could lose good state.
+
+    Raises:
+        BackendUnavailableError: it takes what is not installed.
+        StoreError: the service that it lies on could not be read; a disk that cannot be read will not be tomorrow.
+    """
+    if report.unread and isinstance(report.at.storage, SupportsStats):
+        hint = f"try again: it may be whole; `{report.at.run}@STEP` names an older one"
+        raise StoreError(f"{report.at.ref}: could not be read: {report.reason}", hint=hint)
     if report.not_judged:
         hint = "do that first, or go by digests alone: --level digest (level='digest')"
         if any(problem.code == ELSEWHERE for problem in report.problems):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckptkit.digest import algorithm_of, digest_bytes
-from ckptkit.errors import CkptkitError, DamagedError
+from ckptkit.errors import CkptkitError, DamagedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.models import Manifest
 from ckptkit.problem import Problem
@@ -128,6 +128,8 @@ def problems(at: Entry, manifest_digest: str) -> list[Problem]:
     """Return what is wrong with the sealed file of the checkpoint with this manifest, if there is one."""
     try:
         _read(at, manifest_digest)
+    except StoreError as error:  # of all that is wrong with a file the one that is no fault of its own
+        return [Problem("file-unreadable", error.message, at.observed_file)]
     except (CkptkitError, OSError) as error:
         return [Problem("observed-damaged", str(error), at.observed_file)]
     return []
