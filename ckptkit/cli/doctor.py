@@ -4,6 +4,7 @@ import os
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -63,6 +64,9 @@ def _findings(session: Session, store: str | None) -> "Iterator[Finding]":
     named = (session.store if store is None else store) is not None or os.environ.get("CKPTKIT_STORE")
     if config is not None or named:
         yield from examined.of_store(session.url(store), cache=session.cache)
+        if (mirror := session.mirror(store)) is not None:
+            for one in examined.of_store(mirror, cache=session.cache):
+                yield replace(one, about=f"mirror: {one.about}")
     else:
         told = "not looked at: the configuration that may name it cannot be read"
         yield examined.Finding("store", "there", "warning", told, "name it with --store")

@@ -227,6 +227,10 @@ def _finish(
     left = [one for one in planned.checkpoints if one.not_judged]
     for one in left:
         output.echo(f"kept {one.at.ref}: {output.safe(one.reason)}", quiet=quiet)
+    from ckptkit.storage.remote import SupportsUnseen
+
+    if isinstance(store.storage, SupportsUnseen) and (unseen := store.storage.unseen) is not None:
+        output.echo(f"not looked for: {unseen}", quiet=quiet)
     garbage = f", and {len(planned.garbage)} old leftovers" if planned.garbage else ""
     if not apply:
         output.echo(

@@ -123,6 +123,8 @@ def save(
     given = {name: item.path for name, item in files.items()}
     for doubt in template_doubts.doubts(saved.at, saved.manifest, given):
         output.echo(output.safe(doubt), quiet=session.quiet)
+    if not opened.storage.outlives:
+        output.echo(f"{opened.storage.url} ends with this command, and what was saved with it", quiet=session.quiet)
     output.line(output.safe(saved.at.where))
     lacking = unmirrored.tell(opened, saved.at.ref)
     if undone is not None:

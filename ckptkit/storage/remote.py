@@ -25,6 +25,16 @@ class SupportsCaution(Protocol):
 
 
 @runtime_checkable
+class SupportsUnseen(Protocol):
+    """A ``Storage`` that may not find all that it could free; not every one needs to say so."""
+
+    @property
+    def unseen(self) -> str | None:
+        """What ``leftovers`` does not find, and what to do, in one line; None: nothing."""
+        ...
+
+
+@runtime_checkable
 class SupportsWalk(Protocol):
     """A ``Storage`` that tells what others wrote into it, though no folder of this machine holds it."""
 

@@ -11,6 +11,7 @@ from ckptkit.formats.escaped import escaped
 from ckptkit.manifest.models import Manifest
 from ckptkit.resume import pieces_of
 from ckptkit.storage import Entry
+from ckptkit.storage.remote import SupportsStats
 from ckptkit.store import resuming
 from ckptkit.store.wrote import only_one
 
@@ -57,13 +58,15 @@ def _originals(manifest: Manifest, argv: Sequence[str], given: Mapping[str, Path
 def _unfilled(at: Entry, manifest: Manifest, fields: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     """Yield which fields the checkpoint cannot fill, and which files the template names that it does not have."""
     for argument, field, rest in fields:
+        is_path = field in ("path", "checkpoint") or field.startswith("items.")
         try:
             base, below = resuming.filled([f"{{{field}}}", _FURTHER.split(rest)[0]], at, manifest)
         except UsageError as error:
-            yield f"{error.message}: `ckptkit resume-cmd` will refuse it"
+            far = is_path and isinstance(at.storage, SupportsStats)
+            takes = "takes --materialise DIR, which copies it here" if far else "will refuse it"
+            yield f"{error.message}: `ckptkit resume-cmd` {takes}"
             continue
         named = _END.split(below)[0].strip("/")
-        is_path = field in ("path", "checkpoint") or field.startswith("items.")
         if is_path and below.startswith("/") and not any(os.path.exists(f"{base}/{name}") for name in (named, below)):
             where = f"{{{field}}}" if Path(base).is_dir() else f"{{{field}}}, which is a file"
             near = _near(Path(base), named)

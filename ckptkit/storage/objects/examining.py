@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ckptkit.errors import CkptkitError
 from ckptkit.health import Finding
 from ckptkit.storage.objects import probing
+from ckptkit.storage.objects.requests import SupportsUnseen
 from ckptkit.storage.objects.service import NEW, Objects
 
 
@@ -18,6 +19,9 @@ def examine(objects: Objects) -> Iterator[Finding]:
         return
     yield Finding("store", "there", "ok", f"{objects.url} can be read", details={"url": objects.url})
     yield from probing.examine(objects)
+    if isinstance(objects, SupportsUnseen) and (unseen := objects.unseen) is not None:
+        told, _, todo = unseen.partition(": ")
+        yield Finding(probing.ABOUT, "unfinished uploads", "warning", told, todo)
 
 
 def probe(objects: Objects, state: str) -> None:

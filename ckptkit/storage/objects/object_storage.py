@@ -20,6 +20,7 @@ from ckptkit.storage.objects.places import Places
 from ckptkit.storage.objects.purging import Purge
 from ckptkit.storage.objects.remembered import ListedManifests
 from ckptkit.storage.objects.removing import Trash
+from ckptkit.storage.objects.requests import SupportsUnseen
 from ckptkit.storage.objects.service import NEW, Objects, Only, Unmet
 from ckptkit.storage.objects.staging import ObjectStaging
 from ckptkit.storage.objects.states import States
@@ -66,6 +67,11 @@ class ObjectStorage:
             f"{self.url}: the service has no create-only writes: of two processes that save one step at once both seem "
             "to succeed, and one of them is lost; see to it that one process at a time saves a run"
         )
+
+    @property
+    def unseen(self) -> str | None:
+        """See ``SupportsUnseen.unseen``."""
+        return self.objects.unseen if isinstance(self.objects, SupportsUnseen) else None
 
     # --- what is there ---
 

@@ -62,6 +62,15 @@ class SupportsPages(Protocol):
 
 
 @runtime_checkable
+class SupportsUnseen(Protocol):
+    """What may not be able to find all that its service keeps."""
+
+    @property
+    def unseen(self) -> str | None:
+        """What is not found here, and what to do, in one line; None: nothing."""
+
+
+@runtime_checkable
 class SupportsDamage(Protocol):
     """What can send bytes that do not fit their checksum, to see whether they are refused."""
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import importlib.util
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -64,10 +65,7 @@ class S3Requests(ObstoreRequests):
 
     def _signer(self) -> Signer | None:
         """Return what signs requests that obstore has no call for, or None: the keys are not known here."""
-        keys = self._settings.keys
-        if keys is None and self._settings.session is not None:
-            told = self._provider()()
-            keys = Keys(told["access_key_id"], told["secret_access_key"], told.get("token") or "")
+        keys = self._settings.keys or self._keys_of_boto3()
         if keys is None:
             return None
         region = self._settings.region or _USUAL
@@ -75,6 +73,28 @@ class S3Requests(ObstoreRequests):
         if os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() not in ("1", "true"):
             address = f"{address}/{self._bucket}"
         return Signer(address, region, keys, self._timeout)
+
+    def _keys_of_boto3(self) -> Keys | None:
+        """Return the keys of a session, a role or a machine, as boto3 finds them; None where it is not installed."""
+        if importlib.util.find_spec("boto3") is None:
+            return None
+        try:
+            told = self._provider()()
+        except Exception:  # it has none; what obstore found may still do
+            if self._settings.session is not None:
+                raise
+            return None
+        return Keys(told["access_key_id"], told["secret_access_key"], told.get("token") or "")
+
+    @property
+    def unseen(self) -> str | None:
+        """What is not found: unfinished uploads, where obstore found credentials that it does not hand out."""
+        if self._settings.keys is not None or importlib.util.find_spec("boto3") is not None:
+            return None
+        return (
+            "uploads in parts that were never finished are not found with the credentials of a role or a machine: "
+            "`pip install boto3` finds them, or let a lifecycle rule of the bucket abort them"
+        )
 
     def unfinished(self, prefix: str, older: float) -> list[str]:
         """Return uploads in parts that were never finished: the service keeps their parts, and wants money for them."""

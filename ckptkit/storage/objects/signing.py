@@ -80,7 +80,8 @@ class Signer:
         parts = urlsplit(self.address)
         path = parts.path.rstrip("/") + (f"/{quote(key, safe='/-_.~')}" if key else "/")
         asked = "&".join(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in sorted((query or {}).items()))
-        headers = self._signed(method, parts.netloc, path, asked, hashlib.sha256(body).hexdigest(), checksum)
+        digest = hashlib.sha256(body).hexdigest()
+        headers = self.signed(method, parts.netloc, path, asked, digest, checksum, datetime.now(UTC))
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.netloc, timeout=self.timeout)
         try:
@@ -90,8 +91,10 @@ class Signer:
         finally:
             connection.close()
 
-    def _signed(self, method: str, host: str, path: str, query: str, digest: str, checksum: str) -> dict[str, str]:
-        now = datetime.now(UTC)
+    def signed(
+        self, method: str, host: str, path: str, query: str, digest: str, checksum: str, now: datetime
+    ) -> dict[str, str]:
+        """Return the headers of a request that was signed at a moment; path and query are quoted already."""
         moment, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
         headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": moment}
         if checksum:

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar, cast
 
 from ckptkit.errors import CkptkitError, StoreError
 from ckptkit.storage.objects import walking
-from ckptkit.storage.objects.requests import Requests, SupportsDamage, SupportsPages
+from ckptkit.storage.objects.requests import Requests, SupportsDamage, SupportsPages, SupportsUnseen
 from ckptkit.storage.objects.retrying import ONCE, PATIENT, Patience, insist
 from ckptkit.storage.objects.service import Info, Level, Only, Power, Unmet, Written
 from ckptkit.storage.objects.stream import ObjectStream
@@ -40,6 +40,11 @@ class SteadyObjects:
     def powers(self) -> frozenset[Power]:
         """What the service can do, as far as is known of its kind."""
         return self.requests.powers
+
+    @property
+    def unseen(self) -> str | None:
+        """See ``SupportsUnseen.unseen``."""
+        return self.requests.unseen if isinstance(self.requests, SupportsUnseen) else None
 
     def look(self, key: str) -> Info | None:
         """Return what is known of an object, or None."""
