@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import typer
 
@@ -64,14 +64,21 @@ def ended(program: Callable[[], object], words: Sequence[str], called: Callable[
             return 2
         if debug and not _is_usage(error):
             output.echo(traceback.format_exc().rstrip())
-        return _told(_failure(error, called), as_json=as_json)
+        return _told(failure_of(error, called()), as_json=as_json)
 
 
-def _failure(error: Exception, called: Callable[[], str]) -> Failure:
+def failure_of(error: Exception, called: str) -> Failure:
+    """Return how an error is told, with what looks like a secret masked; ``called`` is program and command as typed."""
+    failure = _failure(error, called)
+    item, file = (None if one is None else redact_text(one) for one in (failure.item, failure.file))
+    return replace(failure, message=redact_text(failure.message), hint=redact_text(failure.hint), item=item, file=file)
+
+
+def _failure(error: Exception, called: str) -> Failure:
     if _is_usage(error):
-        error = misuse.understood(error, called())
+        error = misuse.understood(error, called)
     if isinstance(error, CkptkitError):
-        hint = f"see `{called()} --help`" if error.hint == UsageError.default_hint else error.hint
+        hint = f"see `{called} --help`" if error.hint == UsageError.default_hint else error.hint
         return Failure(type(error).__name__, error.message, hint, error.exit_code, error.item, _file_of(error))
     if isinstance(error, OSError):
         hint = "check the path" if error.filename else "make room where the output goes, or send it elsewhere"
@@ -108,15 +115,14 @@ def _told(failure: Failure, *, as_json: bool) -> int:
     """Print a failure, and return its exit code."""
     with contextlib.suppress(OSError):  # the data may have nowhere to go, which is no reason to be silent about why
         sys.stdout.flush()
-    masked = {name: redact_text(v) if isinstance(v, str) else v for name, v in asdict(failure).items()}
     try:
         if as_json:  # on one line: a program takes the last line of stderr, whatever was told before
-            document = {"schema_version": output.SCHEMA_VERSION, **masked}
+            document = {"schema_version": output.SCHEMA_VERSION, **asdict(failure)}
             sys.stderr.write(json.dumps(document) + "\n")
         else:
-            sys.stderr.write(f"ckptkit: {output.safe(masked['message'])}\n")
+            sys.stderr.write(f"ckptkit: {output.safe(failure.message)}\n")
             if failure.hint:
-                sys.stderr.write(f"  {output.safe(masked['hint'])}\n")
+                sys.stderr.write(f"  {output.safe(failure.hint)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):  # a pipe that was closed, a full device: nobody is there to be told
         output.closed()

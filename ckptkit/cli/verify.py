@@ -59,7 +59,7 @@ def verify(
         typer.Option("--factory", metavar="ITEM.ROLE=MODULE:FUNCTION", help="Builds a definition, for level resume."),
     ] = None,
     format_: Annotated[
-        Literal["table", "tsv", "json", "ndjson", "junit", "sarif", "github", "gitlab"] | None,
+        Literal["table", "tsv", "json", "ndjson", "junit", "sarif", "github", "gitlab", "markdown"] | None,
         typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
     ] = None,
     steps: Annotated[
@@ -69,6 +69,10 @@ def verify(
     seconds: Annotated[int, typer.Option("--seconds", min=1, help="Time limit for each run of the command.")] = 600,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF.")] = None,
+    report: Annotated[
+        list[str] | None,
+        typer.Option("--report", metavar="FORMAT=FILE", help="Also write it in this format; may be repeated."),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where loading would import a name that is not on the allowlist.")
     ] = False,
@@ -115,18 +119,14 @@ def verify(
         5: Loading would run code, a path leaves its folder, or nobody who is trusted has signed it.
         7: Nothing is wrong, but a backend that some of it needs is missing or failed.
     """
-    from ckptkit.cli.reports import files, hosts, lines
-    from ckptkit.cli.reports import junit as junit_report
-    from ckptkit.cli.reports import sarif as sarif_report
+    from ckptkit.cli.reports.written import Reports
 
     session = session_of(context)
-    named = naming.named(session, naming.with_stdin(references or (), null=null), store)
-    opened = session.reader(named.url)
-    for option, report_file in (("--junit", junit), ("--sarif", sarif)):
-        if report_file is not None:
-            files.require_writable(option, report_file)
-            opened.require_outside(report_file)
-
+    reports = Reports.asked(format_, junit, sarif, report or ())
+    with reports.failing():
+        named = naming.named(session, naming.with_stdin(references or (), null=null), store)
+        opened = session.reader(named.url)
+    reports.require(opened.require_outside)
     signers = _signers(require_signature) if require_signature else None
 
     def level_of(run: str) -> "Level":
@@ -135,8 +135,9 @@ def verify(
             raise UsageError("--steps belongs to --level resume")
         return found
 
-    with interrupts.leaving(lambda: "nothing was changed"), progress_bar(quiet=session.quiet) as show:
-        report = opened.verify(
+    nothing = interrupts.leaving(lambda: "nothing was changed")
+    with reports.failing(), nothing, progress_bar(quiet=session.quiet) as show:
+        found = opened.verify(
             named.refs,
             level=level_of,
             strict=strict,
@@ -150,24 +151,10 @@ def verify(
         )
     if steps is not None:
         command = context.meta.get(COMMAND)
-        report = _rehearsed(opened, report, steps, command, seconds, quiet=session.quiet)
-    renderers = {
-        "junit": junit_report.render,
-        "sarif": sarif_report.render,
-        "github": hosts.github,
-        "gitlab": hosts.gitlab,
-    }
-    chosen = output.chosen(format_)
-    if chosen in renderers:
-        sys.stdout.write(renderers[chosen](report))
-    else:
-        lines.write(report, chosen, verbose=verbose, quiet=session.quiet)
-    if junit is not None:
-        junit.write_text(junit_report.render(report), encoding="utf-8")
-    if sarif is not None:
-        sarif.write_text(sarif_report.render(report), encoding="utf-8")
-    _echo_remarks(report, quiet=session.quiet)
-    return report.exit_code
+        found = _rehearsed(opened, found, steps, command, seconds, quiet=session.quiet)
+    reports.write(found, verbose=verbose, quiet=session.quiet)
+    _echo_remarks(found, quiet=session.quiet)
+    return found.exit_code
 
 
 def _signers(paths: list[Path]) -> "Keyring":

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ckptkit.catalog import manifest_files
@@ -53,8 +54,9 @@ def verify(
     reports: list[CheckpointReport] = []
     with (ledger if verifier is None or verifier.ledger is None else verifier.ledger).together():
         for one, at in zip(levels, places, strict=True):
-            began = time.monotonic()
-            reports.append(verifiers[one].verify(at))
+            now, began = time.time(), time.monotonic()
+            found = verifiers[one].verify(at)
+            reports.append(replace(found, began=now, seconds=time.monotonic() - began))
             if not reports[-1].gone:  # nothing is said about it
                 each(began, reports[-1])
     otherwise = verifier.level if verifier else "format" if callable(level) else level

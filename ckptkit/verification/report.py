@@ -34,6 +34,8 @@ class CheckpointReport:
         gone: it was removed before all of it was looked at; nothing is said about it.
         known_since: when it was verified (seconds since 1970, UTC), where the ledger was trusted and no file was read.
         signed_by: whose signatures count, where that was asked for.
+        began: when looking at it began (seconds since 1970, UTC).
+        seconds: how long that took.
     """
 
     at: Entry
@@ -46,6 +48,8 @@ class CheckpointReport:
     gone: bool = False
     known_since: float | None = None
     signed_by: tuple[str, ...] = ()
+    began: float = field(default=0.0, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def good(self) -> bool:

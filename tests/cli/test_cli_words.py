@@ -148,8 +148,8 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_read(
 
 
 def test_a_report_that_can_be_written_leaves_nothing_until_it_is(store: Path, tmp_path: Path) -> None:
-    done = ckptkit("verify", "--junit", "report.xml", "nix", store=store, cwd=tmp_path)
-    assert done.returncode == 4
+    done = ckptkit("verify", "--junit", "report.xml", "--sarif", store / "x.sarif", store=store, cwd=tmp_path)
+    assert done.returncode == 5
     assert os.listdir(tmp_path) == ["store"]
 
 

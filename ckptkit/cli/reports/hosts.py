@@ -2,38 +2,41 @@
 
 from ckptkit.cli import output
 from ckptkit.cli.reports import lines
-from ckptkit.cli.reports.sarif import fingerprint, mark_of, path_of, relative
+from ckptkit.cli.reports.findings import Finding, problems, proofs, worst_first
 from ckptkit.problem import Problem
 from ckptkit.verification import Report
 
 _MOST = 10  # GitHub shows ten annotations of a kind per step and drops the rest without a word
+_KIND = {"unsafe": "error", "error": "error", "unjudged": "warning", "warning": "warning"}
+_SEVERITY = {"warning": "minor", "unjudged": "major", "error": "critical", "unsafe": "blocker"}
 
 
 def github(report: Report) -> str:
-    """Return workflow commands: at most ten errors and ten warnings, then one line that counts them all."""
-    counted = {"error": 0, "warning": 0, "notice": 1}  # the last line is one
-    result = []
-    for m in report.refs[:_MOST]:
-        counted["error"] += 1
-        text = _data(f"{m.run}: {m.problem.message} [{m.problem.code}]")
-        result.append(f"::error file={_property(relative(m.path))},title=ckptkit::{text}")
-    for c in report.checkpoints:
-        for p in c.problems:
-            kind = "warning" if p.severity in ("warning", "unjudged") else "error"
-            counted[kind] += 1
-            if counted[kind] <= _MOST:
-                where, text = _property(path_of(c, p)), _data(f"{c.at.ref}: {p.message} [{p.code}]")
-                result.append(f"::{kind} file={where},title=ckptkit::{text}")
-        for item, code, text in list(lines.told(c))[: max(0, _MOST - counted["notice"])]:
-            counted["notice"] += 1
-            where, text = _property(path_of(c, Problem(code, text))), _data(f"{c.at.ref}: {item}: {text} [{code}]")
-            result.append(f"::notice file={where},title=ckptkit::{text}")
+    """Return workflow commands, ten at most: the worst findings, then one line that counts them all."""
+    found = worst_first(problems(report))
+    told = [(_KIND[one.problem.severity], one, "") for one in found]
+    told += [("notice", one, f"{one.problem.item}: ") for one in proofs(report)]
+    shown = told[: _MOST - 1]
     covered = lines.coverage(report)
-    counts = ((covered["checkpoints"], "checkpoint"), (covered["files"], "file"), (counted["error"], "error"))
-    count = ", ".join(output.count(number, noun) for number, noun in counts)
+    errors = sum(kind == "error" for kind, _, _ in told)
+    counts = ((covered["checkpoints"], "checkpoint"), (covered["files"], "file"), (errors, "error"))
+    last = ", ".join(output.count(number, noun) for number, noun in counts)
+    if len(told) > len(shown):
+        last += f" ({len(told) - len(shown)} more than are shown here)"
+    result = [_command(kind, one, item) for kind, one, item in shown]
     kind = "error" if report.exit_code else "notice"
-    result.append(f"::{kind} title=ckptkit verify::{_data(count if report.checkpoints else 'nothing to check')}")
+    result.append(f"::{kind} title=ckptkit verify::{_data(last if report.checkpoints else 'nothing to check')}")
     return "\n".join(result) + "\n"
+
+
+def github_failed(message: str, hint: str) -> str:
+    """Return the workflow command of a verification that could not be done."""
+    return f"::error title=ckptkit verify::{_data(f'nothing was verified: {message} ({hint})')}\n"
+
+
+def _command(kind: str, one: Finding, item: str) -> str:
+    text = f"{one.subject}: {item}{one.problem.message} [{one.problem.code}]"
+    return f"::{kind} file={_property(one.path)},title=ckptkit::{_data(text)}"
 
 
 def _data(text: str) -> str:
@@ -46,38 +49,27 @@ def _property(text: str) -> str:
 
 def gitlab(report: Report) -> str:
     """Return a code quality report (https://docs.gitlab.com/ci/testing/code_quality/)."""
-    severity = {"warning": "minor", "unjudged": "major", "error": "critical", "unsafe": "blocker"}
-    found = [
-        {
-            "description": output.safe(f"{c.at.ref}: {p.message}"),
-            "check_name": p.code,
-            "fingerprint": fingerprint(c, p),
-            "severity": severity[p.severity],
-            "location": {"path": path_of(c, p), "lines": {"begin": 1}},
-        }
-        for c in report.checkpoints
-        for p in c.problems
-    ]
+    found = [_issue(one, _SEVERITY[one.problem.severity], one.problem.message) for one in problems(report)]
+    # a list of what is to be looked at: what is the same is not
     found += [
-        {
-            "description": output.safe(f"{c.at.ref}: {item}: {text}"),
-            "check_name": code,
-            "fingerprint": fingerprint(c, Problem(code, text, item=item)),
-            "severity": "info",
-            "location": {"path": path_of(c, Problem(code, text)), "lines": {"begin": 1}},
-        }
-        for c in report.checkpoints
-        for item, code, text in lines.told(c)
-        if code == "resume-unproven"  # a list of what is to be looked at: what is the same is not
-    ]
-    found += [
-        {
-            "description": output.safe(f"{m.run}: {m.problem.message}"),
-            "check_name": m.problem.code,
-            "fingerprint": mark_of(m.run, m.problem),
-            "severity": severity[m.problem.severity],
-            "location": {"path": relative(m.path), "lines": {"begin": 1}},
-        }
-        for m in report.refs
+        _issue(one, "info", f"{one.problem.item}: {one.problem.message}")
+        for one in proofs(report)
+        if one.verdict == "resume-unproven"
     ]
     return output.dump(found, indent=2) + "\n"
+
+
+def gitlab_failed(message: str, hint: str) -> str:
+    """Return the code quality report of a verification that could not be done: one blocker."""
+    one = Finding("nothing was verified", "ckptkit.yaml", Problem("not-verified", f"{message} ({hint})"))
+    return output.dump([_issue(one, "blocker", one.problem.message)], indent=2) + "\n"
+
+
+def _issue(one: Finding, severity: str, text: str) -> dict[str, object]:
+    return {
+        "description": output.safe(f"{one.subject}: {text}"),
+        "check_name": one.problem.code,
+        "fingerprint": one.mark,
+        "severity": severity,
+        "location": {"path": output.safe(one.path), "lines": {"begin": 1}},
+    }

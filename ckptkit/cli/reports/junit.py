@@ -1,8 +1,11 @@
-"""Verification reports as JUnit XML: one test case per checkpoint and item.
+"""Verification reports as JUnit XML: one suite per checkpoint, one test case per item.
 
-Source: https://github.com/testmoapp/junitxml (the common subset that CI servers read).
+What is written is what both schemas in use allow: that of Ant's JUnitReport (suites have a number, a package, a host
+and a moment, and say what they printed) and that of Jenkins' xUnit plugin.
 """
 
+import socket
+from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from ckptkit.cli import output
@@ -13,41 +16,82 @@ from ckptkit.verification.report import REHEARSED
 
 def render(report: Report) -> str:
     """Return the XML document."""
-    suites = ET.Element("testsuites", name="ckptkit verify")
+    suites = ET.Element("testsuites")
     for c in report.checkpoints:
-        suite = ET.SubElement(suites, "testsuite", name=output.safe(c.at.ref))
-        failed = 0
-        names = ["manifest", *(c.manifest.items if c.manifest else ()), *([REHEARSED] if REHEARSED in c.proofs else ())]
-        for name in names:
-            failed += _case(suite, c, name)
-        suite.set("tests", str(len(suite)))
-        suite.set("failures", str(failed))
-        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+        suite = _suite(suites, c.at.ref, c.began, c.seconds)
+        rehearsed = [REHEARSED] if REHEARSED in c.proofs else []
+        for name in ["manifest", *(c.manifest.items if c.manifest else ()), *rehearsed]:
+            _case(suite, c, name)
+        printed = [f"{item}: {code}: {text}" for item, code, text in told(c) if code != "resume-unproven"]
+        _close(suite, printed)
     for m in report.refs:
-        suite = ET.SubElement(suites, "testsuite", name=output.safe(m.run), tests="1", failures="1", skipped="0")
-        case = ET.SubElement(suite, "testcase", classname=output.safe(m.run), name=m.problem.file or "")
-        ET.SubElement(case, "failure", message=output.safe(m.problem.message), type=m.problem.code)
+        suite = _suite(suites, m.run)
+        case = _named(suite, m.run, m.problem.file or "refs.json")
+        _add(case, "failure", m.problem.code, m.problem.message)
+        _close(suite)
     if not report.checkpoints:
-        suite = ET.SubElement(suites, "testsuite", name="store", tests="1", errors="1", failures="0")
-        case = ET.SubElement(suite, "testcase", classname="store", name="store")
-        ET.SubElement(case, "error", message="nothing was there to check")
-    ET.indent(suites)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+        _unchecked(suites, "nothing-to-check", "nothing was there to check")
+    return _document(suites)
 
 
-def _case(suite: ET.Element, c: CheckpointReport, name: str) -> int:
-    case = ET.SubElement(suite, "testcase", classname=output.safe(c.at.ref), name=name)
+def failed(message: str, hint: str) -> str:
+    """Return the document of a verification that could not be done: one test case that is an error."""
+    suites = ET.Element("testsuites")
+    _unchecked(suites, "not-verified", message, hint)
+    return _document(suites)
+
+
+def _unchecked(suites: ET.Element, code: str, message: str, hint: str = "") -> None:
+    suite = _suite(suites, "store")
+    _add(_named(suite, "store", "store"), "error", code, message, hint)
+    _close(suite)
+
+
+def _case(suite: ET.Element, c: CheckpointReport, name: str) -> None:
+    case = _named(suite, c.at.ref, name)
     mine = [p for p in c.problems if (p.item or "manifest") == name and p.severity != "warning"]
     problems = [p for p in mine if p.severity != "unjudged"]
+    unproven = [text for item, code, text in told(c) if item == name and code == "resume-unproven"]
     if problems:
         lines = [f"{p.file or '-'}: {p.code}: {p.message}" for p in problems]
-        failure = ET.SubElement(case, "failure", message=output.safe(problems[0].message), type=problems[0].code)
-        failure.text = "\n".join(output.safe(line) for line in lines)
-    for p in mine if not problems else ():
-        ET.SubElement(case, "skipped", message=output.safe(f"{p.code}: {p.message}"))
-    for item, code, text in told(c):
-        if item == name and not mine and code == "resume-unproven":
-            ET.SubElement(case, "skipped", message=output.safe(f"{code}: {text}"))
-        elif item == name:
-            ET.SubElement(case, "system-out").text = output.safe(f"{code}: {text}")
-    return bool(problems)
+        _add(case, "failure", problems[0].code, problems[0].message, *lines)
+    elif mine:
+        _add(case, "skipped", mine[0].code, "; ".join(f"{p.code}: {p.message}" for p in mine))
+    elif unproven:
+        _add(case, "skipped", "resume-unproven", f"resume-unproven: {unproven[0]}")
+
+
+def _suite(suites: ET.Element, name: str, began: float | None = None, seconds: float = 0.0) -> ET.Element:
+    when = datetime.now(UTC) if began is None else datetime.fromtimestamp(began, UTC)
+    suite = ET.SubElement(
+        suites, "testsuite", id=str(len(suites)), name=output.safe(name), package="ckptkit",
+        timestamp=when.strftime("%Y-%m-%dT%H:%M:%S"), time=f"{seconds:.3f}",
+        hostname=output.safe(socket.gethostname()) or "localhost",
+    )  # fmt: skip
+    ET.SubElement(suite, "properties")
+    return suite
+
+
+def _named(suite: ET.Element, subject: str, name: str) -> ET.Element:
+    return ET.SubElement(suite, "testcase", classname=output.safe(subject), name=output.safe(name), time="0.000")
+
+
+def _add(case: ET.Element, kind: str, code: str, message: str, *details: str) -> None:
+    found = ET.SubElement(case, kind, type=output.safe(code), message=output.safe(message))
+    found.text = "\n".join(output.safe(line) for line in details if line)
+
+
+def _close(suite: ET.Element, printed: list[str] | None = None) -> None:
+    """Count the cases of a suite; its time is that of the first one, since items are looked at together."""
+    cases = suite.findall("testcase")
+    for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(attribute, str(len(suite.findall(f"testcase/{kind}"))))
+    suite.set("tests", str(len(cases)))
+    cases[0].set("time", suite.get("time", "0.000"))
+    ET.SubElement(suite, "system-out").text = "\n".join(output.safe(line) for line in printed or ())
+    ET.SubElement(suite, "system-err")
+
+
+def _document(suites: ET.Element) -> str:
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"

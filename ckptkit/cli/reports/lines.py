@@ -1,19 +1,24 @@
 """Verification reports as table, tsv, json and ndjson."""
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from ckptkit.backend import Proof
 from ckptkit.cli import output
+from ckptkit.cli.failing import Failure
+from ckptkit.cli.reports.verdicts import BROKEN, VERDICTS
 from ckptkit.problem import Problem
 from ckptkit.verification import CheckpointReport, RefsReport, Report
 
+RESULTS = ("ok", "unproven", "not-judged", "damaged", "unsafe")
 COLUMNS = ("CHECKPOINT", "RESULT", "LEVEL", "FILES", "BYTES", "ITEM", "FILE", "CODE", "MESSAGE")
 
 
 def result(report: CheckpointReport) -> str:
-    """Return ``ok``, ``unproven``, ``not-judged``, ``damaged`` or ``unsafe``."""
+    """Return the one of ``RESULTS`` that says what was found."""
     if report.good:
         return "unproven" if report.unproven else "ok"
     if report.not_judged:
@@ -26,13 +31,11 @@ def write(report: Report, format_: str, *, verbose: bool = False, quiet: bool = 
 
     With ``verbose`` also each name that a problem counts.
     """
-    if format_ in ("json", "ndjson"):
-        extra: dict[str, Any] = {"level": report.level, "exit_code": report.exit_code, "coverage": coverage(report)}
-        if format_ == "json":
-            extra["runs"] = [_run_fields(m) for m in report.refs]
-            extra["gone"] = list(report.gone)
-        output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints), extra)
-        for m in report.refs if format_ == "ndjson" else ():
+    if format_ == "json":
+        sys.stdout.write(document(report))
+    elif format_ == "ndjson":
+        output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints))
+        for m in report.refs:
             output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **_run_fields(m)}))
     elif format_ == "tsv" and report.checkpoints:
         rows = [row for c in report.checkpoints for row in _rows(c, verbose)] + [_run_row(m) for m in report.refs]
@@ -51,6 +54,28 @@ def write(report: Report, format_: str, *, verbose: bool = False, quiet: bool = 
             for item, file, code, message in _notes(c, verbose)
         )
         output.notes(f"  {m.run}: {m.problem.file}: {m.problem.message} [{m.problem.code}]" for m in report.refs)
+
+
+def document(report: Report) -> str:
+    """Return the report as one JSON document."""
+    found = {
+        "schema_version": output.SCHEMA_VERSION,
+        "checkpoints": [fields(c) for c in report.checkpoints],
+        "level": report.level,
+        "verdict": VERDICTS[report.exit_code][0],
+        "exit_code": report.exit_code,
+        "counts": counts(report),
+        "coverage": coverage(report),
+        "runs": [_run_fields(m) for m in report.refs],
+        "gone": list(report.gone),
+    }
+    return output.dump(found, indent=2) + "\n"
+
+
+def failed(failure: Failure) -> str:
+    """Return the JSON document of a verification that could not be done."""
+    told = {"schema_version": output.SCHEMA_VERSION, "checkpoints": [], "verdict": BROKEN, **asdict(failure)}
+    return output.dump(told, indent=2) + "\n"
 
 
 def _head(c: CheckpointReport) -> list[object]:
@@ -104,6 +129,12 @@ def coverage(report: Report) -> dict[str, int]:
         "files": sum(c.files_checked for c in report.checkpoints),
         "bytes": sum(c.bytes_read for c in report.checkpoints),
     }
+
+
+def counts(report: Report) -> dict[str, int]:
+    """Return how many checkpoints have each result."""
+    found = Counter(result(c) for c in report.checkpoints)
+    return {word: found[word] for word in RESULTS}
 
 
 def fields(c: CheckpointReport) -> dict[str, Any]:

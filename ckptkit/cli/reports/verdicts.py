@@ -1,0 +1,12 @@
+"""Exit codes of a verification in one word, for programs, and in one sentence, for people."""
+
+VERDICTS = {
+    0: ("good", "All that was looked at verifies"),
+    1: ("damaged", "Something is not what was saved: nothing resumes from what is damaged"),
+    3: ("unproven", "Nothing is wrong, but not every item is proven to resume"),
+    4: ("nothing", "There was nothing to check, which is never good"),
+    5: ("unsafe", "Loading would run code, a path leaves its folder, or nobody who is trusted has signed it"),
+    7: ("not-judged", "Nothing is wrong, but some of it needs a backend that is missing here or failed"),
+}
+BROKEN = "broken"
+"""The verdict of a verification that ended with an error."""
