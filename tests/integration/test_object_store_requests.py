@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from counted_service import Counting
 
-from ckptkit import CheckpointStore, Files, durable
+from ckptkit import CheckpointStore, Files
 from ckptkit.errors import DiskFullError
 from ckptkit.manifest.names import MANIFEST_NAME
+from ckptkit.storage import scratch_space
 from ckptkit.storage.objects.member import with_place
 from ckptkit.storage.objects.object_storage import ObjectStorage
 from ckptkit.storage.objects.service import Info
@@ -78,7 +79,7 @@ def test_without_room_for_copies_digests_are_what_is_known(
     def full(folder: Path, needed: int) -> None:
         raise DiskFullError(f"{folder}: {needed} bytes are needed, and there is no room")
 
-    monkeypatch.setattr(durable, "require_space", full)
+    monkeypatch.setattr(scratch_space, "require_space", full)
     (report,) = saved.verify("r@1").checkpoints
     assert {problem.severity for problem in report.problems} == {"unjudged"}
     assert "there is no room" in report.problems[0].message
