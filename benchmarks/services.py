@@ -1,9 +1,9 @@
 """Put, get and list objects of real servers, beside their plain clients: `python -m benchmarks.services`.
 
-Ours is what a store asks a service through (`Objects`): uploads are checked for their size and checksum, downloads are
-of one version. The plain client is obstore for S3 and Azure, gcsfs for GCS, fsspec's own `sftp` for SFTP. All run in
-one process, in turns, after a round that does not count; *ratio* is the median over the rounds of the plain client's
-time to ours, in the same round: above 1, ours is the faster.
+Ours is what a store asks a service through (`Objects`): uploads are sent with their checksum, downloads are of one
+version. (That uploads arrived, a save asks once for all of them.) The plain client is obstore for S3 and Azure, gcsfs
+for GCS, fsspec's own `sftp` for SFTP. All run in one process, in turns, after a round that does not count; *ratio* is
+the median over the rounds of the plain client's time to ours, in the same round: above 1, ours is the faster.
 """
 
 import argparse

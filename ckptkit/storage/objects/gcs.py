@@ -19,7 +19,7 @@ from typing import Any
 
 from ckptkit.storage.objects.service import Info, Level, Only, Power, Unmet
 
-_CHUNK = 1 << 24  # bytes of one request of an upload
+_CHUNK = 1 << 25  # bytes of one request of an upload
 _MARK = "ckptkit-write"  # tells a write that was done, and tried again, from another one's
 _MISSING = "the specified bucket does not exist"
 
