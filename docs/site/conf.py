@@ -24,7 +24,7 @@ language = "en"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**", "examples/**.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**", "examples/**.md"]
 exclude_patterns = ["**/.*", "docs/site/**", "**/__pycache__", "**/node_modules"]
 myst_heading_anchors = 4
 myst_all_links_external = False
@@ -50,7 +50,7 @@ _NAVIGATION = (
     ("Reference", ("docs/generated/commands", "docs/generated/python", "docs/reference/*")),
     ("Explanation", ("docs/explanation/*",)),
     ("Examples", ("examples/*/README", "examples/*/COVERAGE")),
-    ("Project", ("README", "CHANGELOG", "CONTRIBUTING", "docs/adr/README")),
+    ("Project", ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY", "docs/adr/README")),
 )
 
 
