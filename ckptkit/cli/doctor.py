@@ -64,7 +64,7 @@ def _findings(session: Session, store: str | None) -> "Iterator[Finding]":
     named = (session.store if store is None else store) is not None or os.environ.get("CKPTKIT_STORE")
     if config is not None or named:
         yield from examined.of_store(session.url(store), cache=session.cache)
-        if (mirror := session.mirror(store)) is not None:
+        if config is not None and (mirror := session.mirror(store)) is not None:
             for one in examined.of_store(mirror, cache=session.cache):
                 yield replace(one, about=f"mirror: {one.about}")
     else:
