@@ -1,5 +1,6 @@
 """What a prune or a save takes away while it is read is gone, or another one; it is never called damaged."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -140,3 +141,30 @@ def test_the_command_says_what_went(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     done = inside("verify", store=tmp_path)
     assert done.returncode == 0
     assert "removed while they were looked at, and not judged: r@1" in done.stderr
+
+
+class Forgetful:
+    """A memory of folders that keeps nothing."""
+
+    def recall(self, run: str) -> None:
+        return None
+
+    def keep(self, *seen: object) -> None:
+        pass
+
+    def forget(self, runs: object) -> None:
+        pass
+
+
+@pytest.mark.on_disk("folders are walked one after the other")
+@pytest.mark.parametrize("remembering", [False, True])
+def test_a_folder_that_goes_while_a_store_is_walked_is_passed_over(remembering: bool, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    for run in ("a", "b", "c"):
+        store.save(run, 1, {"rng": np.random.default_rng(1)})
+    storage = store.storage
+    runs = storage.remembering(Forgetful()).runs() if remembering else [("", storage.scan())]
+    walk = (at for _, entries in runs for at in entries)
+    first = next(walk)
+    shutil.rmtree(tmp_path / "b")
+    assert [at.run for at in (first, *walk)] == ["a", "c"]

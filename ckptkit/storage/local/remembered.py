@@ -93,6 +93,8 @@ class RememberedNames:
         try:
             return self._recalled(str(folder), run)
         except OSError as error:
+            if run != "." and isinstance(error, FileNotFoundError):  # it was removed since it was named
+                return FolderNames((), [], [], [])
             raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
 
     def _recalled(self, around: str, run: str) -> FolderNames:

@@ -257,7 +257,8 @@ def _listing(root: Path, folder: Path, wanted: Callable[[str], bool] | None) -> 
                 elif not _leads_to_folder(entry):  # a link to a folder is neither
                     files.append(name)
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
+        if folder == root or not isinstance(error, FileNotFoundError):  # else it was removed since it was named
+            raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
     return Listing(folders, files, _asking(root, str(folder)))
 
 
