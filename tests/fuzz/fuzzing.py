@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +57,14 @@ def fuzz(reader: str, folder: Path, seconds: int, seed: int) -> Outcome:
 
 
 def fuzz_all(
-    names: Iterable[str], folder: Path, seconds: int, seed: int, pool: ThreadPoolExecutor
+    readers: Mapping[str, int], folder: Path, seed: int, pool: ThreadPoolExecutor
 ) -> Mapping[str, Future[Outcome]]:
-    """Begin to fuzz readers, as many at a time as the pool has threads; return what will have come of each."""
-    return {name: pool.submit(fuzz, name, folder, seconds, seed) for name in names}
+    """Begin to fuzz readers, each for so many seconds, as many at a time as the pool has threads.
+
+    Returns:
+        What will have come of each.
+    """
+    return {name: pool.submit(fuzz, name, folder, seconds, seed) for name, seconds in readers.items()}
 
 
 def main() -> int:
@@ -75,7 +79,7 @@ def main() -> int:
     given = parser.parse_args()
     folder, failed = Path(tempfile.mkdtemp(prefix="ckptkit-fuzz-")), False
     with ThreadPoolExecutor(given.jobs) as pool:
-        for begun in fuzz_all(given.reader, folder, given.seconds, given.seed, pool).values():
+        for begun in fuzz_all(dict.fromkeys(given.reader, given.seconds), folder, given.seed, pool).values():
             outcome = begun.result()
             print(outcome, flush=True)
             if outcome.code != 0:
