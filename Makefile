@@ -132,6 +132,10 @@ bench: .venv/.bench-ready
 	$(PY) -m benchmarks.prune_many
 	$(PY) -m benchmarks.restore_large
 	$(PY) -m benchmarks.list_many
+	$(PY) -m benchmarks.requests --runs 10
+	$(PY) -m benchmarks.services --services s3 --megabytes 128
+	$(PY) -m benchmarks.object_large --megabytes 500
+	$(PY) -m benchmarks.scale --sizes 1x1000 1x10000
 
 clean:
 	rm -rf .venv .venv-light .venv-lowest .venv-release .lerobot build demo-output dist docs/generated .mypy_cache .ruff_cache .pytest_cache
