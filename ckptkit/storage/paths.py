@@ -137,7 +137,9 @@ def _store_around(real: Path) -> Path | None:
         if folder.name == STATE_FOLDER or _summarised(folder / "manifest.json"):
             around = around[depth + 1 :]  # what is in a checkpoint, or was, is no run
             break
-    return next((root for folder in around if (root := _store_of(folder)) is not None), None)
+    passed = ["", *(folder.name for folder in around[:-1])]
+    found = (_store_of(folder, name) for folder, name in zip(around, passed, strict=True))
+    return next((root for root in found if root is not None), None)
 
 
 def _store_below(real: Path) -> Path | None:
@@ -149,17 +151,24 @@ def _store_below(real: Path) -> Path | None:
     return real if root is not None and root.is_relative_to(real) else root
 
 
-def _store_of(folder: Path) -> Path | None:
-    """Return the store of the run whose folder this is; None where it is no run's."""
+def _store_of(folder: Path, passed: str = "") -> Path | None:
+    """Return the store of the run whose folder this is; None where it is no run's.
+
+    Args:
+        folder: looked at.
+        passed: the name in it that was meant, or leads there. A checkpoint of another run that was copied into the
+            folder makes it the store of what is in that checkpoint, and of nothing else there.
+    """
     try:
         found = scanning.in_run(folder, ".")
     except StoreError:
         return None
     state = folder / STATE_FOLDER
     is_one = state.is_dir() or any(STEP_NAME.fullmatch(name) for _, name, _ in found)
+    alone, beside = {name for _, name, layout in found if not layout.shared}, any(at[2].shared for at in found)
     manifests = (Place.within(folder, name, layout).manifest for _, name, layout in found)
     for run in islice(filter(None, map(_summarised, chain(manifests, _removed(state)))), _ENOUGH):
-        is_one = True
+        is_one = is_one or not passed or passed in alone or beside
         parts = () if run == "." else tuple(run.split("/"))
         if folder.parts[len(folder.parts) - len(parts) :] == parts:
             return folder if not parts else folder.parents[len(parts) - 1]

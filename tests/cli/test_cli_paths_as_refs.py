@@ -109,6 +109,14 @@ def test_a_checkpoint_that_was_copied_alone_is_a_store_of_its_own(step: Path, tm
     assert found["path"] == str(tmp_path / "elsewhere" / "best-2")
 
 
+def test_a_copy_beside_it_does_not_make_a_store_of_what_is_around(step: Path, tmp_path: Path) -> None:
+    shutil.copytree(step, tmp_path / "best-2")
+    assert listed(step.parent.parent) == ["a/run@1", "a/run@2", "a/run@3"]
+    (tmp_path / "web").mkdir()
+    refused(ckptkit("verify", tmp_path / "web"), 4, "is in no checkpoint and no run")
+    assert ckptkit("verify", tmp_path / "best-2" / "rng").returncode == 0
+
+
 def test_files_of_a_trainer_name_the_checkpoint_whose_manifest_lists_them(tmp_path: Path) -> None:
     for step in (50, 60):
         write_rng(tmp_path / "store" / "run" / f"ep{step:06}.json", step)
