@@ -67,8 +67,10 @@ def fault(stream: BinaryIO, length: int) -> str | None:
         return f"is {length} bytes long, but its superblock says {block.end}: cut short"
     if block.flags & _OPEN_FOR_WRITING:
         return "was not closed by what wrote it: only part of it may be there"
-    stream.seek(block.root)
-    start = stream.read(4)
+    start = b""
+    if block.root < length:
+        stream.seek(block.root)
+        start = stream.read(4)
     if start[:1] != b"\x01" and start != b"OHDR":
         return f"has no root group at byte {block.root}, where its superblock says it is"
     return None

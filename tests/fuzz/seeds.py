@@ -22,6 +22,8 @@ TESTS = Path(__file__).parents[1]
 FROZEN = TESTS / "compat" / "frozen" / "v1.2"
 STEP = FROZEN / "ppo" / "run1" / "step-00000010"
 OTHERS = TESTS / "unit" / "frozen_formats"
+WHOLE = Path(__file__).with_name("whole")
+"""HDF5 in its old and its new form by h5py, and a table by pyarrow: neither is imported here."""
 MOST = 32_768
 """Bytes of a file to begin with, and of what becomes of it."""
 
@@ -117,7 +119,11 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
         b"!!python/object/apply:os.system ['x']\n--- # two\n- !!python/tuple [1, 2]\n- &a {b: 1}\n- *a\n",
         b"%TAG ! tag:yaml.org,2002:python/\n---\n!object/new:x.Y\nargs: [2024-01-01, 0x1f, 1_0, ~, .inf]\n",
     ],
-    "others": lambda: [*_read(*(path for path in sorted(OTHERS.iterdir()) if path.suffix != ".py")), *_packed()],
+    "others": lambda: [
+        *_read(*(path for path in sorted(OTHERS.iterdir()) if path.suffix != ".py")),
+        *_read(*sorted(WHOLE.iterdir())),
+        *_packed(),
+    ],
 }
 SEEDS["trainers"] = lambda: [
     form + data
