@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ckptkit.cli import output
+from ckptkit.errors import StoreError
 
 if TYPE_CHECKING:
     from ckptkit.cli.session import Session
@@ -155,6 +156,8 @@ def _nothing(session: "Session", sought: "Sought", places: "Places") -> int:
     from ckptkit.store import foreign
 
     looked = sought.looked
+    for path, why in looked.unreadable.items():  # what is in it, nobody knows
+        raise StoreError(f"{path}: cannot be read ({why})", hint="see to the disk, or the folder's permissions")
     where = f"looked at {output.count(looked.files, 'file')} in {output.count(looked.folders, 'folder')}"
     told = places.told(sought.path)
     output.echo(output.safe(f"{told}: no checkpoint of a known trainer is here ({where}); looked for"))

