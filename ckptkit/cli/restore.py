@@ -15,9 +15,11 @@ from ckptkit.cli.session import (
     MetricOption,
     ModeOption,
     NoCacheOption,
+    RequireSignatureOption,
     ScratchOption,
     StoreOption,
     session_of,
+    signers,
 )
 
 
@@ -35,6 +37,7 @@ def restore(
             "--link", help="Give files another name rather than copying them: nobody may write to them afterwards."
         ),
     ] = False,
+    require_signature: RequireSignatureOption = None,
     jobs: JobsOption = None,
     store: StoreOption = None,
     scratch: ScratchOption = None,
@@ -53,7 +56,7 @@ def restore(
         0: The folder is complete.
         1: The step that was named does not verify.
         4: There is no such checkpoint, or none that verifies.
-        5: Refused: DEST lies in a store, or around one.
+        5: Refused: DEST lies in a store, or around one; or nobody who is trusted has signed the step that was named.
         6: DEST exists and is not empty.
     """
     session = session_of(context)
@@ -70,6 +73,7 @@ def restore(
             on_progress=show,
             jobs=jobs,
             link=link,
+            signers=signers(require_signature),
         )
     output.followed(chosen, str(named), quiet=session.quiet)
     for report in chosen.skipped:

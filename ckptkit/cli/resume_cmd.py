@@ -17,9 +17,11 @@ from ckptkit.cli.session import (
     MetricOption,
     ModeOption,
     NoCacheOption,
+    RequireSignatureOption,
     ScratchOption,
     StoreOption,
     session_of,
+    signers,
 )
 from ckptkit.resume.quoting import quote_word
 
@@ -52,6 +54,7 @@ def resume_cmd(
     strict: Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to an older one.")] = False,
     exact_run: ExactRunOption = False,
     level: LevelOption = None,
+    require_signature: RequireSignatureOption = None,
     jobs: JobsOption = None,
     store: StoreOption = None,
     scratch: ScratchOption = None,
@@ -77,7 +80,7 @@ def resume_cmd(
         1: The step that was named does not verify.
         2: Nothing says how to resume it.
         4: There is nothing to resume from.
-        5: Loading the step that was named would run code; or DIR lies in a store, or around one.
+        5: The step that was named would run code, or is signed by nobody who is trusted; or DIR lies in a store.
         6: DIR has a different checkpoint at the same step.
     """
     from ckptkit.errors import NothingResumableError
@@ -87,16 +90,23 @@ def resume_cmd(
     session = session_of(context)
     url, named = one_named(session, ref, store, "resume-cmd")
     opened, depth = session.reader(url, mirrored=True), session.level(named.run, level)
-    ranking = session.ranking(str(named), metric, mode)
+    ranking, keys = session.ranking(str(named), metric, mode), signers(require_signature)
     if materialise is not None or opened.mirror is not None:
         interrupts.may_change()
         with progress_bar(quiet=session.quiet) as show:
             chosen = opened.materialise(
-                named, materialise, ranking=ranking, exact_run=exact_run, level=depth, on_progress=show, jobs=jobs
+                named,
+                materialise,
+                ranking=ranking,
+                exact_run=exact_run,
+                level=depth,
+                on_progress=show,
+                jobs=jobs,
+                signers=keys,
             )
     else:
         with bytes_progress(f"verify {named}", None, quiet=session.quiet) as advance:
-            verifier = Verifier(depth, on_bytes=advance, ledger=opened.ledger, jobs=jobs)
+            verifier = Verifier(depth, on_bytes=advance, ledger=opened.ledger, jobs=jobs, signers=keys)
             chosen = opened.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
     output.followed(chosen, str(named), quiet=session.quiet)
     unlisted.tell_newer(opened, chosen, quiet=session.quiet)
@@ -107,6 +117,7 @@ def resume_cmd(
     given = parse_template(template) if template is not None else None
     again = ["--exact-run"] if exact_run else []
     again += ["--materialise", str(materialise.absolute())] if materialise is not None else []
+    again += [word for key in require_signature or () for word in ("--require-signature", str(key.absolute()))]
     again += (["--template", template] if template else []) + (["--", *overrides] if overrides else [])
     default = _default(session, chosen.at.run) if chosen.manifest.resume is None and given is None else None
     command = opened.resume_command(

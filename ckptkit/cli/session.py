@@ -14,6 +14,7 @@ from ckptkit.renamed import new_name
 
 if TYPE_CHECKING:
     from ckptkit.config import Config
+    from ckptkit.signing.keyring import Keyring
     from ckptkit.store import CheckpointStore, Ranking, StoreReader
     from ckptkit.store.keeper import StoreKeeper
     from ckptkit.verification import Level
@@ -40,6 +41,14 @@ LevelOption = Annotated[
     Literal["presence", "digest", "format", "resume"] | None,
     typer.Option(
         "--level", help="How thoroughly to check; else `level` in ckptkit.yaml, else format.", show_default=False
+    ),
+]
+RequireSignatureOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY",
+        help="Refuse what is not signed by one of these: a public key, allowed_signers, or a folder of them.",
     ),
 ]
 MetricOption = Annotated[str | None, typer.Option("--metric", help="For @best: by which metric.")]
@@ -179,6 +188,15 @@ class Session:
         )
         interrupts.may_change()
         return opened
+
+
+def signers(keys: list[Path] | None) -> "Keyring | None":
+    """Return the keys in the files of ``--require-signature``; None where it was not given."""
+    if not keys:
+        return None
+    from ckptkit.signing.keyring import Keyring
+
+    return Keyring.of(keys)
 
 
 def _tell_of_another() -> None:

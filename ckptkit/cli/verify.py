@@ -10,11 +10,19 @@ import typer
 from ckptkit.cli import interrupts, naming, output
 from ckptkit.cli.help import Command
 from ckptkit.cli.progress import progress_bar
-from ckptkit.cli.session import JobsOption, LevelOption, NoCacheOption, ScratchOption, StoreOption, session_of
+from ckptkit.cli.session import (
+    JobsOption,
+    LevelOption,
+    NoCacheOption,
+    RequireSignatureOption,
+    ScratchOption,
+    StoreOption,
+    session_of,
+    signers,
+)
 from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from ckptkit.signing.keyring import Keyring
     from ckptkit.store import StoreReader
     from ckptkit.verification import Level, Report
 
@@ -80,14 +88,7 @@ def verify(
         bool,
         typer.Option("--trust-unchanged", help="Read none again that verified and of which no file was touched since."),
     ] = False,
-    require_signature: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--require-signature",
-            metavar="KEY",
-            help="Refuse what is not signed by one of these: a public key, allowed_signers, or a folder of them.",
-        ),
-    ] = None,
+    require_signature: RequireSignatureOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also list each name that a problem only counts.")] = False,
     jobs: JobsOption = None,
     store: StoreOption = None,
@@ -127,7 +128,7 @@ def verify(
         named = naming.named(session, naming.with_stdin(references or (), null=null), store)
         opened = session.reader(named.url)
     reports.require(opened.require_outside)
-    signers = _signers(require_signature) if require_signature else None
+    keys = signers(require_signature)
 
     def level_of(run: str) -> "Level":
         found = session.level(run, level)
@@ -147,7 +148,7 @@ def verify(
             on_progress=show,
             trust_unchanged=trust_unchanged,
             jobs=jobs,
-            signers=signers,
+            signers=keys,
         )
     if steps is not None:
         command = context.meta.get(COMMAND)
@@ -155,12 +156,6 @@ def verify(
     reports.write(found, verbose=verbose, quiet=session.quiet)
     _echo_remarks(found, quiet=session.quiet)
     return found.exit_code
-
-
-def _signers(paths: list[Path]) -> "Keyring":
-    from ckptkit.signing.keyring import Keyring
-
-    return Keyring.of(paths)
 
 
 def _rehearsed(

@@ -15,6 +15,7 @@ from ckptkit.store.browser import StoreBrowser
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
+    from ckptkit.signing.keyring import Keyring
     from ckptkit.store.choosing import Chosen, Ranking
     from ckptkit.store.copying_to import Transfer
     from ckptkit.verification import Level, Verifier
@@ -83,13 +84,15 @@ class StoreCopier(StoreBrowser):
         on_progress: Callable[[Progress], None] | None = None,
         jobs: int | None = None,
         link: bool = False,
+        signers: "Keyring | None" = None,
     ) -> "Chosen":
         """Copy a verified checkpoint's files to a new folder, checking every byte; returns which one it was.
 
         What is copied is what was verified: each byte is read once (on level ``presence`` a copy is digested, too).
         ``on_progress`` is told how far it is, in bytes; ``jobs`` threads read, digest and write, all cores when left
         out. With ``link`` files that verified get another name rather than a copy, where that can be done: they are the
-        store's own, and who writes to one changes the checkpoint.
+        store's own, and who writes to one changes the checkpoint. With ``signers`` only what one of these keys has
+        signed verifies.
 
         Raises:
             RefusedError: the folder is in the store, contains it, or is in some other checkpoint.
@@ -106,7 +109,9 @@ class StoreCopier(StoreBrowser):
         if meter.watched:
             meter.expect(choosing.size_of_newest(self.storage, named))
         with copying_out.new_folder(destination) as new:
-            verifier = copying_out.CopyingVerifier(new, level, link=link, ledger=self.ledger, on_bytes=meter, jobs=jobs)
+            verifier = copying_out.CopyingVerifier(
+                new, level, link=link, ledger=self.ledger, on_bytes=meter, jobs=jobs, signers=signers
+            )
             chosen = self.choose(named, verifier=verifier, ranking=ranking, exact_run=exact_run)
             if verifier.copied != chosen.at:
                 copying_out.copy_out(chosen, new, on_bytes=meter, jobs=jobs, link=link)
@@ -176,6 +181,7 @@ class StoreCopier(StoreBrowser):
         level: "Level" = "format",
         on_progress: Callable[[Progress], None] | None = None,
         jobs: int | None = None,
+        signers: "Keyring | None" = None,
     ) -> "Chosen":
         """Return the checkpoint to resume from, copied to a store of this machine.
 
@@ -190,6 +196,7 @@ class StoreCopier(StoreBrowser):
             level: how far to verify.
             on_progress: told how far it is, in bytes that are read.
             jobs: how many threads read, digest and write; all cores when left out.
+            signers: keys by one of which it must be signed.
 
         Raises:
             RefusedError: the folder is in this store, or contains it.
@@ -218,6 +225,7 @@ class StoreCopier(StoreBrowser):
             ledger=ledger(),
             on_bytes=meter,
             jobs=jobs,
+            signers=signers,
         )
         return choosing.choose(storage, named, verifier, ranking, exact_run=exact_run)
 

@@ -151,4 +151,4 @@ class Bringing(Verifier):
             return one.report or super().verify(at)
         if one.report is None or self.level == "resume":
             return super().verify(one.at)
-        return replace(one.report, at=one.at)
+        return self._with_signature(replace(one.report, at=one.at))

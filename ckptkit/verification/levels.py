@@ -92,6 +92,10 @@ class Verifier:
         durable.require_descriptors()
         remembered = self._remembered(at) if self._trusting else None
         report = remembered or self._looked_at(at)
+        return self._with_signature(report)
+
+    def _with_signature(self, report: CheckpointReport) -> CheckpointReport:
+        """Return a report with whom its checkpoint is signed by, where that is asked for."""
         if self._signers is None or report.gone:
             return report
         from ckptkit.verification import signed

@@ -101,6 +101,38 @@ def test_what_is_not_there_is_not_signed(cwd: Path) -> None:
     refused(inside("sign", "r@1", "--from", "a", "--to", "b", "--key", KEY, cwd=cwd), 2, "two things")
 
 
+@pytest.mark.parametrize("command", ["resume-cmd", "materialised", "restore"])
+def test_what_nobody_has_signed_is_not_resumed_from(cwd: Path, command: str) -> None:
+    for step in (2, 3):
+        assert save(cwd, step, "--resume", "python train.py {path}").returncode == 0
+    assert inside("sign", "r@2", "--key", KEY, cwd=cwd).returncode == 0
+    words = {
+        "resume-cmd": ["resume-cmd", "{}"],
+        "materialised": ["resume-cmd", "{}", "--materialise", "there"],
+        "restore": ["restore", "{}", "there"],
+    }[command]
+    required = ["--require-signature", f"{KEY}.pub"]
+
+    def tried(ref: str) -> "subprocess.CompletedProcess[str]":
+        return inside(*(word.format(ref) for word in words), *required, cwd=cwd)
+
+    done = tried("r@3")
+    assert (done.returncode, done.stdout, "is not signed" in done.stderr) == (5, "", True), done.stderr
+    done = tried("r")
+    assert done.returncode == 0, done.stderr
+    assert "skipped r@3: is not signed, and a signature is asked for" in done.stderr.replace("manifest.json: ", "")
+    assert inside("keygen", "eve", cwd=cwd).returncode == 0
+    required[1] = "eve.pub"
+    done = inside(*words[:1], "r", *(["elsewhere"] if command == "restore" else []), *required, cwd=cwd)
+    assert (done.returncode, done.stdout) == (4, "")
+
+
+def test_a_job_that_is_started_again_asks_for_the_same(cwd: Path) -> None:
+    assert save(cwd, 2, "--resume", "python train.py {path}", "--sign", KEY).returncode == 0
+    done = inside("resume-cmd", "r", "--format", "slurm", "--require-signature", f"{KEY}.pub", cwd=cwd)
+    assert f"--require-signature {cwd / KEY}.pub" in done.stdout
+
+
 def test_the_passphrase_comes_from_the_environment(cwd: Path) -> None:
     secret = {"CKPTKIT_KEY_PASSPHRASE": "geheim"}
     assert inside("keygen", "locked", "--encrypt", cwd=cwd, env=secret).returncode == 0

@@ -121,10 +121,11 @@ def test_no_byte_of_the_signatures_can_be_changed(signed: Signed) -> None:
 
 
 @pytest.mark.matrix
-def test_no_byte_of_the_signatures_can_be_any_other(signed: Signed) -> None:
-    count, accepted = each_byte(signed, signed.file, lambda byte: {*range(256)})
+def test_no_byte_of_the_signatures_can_be_any_of_55_others(signed: Signed) -> None:
+    signed.verifier = Verifier("presence", signers=Keyring.of([signed.root / "ada.pub"]))
+    count, accepted = each_byte(signed, signed.file, lambda byte: {*range(32, 127, 2), 0, 9, 10, 13, 127, 128, 255})
     assert accepted == []
-    assert count >= 256 * 600, "the file holds 672 bytes"
+    assert count >= 54 * 650, "so many changes of so many bytes"
 
 
 def test_no_byte_of_the_manifest_can_be_changed(signed: Signed) -> None:
