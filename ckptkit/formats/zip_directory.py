@@ -25,6 +25,9 @@ _UTF8_FLAG = 0x800
 _NEWEST = 63
 _ZIP64_FIELD, _UNICODE_PATH_FIELD = 0x0001, 0x7075
 
+_FURTHEST = 2**63 - 1
+"""The last place that can be sought in a file."""
+
 
 class ZipLayoutError(ValueError):
     """The file is not a zip whose table of contents can be read; ``code`` is that of the problem."""
@@ -203,6 +206,8 @@ def _entries(table: bytes, count: int, *, lenient: bool = False) -> Iterator[Mem
         if len(body) != n + e + c:
             raise ZipLayoutError("has a truncated directory")
         size, compressed, offset = _zip64(body[n : n + e], size, compressed, offset, lenient=lenient)
+        if max(size, compressed, offset) > _FURTHEST:
+            raise ZipLayoutError("has a member that reaches beyond all files")
         # The upper half is a Unix mode whoever made it: some readers do not look at made_by, so neither do we.
         name = body[:n].decode("utf-8", "replace") if lenient else _decode(body[:n], flags)
         yield Member(name, flags, method, crc, compressed, size, offset, external >> 16)
@@ -240,6 +245,8 @@ def _decode(name: bytes, flags: int) -> str:
 
 
 def _read(stream: BinaryIO, offset: int, size: int) -> bytes:
+    if not 0 <= offset <= _FURTHEST:  # no file reaches there
+        raise ZipLayoutError("is truncated")
     stream.seek(offset)
     data = stream.read(size)
     if len(data) != size:

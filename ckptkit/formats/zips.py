@@ -241,7 +241,7 @@ def _check_layout(stream: BinaryIO, directory: Directory, found: _Findings) -> l
             place = max(place, entry.offset)
             continue
         place = max(place, header.data + entry.compressed)
-        if entry.flags & DESCRIPTOR_FLAG:
+        if entry.flags & DESCRIPTOR_FLAG and place <= directory.start:  # else it overlaps, and may be out of reach
             place += _descriptor(stream, place, entry)
     if place > directory.start:
         found.add("zip-overlap", "the last member overlaps the directory")
