@@ -76,3 +76,20 @@ def test_a_bucket_that_is_not_there_costs_no_save(cwd: Path, s3: Server) -> None
     done = save(cwd, 3)
     assert (done.returncode, steps(cwd / "checkpoints")) == (3, [1, 2, 3])
     assert "not in the mirror" in done.stderr
+
+
+def test_a_signature_lies_on_a_service_and_comes_back_with_the_checkpoint(cwd: Path, url: str) -> None:
+    assert inside("keygen", "k", cwd=cwd).returncode == 0
+    required = ("--require-signature", "k.pub")
+    assert inside("copy", "checkpoints", url, cwd=cwd).returncode == 0
+    on = ("--store", url)
+    assert inside(*on, "sign", "r@1", "--key", "k", cwd=cwd).returncode == 0
+    assert [len(one.signed_by) for one in CheckpointStore(url).list()] == [1, 0]
+    assert inside(*on, "verify", "r@1", *required, cwd=cwd).returncode == 0
+    assert inside(*on, "verify", *required, cwd=cwd).returncode == 5
+    assert inside(*on, "prune", "r", "--keep-last", "1", "--apply", cwd=cwd).returncode == 0
+    assert inside(*on, "undelete", "r@1", cwd=cwd).returncode == 0
+    assert inside(*on, "verify", "r@1", *required, cwd=cwd).returncode == 0
+    assert inside("copy", url, "back", cwd=cwd).returncode == 0
+    done = inside("--store", "back", "verify", "r@1", *required, cwd=cwd)
+    assert done.returncode == 0, done.stdout

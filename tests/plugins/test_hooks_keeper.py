@@ -14,6 +14,8 @@ from ckptkit_hooks.keeper import Keeper
 from ckptkit import CheckpointStore, Retain, RetentionPolicy
 from ckptkit.backend import Captured
 from ckptkit.errors import ConflictError, InconsistentSetError, NothingResumableError
+from ckptkit.signing import key_files
+from ckptkit.signing.keyring import Keyring
 
 RUN = "keeper/run1"
 
@@ -226,3 +228,15 @@ def test_importing_a_hook_imports_no_framework(hook: str) -> None:
     program = f"import sys, ckptkit_hooks.{hook}; print(sorted(set('{heavy}'.split()) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_a_hook_saves_is_signed_where_its_store_signs(tmp_path: Path, wait: bool) -> None:
+    store = CheckpointStore(tmp_path / "store", signer=key_files.generate(tmp_path / "ada"))
+    keeper = Keeper(store, RUN, wait=wait)
+    keeper.prepare(0)
+    for step in (1, 2):
+        keeper.save(step, {"rng": np.random.default_rng(step)})
+    store.close()
+    report = store.verify(RUN, signers=Keyring.of([tmp_path / "ada.pub"]))
+    assert [one.signed_by for one in report.checkpoints] == [("ada",), ("ada",)]

@@ -57,10 +57,8 @@ class RememberedNames:
         access, there, lstat = os.access, os.F_OK, os.lstat
         for entry in entries:
             home = self._home(entry)
-            shown, signed = (
-                access(f"{home}/{path}", there, follow_symlinks=False)
-                for path in (entry.shown_file, entry.signatures_file)
-            )
+            shown = access(f"{home}/{entry.shown_file}", there, follow_symlinks=False)
+            signed = access(f"{home}/{entry.signatures_file}", there, follow_symlinks=False)
             try:
                 found = lstat(f"{home}/{entry.manifest_file}")
             except OSError:
