@@ -164,7 +164,7 @@ class TestAction:
         assert uploaded["tool"]["driver"]["rules"][0]["helpUri"] == link
         headings, told = read.markdown(runner.summary.read_text())
         assert headings[-1] == "What to type"
-        assert any("ckptkit resume-cmd a/run" in one for one in told)
+        assert any("resume-cmd a/run" in one for one in told)
 
     def test_unsafe_content_is_5(self, runner: Runner) -> None:
         (runner.workspace / "x.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
@@ -232,6 +232,26 @@ class TestAction:
         source = Path(one.outputs["prepare"]["source"])
         assert (source / "locks/core.txt").is_file()
         assert one.run("prepare", version="v10").returncode not in (0, 1, 5)
+
+
+def test_the_step_for_buildkite_annotates_and_keeps_the_exit_code(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    damage(store)
+    (step,) = yaml.safe_load(blocks("steps")[0])["steps"]
+    install, *lines = step["command"].splitlines()
+    assert "pip install" in install
+    programs = {".venv/bin/ckptkit": f'exec {sys.executable} -m ckptkit "$@"', "bin/buildkite-agent": 'echo "$@"; cat'}
+    for name, script in programs.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    script = "\n".join(lines).replace("/data/checkpoints", str(store))
+    assert not re.search(r"\$", script), "Buildkite fills in what begins with a dollar sign"
+    done = ran("bash", "-e", "-c", script, cwd=tmp_path, env=env)
+    assert done.returncode == 1, done.stderr
+    assert "annotate --context ckptkit\n## Checkpoints: damaged" in done.stdout
 
 
 def component(**inputs: str) -> dict[str, Any]:

@@ -60,13 +60,14 @@ def _resumable(report: Report) -> Iterator[str]:
         yield f"- {_code(run)}: {left}"
     yield from ("", "### What to type", "")
     for run, c in sorted(bad.items())[:_MOST]:
-        yield f"- {_typed('resume-cmd', run)} prints the command that goes on from the newest that verifies"
-        yield f"- {_typed('verify', c.at.ref, '--verbose')} looks at the newest of those that are not good again"
+        store = c.at.storage.url
+        yield f"- {_typed(store, 'resume-cmd', run)} prints the command that goes on from the newest that verifies"
+        yield f"- {_typed(store, 'verify', c.at.ref, '--verbose')} looks at the newest of those that are not good again"
     yield ""
 
 
-def _typed(*words: str) -> str:
-    return _code(f"ckptkit {shlex.join(words)}")
+def _typed(store: str, *words: str) -> str:
+    return _code(f"ckptkit --store {shlex.quote(store)} {shlex.join(words)}")
 
 
 def _code(text: str) -> str:
