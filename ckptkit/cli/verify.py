@@ -68,7 +68,12 @@ def verify(
     ] = None,
     format_: Annotated[
         Literal["table", "tsv", "json", "ndjson", "junit", "sarif", "github", "gitlab", "markdown"] | None,
-        typer.Option("--format", help="How to print; a table on a terminal, else tsv.", show_default=False),
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table (on a terminal), tsv (else), json, ndjson, junit, sarif, github, gitlab or markdown.",
+            show_default=False,
+        ),
     ] = None,
     steps: Annotated[
         int | None,
