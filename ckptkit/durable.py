@@ -120,10 +120,11 @@ def replace_file(path: Path, data: bytes, *, lasting: bool = True) -> None:
 
 
 def walk(folder: Path, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield as ``os.walk``, which passes over what it cannot list: here that raises OSError."""
+    """Yield as ``os.walk``, which passes over what it cannot list: here that raises OSError, unless it is not there."""
 
     def refuse(error: OSError) -> None:
-        raise error
+        if not isinstance(error, FileNotFoundError):
+            raise error
 
     return os.walk(folder, topdown=topdown, onerror=refuse)
 

@@ -26,9 +26,13 @@
 Exit codes 0 (ok) and 128+N (signal) are results, not errors. The table is in docs/reference/exit-codes.md.
 """
 
+import errno
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ckptkit.renamed import new_name
+
+OF_THE_DISK = {errno.EIO, errno.EROFS, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT}
+"""What a disk, a network or a limit answers (``errno``): no backend can help it, and the content is not to blame."""
 
 
 class CkptkitError(Exception):

@@ -10,7 +10,14 @@ from typing import Any
 
 from ckptkit import extensions
 from ckptkit.backend import Backend, SupportsIngest
-from ckptkit.errors import BackendError, BackendUnavailableError, CkptkitError, UnknownBackendError
+from ckptkit.errors import (
+    OF_THE_DISK,
+    BackendError,
+    BackendUnavailableError,
+    CkptkitError,
+    StoreError,
+    UnknownBackendError,
+)
 from ckptkit.extensions import Extension, reason
 
 GROUP = "ckptkit.backends"
@@ -160,6 +167,13 @@ def for_object(item: object, *, name: str) -> Backend:
     )
 
 
+def _failed(path: Path, name: str, backend: str, error: Exception) -> CkptkitError:
+    """Return what to raise where a backend could not look at a file: it may not be to blame."""
+    if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+        return StoreError(f"{path}: {error.strerror}", hint="see to the disk, or try again", item=name)
+    return BackendError(f"{path}: backend {backend!r} failed to look at it: {reason(error)}")
+
+
 def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Backend, Mapping[str, Path]]:
     """Return the backend that recognises files by content, and the files (relative name -> source).
 
@@ -180,7 +194,7 @@ def for_path(path: Path, *, name: str, backend: str | None = None) -> tuple[Back
         except CkptkitError:
             raise
         except Exception as error:
-            raise BackendError(f"{path}: backend {backend!r} failed to look at it: {reason(error)}") from error
+            raise _failed(path, name, backend, error) from error
         if not recognised:
             wanted = f" (it looks for {kind})" if (kind := getattr(one, "looks_for", "")) else ""
             raise UnknownBackendError(

@@ -10,6 +10,7 @@ from ckptkit.backend import (
     Backend,
 )
 from ckptkit.errors import (
+    OF_THE_DISK,
     BackendError,
     CkptkitError,
     DiskFullError,
@@ -17,8 +18,6 @@ from ckptkit.errors import (
 )
 
 _AS_BEFORE = "nothing was committed, older checkpoints are as they were"
-_DISK = {errno.EIO, errno.EROFS, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT}
-"""What a disk, a network or a limit answers: no backend can help it."""
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def guest(name: str, backend: Backend, folder: Path | None = None) -> Iterator[N
     except Exception as error:
         if folder is not None and _is_full(error, folder):
             raise DiskFullError("no space left on the device; nothing was committed", item=name) from error
-        if isinstance(error, OSError) and error.errno in _DISK:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             place = error.filename or folder
             told = f"{place}: {error.strerror}" if place else f"{error.strerror}"
             raise StoreError(told, hint=f"{_AS_BEFORE}; see to the disk, or try again", item=name) from error

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptkit.durable import fsync_path, fsync_tree, fsync_way, make_folders, storage_errors, undivided, write_file
-from ckptkit.errors import ConflictError
+from ckptkit.errors import ConflictError, StoreError
 from ckptkit.manifest.names import LAST_SAVE_NAME, MANIFEST_NAME, STATE_FOLDER
 from ckptkit.storage.local.locks import try_lock
 
@@ -57,7 +57,8 @@ def commit_folder(staging: Path, final: Path) -> None:
 
     Raises:
         ConflictError: something is at the final place already.
-        StoreError: the rename or the fsync after it failed; the folder is where it was.
+        StoreError: the rename or the fsync after it failed; the folder is where it was, or the message says that it
+            could not be taken back.
     """
     with storage_errors("commit"):
         if not (final.parent / STATE_FOLDER / LAST_SAVE_NAME).exists():  # the first, as far as anybody knows
@@ -70,8 +71,12 @@ def commit_folder(staging: Path, final: Path) -> None:
             raise
         try:
             fsync_path(final.parent)
-        except OSError:  # a power cut might undo it: what may not be there must not be listed
-            os.rename(final, staging)
+        except OSError as error:  # a power cut might undo it: what may not be there must not be listed
+            try:
+                os.rename(final, staging)
+            except OSError:
+                told = f"{final}: is there, but a power cut may undo it ({error.strerror}), and it cannot be taken back"
+                raise StoreError(told, hint="see to the disk; then save the step again with --replace") from error
             raise
 
 
