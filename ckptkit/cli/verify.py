@@ -1,7 +1,7 @@
 """`ckptkit verify`: judge checkpoints by content."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from ckptkit.errors import UsageError
 
 if TYPE_CHECKING:
     from ckptkit.store import StoreReader
-    from ckptkit.verification import Level, Report
+    from ckptkit.verification import Level, Mark, Report
 
 
 COMMAND = "ckptkit.command"
@@ -86,6 +86,26 @@ def verify(
         list[str] | None,
         typer.Option("--report", metavar="FORMAT=FILE", help="Also write it in this format; may be repeated."),
     ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option("--metrics", metavar="FILE", help="Also write metrics for Prometheus's textfile collector."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="Only those saved since then: 12h, 7d, 2w ago, or 2026-11-20."),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            metavar="RULE",
+            help="Each run must meet it: 'age<=24h', 'count>=2', 'grade>=complete'; else `require` in ckptkit.yaml.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="FILE", help="Fail only on what this JSON report does not tell already."),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where loading would import a name that is not on the allowlist.")
     ] = False,
@@ -113,22 +133,29 @@ def verify(
         ckptkit verify --latest --junit verify.xml
         # Again, reading only what was touched since
         ckptkit verify ppo/run1 --trust-unchanged
-        ckptkit list --since 7d | ckptkit verify -
+        ckptkit verify --since 7d --metrics ckptkit.prom
+        # Each run must have two good checkpoints, and a new one every day
+        ckptkit verify --require 'count>=2' --require 'age<=24h'
         # Only what a release key has signed
         ckptkit verify ppo/run1@5000 --require-signature release.key.pub
 
     Exit codes:
         0: All that was looked at verifies.
-        1: Problems were found.
+        1: Problems were found, or a rule is not met.
         3: Nothing is wrong, but not every item is proven to resume (--level resume).
         4: There is nothing to check.
         5: Loading would run code, a path leaves its folder, or nobody who is trusted has signed it.
         7: Nothing is wrong, but a backend that some of it needs is missing or failed.
     """
+    from dataclasses import replace
+
     from ckptkit.cli.reports.written import Reports
+    from ckptkit.cli.required import Required
 
     session = session_of(context)
-    reports = Reports.asked(format_, junit, sarif, report or ())
+    reports = Reports.asked(format_, junit, sarif, report or (), metrics)
+    known = _known(baseline)
+    asked = Required.of(require or (), latest=latest, sample=sample, since=since)
     with reports.failing():
         named = naming.named(session, naming.with_stdin(references or (), null=null), store)
         opened = session.reader(named.url)
@@ -154,13 +181,23 @@ def verify(
             trust_unchanged=trust_unchanged,
             jobs=jobs,
             signers=keys,
+            since=asked.moment,
         )
     if steps is not None:
         command = context.meta.get(COMMAND)
-        found = _rehearsed(opened, found, steps, command, seconds, quiet=session.quiet)
+        with reports.failing():
+            found = _rehearsed(opened, found, steps, command, seconds, quiet=session.quiet)
+    found = asked.judged(opened, session, named.refs, found, signers=keys is not None)
+    found = replace(found, known=known)
     reports.write(found, verbose=verbose, quiet=session.quiet)
-    _echo_remarks(found, quiet=session.quiet)
+    _echo_remarks(found, since=since is not None, quiet=session.quiet)
     return found.exit_code
+
+
+def _known(baseline: Path | None) -> "Collection[Mark]":
+    from ckptkit.cli.reports import baseline as baselines
+
+    return () if baseline is None else baselines.read(baseline)
 
 
 def _rehearsed(
@@ -190,12 +227,13 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-def _echo_remarks(report: "Report", *, quiet: bool) -> None:
+def _echo_remarks(report: "Report", *, since: bool, quiet: bool) -> None:
     from ckptkit.cli.reports import lines
 
     sys.stdout.flush()
     if not report.checkpoints and not report.gone:
-        output.echo("nothing to check: the store holds no checkpoint", quiet=quiet)
+        why = "nothing was saved since then" if since else "the store holds no checkpoint"
+        output.echo(f"nothing to check: {why}", quiet=quiet)
         return
     for text in lines.remarks(report):
         output.echo(text, quiet=quiet)

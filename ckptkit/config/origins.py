@@ -81,6 +81,9 @@ def of_run(config: Config, run: str | None, default_digest: str) -> Iterator[Set
         pattern, value = config.said_of(run, key)
         plain = list(value) if isinstance(value, tuple) else value
         yield Setting(key, default) if value is None else _in_file(config, pattern, (key,), plain)
+    pattern, rules = config.said_of(run, "require")
+    texts = None if rules is None else [rule.text for rule in rules]
+    yield Setting("require", None) if texts is None else _in_file(config, pattern, ("require",), texts)
     if config.mirror is None:
         yield Setting("mirror", None)
     else:

@@ -13,6 +13,8 @@ from ckptkit.config.settings import Config, Level, Mirror, RunConfig
 from ckptkit.errors import UsageError
 from ckptkit.layouts import FOREIGN
 from ckptkit.retention import RetentionPolicy, policy_from_words
+from ckptkit.rules import Rule
+from ckptkit.rules import parse as parse_rule
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -49,6 +51,14 @@ def _policy(value: object) -> RetentionPolicy | None:
     return policy_from_words(value)
 
 
+def _require(value: object) -> tuple[Rule, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise UsageError("should be a list of rules", hint="for example [count>=2, age<24h]")
+    return tuple(parse_rule(text) for text in value)
+
+
 def _nothing_is_empty(value: object) -> object:
     return {} if value is None else value
 
@@ -59,6 +69,7 @@ class _RunSection(BaseModel):
     resume: Annotated[str | tuple[str, ...] | None, BeforeValidator(_template)] = None
     retention: Annotated[RetentionPolicy | None, PlainValidator(_policy)] = None
     level: Level | None = None
+    require: Annotated[tuple[Rule, ...] | None, PlainValidator(_require)] = None
 
 
 class _MirrorSection(BaseModel):
@@ -122,7 +133,7 @@ def parse(data: bytes, path: Path) -> Config:
 
 def _run_config(section: _RunSection, place: tuple[str, ...], path: Path, lines: strict_yaml.Lines) -> RunConfig:
     where = None if section.resume is None else _where(path, lines, (*place, "resume"))
-    return RunConfig(section.resume, where, section.retention, section.level)
+    return RunConfig(section.resume, where, section.retention, section.level, section.require)
 
 
 def _mirror_of(section: _MirrorSection, path: Path, lines: strict_yaml.Lines) -> Mirror:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ckptkit.retention import RetentionPolicy
+    from ckptkit.rules import Rule
 
 Level = Literal["presence", "digest", "format", "resume"]
 
@@ -21,12 +22,14 @@ class RunConfig:
         resume_where: file, line and key of the template, for messages about it.
         retention: what ``prune`` keeps.
         level: how thoroughly ``verify`` checks.
+        require: rules that ``verify`` judges the run by.
     """
 
     resume: str | tuple[str, ...] | None = None
     resume_where: str | None = None
     retention: "RetentionPolicy | None" = None
     level: Level | None = None
+    require: "tuple[Rule, ...] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Config:
             resume_where=told.resume_where,
             retention=self._told(run, "retention")[1].retention,
             level=self._told(run, "level")[1].level,
+            require=self._told(run, "require")[1].require,
         )
 
     def said_of(self, run: str | None, key: str) -> tuple[str | None, Any]:

@@ -5,18 +5,118 @@ handed out at three doors only: ``fetch`` (what a backend reads), ``Staging.fold
 folders that trainers themselves write into (``folder``, ``run_folder``), which only a store on a file system has.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ckptkit.layouts import Found
-from ckptkit.storage.entry import Entry as Entry
+from ckptkit.layouts import Found, Layout
+from ckptkit.manifest.names import MANIFEST_NAME, NOTES, OBSERVED_NAME, SHOWN_NAME, SIGNATURES_NAME, step_of_name
+from ckptkit.storage.run_state import RunState
+from ckptkit.storage.trash import Trash
 from ckptkit.storage.values import FileStat as FileStat
 from ckptkit.storage.values import Leftover as Leftover
 from ckptkit.storage.values import Lock as Lock
 from ckptkit.storage.values import Removed as Removed
 from ckptkit.storage.values import Stamp as Stamp
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A place in a store that claims to be a checkpoint, read or not.
+
+    Attributes:
+        run: run name, by place: a checkpoint copied into another run's folder belongs to that run there.
+        name: name of its folder, or what the names of its files begin with.
+        layout: how its files lie.
+        storage: the store it is in.
+    """
+
+    run: str
+    name: str
+    layout: Layout
+    storage: "Storage" = field(repr=False)
+
+    def __hash__(self) -> int:
+        """Return the same for equal ones; the storage, which takes the longest, is that of nearly all of them."""
+        return hash((self.run, self.name))
+
+    @property
+    def sidecar(self) -> bool:
+        """Whether the manifest lies beside flat files (``ep000050.manifest.json``), in a folder shared with others."""
+        return self.layout.shared
+
+    @cached_property
+    def step(self) -> int | None:
+        """The step number that the name ends in; the manifest must agree with it."""
+        return step_of_name(self.name)
+
+    @property
+    def ref(self) -> str:
+        """``RUN@STEP``."""
+        return f"{self.run}@{self.step}"
+
+    @property
+    def manifest_file(self) -> str:
+        """Path of the manifest; it may be missing (an incomplete checkpoint)."""
+        return self.layout.own(self.name, MANIFEST_NAME)
+
+    @property
+    def observed_file(self) -> str:
+        """Path of the sealed file of what the live run did next; it may be missing."""
+        return self.layout.own(self.name, OBSERVED_NAME)
+
+    @property
+    def shown_file(self) -> str:
+        """Path of the file of what was shown of it since it was saved; it may be missing."""
+        return self.layout.own(self.name, SHOWN_NAME)
+
+    @property
+    def signatures_file(self) -> str:
+        """Path of the file with signatures over its manifest; it may be missing."""
+        return self.layout.own(self.name, SIGNATURES_NAME)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Paths of all that may be noted of it beside its manifest."""
+        return [self.layout.own(self.name, name) for name in NOTES]
+
+    @property
+    def identity(self) -> Hashable | None:
+        """What tells it from another one that was put in its place; None once it is gone."""
+        return self.storage.identity(self)
+
+    @property
+    def where(self) -> str:
+        """Where it is, for a person: its folder, or the manifest beside its files."""
+        return self.storage.where(self, self.manifest_file if self.layout.shared else None)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths are relative to; raises StoreError where the store is not on a file system."""
+        return self.storage.folder(self)
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest file; raises StoreError as ``folder`` does."""
+        return self._own / self.manifest_file
+
+    @property
+    def observed(self) -> Path:
+        """The sealed file of what the live run did next; raises StoreError as ``folder`` does."""
+        return self._own / self.observed_file
+
+    @property
+    def shown(self) -> Path:
+        """The file of what was shown of it; raises StoreError as ``folder`` does."""
+        return self._own / self.shown_file
+
+    @property
+    def _own(self) -> Path:
+        """The folder of ckptkit's own files: what was adopted may lie in another one."""
+        return self.storage.run_folder(self.run) if self.layout.shared else self.folder
 
 
 class Staging(Protocol):
@@ -42,7 +142,7 @@ class Staging(Protocol):
         """
 
 
-class Storage(Protocol):
+class Storage(Trash, RunState, Protocol):
     """A store. Everything may raise StoreError; LockedError and DiskFullError where said."""
 
     @property
@@ -213,37 +313,6 @@ class Storage(Protocol):
             RefusedError: a trainer's folder holds what is not among the files; it stays.
         """
 
-    def make_last(self, removed: Sequence[Removed | Leftover]) -> None:
-        """Make removals outlast a power cut, or that leftovers were set aside."""
-
-    def removed(self, run: str | None = None) -> list[Removed]:
-        """Return what is in the trash of a run, or of all runs (of those that may be read), the last removed first."""
-
-    def bring_back(self, removed: Removed) -> None:
-        """Take a checkpoint back out of the trash.
-
-        Raises:
-            ConflictError: something is at its place already.
-            DamagedError: nothing is left of it, or what belongs to it cannot be told: nothing was moved.
-        """
-
-    def finish_removals(self, run: str, claimed: Collection[str] = ()) -> None:
-        """Finish removals that a crash cut in half.
-
-        Args:
-            run: the run.
-            claimed: files that checkpoints which are still there list too; they stay.
-        """
-
-    def leftovers(self, run: str, grace: float) -> list[Leftover]:
-        """Return what saves that died left behind, and trash, older than ``grace`` seconds."""
-
-    def set_aside(self, leftover: Leftover) -> Leftover:
-        """Take it out of the trash in one step, for ``purge`` alone: nothing brings it back, and no lock guards it."""
-
-    def purge(self, leftover: Leftover, on_bytes: Callable[[int], None] | None = None) -> None:
-        """Remove it for good; ``on_bytes`` is called with the sizes of what is gone."""
-
     # --- what trainers wrote ---
 
     def orphans(self, run: str) -> list[Entry]:
@@ -268,41 +337,6 @@ class Storage(Protocol):
             RefusedError: another was noted, in another store.
             StoreError: the store is not on a file system.
         """
-
-    # --- what belongs to a run and to no checkpoint ---
-
-    def read_state(self, run: str, name: str, limit: int) -> bytes | None:
-        """Return a small file of ckptkit's own, or None: there is none. Raises as ``read`` otherwise."""
-
-    def replace_state(self, run: str, name: str, data: bytes, *, lasting: bool = True) -> None:
-        """Replace such a file in one step: readers see the old or the new content.
-
-        Args:
-            run: the run.
-            name: of the file.
-            data: its content.
-            lasting: also after a power cut, which costs two flushes; what is disposable need not.
-        """
-
-    def where_state(self, run: str, name: str) -> str:
-        """Return where such a file is, for a person."""
-
-    def locked(self, run: str, lock: Lock) -> AbstractContextManager[None]:
-        """Return a context that holds a lock of the run, which another thread may leave; it dies with the process.
-
-        Raises:
-            LockedError: another process holds it for too long.
-        """
-
-    def hold(self, run: str) -> None:
-        """Hold a run for this process until it ends or lets it go; again is nothing.
-
-        Raises:
-            LockedError: another process holds it; the message says which one.
-        """
-
-    def release(self, run: str) -> None:
-        """Let a run go; without effect where it is not held."""
 
     def require_outside(self, path: Path) -> None:
         """Raise RefusedError unless a file of this machine may be written without harm to a checkpoint."""

@@ -1,6 +1,6 @@
 """StoreReader: looks into a store (list, locate, verify, resume, copy), and changes no checkpoint of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from ckptkit.store.copier import StoreCopier
 from ckptkit.store.reference import Ref
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ckptkit.events import Verified
     from ckptkit.health import Finding
     from ckptkit.manifest.models import Resume
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ckptkit.store.rehearsal import Outcome
     from ckptkit.store.resuming import ResumeCommand
     from ckptkit.verification import CheckpointReport, Level, Report, Verifier
+    from ckptkit.verification.ruling import Rules
 
 # What only some of the methods need they import themselves: a listing takes less time than importing it all.
 
@@ -52,6 +55,9 @@ class StoreReader(StoreCopier):
         trust_unchanged: bool = False,
         jobs: int | None = None,
         signers: "Keyring | None" = None,
+        since: "datetime | None" = None,
+        rules: "Sequence[str] | Rules" = (),
+        expected: Collection[str] = (),
         verifier: "Verifier | None" = None,
     ) -> "Report":
         """Verify what references cover, or the whole store; damage is in the report, never raised.
@@ -70,19 +76,25 @@ class StoreReader(StoreCopier):
             trust_unchanged: do not read again what was verified, and is unchanged since.
             jobs: how many threads read and digest; all cores when left out.
             signers: keys, as of ``Keyring.of``, by one of which each checkpoint must be signed.
+            since: only what was saved then or later, and that of which nobody knows when it was.
+            rules: that each run must meet (``age<24h``; see docs/reference/rules.md), or a function that says them by
+                the run's name.
+            expected: runs that must be there, for these rules: one without a checkpoint meets none of them.
             verifier: does it in its own way; ``level``, ``strict``, ``factories``, ``jobs`` and ``signers`` are then
                 its own.
 
         Raises:
             NotFoundError: a reference covers nothing.
-            UsageError: ``sample`` is neither a share nor a part.
+            UsageError: ``sample`` is neither a share nor a part, or a rule is none.
         """
         from ckptkit.store import verifying
 
         words: Sequence[str | Ref] = (ref,) if isinstance(ref, (str, Ref)) else ref or ()
         refs = selecting.refs_of(self.storage, words)
         covered = self._covered(refs) if refs else self.locate()
-        return verifying.verify(
+        if since is not None:
+            covered = [one.at for one in self.list(words or None, since=since)]
+        report = verifying.verify(
             verifying.chosen(covered, latest=latest, sample=sample),
             runs={one.run for one in refs if one.whole} if refs else None,
             level=level,
@@ -96,6 +108,33 @@ class StoreReader(StoreCopier):
             ledger=self.ledger,
             each=self._verified,
         )
+        return self.judged(report, rules, expected, signers=signers is not None) if rules else report
+
+    def judged(
+        self,
+        report: "Report",
+        rules: "Sequence[str] | Rules",
+        expected: Collection[str] = (),
+        *,
+        signers: bool = False,
+    ) -> "Report":
+        """Return a report with what each rule says of each run in it; see ``verify``, which does the same.
+
+        Args:
+            report: what was verified.
+            rules: as of ``verify``.
+            expected: as of ``verify``.
+            signers: whether it was said whose signatures count.
+
+        Raises:
+            UsageError: a rule is none, or is about signatures and nobody said whose count.
+        """
+        from dataclasses import replace
+
+        from ckptkit.verification import ruling
+
+        found = ruling.judged(report.checkpoints, ruling.rules_of(rules), expected, signers=signers)
+        return replace(report, rules=found)
 
     def _verified(self, began: float, report: "CheckpointReport") -> None:
         def happened() -> "Verified":

@@ -8,8 +8,11 @@ from ckptkit.verification.presence import ELSEWHERE as ELSEWHERE
 from ckptkit.verification.report import LEVELS as LEVELS
 from ckptkit.verification.report import CheckpointReport as CheckpointReport
 from ckptkit.verification.report import Level as Level
+from ckptkit.verification.report import Mark as Mark
 from ckptkit.verification.report import RefsReport as RefsReport
 from ckptkit.verification.report import Report as Report
+from ckptkit.verification.report import RuleReport as RuleReport
+from ckptkit.verification.report import mark as mark
 
 if TYPE_CHECKING:
     MarksReport = RefsReport

@@ -1,6 +1,6 @@
 """What a verification found, as data: problems per checkpoint, what was read, what was proven."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -116,16 +116,52 @@ class RefsReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Results of many checkpoints, and of pins and tags of runs if they are damaged.
+class RuleReport:
+    """What a rule says of a run.
 
-    ``gone`` names what was removed while it was looked at.
+    Attributes:
+        run: name of the run.
+        rule: as it is written: ``age<24h``.
+        message: what was found, in words.
+        path: of the manifest of the newest checkpoint that was looked at; the run's name where there was none.
+        problem: None if it is met.
+    """
+
+    run: str
+    rule: str
+    message: str
+    path: str
+    problem: Problem | None = None
+
+
+Mark = tuple[str, str, str, str]
+"""What stays equal while the same finding stays: checkpoint or run, item, file and code."""
+
+
+def mark(subject: str, problem: Problem) -> Mark:
+    """Return the mark of a finding."""
+    return (subject, problem.item or "", problem.file or "", problem.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Results of many checkpoints, of rules, and of pins and tags of runs if they are damaged.
+
+    Attributes:
+        level: the lowest that was asked for.
+        checkpoints: what was looked at.
+        refs: pins and tags that are damaged.
+        gone: references of what was removed while it was looked at.
+        rules: what each rule says of each run.
+        known: findings of a baseline: they do not fail the verification, and make nothing good that is not.
     """
 
     level: Level
     checkpoints: Sequence[CheckpointReport]
     refs: Sequence[RefsReport] = ()
     gone: Sequence[str] = ()
+    rules: Sequence[RuleReport] = ()
+    known: Collection[Mark] = ()
 
     @property
     def marks(self) -> Sequence[RefsReport]:
@@ -141,16 +177,41 @@ class Report:
         return cls(level, there, refs, [report.at.ref for report in found if report.gone])
 
     @property
+    def findings(self) -> Sequence[tuple[str, Problem]]:
+        """What each finding is about, and the finding, but for those of the baseline."""
+        return [
+            (subject, problem) for subject, problem in self.all_findings if mark(subject, problem) not in self.known
+        ]
+
+    @property
+    def fixed(self) -> Sequence[Mark]:
+        """Findings of the baseline that are found no more, of what was looked at."""
+        found = {mark(subject, problem) for subject, problem in self.all_findings}
+        looked_at = {c.at.ref for c in self.checkpoints} | {c.at.run for c in self.checkpoints}
+        return sorted(one for one in self.known if one not in found and one[0] in looked_at)
+
+    @property
+    def all_findings(self) -> Iterator[tuple[str, Problem]]:
+        """Yield the same of all of them."""
+        for c in self.checkpoints:
+            yield from ((c.at.ref, problem) for problem in c.problems)
+        yield from ((m.run, m.problem) for m in self.refs)
+        yield from ((rule.run, rule.problem) for rule in self.rules if rule.problem is not None)
+
+    def _known(self, c: CheckpointReport) -> bool:
+        failing = [p for p in c.problems if p.severity != "warning"]
+        return bool(failing) and all(mark(c.at.ref, p) in self.known for p in failing)
+
+    @property
     def exit_code(self) -> int:
         """0 ok, 1 problems, 3 unproven, 4 nothing to check, 5 unsafe content, 7 not judged or a broken backend."""
-        found = [p for c in self.checkpoints for p in c.problems if p.severity != "warning"]
-        found += [m.problem for m in self.refs]
+        found = [problem for _, problem in self.findings if problem.severity != "warning"]
         if any(p.severity == "unsafe" for p in found):
             return 5
         if found:
             return 7 if all(p.severity == "unjudged" or p.code == "backend-failed" for p in found) else 1
         if not self.checkpoints:
             return 4
-        if not all(c.good for c in self.checkpoints):
+        if not all(c.good or self._known(c) for c in self.checkpoints):
             return 1
         return 3 if any(c.unproven for c in self.checkpoints) else 0

@@ -23,3 +23,13 @@ def require_writable(option: str, path: Path) -> None:
     except OSError as error:
         hint = "name a file where you may write"
         raise UsageError(f"{option} {path}: cannot be written ({error.strerror})", hint=hint) from error
+
+
+def write(path: Path, text: str, *, whole: bool = False) -> None:
+    """Write a report; ``whole``: whoever reads it meanwhile sees the one before or this one, never a part."""
+    if whole and (path.is_file() or not path.exists()):
+        from ckptkit.durable import replace_file
+
+        replace_file(path, text.encode(), lasting=False)
+    else:
+        path.write_text(text, encoding="utf-8")

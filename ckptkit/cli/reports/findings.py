@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptkit.cli.reports import lines
-from ckptkit.problem import Problem
-from ckptkit.verification import CheckpointReport, Report
+from ckptkit.problem import Problem, Severity
+from ckptkit.verification import CheckpointReport, Report, mark
 
 _WORST_FIRST = ("unsafe", "error", "unjudged", "warning")
 
@@ -20,13 +20,25 @@ class Finding:
         subject: the checkpoint's reference, or the name of a run.
         path: the file that it is about (of a checkpoint without one the manifest), relative to the current folder.
         problem: what was found.
-        verdict: of a proof that is no problem: ``resume-same`` or ``resume-unproven``; else empty.
+        verdict: of what is no problem: ``resume-same``, ``resume-unproven`` or ``rule-met``; else empty.
+        known: it is in the baseline, and fails nothing.
     """
 
     subject: str
     path: str
     problem: Problem
     verdict: str = ""
+    known: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """That of the problem; a warning where it is known."""
+        return "warning" if self.known else self.problem.severity
+
+    @property
+    def message(self) -> str:
+        """That of the problem, and whether it is known."""
+        return f"{self.problem.message} (known)" if self.known else self.problem.message
 
     @property
     def mark(self) -> str:
@@ -37,22 +49,28 @@ class Finding:
 
 
 def problems(report: Report) -> list[Finding]:
-    """Return the problems of checkpoints, then those of pins and tags of runs."""
-    found = [Finding(c.at.ref, path_of(c, p), p) for c in report.checkpoints for p in c.problems]
-    return found + [Finding(m.run, relative(m.path), m.problem) for m in report.refs]
+    """Return the problems of checkpoints, then those of pins and tags of runs, then rules that are not met."""
+    found = [(c.at.ref, path_of(c, p), p) for c in report.checkpoints for p in c.problems]
+    found += [(m.run, relative(m.path), m.problem) for m in report.refs]
+    found += [(r.run, relative(r.path), r.problem) for r in report.rules if r.problem is not None]
+    return [Finding(subject, path, p, known=mark(subject, p) in report.known) for subject, path, p in found]
 
 
 def proofs(report: Report) -> Iterator[Finding]:
-    """Yield what was replayed and is the same, and what could not be replayed: neither is a problem."""
+    """Yield what is no problem: what was replayed and is the same, what could not be replayed, rules that are met."""
     for c in report.checkpoints:
         for item, code, text in lines.told(c):
             p = Problem(code, text, item=item, severity="warning")
             yield Finding(c.at.ref, path_of(c, p), p, verdict=code)
+    for r in report.rules:
+        if r.problem is None:
+            p = Problem("rule-met", f"{r.rule} is met: {r.message}", item=r.rule, severity="warning")
+            yield Finding(r.run, relative(r.path), p, verdict="rule-met")
 
 
 def worst_first(found: list[Finding]) -> list[Finding]:
     """Return them by severity, and of one severity in the order in which they were found."""
-    return sorted(found, key=lambda one: _WORST_FIRST.index(one.problem.severity))
+    return sorted(found, key=lambda one: _WORST_FIRST.index(one.severity))
 
 
 def path_of(c: CheckpointReport, p: Problem) -> str:

@@ -14,8 +14,8 @@ _SEVERITY = {"warning": "minor", "unjudged": "major", "error": "critical", "unsa
 def github(report: Report) -> str:
     """Return workflow commands, ten at most: the worst findings, then one line that counts them all."""
     found = worst_first(problems(report))
-    told = [(_KIND[one.problem.severity], one, "") for one in found]
-    told += [("notice", one, f"{one.problem.item}: ") for one in proofs(report)]
+    told = [(_KIND[one.severity], one, "") for one in found]
+    told += [("notice", one, "" if one.verdict == "rule-met" else f"{one.problem.item}: ") for one in proofs(report)]
     shown = told[: _MOST - 1]
     covered = lines.coverage(report)
     errors = sum(kind == "error" for kind, _, _ in told)
@@ -25,7 +25,9 @@ def github(report: Report) -> str:
         last += f" ({len(told) - len(shown)} more than are shown here)"
     result = [_command(kind, one, item) for kind, one, item in shown]
     kind = "error" if report.exit_code else "notice"
-    result.append(f"::{kind} title=ckptkit verify::{_data(last if report.checkpoints else 'nothing to check')}")
+    result.append(
+        f"::{kind} title=ckptkit verify::{_data(last if report.checkpoints or report.rules else 'nothing to check')}"
+    )
     return "\n".join(result) + "\n"
 
 
@@ -35,7 +37,7 @@ def github_failed(message: str, hint: str) -> str:
 
 
 def _command(kind: str, one: Finding, item: str) -> str:
-    text = f"{one.subject}: {item}{one.problem.message} [{one.problem.code}]"
+    text = f"{one.subject}: {item}{one.message} [{one.problem.code}]"
     return f"::{kind} file={_property(one.path)},title=ckptkit::{_data(text)}"
 
 
@@ -49,7 +51,7 @@ def _property(text: str) -> str:
 
 def gitlab(report: Report) -> str:
     """Return a code quality report (https://docs.gitlab.com/ci/testing/code_quality/)."""
-    found = [_issue(one, _SEVERITY[one.problem.severity], one.problem.message) for one in problems(report)]
+    found = [_issue(one, _SEVERITY[one.severity], one.message) for one in problems(report)]
     # a list of what is to be looked at: what is the same is not
     found += [
         _issue(one, "info", f"{one.problem.item}: {one.problem.message}")

@@ -5,12 +5,13 @@ and a moment, and say what they printed) and that of Jenkins' xUnit plugin.
 """
 
 import socket
+from collections.abc import Collection
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from ckptkit.cli import output
 from ckptkit.cli.reports.lines import told
-from ckptkit.verification import CheckpointReport, Report
+from ckptkit.verification import CheckpointReport, Mark, Report, RuleReport, mark
 from ckptkit.verification.report import REHEARSED
 
 
@@ -21,15 +22,23 @@ def render(report: Report) -> str:
         suite = _suite(suites, c.at.ref, c.began, c.seconds)
         rehearsed = [REHEARSED] if REHEARSED in c.proofs else []
         for name in ["manifest", *(c.manifest.items if c.manifest else ()), *rehearsed]:
-            _case(suite, c, name)
+            _case(suite, c, name, report.known)
         printed = [f"{item}: {code}: {text}" for item, code, text in told(c) if code != "resume-unproven"]
         _close(suite, printed)
     for m in report.refs:
         suite = _suite(suites, m.run)
         case = _named(suite, m.run, m.problem.file or "refs.json")
-        _add(case, "failure", m.problem.code, m.problem.message)
+        _add(
+            case, "skipped" if mark(m.run, m.problem) in report.known else "failure", m.problem.code, m.problem.message
+        )
         _close(suite)
-    if not report.checkpoints:
+    for run in dict.fromkeys(one.run for one in report.rules):
+        suite = _suite(suites, f"{run}: rules")
+        mine = [one for one in report.rules if one.run == run]
+        for one in mine:
+            _rule(suite, one, report.known)
+        _close(suite, [f"{one.rule} is met: {one.message}" for one in mine if one.problem is None])
+    if not report.checkpoints and not report.rules:
         _unchecked(suites, "nothing-to-check", "nothing was there to check")
     return _document(suites)
 
@@ -47,10 +56,16 @@ def _unchecked(suites: ET.Element, code: str, message: str, hint: str = "") -> N
     _close(suite)
 
 
-def _case(suite: ET.Element, c: CheckpointReport, name: str) -> None:
+def _rule(suite: ET.Element, one: RuleReport, known: Collection[Mark]) -> None:
+    case = _named(suite, f"{one.run}: rules", one.rule)
+    if one.problem is not None:
+        _add(case, "skipped" if mark(one.run, one.problem) in known else "failure", one.problem.code, one.message)
+
+
+def _case(suite: ET.Element, c: CheckpointReport, name: str, known: Collection[Mark]) -> None:
     case = _named(suite, c.at.ref, name)
     mine = [p for p in c.problems if (p.item or "manifest") == name and p.severity != "warning"]
-    problems = [p for p in mine if p.severity != "unjudged"]
+    problems = [p for p in mine if p.severity != "unjudged" and mark(c.at.ref, p) not in known]
     unproven = [text for item, code, text in told(c) if item == name and code == "resume-unproven"]
     if problems:
         lines = [f"{p.file or '-'}: {p.code}: {p.message}" for p in problems]

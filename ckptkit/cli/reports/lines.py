@@ -2,16 +2,16 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from ckptkit.backend import Proof
 from ckptkit.cli import output
 from ckptkit.cli.failing import Failure
-from ckptkit.cli.reports.verdicts import BROKEN, VERDICTS
+from ckptkit.cli.reports import verdicts
 from ckptkit.problem import Problem
-from ckptkit.verification import CheckpointReport, RefsReport, Report
+from ckptkit.verification import CheckpointReport, Mark, RefsReport, Report, RuleReport, mark
 
 RESULTS = ("ok", "unproven", "not-judged", "damaged", "unsafe")
 COLUMNS = ("CHECKPOINT", "RESULT", "LEVEL", "FILES", "BYTES", "ITEM", "FILE", "CODE", "MESSAGE")
@@ -34,13 +34,15 @@ def write(report: Report, format_: str, *, verbose: bool = False, quiet: bool = 
     if format_ == "json":
         sys.stdout.write(document(report))
     elif format_ == "ndjson":
-        output.rows(format_, "checkpoints", COLUMNS, (((), fields(c)) for c in report.checkpoints))
-        for m in report.refs:
-            output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **_run_fields(m)}))
-    elif format_ == "tsv" and report.checkpoints:
+        output.rows(format_, "checkpoints", COLUMNS, (((), fields(c, report.known)) for c in report.checkpoints))
+        more = [_run_fields(m, report.known) for m in report.refs]
+        for told_of in [*more, *(_rule_fields(one, report.known) for one in report.rules)]:
+            output.line(output.dump({"schema_version": output.SCHEMA_VERSION, **told_of}))
+    elif format_ == "tsv" and (report.checkpoints or report.rules):
         rows = [row for c in report.checkpoints for row in _rows(c, verbose)] + [_run_row(m) for m in report.refs]
+        rows += [_rule_row(one) for one in report.rules]
         output.rows(format_, "checkpoints", COLUMNS, ((row, {}) for row in rows))
-    elif report.checkpoints:
+    elif report.checkpoints or report.rules:
         heads: Iterator[tuple[list[object], dict[str, Any]]] = (
             ([*_head(c)[:4], output.size(c.bytes_read)], {}) for c in report.checkpoints
         )
@@ -54,19 +56,22 @@ def write(report: Report, format_: str, *, verbose: bool = False, quiet: bool = 
             for item, file, code, message in _notes(c, verbose)
         )
         output.notes(f"  {m.run}: {m.problem.file}: {m.problem.message} [{m.problem.code}]" for m in report.refs)
+        output.notes(f"  {one.run}: {_rule_words(one)} [{_rule_code(one)}]" for one in report.rules)
 
 
 def document(report: Report) -> str:
     """Return the report as one JSON document."""
     found = {
         "schema_version": output.SCHEMA_VERSION,
-        "checkpoints": [fields(c) for c in report.checkpoints],
+        "checkpoints": [fields(c, report.known) for c in report.checkpoints],
         "level": report.level,
-        "verdict": VERDICTS[report.exit_code][0],
+        "verdict": verdicts.of(report)[0],
         "exit_code": report.exit_code,
         "counts": counts(report),
         "coverage": coverage(report),
-        "runs": [_run_fields(m) for m in report.refs],
+        "runs": [_run_fields(m, report.known) for m in report.refs],
+        "rules": [_rule_fields(one, report.known) for one in report.rules],
+        "fixed": [{"subject": s, "item": i or None, "file": f or None, "code": c} for s, i, f, c in report.fixed],
         "gone": list(report.gone),
     }
     return output.dump(found, indent=2) + "\n"
@@ -74,7 +79,7 @@ def document(report: Report) -> str:
 
 def failed(failure: Failure) -> str:
     """Return the JSON document of a verification that could not be done."""
-    told = {"schema_version": output.SCHEMA_VERSION, "checkpoints": [], "verdict": BROKEN, **asdict(failure)}
+    told = {"schema_version": output.SCHEMA_VERSION, "checkpoints": [], "verdict": verdicts.BROKEN, **asdict(failure)}
     return output.dump(told, indent=2) + "\n"
 
 
@@ -117,8 +122,36 @@ def _run_row(m: RefsReport) -> list[object]:
     return [m.run, "damaged", "", "", "", "", m.problem.file, m.problem.code, m.problem.message]
 
 
-def _run_fields(m: RefsReport) -> dict[str, Any]:
-    problem = _problem_fields(m.problem)
+def _rule_code(one: RuleReport) -> str:
+    return "rule-met" if one.problem is None else "rule-not-met"
+
+
+def _rule_words(one: RuleReport) -> str:
+    return f"{one.rule} is {'met' if one.problem is None else 'not met'}: {one.message}"
+
+
+def _rule_row(one: RuleReport) -> list[object]:
+    result = "ok" if one.problem is None else "not-met"
+    return [one.run, result, "", "", "", "", "", _rule_code(one), _rule_words(one)]
+
+
+def _rule_fields(one: RuleReport, known: Collection[Mark]) -> dict[str, Any]:
+    fields = {"run": one.run, "rule": one.rule, "met": one.problem is None, "message": one.message, "path": one.path}
+    return fields | _known(one.problem is not None and mark(one.run, one.problem) in known)
+
+
+def _known(known: bool) -> dict[str, bool]:
+    return {"known": True} if known else {}
+
+
+def named(one: Mark) -> str:
+    """Return a finding of a baseline in words."""
+    subject, item, file, code = one
+    return ": ".join(word for word in (subject, file or item, code) if word)
+
+
+def _run_fields(m: RefsReport, known: Collection[Mark] = ()) -> dict[str, Any]:
+    problem = _problem_fields(m.problem) | _known(mark(m.run, m.problem) in known)
     return {"run": m.run, "step": None, "path": str(m.path), "result": "damaged", "problems": [problem]}
 
 
@@ -137,7 +170,7 @@ def counts(report: Report) -> dict[str, int]:
     return {word: found[word] for word in RESULTS}
 
 
-def fields(c: CheckpointReport) -> dict[str, Any]:
+def fields(c: CheckpointReport, known: Collection[Mark] = ()) -> dict[str, Any]:
     """Return one checkpoint's report as JSON fields."""
     return {
         "ref": c.at.ref,
@@ -149,7 +182,7 @@ def fields(c: CheckpointReport) -> dict[str, Any]:
         "files": c.files_checked,
         "bytes": c.bytes_read,
         "trusted_since": None if c.known_since is None else output.moment(c.known_since),
-        "problems": [_problem_fields(p) for p in c.problems],
+        "problems": [_problem_fields(p) | _known(mark(c.at.ref, p) in known) for p in c.problems],
         "signed_by": list(c.signed_by),
         "proofs": {name: asdict(proof) for name, proof in c.proofs.items()},
     }
@@ -170,10 +203,17 @@ def remarks(report: Report) -> Iterator[str]:
     conclusion += f", {len(left)} not judged" if left else ""
     unproven = sum(bool(c.unproven) for c in report.checkpoints)
     conclusion += f", {unproven} not proven to resume" if unproven else ""
+    unmet = sum(one.problem is not None for one in report.rules)
+    conclusion += f", {unmet} of {output.count(len(report.rules), 'rule')} not met" if unmet else ""
     yield (
         f"verified {output.count(covered['checkpoints'], 'checkpoint')} on level {report.level}: {conclusion} "
         f"({output.count(covered['files'], 'file')}, {output.size(covered['bytes'])} read)"
     )
+    known = sum(mark(subject, p) in report.known for subject, p in report.all_findings)
+    if known:
+        yield f"{output.count(known, 'finding')} of the baseline: known, and no reason to fail"
+    for one in report.fixed:
+        yield f"no longer found, of the baseline: {output.safe(named(one))}"
     if report.gone:
         yield f"removed while they were looked at, and not judged: {output.safe(', '.join(report.gone))}"
     for m in report.refs:

@@ -5,9 +5,8 @@ import shlex
 from collections.abc import Iterator
 
 from ckptkit.cli import output
-from ckptkit.cli.reports import lines, meanings
+from ckptkit.cli.reports import lines, meanings, verdicts
 from ckptkit.cli.reports.findings import Finding, problems, worst_first
-from ckptkit.cli.reports.verdicts import VERDICTS
 from ckptkit.verification import Report
 
 _MOST = 50  # findings; GitHub refuses a summary of more than 1 MiB
@@ -17,13 +16,13 @@ _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 def render(report: Report) -> str:
     """Return the document: the verdict, what was found, what can still be resumed, and what to type."""
-    verdict, sentence = VERDICTS[report.exit_code]
+    verdict, sentence = verdicts.of(report)
     covered = lines.coverage(report)
     counts = ", ".join(f"{number} {word}" for word, number in lines.counts(report).items() if number)
     read = f"{output.count(covered['files'], 'file')}, {output.size(covered['bytes'])} read, level {report.level}"
     text = [f"## Checkpoints: {verdict}", "", f"{sentence}.", ""]
     text += [f"{output.count(covered['checkpoints'], 'checkpoint')}: {counts} ({read}).", ""] if counts else []
-    return "\n".join([*text, *_found(report), *_resumable(report)]) + "\n"
+    return "\n".join([*text, *_found(report), *_rules(report), *_resumable(report)]) + "\n"
 
 
 def failed(message: str, hint: str) -> str:
@@ -32,7 +31,7 @@ def failed(message: str, hint: str) -> str:
 
 
 def _found(report: Report) -> Iterator[str]:
-    found = worst_first(problems(report))
+    found = [one for one in worst_first(problems(report)) if one.problem.code != "rule-not-met"]
     if found:
         yield from ("### What was found", "", *map(_bullet, found[:_MOST]))
         if len(found) > _MOST:
@@ -45,7 +44,18 @@ def _bullet(one: Finding) -> str:
     address = meanings.url(p.code)
     code = f"[{p.code}]({address})" if address else _code(p.code)
     place = f", {_code(where)}" if where else ""
-    return f"- {p.severity}: {_code(one.subject)}{place}: {_prose(p.message)} ({code})"
+    return f"- {one.severity}: {_code(one.subject)}{place}: {_prose(one.message)} ({code})"
+
+
+def _rules(report: Report) -> Iterator[str]:
+    if report.rules:
+        yield from ("### Rules", "")
+        for one in report.rules:
+            met = "met" if one.problem is None else "**not met**"
+            yield f"- {met}: {_code(one.run)} {_code(one.rule)}: {_prose(one.message)}"
+        yield ""
+    if report.fixed:
+        yield f"Of the baseline no longer found: {', '.join(_code(lines.named(one)) for one in report.fixed[:_MOST])}."
 
 
 def _resumable(report: Report) -> Iterator[str]:

@@ -20,7 +20,8 @@ def render(report: Report) -> str:
     """Return the JSON document."""
     found, proven = problems(report), list(proofs(report))
     codes = sorted({one.problem.code for one in [*found, *proven]})
-    results = [_result(one, codes) for one in found] + [_proof(one, codes) for one in proven]
+    states = {True: "unchanged", False: "new"} if report.known else {}
+    results = [{**_result(one, codes), **_state(one, states)} for one in found] + [_proof(one, codes) for one in proven]
     return _document(codes, results, {"executionSuccessful": True, "exitCode": report.exit_code})
 
 
@@ -54,21 +55,26 @@ def _rule(code: str) -> dict[str, Any]:
 
 def _proof(one: Finding, codes: list[str]) -> dict[str, Any]:
     """Return a result that is no finding: what was replayed passes, what could not be is open."""
-    return {**_result(one, codes), "kind": "pass" if one.verdict == "resume-same" else "open", "level": "none"}
+    return {**_result(one, codes), "kind": "open" if one.verdict == "resume-unproven" else "pass", "level": "none"}
 
 
 def _result(one: Finding, codes: list[str]) -> dict[str, Any]:
     p = one.problem
-    open_ = {"kind": "open"} if p.severity == "unjudged" else {}
+    open_ = {"kind": "open"} if one.severity == "unjudged" else {}
+    where = () if p.code in ("rule-met", "rule-not-met") else (p.file or p.item or "checkpoint",)
     return {
         "ruleId": p.code,
         "ruleIndex": codes.index(p.code),
         **open_,
-        "level": _LEVELS[p.severity],
-        "message": {"text": output.safe(f"{one.subject}: {p.file or p.item or 'checkpoint'}: {p.message}")},
+        "level": _LEVELS[one.severity],
+        "message": {"text": output.safe(": ".join((one.subject, *where, one.message)))},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(one.path)}}}],
         "partialFingerprints": {"ckptkit/v1": one.mark},
     }
+
+
+def _state(one: Finding, states: dict[bool, str]) -> dict[str, str]:
+    return {"baselineState": states[one.known]} if states else {}
 
 
 def _uri(path: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ckptkit.cli import failing, output
 from ckptkit.cli.failing import Failure
-from ckptkit.cli.reports import files, hosts, junit, lines, markdown, sarif
+from ckptkit.cli.reports import files, hosts, junit, lines, markdown, prometheus, sarif
 from ckptkit.errors import UsageError
 from ckptkit.verification import Report
 
@@ -18,6 +18,7 @@ _RENDERED: dict[str, tuple[Callable[[Report], str], Callable[[Failure], str]]] =
     "sarif": (sarif.render, lambda f: sarif.failed(f.message, f.hint, f.exit_code)),
     "github": (hosts.github, lambda f: hosts.github_failed(f.message, f.hint)),
     "gitlab": (hosts.gitlab, lambda f: hosts.gitlab_failed(f.message, f.hint)),
+    "prometheus": (prometheus.render, prometheus.failed),
     "markdown": (markdown.render, lambda f: markdown.failed(f.message, f.hint)),
 }
 _FOR_SERVERS = ("junit", "sarif", "github", "gitlab", "markdown")
@@ -37,9 +38,17 @@ class Reports:
     written: Sequence[tuple[str, str, Path]]
 
     @classmethod
-    def asked(cls, format_: str | None, junit: Path | None, sarif: Path | None, others: Sequence[str]) -> "Reports":
+    def asked(
+        cls,
+        format_: str | None,
+        junit: Path | None,
+        sarif: Path | None,
+        others: Sequence[str],
+        metrics: Path | None = None,
+    ) -> "Reports":
         """Return what the options ask for; raises UsageError for a file that could not be written."""
-        written = [(f"--{name}", name, file) for name, file in (("junit", junit), ("sarif", sarif)) if file is not None]
+        options = (("--junit", "junit", junit), ("--sarif", "sarif", sarif), ("--metrics", "prometheus", metrics))
+        written = [(option, name, file) for option, name, file in options if file is not None]
         for word in others:
             name, _, file = word.partition("=")
             if name not in _RENDERED or not file:
@@ -62,7 +71,7 @@ class Reports:
         else:
             lines.write(report, self.printed, verbose=verbose, quiet=quiet)
         for _, name, path in self.written:
-            path.write_text(_RENDERED[name][0](report), encoding="utf-8")
+            files.write(path, _RENDERED[name][0](report), whole=name == "prometheus")
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
@@ -75,5 +84,5 @@ class Reports:
                 sys.stdout.write(_RENDERED[self.printed][1](failure))
             for _, name, path in self.written:
                 with contextlib.suppress(OSError):  # the error itself is what a person must see
-                    path.write_text(_RENDERED[name][1](failure), encoding="utf-8")
+                    files.write(path, _RENDERED[name][1](failure), whole=name == "prometheus")
             raise
