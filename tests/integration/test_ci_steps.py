@@ -218,6 +218,11 @@ class TestAction:
         assert runner.run("verify", store="checkpoints", latest="true", strict="true").returncode == 0
         assert json.loads(runner.output("counts"))["ok"] == 1
 
+    def test_a_rule_that_is_not_met_is_told_as_that(self, runner: Runner) -> None:
+        assert runner.run("verify", store="checkpoints", policy="\n  count>=2\n age<24h\n").returncode == 0
+        done = runner.run("verify", store="checkpoints", policy="count>=9")
+        assert (done.returncode, runner.output("verdict")) == (1, "rule-not-met")
+
     def test_another_version_is_fetched_from_the_repository_of_the_action(self, tmp_path: Path) -> None:
         origin = tmp_path / "server/o/ckptkit"
         ran("git", "clone", "--quiet", "--bare", ROOT, origin)
