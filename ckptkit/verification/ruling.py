@@ -10,6 +10,8 @@ from ckptkit.problem import Problem
 from ckptkit.rules import EXACT, FROM_BEST, Rule, parse
 from ckptkit.verification.report import CheckpointReport, RuleReport
 
+_SKEW = 300.0  # seconds that two clocks may differ by
+
 Rules = Callable[[str], Sequence[Rule]]
 """Says which rules a run must meet."""
 
@@ -91,7 +93,10 @@ def _age(rule: Rule, reports: Sequence[CheckpointReport], now: float) -> tuple[b
         return False, _none(reports)
     saved = {one.at.ref: _saved(one) for one in good}
     last = max(saved, key=lambda ref: saved[ref])
-    age = max(0.0, now - saved[last])
+    age = now - saved[last]
+    if age < -_SKEW:
+        return False, f"{last}, the last good one, is dated {_words(-age)} ahead of this clock: one of the two is wrong"
+    age = max(0.0, age)
     met = age < rule.value if rule.compare == "<" else age <= rule.value
     return met, f"{last}, the last good one, was saved {_words(age)} ago"
 

@@ -100,6 +100,14 @@ def test_what_was_removed_comes_back(url: str, here: Path) -> None:
     assert len(ckptkit("--store", url, "list", "--format", "ref", cwd=here).stdout.split()) == 3
 
 
+def test_runs_are_judged_by_rules(url: str, here: Path) -> None:
+    words = ["--store", url, "verify", "--since", "1h", "--require", "count>=4", "--metrics", "m.prom"]
+    done = ckptkit(*words, cwd=here)
+    assert done.returncode == 1, done.stderr
+    assert "count>=4 is not met: 3 of 3 that were checked are good" in done.stdout
+    assert 'rule_met{run="ppo/run1",rule="count>=4"} 0' in (here / "m.prom").read_text()
+
+
 @pytest.mark.parametrize("inner", ["", "/manifest.json", "/"])
 def test_the_url_of_a_checkpoint_names_it_without_a_store(url: str, here: Path, inner: str) -> None:
     path = ckptkit("--store", url, "list", "--limit", "1", "--format", "path", cwd=here).stdout.strip()

@@ -8,6 +8,8 @@ import pytest
 from command_line import inside
 
 from ckptkit import CheckpointStore
+from ckptkit.rules import parse
+from ckptkit.verification.ruling import judged
 from tests.cli.conftest import write_rng
 
 
@@ -191,10 +193,10 @@ def test_since_looks_at_what_was_saved_then_or_later(store: Path, tmp_path: Path
 
 
 def test_metrics_are_read_by_prometheus(store: Path, tmp_path: Path) -> None:
-    parser = pytest.importorskip("prometheus_client.parser")
     damage(store, 3)
     path = tmp_path / "ckptkit.prom"
     verify(store, "--metrics", str(path), *asked("count>=3"), code=1)
+    parser = pytest.importorskip("prometheus_client.parser")  # not with the lowest versions
     families = parser.text_string_to_metric_families(path.read_text())
     found = {(one.name, *sorted(one.labels.items())): one.value for family in families for one in family.samples}
     assert found["ckptkit_verify_exit_code",] == 1
@@ -204,6 +206,26 @@ def test_metrics_are_read_by_prometheus(store: Path, tmp_path: Path) -> None:
     assert found["ckptkit_verify_findings", ("code", "file-size")] == 1
     saved = CheckpointStore(store).manifest("a/run@2").created_at
     assert abs(found["ckptkit_verify_last_good_timestamp_seconds", ("run", "a/run")] - _seconds(saved)) < 1e-3
+
+
+def test_names_are_labels_whatever_they_hold(tmp_path: Path) -> None:
+    store, name = tmp_path / "s", 'a "b" {c=1},ü'
+    CheckpointStore(store).save(name, 1, {"rng": write_rng(tmp_path / "rng.json")})
+    verify(store, "--metrics", tmp_path / "m.prom")
+    parser = pytest.importorskip("prometheus_client.parser")  # not with the lowest versions
+    families = parser.text_string_to_metric_families((tmp_path / "m.prom").read_text())
+    assert {one.labels["run"] for family in families for one in family.samples if "run" in one.labels} == {name}
+
+
+def test_a_date_ahead_of_the_clock_is_not_young(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "s")
+    store.save("r", 1, {"rng": write_rng(tmp_path / "rng.json")})
+    report = store.verify()
+    rules = [parse("age<1h")]
+    (met,) = judged(report.checkpoints, lambda run: rules)
+    (ahead,) = judged(report.checkpoints, lambda run: rules, now=time.time() - 400 * 86_400)
+    assert (met.problem, ahead.problem is None) == (None, False)
+    assert "400 days ahead of this clock" in ahead.message
 
 
 def test_metrics_say_when_nothing_could_be_verified(tmp_path: Path) -> None:
