@@ -1,7 +1,8 @@
 """Values that need no conversion are taken as they are: what typer converts with takes longer to import than it itself.
 
 typer looks at every value through pydantic, also at words that stay words and at options that were not given. What is
-not plain, and whatever is wrong, is left to typer, and so are its messages.
+not plain, and whatever is wrong, is left to typer, and so are its messages. Only an empty word is refused here: it is a
+variable that was not set, and as a path it would be the current folder.
 """
 
 import os
@@ -11,7 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from ckptkit.errors import UsageError
+
 _NOT_PLAIN = object()
+_FOLDERS = ("PATH", "DIR[,SIZE]")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -25,10 +29,27 @@ def taken_plainly(parameters: Iterable[Any]) -> list[Any]:
 
 
 def _processed(parameter: Any, convert: Any, context: Any, value: Any) -> Any:
+    _require_words(parameter, value)
     plain = _NOT_PLAIN if parameter.required and not value else _plain_of(parameter, value)
     if plain is _NOT_PLAIN:
         return convert(context, value)
     return plain if parameter.callback is None else parameter.callback(context, parameter, plain)
+
+
+def _require_words(parameter: Any, value: Any) -> None:
+    """Raise UsageError for an empty word or path, unless it is what stands there when nothing is given."""
+    given = value if isinstance(value, (list, tuple)) else (value,)
+    if "" not in given or parameter.default == "":
+        return
+    annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    kinds = {annotation, *get_args(annotation)}
+    argument, metavar = parameter.param_type_name == "argument", str(parameter.metavar or "")
+    if kinds.isdisjoint((str, Path)) or (argument and metavar.startswith("--")):
+        return  # after `--` stand words for another program, which may well be empty
+    if argument:
+        raise UsageError(f"{metavar or parameter.name.upper()} is empty", hint="name it; was a variable not set?")
+    what = "name the file" if Path in kinds else "name the folder" if metavar in _FOLDERS else "give it a value"
+    raise UsageError(f"{parameter.opts[0]} is empty", hint=f"{what}, or leave the option out")
 
 
 def _plain_of(parameter: Any, value: Any) -> Any:

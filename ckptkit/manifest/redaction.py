@@ -49,7 +49,8 @@ _SUSPECT = re.compile(
 def _is_secret(name: str) -> bool:
     # camelCase apart, so that apiKey and authToken count too
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lstrip("-")
-    return bool(_SECRET_WORD.search(spaced)) and not spaced.lower().startswith(("no-", "no_"))  # --no-auth has no value
+    # --no-auth has no value, and that of --require-signature is a file of public keys
+    return bool(_SECRET_WORD.search(spaced)) and not spaced.lower().startswith(("no-", "no_", "require-signature"))
 
 
 def redact_text(text: str) -> str:

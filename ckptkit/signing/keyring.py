@@ -69,10 +69,12 @@ class Keyring:
 
         Raises:
             NotFoundError: there is no such file.
-            UsageError: a file is no such file, or no key is trusted.
+            UsageError: a file is no such file, a path is empty, or no key is trusted.
         """
-        ring = cls({}, {})
-        asked = [Path(path) for path in paths]
+        ring, given = cls({}, {}), list(paths)
+        if "" in given:  # as a path it would be the current folder, and all keys in it
+            raise UsageError("the path of a public key is empty", hint="name the file; was a variable not set?")
+        asked = [Path(path) for path in given]
         for path in asked:
             for file, revoked in _files(path):
                 ring._add(file, revoked)

@@ -97,7 +97,7 @@ class TestUsage2:
             (["prune", "--keep-within", "7"], "--keep-within"),
             (["prune", "--keep-best", "1"], "metric"),
             (["prune", "--keep-last", "1", "--dry-run", "--apply"], "together"),
-            (["tag", "a/run@1", ""], "tag"),
+            (["tag", "a/run@1", ""], "TAG is empty"),
             (["resume-cmd", "a/run", "--template", "x {nonsense}"], "nonsense"),
             (["resume-cmd", "a/run@best", "--mode", "most"], "--mode"),
         ],

@@ -101,6 +101,14 @@ def test_what_is_not_there_is_not_signed(cwd: Path) -> None:
     refused(inside("sign", "r@1", "--from", "a", "--to", "b", "--key", KEY, cwd=cwd), 2, "two things")
 
 
+def test_a_variable_that_is_not_set_trusts_nobody(cwd: Path) -> None:
+    assert inside("sign", "r@1", "--key", KEY, cwd=cwd).returncode == 0
+    required = ("--require-signature", "")
+    for words in (("verify",), ("resume-cmd", "r"), ("restore", "r", "there")):
+        refused(inside(*words, *required, cwd=cwd), 2, "--require-signature is empty")
+    refused(inside("verify", "--require-signature", f"{KEY}.pub", *required, cwd=cwd), 2, "is empty")
+
+
 @pytest.mark.parametrize("command", ["resume-cmd", "materialised", "restore"])
 def test_what_nobody_has_signed_is_not_resumed_from(cwd: Path, command: str) -> None:
     for step in (2, 3):

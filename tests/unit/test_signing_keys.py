@@ -181,3 +181,13 @@ def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CkptkitError):  # and nobody waits for it
         key_files.load_private(tmp_path / "pipe")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key_files.generate(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is empty"):
+        Keyring.of([""])
+    with pytest.raises(UsageError, match="is empty"):
+        Keyring.of(["a.pub", ""])
+    assert Keyring.of(["a.pub"]).trusted

@@ -51,6 +51,8 @@ class Reports:
         written = [(option, name, file) for option, name, file in options if file is not None]
         for word in others:
             name, _, file = word.partition("=")
+            if name in _RENDERED and word == f"{name}=":
+                raise UsageError(f"--report {word} is empty", hint="name the file, or leave the option out")
             if name not in _RENDERED or not file:
                 names = ", ".join(_RENDERED)
                 raise UsageError(f"--report {word!r} is not FORMAT=FILE", hint=f"FORMAT is one of {names}")
