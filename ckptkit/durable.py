@@ -25,8 +25,8 @@ _MORE_FILES = "raise the limit of open files (`ulimit -n`), or close some"
 
 
 @contextmanager
-def storage_errors(what: str) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError (or DiskFullError) that names the file."""
+def storage_errors(what: str, hint: str | None = None) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError (or DiskFullError) that names the file, with this hint."""
     try:
         yield
     except CkptkitError:
@@ -35,8 +35,8 @@ def storage_errors(what: str) -> Iterator[None]:
         place = f"{what}: {error.filename}" if error.filename else what
         if error.errno in _FULL:
             raise DiskFullError(f"{place}: {error.strerror}") from error
-        hint = _MORE_FILES if error.errno in _EXHAUSTED else None
-        raise StoreError(f"{place}: {error.strerror or error}", hint=hint) from error
+        advice = _MORE_FILES if error.errno in _EXHAUSTED else hint
+        raise StoreError(f"{place}: {error.strerror or error}", hint=advice) from error
 
 
 def require_descriptors() -> None:

@@ -59,7 +59,8 @@ def sign(
         raise UsageError("--to and --from are two things to do", hint="give one of them")
     found = key or session.config().sign
     if found is None or (from_ is not None and key is None):
-        raise UsageError("--key says which key", hint="`ckptkit keygen FILE` makes one")
+        which, make = ("private", "`ckptkit keygen FILE` makes one") if from_ is None else ("public", "name NAME.pub")
+        raise UsageError(f"--key is missing: which {which} key?", hint=make)
     loaded = signing.key_of(found) if from_ is None else None
     opened, places = pin.checkpoints(session, refs, store, metric, mode)
     if from_ is not None:
@@ -93,5 +94,5 @@ def _take_over(store: "StoreKeeper", places: "Sequence[Entry]", bundle: Path, ke
         raise NotFoundError(f"{bundle}: cannot be read ({error.strerror})", hint=hint) from error
     for at in places:
         signing.require_good(at, store.ledger)
-        name = signing.take_over(at, data, ring)
+        name = signing.take_over(at, data, ring, str(bundle))
         output.echo(f"{output.safe(at.ref)} is signed by {output.safe(name)}", quiet=quiet)

@@ -1,6 +1,7 @@
 """Files with keys: made by ``ckptkit keygen``, ``ssh-keygen`` or OpenSSL; a private one is read by its owner only."""
 
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import Any, Literal
@@ -112,12 +113,16 @@ def generate(path: Path, kind: Literal["ed25519", "p256"] = "ed25519", passphras
         passphrase: encrypts the private half; None: it is not encrypted.
 
     Raises:
-        UsageError: the name is none that a line of text can hold.
+        UsageError: the name is none that a line of text can hold, or that of a public key.
         ConflictError: one of the two files is there.
         StoreError: they cannot be written.
     """
     if not path.name or not path.name.isprintable():  # it stands in the public half
         raise UsageError(f"{str(path)[:80]!r}: is no name for a key", hint="for example `ckptkit keygen ada.key`")
+    if path.suffix == ".pub":
+        hint = "name the private key; the public one gets .pub"
+        raise UsageError(f"{path}: is what a public key is called", hint=hint)
+    _require_folder(path.parent)
     serialization = cryptography("hazmat.primitives.serialization")
     if kind == "ed25519":
         made = cryptography("hazmat.primitives.asymmetric.ed25519").Ed25519PrivateKey.generate()
@@ -136,7 +141,7 @@ def generate(path: Path, kind: Literal["ed25519", "p256"] = "ed25519", passphras
         if os.path.lexists(one):
             raise ConflictError(f"{one}: exists already", hint="a key is never written over: give another name")
     public = key.public.pem if kind == "p256" else f"{key.public.line} {path.stem}\n".encode()
-    with durable.storage_errors(str(path.parent)):
+    with durable.storage_errors(f"{path}: cannot be written", hint="name a folder where you may write"):
         _write_new(beside, public, 0o644)
         try:
             _write_new(path, data, 0o600)
@@ -144,6 +149,14 @@ def generate(path: Path, kind: Literal["ed25519", "p256"] = "ed25519", passphras
             beside.unlink()
             raise
     return key
+
+
+def _require_folder(folder: Path) -> None:
+    """Raise StoreError where there is no such folder, for a file that goes into it."""
+    if not os.path.isdir(folder):
+        if os.path.lexists(folder):
+            raise StoreError(f"{folder}: is no folder", hint="name another one")
+        raise StoreError(f"{folder}: there is no such folder", hint=f"mkdir -p {shlex.quote(str(folder))}")
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

@@ -17,6 +17,7 @@ MAX_BYTES = 64 << 20
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://model_signing/signature/v1.0"
+_NAME_IT = "name the file that model-signing wrote"
 _GIT = (".git", ".gitattributes", ".github", ".gitignore")
 
 
@@ -63,24 +64,29 @@ def bundle(envelope: Envelope, key: PublicKey) -> bytes:
     return json.dumps(value).encode()
 
 
-def unbundled(data: bytes, keys: Sequence[PublicKey]) -> Envelope:
-    """Return the envelope in a file that model-signing wrote, with the key that it is by.
+def unbundled(data: bytes, keys: Sequence[PublicKey], where: str) -> Envelope:
+    """Return the envelope in a file that model-signing wrote, with the key that it is by; errors name it ``where``.
 
     Raises:
-        DamagedError: it is no such file, or none of the keys has signed it.
+        UsageError: it is no such file.
+        DamagedError: none of the keys has signed it.
     """
     try:
         value = strict_json.loads(data, max_bytes=MAX_BYTES)
         if value["mediaType"] != _BUNDLE:
-            raise DamagedError(f"is a bundle of another kind: {value['mediaType']}")
+            raise UsageError(f"{where}: is no signature of model-signing, but {value['mediaType']!r}", hint=_NAME_IT)
         inner = value["dsseEnvelope"]
         (one,) = inner["signatures"]
         kind, payload, signature = inner["payloadType"], decoded(inner["payload"]), decoded(one["sig"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise error if isinstance(error, DamagedError) else DamagedError("is no bundle of model-signing") from error
+    except UsageError:
+        raise
+    except (DamagedError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{where}: is no signature of model-signing", hint=_NAME_IT) from error
     found = (made for key in keys if (made := Envelope(kind, payload, key.id, signature)).is_by(key))
     if kind != TYPE or (envelope := next(found, None)) is None:
-        raise DamagedError("is signed by none of the keys given")
+        raise DamagedError(
+            f"{where}: is signed by none of the keys given", hint="name the key that signed it: --key FILE"
+        )
     return envelope
 
 

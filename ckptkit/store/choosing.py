@@ -141,6 +141,8 @@ def _nothing(ref: Ref, skipped: Sequence[CheckpointReport], unlisted: Sequence[P
     reasons = "; ".join(f"{r.at.ref}: {r.reason}" for r in skipped[:3]) or "it is empty"
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     hint = f"{without_manifest.told(unlisted)}: no manifest yet, `ckptkit adopt PATH` judges it" if unlisted else None
+    if any(report.unsigned for report in skipped):
+        hint = _who_signed(str(ref))
     return NothingResumableError(f"{ref}: no checkpoint can be resumed from ({reasons}{more})", hint=hint)
 
 
@@ -174,10 +176,15 @@ def some(steps: Sequence[int | None]) -> str:
 def _damaged(ref: Ref, report: CheckpointReport) -> CkptkitError:
     require_judged(report)
     if any(p.severity == "unsafe" for p in report.problems):
-        return UnsafeContentError(f"{ref}: {report.reason}")
+        hint = _who_signed(str(ref)) if report.unsigned else None
+        return UnsafeContentError(f"{ref}: {report.reason}", hint=hint)
     return DamagedError(
         f"{ref}: {report.reason}", hint=f"`ckptkit resume-cmd {quote_word(ref.run)}` falls back to one that verifies"
     )
+
+
+def _who_signed(ref: str) -> str:
+    return f"`ckptkit verify {quote_word(ref)} --require-signature FILE` says who signed what"
 
 
 def _ranked(candidates: Sequence[Entry], ref: Ref, ranking: Ranking) -> Iterator[Entry]:

@@ -97,22 +97,24 @@ def _sha256(at: Entry, file: FileEntry) -> str:
     return also.hasher.hexdigest()
 
 
-def take_over(at: Entry, data: bytes, ring: Keyring) -> str:
+def take_over(at: Entry, data: bytes, ring: Keyring, where: str = "the bundle") -> str:
     """Keep beside a checkpoint what model-signing has signed of its folder; returns whose key it was.
 
     Args:
         at: the checkpoint.
         data: the bundle.
         ring: keys, by one of which it must be signed.
+        where: what errors call the bundle.
 
     Raises:
-        DamagedError: it is no bundle, by none of these keys, or about something else.
+        UsageError: it is no bundle.
+        DamagedError: it is by none of these keys, or about something else.
         RefusedError: its key is revoked.
     """
     keys = [known[0].key for known in ring.trusted.values()]
-    envelope = oms.unbundled(data, keys)
-    if (where := ring.revoked.get(envelope.key)) is not None:
-        raise RefusedError(f"is signed by a key that was revoked: {ring.name(envelope.key)} ({where})")
+    envelope = oms.unbundled(data, keys, where)
+    if (said := ring.revoked.get(envelope.key)) is not None:
+        raise RefusedError(f"{where}: is signed by a key that was revoked: {ring.name(envelope.key)} ({said})")
     subject = signatures.signable(at)
     if (wrong := claims.objection(envelope, subject)) is not None:
         raise DamagedError(f"{at.ref}: the signature {wrong}", hint="was it made of this checkpoint, as it is now?")

@@ -69,6 +69,12 @@ class CheckpointReport:
         return bool(wrong) and all(problem.code == "file-unreadable" for problem in wrong)
 
     @property
+    def unsigned(self) -> bool:
+        """Whether all that is wrong is that nobody who is trusted has signed it."""
+        wrong = [problem for problem in self.problems if problem.severity in ("error", "unsafe")]
+        return bool(wrong) and all(problem.code.startswith("signature-") for problem in wrong)
+
+    @property
     def unproven(self) -> Sequence[str]:
         """Items that the level ``resume`` could neither prove nor disprove to resume.
 

@@ -29,7 +29,13 @@ def test_the_key_is_named_and_the_private_half_is_nobodys_business(cwd: Path) ->
     assert done.stderr.startswith("SHA256:")
     assert (cwd / "other.key").stat().st_mode & 0o777 == 0o600
     refused(inside("keygen", "other.key", cwd=cwd), 6, "other.key: exists already")
-    refused(inside("keygen", "no/where", cwd=cwd), 10, "no")
+    done = inside("keygen", "no/where", cwd=cwd)
+    refused(done, 10, "no: there is no such folder")
+    assert done.stderr.endswith("  mkdir -p no\n")
+    (cwd / "file").touch()
+    refused(inside("keygen", "file/key", cwd=cwd), 10, "file: is no folder")
+    refused(inside("keygen", "other.pub", cwd=cwd), 2, "other.pub: is what a public key is called")
+    assert not (cwd / "other.pub").exists()
     refused(inside("keygen", "locked", "--encrypt", cwd=cwd), 2, "--encrypt needs a passphrase")
 
 
@@ -88,7 +94,7 @@ def test_a_key_that_cannot_be_read_ends_the_command_before_anything_is_saved(cwd
     (cwd / KEY).chmod(0o644)
     refused(save(cwd, 2, "--sign", KEY), 5, "is a private key that others may read")
     refused(inside("sign", "r@1", "--key", KEY, cwd=cwd), 5, "others may read")
-    refused(inside("sign", "r@1", cwd=cwd), 2, "--key says which key")
+    refused(inside("sign", "r@1", cwd=cwd), 2, "--key is missing: which private key?")
     assert len(inside("list", cwd=cwd).stdout.splitlines()) == 2
     (cwd / "ckptkit.yaml").write_text("sign: s3://bucket/key\n")
     refused(save(cwd, 2), 2, "ckptkit.yaml: line 1: sign: 's3://bucket/key' is no path")
@@ -98,6 +104,9 @@ def test_what_is_not_there_is_not_signed(cwd: Path) -> None:
     refused(inside("sign", "r@7", "--key", KEY, cwd=cwd), 4, "r@7")
     refused(inside("verify", "--require-signature", "none", cwd=cwd), 4, "none: does not exist")
     refused(inside("sign", "r@1", "--from", "none", "--key", f"{KEY}.pub", cwd=cwd), 4, "none: cannot be read")
+    for junk in (b"ab\xff{}", b"{}", b"[]", b'{"a": 1, "a": 1}'):
+        (cwd / "junk").write_bytes(junk)
+        refused(inside("sign", "r@1", "--from", "junk", "--key", f"{KEY}.pub", cwd=cwd), 2, "junk: is no signature of")
     refused(inside("sign", "r@1", "--from", "a", "--to", "b", "--key", KEY, cwd=cwd), 2, "two things")
 
 
@@ -126,6 +135,7 @@ def test_what_nobody_has_signed_is_not_resumed_from(cwd: Path, command: str) -> 
 
     done = tried("r@3")
     assert (done.returncode, done.stdout, "is not signed" in done.stderr) == (5, "", True), done.stderr
+    assert done.stderr.endswith("  `ckptkit verify r@3 --require-signature FILE` says who signed what\n")
     done = tried("r")
     assert done.returncode == 0, done.stderr
     assert "skipped r@3: is not signed, and a signature is asked for" in done.stderr.replace("manifest.json: ", "")
@@ -133,6 +143,7 @@ def test_what_nobody_has_signed_is_not_resumed_from(cwd: Path, command: str) -> 
     required[1] = "eve.pub"
     done = inside(*words[:1], "r", *(["elsewhere"] if command == "restore" else []), *required, cwd=cwd)
     assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.endswith("  `ckptkit verify r --require-signature FILE` says who signed what\n")
 
 
 def test_a_job_that_is_started_again_asks_for_the_same(cwd: Path) -> None:
