@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptkit.errors import StoreError
+from ckptkit.storage.objects.endpoints import require_endpoint
 from ckptkit.storage.objects.signing import Keys
 
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _INDIRECT = ("sso_session", "sso_start_url", "role_arn", "credential_process", "login_session")
 
 
@@ -37,7 +39,7 @@ def found(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return what is set.
 
     Raises:
-        StoreError: a profile is named that is nowhere, or that only boto3 can use.
+        StoreError: a profile is named that is nowhere, or that only boto3 can use, or an endpoint that is no address.
     """
     named = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or ""
     profile = _profile(named or "default", environment)
@@ -45,12 +47,7 @@ def found(environment: Mapping[str, str] = os.environ) -> Settings:
         told = f"AWS_PROFILE={named}: there is no such profile"
         raise StoreError(told, hint="`aws configure list-profiles` shows what there is")
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or profile.get("region", "")
-    endpoint = (
-        environment.get("AWS_ENDPOINT_URL_S3")
-        or environment.get("AWS_ENDPOINT_URL")
-        or environment.get("AWS_ENDPOINT")
-        or profile.get("endpoint_url", "")
-    )
+    endpoint = _endpoint(profile, environment)
     keys = _keys(environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"))
     if keys is not None:
         keys = Keys(keys.access, keys.secret, environment.get("AWS_SESSION_TOKEN", ""))
@@ -64,6 +61,13 @@ def found(environment: Mapping[str, str] = os.environ) -> Settings:
             raise StoreError(told, hint="pip install boto3, or `eval $(aws configure export-credentials --format env)`")
         return Settings(region, endpoint, session=named or "default")
     return Settings(region, endpoint)
+
+
+def _endpoint(profile: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    for name in ENDPOINTS:
+        if environment.get(name):
+            return require_endpoint(name, environment[name])
+    return require_endpoint("endpoint_url of the AWS profile", profile.get("endpoint_url", ""))
 
 
 def _keys(access: str | None, secret: str | None) -> Keys | None:

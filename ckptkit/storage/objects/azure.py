@@ -5,11 +5,13 @@ from typing import Any
 
 from ckptkit.errors import StoreError
 from ckptkit.storage.objects.clients import again, once, plain_http
+from ckptkit.storage.objects.endpoints import require_endpoint
 from ckptkit.storage.objects.obstores import ObstoreRequests
 from ckptkit.storage.objects.retrying import Patience
 from ckptkit.storage.objects.service import Power
 
 _ACCOUNT = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 _STRING = "AZURE_STORAGE_CONNECTION_STRING"
 
 
@@ -51,6 +53,10 @@ def _settings(account: str) -> dict[str, Any]:
         settings["account_key"] = key
     if signature := os.environ.get("AZURE_STORAGE_SAS_TOKEN") or string.get("SharedAccessSignature"):
         settings["sas_token"] = signature
-    if endpoint := os.environ.get("AZURE_STORAGE_ENDPOINT") or string.get("BlobEndpoint"):
-        settings["endpoint"] = endpoint
+    own = require_endpoint(f"BlobEndpoint of {_STRING}", string.get("BlobEndpoint", ""))
+    named = next((require_endpoint(one, os.environ[one]) for one in _ENDPOINTS if os.environ.get(one)), own)
+    if not named and any(one in os.environ for one in _ENDPOINTS):  # empty, which obstore takes for an address
+        named = f"https://{name}.blob.core.windows.net"
+    if named:
+        settings["endpoint"] = named
     return settings

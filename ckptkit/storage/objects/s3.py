@@ -44,6 +44,9 @@ class S3Requests(ObstoreRequests):
         }
         if self._settings.endpoint:
             shared["endpoint"] = self._settings.endpoint
+        elif any(name in os.environ for name in aws_settings.ENDPOINTS):  # empty, which obstore takes for an address
+            host = f"s3.{shared['region']}.amazonaws.com"
+            shared["endpoint"] = f"https://{bucket}.{host}" if _by_host() else f"https://{host}"
         plain = plain_http(self._settings.endpoint, "AWS_ALLOW_HTTP")
         store = S3Store(bucket, **once(patience, plain=plain), **shared)
         patient = S3Store(bucket, **again(patience, plain=plain), **shared)
@@ -70,7 +73,7 @@ class S3Requests(ObstoreRequests):
             return None
         region = self._settings.region or _USUAL
         address = self._settings.endpoint.rstrip("/") or f"https://s3.{region}.amazonaws.com"
-        if os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() not in ("1", "true"):
+        if not _by_host():
             address = f"{address}/{self._bucket}"
         return Signer(address, region, keys, self._timeout)
 
@@ -148,3 +151,8 @@ def _tree(body: bytes) -> ET.Element:
     for element in tree.iter():
         element.tag = element.tag.rpartition("}")[2]
     return tree
+
+
+def _by_host() -> bool:
+    """Return whether requests name the bucket in the host rather than in the path."""
+    return os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in ("1", "true")

@@ -135,10 +135,10 @@ class SteadyObjects:
 
     def _take_back(self, key: str) -> None:
         with suppress(Exception):
-            self.requests.delete([key])
+            self._do(key, lambda: self.requests.delete([key]), ONCE)
         with suppress(Exception):
-            for upload in self.requests.unfinished(key, 0.0):
-                self.requests.abort(upload)
+            for upload in self._do(key, lambda: self.requests.unfinished(key, 0.0), ONCE):
+                self._do(key, partial(self.requests.abort, upload), ONCE)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, many at a time; those that are not there are no error."""
@@ -191,6 +191,10 @@ class SteadyObjects:
         except FileNotFoundError as error:
             told = understood(error).error(self._named(key)) if no_bucket(error) else None
         except Exception as error:
+            told = understood(error).error(self._named(key))
+        except BaseException as error:
+            if type(error).__module__ != "pyo3_runtime":  # a panic of obstore, which is no Exception
+                raise
             told = understood(error).error(self._named(key))
         if told is not None:
             raise told
