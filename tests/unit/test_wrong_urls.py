@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ckptkit.errors import StoreError
+from ckptkit.errors import StoreError, UsageError
+from ckptkit.storage import open_storage
+from ckptkit.storage.local import LocalStorage
 from ckptkit.storage.objects.memory import MemoryRequests
 from ckptkit.storage.objects.opening import open_objects
 from ckptkit.storage.objects.s3 import S3Requests
@@ -50,3 +52,41 @@ def test_a_panic_of_a_library_is_an_error_of_the_store() -> None:
 
     with pytest.raises(StoreError, match="PanicException"):
         SteadyObjects(Panicking("/x")).look("key")
+
+
+@pytest.mark.parametrize(
+    "slip", ["s3:/B/x", "s3//B/x", "S3:B", "gs:B/x", "abfss:/c@a/x", "sftp:/h/x", "memory:x", "file:x"]
+)
+def test_a_url_with_a_slip_in_it_is_no_folder(slip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is no URL") as caught:
+        open_storage(slip)
+    assert f"write {slip.partition(':')[0].partition('/')[0].lower()}://" in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_the_hint_is_the_url_that_was_meant() -> None:
+    with pytest.raises(UsageError) as caught:
+        open_storage("s3:/B/x")
+    assert caught.value.hint == "write s3://B/x if it is a URL, ./s3:/B/x if it is a folder"
+
+
+def test_a_folder_that_is_called_so_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:").mkdir()
+    (tmp_path / "gs").mkdir()
+    for name in ("./s3:", Path("s3:"), "gs//x", "gsx", "s3", "s3/x"):
+        assert isinstance(open_storage(name), LocalStorage)
+
+
+@pytest.mark.parametrize("url", ["s3://b/x\n", "s3://b/a\tb", "s3://b/\x1bx", "memory://a\rb", "file:///tmp/a\nb"])
+def test_control_characters_in_a_url_are_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="control characters"):
+        open_storage(url)
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1:9000/bucket", "https://bucket.example/x"])
+def test_the_address_of_a_server_is_no_store(url: str) -> None:
+    with pytest.raises(StoreError, match="not of a store") as caught:
+        open_storage(url)
+    assert caught.value.hint == "write s3://BUCKET/PREFIX, and name the server with AWS_ENDPOINT_URL"

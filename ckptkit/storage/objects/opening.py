@@ -116,6 +116,9 @@ def _memory(parts: SplitResult, patience: Patience) -> Requests:
 
 
 def _by_fsspec(parts: SplitResult, patience: Patience) -> Requests:
+    if parts.scheme in ("http", "https"):  # fsspec reads from them, and nothing can be saved there
+        told = f"store {parts.scheme}://…: is the address of a server, and not of a store"
+        raise StoreError(told, hint="write s3://BUCKET/PREFIX, and name the server with AWS_ENDPOINT_URL")
     import fsspec
 
     from ckptkit.storage.objects.filesystem import FilesystemRequests
