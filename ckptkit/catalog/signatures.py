@@ -3,6 +3,7 @@
 The file has one form, to the byte: another one was not written by ckptkit, and none of it counts.
 """
 
+import shlex
 from collections.abc import Sequence
 
 from ckptkit.catalog import manifest_files
@@ -34,17 +35,20 @@ def read(at: Entry) -> Sequence[Envelope]:
         value = strict_json.loads(data, max_bytes=_MAX_BYTES)
         if isinstance(value, dict) and value.get("schema_version") not in (VERSION, None):
             raise NewerFormatError(f"{at.signatures_file}: was written by a newer ckptkit")
-        found = [Envelope.of(one) for one in value["signatures"]]
+        listed = value.get("signatures") if isinstance(value, dict) else None
+        if not isinstance(listed, list):
+            raise DamagedError("holds no list of signatures")
+        found = [Envelope.of(one) for one in listed]
+        if _written(found) != data:
+            raise DamagedError("is not what ckptkit wrote")
     except NewerFormatError:
         raise
-    except (CkptkitError, KeyError, TypeError) as error:
-        raise DamagedError(f"{at.signatures_file}: is no file of signatures: {error}", hint=_ANEW) from error
-    if _written(found) != data:
-        raise DamagedError(f"{at.signatures_file}: is not what ckptkit wrote", hint=_ANEW)
+    except CkptkitError as error:
+        what = "is no file of signatures: " if isinstance(error, strict_json.StrictJsonError) else ""
+        place = at.storage.where(at, at.signatures_file)
+        hint = f"remove {place}, and sign it again: `ckptkit sign {shlex.quote(at.ref)} --key FILE`"
+        raise DamagedError(f"{at.signatures_file}: {what}{error.message}", hint=hint) from error
     return found
-
-
-_ANEW = "remove that file, and sign it again: `ckptkit sign REF --key FILE`"
 
 
 def claimed(at: Entry) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Level ``presence``: the manifest is whole and valid, its files and no others are there, the set is consistent."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from ckptkit.catalog import beside_others, item_files, since_adopted
 from ckptkit.errors import CkptkitError, DamagedError, RefusedError
@@ -54,13 +54,31 @@ def _file_problems(at: Entry, manifest: Manifest) -> Iterator[Problem]:
                 yield Problem("path-unsafe", "does not lie beside its manifest", entry.path, name, "unsafe")
             elif problem := _file_problem(at, entry, name, known):
                 yield problem
+    yield from _beside(at, listed, known)
+
+
+def _beside(at: Entry, listed: Set[str], known: Iterable[str]) -> Iterator[Problem]:
+    """Yield what is wrong with files that the manifest does not list; ``known`` are all, where that is known."""
     if not at.layout.shared:
         for path in known or at.storage.names(at):
-            if path not in listed and path not in UNLISTED:
+            if path == at.signatures_file:
+                yield from _signature_problems(at)
+            elif path not in listed and path not in UNLISTED:
                 yield Problem("file-extra", "is not in the manifest", path)
-    elif at.layout is ADOPTED:
+        return
+    if not isinstance(at.storage, SupportsStats):  # a service would have to be asked whether there are signatures
+        yield from _signature_problems(at)
+    if at.layout is ADOPTED:
         for path in beside_others.unlisted(at, listed):
             yield Problem("file-extra", "is not in the manifest: adopt it again, or move it", path)
+
+
+def _signature_problems(at: Entry) -> Iterator[Problem]:
+    with contextlib.suppress(OSError, CkptkitError):
+        at.storage.stat(at, at.signatures_file)
+        from ckptkit.verification import signed  # few checkpoints have signatures
+
+        yield from signed.damage(at)
 
 
 def _file_problem(at: Entry, entry: FileEntry, item: str, known: Mapping[str, FileStat]) -> Problem | None:

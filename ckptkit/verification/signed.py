@@ -1,16 +1,35 @@
 """Is a checkpoint signed by somebody who is trusted? Each signature that does not count says why."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from ckptkit.catalog import signatures
-from ckptkit.errors import CkptkitError
+from ckptkit.errors import CkptkitError, NewerFormatError
 from ckptkit.problem import Problem
 from ckptkit.signing import claims
 from ckptkit.signing.claims import Signable
 from ckptkit.signing.envelope import Envelope
 from ckptkit.signing.keyring import Keyring
+from ckptkit.storage import Entry
 from ckptkit.verification.report import CheckpointReport
+
+DAMAGED = "signatures-damaged"
+
+
+def damage(at: Entry) -> Iterator[Problem]:
+    """Yield a warning where the file of signatures is not what ckptkit wrote; nobody asks for them: nothing fails."""
+    try:
+        signatures.read(at)
+    except NewerFormatError:
+        return
+    except CkptkitError as error:
+        yield Problem(DAMAGED, _said(at, error), at.signatures_file, severity="warning")
+
+
+def _said(at: Entry, error: CkptkitError) -> str:
+    """Return what is wrong with the file, without its name, which a problem has anyway."""
+    return error.message.rpartition(f"{at.signatures_file}: ")[2]
 
 
 def judged(report: CheckpointReport, ring: Keyring) -> CheckpointReport:
@@ -22,8 +41,9 @@ def judged(report: CheckpointReport, ring: Keyring) -> CheckpointReport:
         subject = signatures.signable(at, manifest)
         found = signatures.read(at)
     except CkptkitError as error:
-        problem = Problem("signature-unreadable", error.message, at.signatures_file, severity="unsafe")
-        return replace(report, problems=[*report.problems, problem])
+        problem = Problem("signature-unreadable", _said(at, error), at.signatures_file, severity="unsafe")
+        others = [p for p in report.problems if p.code != DAMAGED]
+        return replace(report, problems=[*others, problem])
     names: list[str] = []
     problems: list[Problem] = []
     for one in found:

@@ -20,7 +20,8 @@ from ckptkit.verification.report import LEVELS, CheckpointReport, Level
 
 _MAY_PASS = ("file-unreadable", "file-changed", "backend-failed", "manifest-newer")
 """Codes of what may be otherwise the next time although no file was changed."""
-_OF_A_PROOF = "resume-"
+_OF_NO_FILE = ("resume-", "signatures-")
+"""How codes begin of what is found out anew each time: no file that has a stamp says it."""
 Seen = tuple[float, Mapping[str, Stamp]]
 """When the stamps of a checkpoint were taken, and these."""
 
@@ -70,7 +71,7 @@ def note(ledger: Ledger, before: Seen | None, found: CheckpointReport) -> None:
     if before is None or manifest is None or found.gone:
         return
     moment, stamped = before
-    problems = [p for p in found.problems if not p.code.startswith(_OF_A_PROOF)]
+    problems = [p for p in found.problems if not p.code.startswith(_OF_NO_FILE)]
     level: Level = "format" if found.level == "resume" else found.level
     good = found.files_checked > 0 and not fails(problems)
     if not good and any(p.severity == "unjudged" or p.code in _MAY_PASS for p in problems):

@@ -201,6 +201,43 @@ def test_a_damaged_file_of_signatures_is_told_and_not_written_over(
     assert [one.signed_by for one in store.list()] == [()]
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "is no file of signatures: is empty"),
+        (b"{}", "holds no list of signatures"),
+        (b"[]", "holds no list of signatures"),
+        (b'{"signatures": {}}', "holds no list of signatures"),
+        (b'{"signatures": [1]}', "holds what is no signed envelope"),
+        (None, "is a symbolic link, not a regular file"),
+    ],
+)
+def test_a_damaged_file_of_signatures_is_a_warning_where_nobody_asks(
+    data: bytes | None, why: str, key: SigningKey, ring: Keyring, tmp_path: Path
+) -> None:
+    store = CheckpointStore(tmp_path / "store", signer=key)
+    save(store, 1)
+    assert not store.verify().checkpoints[0].problems
+    path = store.locate(f"{RUN}@1")[0].folder / "signatures.json"
+    whole = path.read_bytes()
+    path.unlink()
+    path.symlink_to("manifest.json") if data is None else path.write_bytes(data)
+    [one] = store.verify().checkpoints
+    assert one.good
+    assert [(p.code, p.severity, p.file, p.message) for p in one.problems] == [
+        ("signatures-damaged", "warning", "signatures.json", why)
+    ]
+    assert told(store, ring) == {f"{RUN}@1": ["signature-unreadable"]}
+    with pytest.raises(DamagedError) as caught:
+        store.sign(f"{RUN}@1", key)
+    assert caught.value.message.endswith(f"signatures.json: {why}")
+    if data is not None:
+        assert caught.value.hint == f"remove {path}, and sign it again: `ckptkit sign {RUN}@1 --key FILE`"
+    path.unlink()
+    path.write_bytes(whole)
+    assert not store.verify(trust_unchanged=True).checkpoints[0].problems
+
+
 # --- keys that do not count any more, and places where a signature does not count ---
 
 
