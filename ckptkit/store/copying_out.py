@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,7 +60,7 @@ class NewFolder:
             StoreError, DiskFullError: it cannot be written.
         """
         place = self.destination
-        with durable.storage_errors(str(place)):
+        with self._writing():
             if os.path.lexists(place) and (not place.is_dir() or any(place.iterdir())):
                 raise ConflictError(f"{place}: exists already", hint="name a new folder")
             shutil.rmtree(self.partial, ignore_errors=True)
@@ -76,11 +76,17 @@ class NewFolder:
 
     def finish(self, at: Entry) -> None:
         """Put it in its place, with the manifest of the checkpoint, to last; raises StoreError."""
-        with durable.storage_errors(str(self.destination)):
-            (self.partial / at.manifest_file).write_bytes(at.storage.read(at, at.manifest_file, MAX_BYTES))
+        with durable.storage_errors(at.ref):
+            manifest = at.storage.read(at, at.manifest_file, MAX_BYTES)
+        with self._writing():
+            (self.partial / at.manifest_file).write_bytes(manifest)
             durable.fsync_tree(self.partial)
             os.rename(self.partial, self.destination)
             durable.fsync_path(self.destination.parent)
+
+    def _writing(self) -> AbstractContextManager[None]:
+        hint = "name a folder where you may write"  # it is none of the store's
+        return durable.storage_errors(f"{self.destination}: cannot be written", hint)
 
     def clear(self) -> None:
         """Remove all of it that is not in its place."""

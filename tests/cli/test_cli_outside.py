@@ -84,3 +84,10 @@ def test_what_is_being_written_or_was_removed_is_not_adopted(store: Path) -> Non
 def test_an_item_of_a_checkpoint_can_be_saved_again(store: Path) -> None:
     item = store / "a" / "run" / "step-00000001" / "rng" / "rng.json"
     assert ckptkit("save", "b", "--step", "1", f"rng={item}", store=store).returncode == 0
+
+
+def test_a_place_that_cannot_be_written_is_no_fault_of_the_store(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = ckptkit("restore", "a/run@1", "file/new", store=store, cwd=tmp_path)
+    refused(done, 10, "file/new: cannot be written: ")
+    assert done.stderr.endswith("  name a folder where you may write\n")
