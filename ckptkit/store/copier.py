@@ -40,6 +40,10 @@ class StoreCopier(StoreBrowser):
         self.mirror: Storage | None = open_storage(mirror) if isinstance(mirror, (str, Path)) else mirror
         if scratch.current() is not None:  # what a rehearsal saves is not to be found anywhere
             self.mirror = None
+        if self.mirror is not None:
+            from ckptkit.store import copying_to
+
+            copying_to.require_apart(self.storage, self.mirror)
 
     def choose(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command_line import inside
 
-from ckptkit import CheckpointStore, ConflictError, NotFoundError, StoreError, events
+from ckptkit import CheckpointStore, ConflictError, NotFoundError, RefusedError, StoreError, events
 from ckptkit.storage import Storage
 from ckptkit.testing import MemoryStorage
 
@@ -314,3 +314,11 @@ def test_a_copy_from_the_mirror_at_the_same_step_is_no_fall_back(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert "skipped r@1" in done.stderr
     assert store.verify().exit_code == 0
+
+
+@pytest.mark.parametrize("mirror", ["c", "c/", "./c", "c/below", "."])
+def test_a_store_is_not_its_own_mirror(mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RefusedError, match="is the store"):
+        CheckpointStore("c", mirror=mirror, cache=False)
+    assert not list(tmp_path.iterdir())
