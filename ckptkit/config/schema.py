@@ -144,7 +144,15 @@ def _store(text: str, path: Path, lines: strict_yaml.Lines, place: tuple[str, ..
     expanded = os.path.expanduser(text)
     if not text.strip() or "\0" in text or expanded.startswith("~"):
         raise UsageError(f"{_where(path, lines, place)}: {text!r} is not a path or URL", hint="write it out")
-    return text if _URL.match(text) else os.path.normpath(path.parent / expanded)
+    if _URL.match(text):
+        return text
+    from ckptkit.storage.mistyped import require_no_url
+
+    try:
+        require_no_url(text)
+    except UsageError as error:
+        raise UsageError(f"{_where(path, lines, place)}: {error.reason}", hint=error.hint) from None
+    return os.path.normpath(path.parent / expanded)
 
 
 def _key(text: str, path: Path, lines: strict_yaml.Lines) -> Path:

@@ -9,11 +9,9 @@ from ckptkit.manifest.redaction import redact_text
 from ckptkit.scratch import redirected, redirected_url
 from ckptkit.storage.interface import Storage
 from ckptkit.storage.local import LocalStorage
+from ckptkit.storage.mistyped import require_no_url
 
 _FOLDERS = ("file", "local")
-_NEARLY = re.compile(
-    r"(s3a?|gcs|gs|azure|az|abfss?|sftp|ssh|memory|file|local|https?)(:/*|/{2,})(?!/)(.*)", re.IGNORECASE | re.DOTALL
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -39,7 +37,7 @@ def open_storage(url: str | Path) -> Storage:
     if separator:
         _require_printable(text)
     else:
-        _require_no_url(text, given=isinstance(url, Path))
+        require_no_url(text, given=isinstance(url, Path))
         try:
             return LocalStorage(redirected(Path(text).expanduser()))
         except RuntimeError as error:
@@ -61,24 +59,3 @@ def _require_printable(url: str) -> None:
     if _CONTROL.search(url):
         told = f"store {url!r}: a URL has no newlines, tabs or other control characters"
         raise UsageError(redact_text(told), hint="write the URL without them; in a name, %09 is a tab")
-
-
-def _require_no_url(path: str, *, given: bool) -> None:
-    """Raise UsageError for a URL with a slip in it, which would be a folder here.
-
-    Args:
-        path: what was written.
-        given: it was a ``Path``, which cannot begin with ``./``: a folder that is there is meant.
-    """
-    if (found := _NEARLY.match(path)) is None:
-        return
-    scheme, between, rest = found.groups()
-    folder = f"{scheme}:" if between[0] == ":" else scheme
-    if (given or folder == scheme) and os.path.isdir(folder):
-        return
-    slash = "/" if scheme.lower() in _FOLDERS and not rest.startswith("/") else ""
-    meant = f"{scheme.lower()}://{slash}{rest}"
-    raise UsageError(
-        redact_text(f"store {path!r}: is no URL, and would be a folder of this machine"),
-        hint=redact_text(f"write {meant} if it is a URL, ./{path} if it is a folder"),
-    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ckptkit.config import load_config
 from ckptkit.errors import StoreError, UsageError
 from ckptkit.storage import open_storage
 from ckptkit.storage.local import LocalStorage
@@ -90,3 +91,9 @@ def test_the_address_of_a_server_is_no_store(url: str) -> None:
     with pytest.raises(StoreError, match="not of a store") as caught:
         open_storage(url)
     assert caught.value.hint == "write s3://BUCKET/PREFIX, and name the server with AWS_ENDPOINT_URL"
+
+
+def test_a_url_with_a_slip_in_it_is_refused_in_the_file_too(tmp_path: Path) -> None:
+    (tmp_path / "ckptkit.yaml").write_text("store: s3:/B/x\n")
+    with pytest.raises(UsageError, match="ckptkit.yaml: line 1: store: store 's3:/B/x': is no URL"):
+        load_config(tmp_path)
