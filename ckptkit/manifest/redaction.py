@@ -18,7 +18,8 @@ _SECRET_WORD = re.compile(
     re.IGNORECASE,
 )
 # Counts and names of tokens are everyday words of training ("max_tokens", "token_dropout"): numbers are never masked.
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{1,3})[^/\s@]*@")  # one slash: as a path it lost the other
+# One slash: as a path it lost the other. CONTAINER and USER stand in hints for what is to be written there.
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{1,3})(?!(?:CONTAINER|USER)@)[^/\s@]*@")
 _QUERY = re.compile(
     r"(?P<key>[?&;](?:[\w.-]*(?:token|secret|password|signature|credential|api_?key)[\w.-]*|sig|key|X-Amz-[\w-]+))=[^&;#\s]+",
     re.IGNORECASE,

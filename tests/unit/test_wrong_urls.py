@@ -6,6 +6,7 @@ import pytest
 
 from ckptkit.config import load_config
 from ckptkit.errors import StoreError, UsageError
+from ckptkit.manifest.redaction import redact_text
 from ckptkit.storage import open_storage
 from ckptkit.storage.local import LocalStorage
 from ckptkit.storage.objects.memory import MemoryRequests
@@ -95,5 +96,36 @@ def test_the_address_of_a_server_is_no_store(url: str) -> None:
 
 def test_a_url_with_a_slip_in_it_is_refused_in_the_file_too(tmp_path: Path) -> None:
     (tmp_path / "ckptkit.yaml").write_text("store: s3:/B/x\n")
-    with pytest.raises(UsageError, match="ckptkit.yaml: line 1: store: store 's3:/B/x': is no URL"):
+    with pytest.raises(UsageError, match=r"ckptkit\.yaml: line 1: store: store 's3:/B/x': is no URL"):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://b/../x", "has . or .. as a part"),
+        ("az://b/x/./y", "has . or .. as a part"),
+        ("sftp://127.0.0.1:abc/x", "host or port makes no sense"),
+        ("sftp://127.0.0.1:99999/x", "host or port makes no sense"),
+        ("s3://[b/x", "host or port makes no sense"),
+    ],
+)
+def test_a_url_that_makes_no_sense_is_told_in_own_words(url: str, words: str) -> None:
+    with pytest.raises(StoreError, match=words) as caught:
+        open_storage(url)
+    assert "Error" not in str(caught.value)
+    assert redact_text(caught.value.hint) == caught.value.hint
+
+
+def test_a_key_that_is_no_key_is_told_in_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "notbase64secret")
+    with pytest.raises(StoreError, match="is not base64") as caught:
+        open_storage("az://b/x")
+    assert "notbase64secret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_the_hint_to_name_an_account_is_printed_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME")
+    with pytest.raises(StoreError) as caught:
+        open_storage("az://b/x")
+    assert "abfss://CONTAINER@ACCOUNT.dfs" in redact_text(caught.value.hint)

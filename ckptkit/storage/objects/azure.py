@@ -1,5 +1,6 @@
 """Objects of Azure's Blob Storage."""
 
+import base64
 import os
 from typing import Any
 
@@ -50,7 +51,7 @@ def _settings(account: str) -> dict[str, Any]:
     settings: dict[str, Any] = {"account_name": name}
     key = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY") or os.environ.get("AZURE_STORAGE_KEY") or string.get("AccountKey")
     if key:
-        settings["account_key"] = key
+        settings["account_key"] = _require_key(key)
     if signature := os.environ.get("AZURE_STORAGE_SAS_TOKEN") or string.get("SharedAccessSignature"):
         settings["sas_token"] = signature
     own = require_endpoint(f"BlobEndpoint of {_STRING}", string.get("BlobEndpoint", ""))
@@ -60,3 +61,12 @@ def _settings(account: str) -> dict[str, Any]:
     if named:
         settings["endpoint"] = named
     return settings
+
+
+def _require_key(key: str) -> str:
+    try:
+        base64.b64decode(key, validate=True)
+    except ValueError:
+        told = "az://…: the key of the storage account is not base64"
+        raise StoreError(told, hint="copy AZURE_STORAGE_ACCOUNT_KEY again, all of it") from None
+    return key

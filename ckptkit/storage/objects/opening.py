@@ -27,7 +27,7 @@ def open_objects(url: str, patience: Patience = PATIENT) -> Objects:
     Raises:
         StoreError: a kind that is not known, or not installed, or settings that make no sense.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme in _SERVICES:
         _require_plain(parts)
     opened = _SERVICES.get(parts.scheme, _by_fsspec)
@@ -40,6 +40,22 @@ def open_objects(url: str, patience: Patience = PATIENT) -> Objects:
     except Exception as error:
         told = understood(error).error(f"{parts.scheme}://…")
     raise told
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; those of which a library would say that they make no sense are refused here."""
+    scheme = url.partition(":")[0]
+    try:
+        parts = urlsplit(url)
+        _ = parts.port if parts.scheme in ("sftp", "ssh") else None
+    except ValueError:
+        told = f"store {scheme}://…: its host or port makes no sense"
+        form = "sftp://USER@HOST:PORT/FOLDER" if scheme in ("sftp", "ssh") else f"{scheme}://BUCKET/PREFIX"
+        raise StoreError(told, hint=f"write {form}; a port is a number up to 65535") from None
+    inner = unquote(parts.path).strip("/").split("/")
+    if parts.scheme in _SERVICES and any(part in (".", "..") for part in inner):
+        raise StoreError(f"store {scheme}://…: has . or .. as a part of its prefix", hint="write the prefix out")
+    return parts
 
 
 def is_service(scheme: str) -> bool:
