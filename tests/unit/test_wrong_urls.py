@@ -1,5 +1,6 @@
 """A URL or an address that is wrong is refused in words before anything is asked of a service, or saved elsewhere."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ckptkit.storage.objects.memory import MemoryRequests
 from ckptkit.storage.objects.opening import open_objects
 from ckptkit.storage.objects.s3 import S3Requests
 from ckptkit.storage.objects.steady import SteadyObjects
+from ckptkit.storage.objects.trouble import understood
 
 WRONG = ["127.0.0.1:8333", "localhost:8333", "http://", "http://127.0.0.1:99999", "not a url", "http://10.0.0.1 /",
     "ftp://x", "http://[::1"]  # fmt: skip
@@ -129,3 +131,15 @@ def test_the_hint_to_name_an_account_is_printed_as_it_is_written(monkeypatch: py
     with pytest.raises(StoreError) as caught:
         open_storage("az://b/x")
     assert "abfss://CONTAINER@ACCOUNT.dfs" in redact_text(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "own"),
+    [("s3", "AWS_"), ("az", "AZURE_"), ("gs", "GOOGLE_|STORAGE_EMULATOR_HOST"), ("sftp", "keys|host")],
+)
+@pytest.mark.parametrize("said", ["Connection refused", "dns error", "AuthenticationFailed", "BadScheme"])
+def test_advice_names_the_settings_of_its_own_service(scheme: str, own: str, said: str) -> None:
+    hint = understood(OSError(said)).error(f"{scheme}://b/x").hint
+    for other in {"AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST"} - set(own.split("|")):
+        assert other not in hint
+    assert said == "BadScheme" or re.search(own, hint)

@@ -38,15 +38,51 @@ class Trouble:
     kind: type[StoreError] = StoreError
 
     def error(self, url: str) -> StoreError:
-        """Return the error to raise about an object or a store."""
-        return self.kind(f"{url}: {self.reason}", hint=self.hint)
+        """Return the error to raise about an object or a store; its hint names the settings of that service alone."""
+        own = _OWN.get(url.partition("://")[0], _OTHER)
+        return self.kind(f"{url}: {self.reason}", hint=own.get(self.hint, self.hint))
 
 
 _LATER = "try again later; what was saved before is as it was"
-_CREDENTIALS = (
-    "check what names them: AWS_ACCESS_KEY_ID, AWS_PROFILE; AZURE_STORAGE_ACCOUNT_NAME; "
-    "GOOGLE_APPLICATION_CREDENTIALS; keys of ssh"
+_CREDENTIALS, _EXPIRED, _ENDPOINT, _PLAIN = "check the credentials", "get new ones", "check the endpoint", "write https"
+
+
+def _hints(credentials: str, renew: str, endpoint: str, plain: str) -> dict[str, str]:
+    """Return what to do, in the words of one service: by hint."""
+    return {
+        _CREDENTIALS: f"check what names them: {credentials}",
+        _EXPIRED: f"get new ones{renew}, then try again",
+        _ENDPOINT: f"check {endpoint}",
+        _PLAIN: f"write https://{plain}",
+    }
+
+
+_OTHER = _hints("the settings of the service", "", "--store", "")
+_AWS = _hints(
+    "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE",
+    " (`aws sso login`)",
+    "the endpoint (AWS_ENDPOINT_URL, --store)",
+    "…, or allow http with AWS_ALLOW_HTTP=true",
 )
+_AZURE = _hints(
+    "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN",
+    " (`az login`)",
+    "the endpoint (AZURE_STORAGE_ENDPOINT, --store)",
+    "…, or allow http with AZURE_ALLOW_HTTP=true",
+)
+_GOOGLE = _hints(
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    " (`gcloud auth application-default login`)",
+    "the endpoint (STORAGE_EMULATOR_HOST, --store)",
+    "",
+)
+_SSH = _hints("the user in --store, and the keys and the agent of ssh", "", "the host and the port in --store", "")
+_OWN = {
+    **dict.fromkeys(("s3", "s3a"), _AWS),
+    **dict.fromkeys(("az", "azure", "abfs", "abfss"), _AZURE),
+    **dict.fromkeys(("gs", "gcs"), _GOOGLE),
+    **dict.fromkeys(("sftp", "ssh"), _SSH),
+}
 _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), trouble)
     for pattern, trouble in (
@@ -71,7 +107,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
             r"|not valid in the specified time frame|ExpiredAuthenticationToken|invalid_grant|RefreshError",
             Trouble(
                 "the credentials have expired",
-                "get new ones (`aws sso login`, `az login`, `gcloud auth application-default login`), then try again",
+                _EXPIRED,
             ),
         ),
         (
@@ -108,7 +144,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
         (
             r"dns error|failed to lookup|name or service not known|nodename nor servname|getaddrinfo|gaierror"
             r"|name resolution|no address associated|Name does not resolve",
-            Trouble("there is no such host", "check the endpoint (AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT, --store)"),
+            Trouble("there is no such host", _ENDPOINT),
         ),
         (
             r"certificate|CERTIFICATE_VERIFY",
@@ -116,11 +152,11 @@ _KNOWN: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
         ),
         (
             r"BadScheme|scheme is not allowed",
-            Trouble("the endpoint is not https", "AWS_ALLOW_HTTP=true (AZURE_ALLOW_HTTP=true) allows it"),
+            Trouble("the endpoint is not https", _PLAIN),
         ),
         (
             r"Connection ?refused|NoValidConnections",
-            Trouble("nothing answers there", "check the endpoint (AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT, --store)"),
+            Trouble("nothing answers there", _ENDPOINT),
         ),
         (
             r"(status code:?|,) (429|5\d\d)\b|SlowDown|ServerBusy|TooManyRequests|InternalError|ServiceUnavailable"
