@@ -186,7 +186,7 @@ class TestSince:
         (store / "r" / "step-00000002").mkdir()
         assert listed(store, "--since", "2999-01-01") == ["r@2"]
 
-    @pytest.mark.parametrize("word", ["soon", "", "7", "2026-13-01", "0d"])
+    @pytest.mark.parametrize("word", ["soon", "7", "2026-13-01", "0d"])
     def test_what_is_neither_is_a_usage_error(self, store: Path, word: str) -> None:
         refused(ckptkit("list", "--since", word, store=store), 2, "neither a duration nor a date")
 

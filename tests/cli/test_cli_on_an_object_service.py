@@ -36,7 +36,7 @@ TYPED = {
     "resume-cmd": ("resume-cmd ppo/run1", 0, "python train.py"),
     "save": ("save other --step 1 rng=rng.json", 0, "/other/step-00000001"),
     "show": ("show ppo/run1@2", 0, "w/weights.npy"),
-    "sign": ("sign ppo/run1@2", 2, "--key says which key"),
+    "sign": ("sign ppo/run1@2", 2, "--key is missing: which private key?"),
     "tag": ("tag ppo/run1@2 good", 0, "tagged ppo/run1@2 good"),
     "undelete": ("undelete ppo/run1@77", 4, "is not in the trash"),
     "unpin": ("unpin ppo/run1@1", 0, "unpinned ppo/run1@1"),
