@@ -143,3 +143,10 @@ def test_advice_names_the_settings_of_its_own_service(scheme: str, own: str, sai
     for other in {"AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST"} - set(own.split("|")):
         assert other not in hint
     assert said == "BadScheme" or re.search(own, hint)
+
+
+def test_credentials_of_google_that_are_not_there_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nope.json")
+    with pytest.raises(StoreError, match=r"GOOGLE_APPLICATION_CREDENTIALS=/nope\.json: there is no such file"):
+        open_storage("gs://b/x")

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ckptkit.errors import StoreError
 from ckptkit.storage.objects.service import Info, Level, Only, Power, Unmet
 
 _CHUNK = 1 << 25  # bytes of one request of an upload
@@ -36,6 +37,7 @@ class GcsRequests:
     powers: frozenset[Power] = frozenset({"create", "swap", "ranges", "checksums", "replace"})
 
     def __init__(self, bucket: str, prefix: str, timeout: float) -> None:
+        _require_file()
         # by default it tries gRPC first, which nothing but Google's own service answers
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         import aiohttp
@@ -239,3 +241,11 @@ class GcsRequests:
 
 
 _FIELDS = ("name", "size", "generation", "updated")
+
+
+def _require_file() -> None:
+    """Raise StoreError where the credentials that are named are not there: gcsfs would ask the network for a minute."""
+    named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if named and not os.environ.get("STORAGE_EMULATOR_HOST") and not os.path.isfile(named):
+        told = f"GOOGLE_APPLICATION_CREDENTIALS={named}: there is no such file"
+        raise StoreError(told, hint="name the file of the credentials, or unset it and log in with gcloud")
