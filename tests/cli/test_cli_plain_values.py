@@ -46,6 +46,7 @@ def test_a_choice_that_there_is_not_is_refused(tmp_path: Path) -> None:
         ("copy there _", "DST"),
         ("prune --keep-last 1 --apply --plan _", "--plan"),
         ("list r _", "REF"),
+        ("list --since _", "--since"),
         ("--store _ list", "--store"),
     ],
 )
