@@ -96,7 +96,7 @@ fuzz: .venv/.ready
 	  { echo "Python 3.11 is the lowest: name it with: make lowest LOWEST_PYTHON=..." >&2; exit 1; }
 	@$(LOWEST_PYTHON) -m venv .venv-lowest
 	@$(LOWEST) -m pip --disable-pip-version-check --quiet install --constraint constraints-lowest.txt \
-	  --editable '.[numpy,data]' google-crc32c pytest safetensors
+	  --editable '.[numpy,data,sign]' google-crc32c pytest safetensors
 	@touch $@
 
 lowest: .venv-lowest/.ready

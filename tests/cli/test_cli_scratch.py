@@ -18,6 +18,8 @@ from ckptkit import CheckpointStore
 from ckptkit.errors import DiskFullError
 from ckptkit.storage import scratch_space
 
+pytest.importorskip("torch", reason="items of safetensors need it")
+
 BIG, SMALL = 30_000, 100  # numbers of eight bytes
 
 

@@ -1,6 +1,7 @@
 """What the page about schedules shows is run: crontab lines by a shell, units by systemd, rules by the command."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,19 +19,20 @@ def blocks(kind: str) -> list[str]:
     return [text for found, text in BLOCKS if found == kind]
 
 
-@pytest.mark.parametrize("text", blocks("cron"))
+@pytest.mark.parametrize("text", blocks("text"))
 def test_a_line_of_a_crontab_runs_as_cron_runs_it(text: str, store: Path, tmp_path: Path) -> None:
     line = text.splitlines()[-1].split(None, 5)[5]
     assert "%" not in line.replace("\\%", ""), "cron ends a line there"
     program = tmp_path / "ckptkit"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ckptkit.cli.main --store {store} "$@"\n')
+    words = shlex.join([sys.executable, "-m", "ckptkit.cli.main", "--store", str(store)])
+    program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     program.chmod(0o755)
     for shown, here in (
         ("/data/training", tmp_path),
         ("/opt/ckptkit/bin", tmp_path),
         ("/var/lib/node_exporter/textfile_collector", tmp_path),
     ):
-        line = line.replace(shown, str(here))
+        line = line.replace(shown, shlex.quote(str(here)))
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "a/run@3" in done.stdout

@@ -245,7 +245,10 @@ def test_the_step_for_buildkite_annotates_and_keeps_the_exit_code(tmp_path: Path
     (step,) = yaml.safe_load(blocks("steps")[0])["steps"]
     install, *lines = step["command"].splitlines()
     assert "pip install" in install
-    programs = {".venv/bin/ckptkit": f'exec {sys.executable} -m ckptkit "$@"', "bin/buildkite-agent": 'echo "$@"; cat'}
+    programs = {
+        ".venv/bin/ckptkit": f'exec "{sys.executable}" -m ckptkit "$@"',
+        "bin/buildkite-agent": 'echo "$@"; cat',
+    }
     for name, script in programs.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True)

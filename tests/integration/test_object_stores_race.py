@@ -10,7 +10,7 @@ from service_in_memory import ServiceInMemory
 from stopped_services import FILES, NEW_ONE, at, commit, in_trash, live
 
 from ckptkit import CheckpointStore
-from ckptkit.errors import CkptkitError, ConflictError, LockedError, StoreError
+from ckptkit.errors import CkptkitError, ConflictError, DamagedError, LockedError, StoreError
 from ckptkit.formats import strict_json
 from ckptkit.manifest.names import MANIFEST_NAME
 from ckptkit.storage.objects import leases
@@ -126,6 +126,26 @@ def test_what_is_brought_back_while_it_is_purged_is_whole_or_not_there(service: 
             storages[0].remove(entry)
         for leftover in storages[0].leftovers(RUN, 0):
             storages[0].purge(leftover)
+
+
+def test_what_was_purged_as_a_whole_just_before_it_is_back_is_not_there(
+    service: ServiceInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mark is gone by then, too: only the manifest in the trash tells."""
+    storage, other = opened(service), opened(service)
+    removed = storage.remove(commit(storage, NEW_ONE))
+    real = service.write
+
+    def write(key: str, data: bytes, only: Only | None = None) -> Info:
+        if key == f"{RUN}/{NEW_ONE}/{MANIFEST_NAME}":
+            for leftover in other.leftovers(RUN, 0):
+                other.purge(other.set_aside(leftover))
+        return real(key, data, only)
+
+    monkeypatch.setattr(service, "write", write)
+    with pytest.raises(DamagedError, match="is being purged"):
+        storage.bring_back(removed)
+    assert live(service) == {}
 
 
 def test_a_save_whose_payload_is_purged_before_its_commit_fails(service: ServiceInMemory) -> None:

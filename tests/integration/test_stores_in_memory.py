@@ -44,6 +44,7 @@ WHY = {
     "another process saves and prunes there",
     "calls of the system fail one after the other",
     "files belong to users",
+    "folders are walked one after the other",
     "links, devices and pipes",
     "lock files; the laws of the kit say it of every store",
     "no file of this machine lies in a store in memory",

@@ -128,8 +128,11 @@ def saved_after(factory: Callable[[], Any], batches: int, directory: Path, **opt
 
 
 def test_the_bundle_is_what_tensorflow_itself_writes(tmp_path: Path) -> None:
-    # Without prefetch: how much it holds is a matter of timing.
-    iterator = PersistentIterator(lambda: tf.data.Dataset.range(99).shuffle(9, seed=1).repeat().batch(4))
+    # Without prefetch, which TensorFlow adds by itself: how much it holds is a matter of timing.
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    made = tf.data.Dataset.range(99).shuffle(9, seed=1).repeat().batch(4).with_options(options)
+    iterator = PersistentIterator(lambda: made)
     take(iterator, 5)
     iterator.held().write(tmp_path / "ours")
     with tf.device("CPU:0"):

@@ -129,7 +129,11 @@ def test_files_that_say_nothing_are_fine(tmp_path: Path, text: str) -> None:
         ("sotre: x", "line 1: sotre: unknown key", "did you mean store?"),
         ("a: 1\nb: 2", "line 1: a: unknown key (and 1 more)", "known here are dedup, digest, level"),
         ("runs:\n  a:\n    retain: {}", "line 3: runs.a.retain: unknown key", "did you mean retention?"),
-        ("runs:\n  a:\n    store: x", "line 3: runs.a.store: unknown key", "known here are level, resume, retention"),
+        (
+            "runs:\n  a:\n    store: x",
+            "line 3: runs.a.store: unknown key",
+            "known here are level, require, resume, retention",
+        ),
         (
             "\nretention:\n  keep_lats: 3",
             "line 3: retention.keep_lats: not a retention rule",

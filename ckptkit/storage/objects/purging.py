@@ -1,8 +1,9 @@
 """What is left of removed checkpoints and of saves that died: found by listing, taken aside, freed.
 
-To take something aside is to write one object, its mark; whoever brings a checkpoint back or commits one looks for the
-mark after that, and whoever frees a payload looks for a manifest in the run that names it after the mark is written. So
-one of the two always sees the other, and no payload of a checkpoint that is listed is freed.
+To take something aside is to write one object, its mark, and to delete the manifest in the trash. Whoever brings a
+checkpoint back looks after its commit whether that manifest is still there, and whoever saves one whether there is a
+mark; whoever frees a payload looks for a manifest in the run that names it after the mark is written. So one of the
+two always sees the other, and no payload of a checkpoint that is listed is freed.
 """
 
 from collections import Counter

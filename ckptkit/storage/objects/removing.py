@@ -113,8 +113,9 @@ class Trash:
         except Unmet:
             raise ConflictError(f"{self._objects.url}/{key}: exists already") from None
         self._places.confirm(key, info)
-        if kept.place is not None and any(self._objects.below(one.keys.aside(one.key))):
-            # Somebody purges it: its payload may be gone by now.
+        # Whoever purges it deletes the manifest in the trash first and looks for one in the run after that: as long as
+        # the former is there, the latter will be seen. The mark alone does not tell: it goes with the payload.
+        if kept.place is not None and self._objects.look(kept.info.key) is None:
             self._objects.delete_only(key, info.version)
             raise DamagedError(f"{self._objects.url}/{key}: is being purged")
 
