@@ -25,8 +25,10 @@ def require_no_url(path: str, *, given: bool = False) -> None:
     if (given or folder == scheme) and os.path.isdir(folder):
         return
     slash = "/" if scheme.lower() in ("file", "local") and not rest.startswith("/") else ""
-    meant = f"{scheme.lower()}://{slash}{rest}"
+    if any(mark in rest for mark in "@?#"):  # it may hold a secret, wherever that begins
+        rest = "…"
+    told = f"{scheme}{between}{rest}"
     raise UsageError(
-        redact_text(f"store {path!r}: is no URL, and would be a folder of this machine"),
-        hint=redact_text(f"write {meant} if it is a URL, ./{path} if it is a folder"),
+        redact_text(f"store {told!r}: is no URL, and would be a folder of this machine"),
+        hint=redact_text(f"write {scheme.lower()}://{slash}{rest} if it is a URL, ./{told} if it is a folder"),
     )

@@ -150,3 +150,12 @@ def test_credentials_of_google_that_are_not_there_are_told_at_once(monkeypatch: 
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nope.json")
     with pytest.raises(StoreError, match=r"GOOGLE_APPLICATION_CREDENTIALS=/nope\.json: there is no such file"):
         open_storage("gs://b/x")
+
+
+@pytest.mark.parametrize(
+    "url", ["s3:key:SECRET99@b", "s3//key:SECRET99@b/x", "S3:key:SECRET99@b", "s3:b/x?sig=SECRET99"]
+)
+def test_a_slip_does_not_show_a_secret(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_storage(url)
+    assert "SECRET99" not in f"{caught.value}{caught.value.hint}"
