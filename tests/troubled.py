@@ -70,6 +70,8 @@ class Proxy:
 
     def __enter__(self) -> "Proxy":
         self._loop = asyncio.new_event_loop()
+        # asyncio itself refers to tasks weakly: one that nobody wakes would be collected with its socket open.
+        self._serving = set[asyncio.Task[None] | None]()
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self._thread.start()
@@ -102,6 +104,7 @@ class Proxy:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(task := asyncio.current_task())
         try:
             while await self._one(reader, writer):
                 pass
@@ -109,6 +112,7 @@ class Proxy:
             pass
         finally:
             writer.transport.abort()
+            self._serving.discard(task)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; returns whether the connection goes on."""

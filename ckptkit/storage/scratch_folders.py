@@ -7,8 +7,8 @@ where.
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,21 +38,31 @@ def fresh(needed: int = 0, *, kept: bool = False) -> Iterator[Path]:
 
 
 def _fresh(place: Path) -> Iterator[Path]:
-    mine = os.getpid()
-    with storage_errors("temporary files"):
-        _remove_dead(place)
-        holder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        _lock(descriptor)
-        inner = holder / "files"
-        inner.mkdir()
+    mine, descriptor = os.getpid(), -1
+    holder = place / f"{_PREFIX}{secrets.token_hex(8)}"  # known before it is there: Ctrl-C may come at any moment
     try:
+        with storage_errors("temporary files"):
+            _remove_dead(place)
+            holder.mkdir(0o700)
+            descriptor = os.open(holder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _lock(descriptor)
+            inner = holder / "files"
+            inner.mkdir()
         yield inner
     finally:
         if os.getpid() == mine:
-            with undivided():
-                shutil.rmtree(holder, ignore_errors=True)
-        os.close(descriptor)
+            _remove(holder)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _remove(holder: Path) -> None:
+    try:
+        with undivided():
+            shutil.rmtree(holder, ignore_errors=True)
+    except BaseException:  # Ctrl-C that another thread took
+        shutil.rmtree(holder, ignore_errors=True)
+        raise
 
 
 def _lock(descriptor: int) -> bool:

@@ -16,8 +16,6 @@ from ckptkit.storage.objects.service import NEW, Objects, Only, Unmet
 
 QUICK = Patience(attempts=4, pause=0.01, longest=0.05, timeout=10.0)
 ENDLESS = 1_000_000
-# A proxy that ends in the middle of a request leaves its socket to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture

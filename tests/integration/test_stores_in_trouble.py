@@ -14,9 +14,6 @@ from ckptkit.errors import StoreError
 from ckptkit.storage.objects.opening import open_objects
 from ckptkit.storage.objects.retrying import Patience
 
-# A proxy that ends in the middle of a request leaves its socket to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 FAULTS = {
     "an answer cut in half": Fault(truncate=True),
     "a bit flipped on the way": Fault(corrupt=True),

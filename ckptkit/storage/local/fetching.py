@@ -3,14 +3,14 @@
 import contextlib
 import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.durable import storage_errors, undivided
+from ckptkit.durable import storage_errors
 from ckptkit.errors import StoreError
+from ckptkit.storage import scratch_folders
 from ckptkit.storage.local import assembling, staging
 
 
@@ -47,11 +47,4 @@ def _place(held: contextlib.ExitStack, state_folder: Path) -> Path:
     try:
         return held.enter_context(staging.staged(state_folder))
     except StoreError:  # read-only, or not ours
-        copy = Path(tempfile.mkdtemp(prefix="ckptkit-"))
-        held.callback(_remove, copy)
-        return copy
-
-
-def _remove(folder: Path) -> None:
-    with undivided():
-        shutil.rmtree(folder, ignore_errors=True)
+        return held.enter_context(scratch_folders.fresh())
