@@ -15,7 +15,7 @@ INSTALL := -m pip --disable-pip-version-check --quiet install --constraint const
 LOCKED := -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --requirement
 HERE := -m pip --disable-pip-version-check --quiet install --no-deps
 
-.PHONY: setup demo demo-s3 test lint types walls tests matrices fuzz lowest docs picture bench locks release clean
+.PHONY: setup demo demo-s3 test lint types walls tests matrices fuzz lowest docs picture bench bench-services locks release clean
 
 setup: .venv/.ready .venv-light/.ready
 
@@ -132,6 +132,8 @@ bench: .venv/.bench-ready
 	$(PY) -m benchmarks.prune_many
 	$(PY) -m benchmarks.restore_large
 	$(PY) -m benchmarks.list_many
+
+bench-services: .venv/.bench-ready
 	$(PY) -m benchmarks.requests --runs 10
 	$(PY) -m benchmarks.services --services s3 --megabytes 128
 	$(PY) -m benchmarks.object_large --megabytes 500

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 from ckptkit.backend import Proof
@@ -55,6 +56,11 @@ class CheckpointReport:
     def good(self) -> bool:
         """Whether it may be resumed from: something was checked, and nothing but warnings was found."""
         return self.manifest is not None and self.files_checked > 0 and not fails(self.problems)
+
+    @property
+    def saved_at(self) -> float | None:
+        """When it was saved (seconds since 1970, UTC), by its manifest; None without one."""
+        return None if self.manifest is None else datetime.fromisoformat(self.manifest.created_at).timestamp()
 
     @property
     def not_judged(self) -> bool:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 
 from ckptkit.catalog import shown
 from ckptkit.errors import UsageError
@@ -91,7 +90,7 @@ def _grade(rule: Rule, reports: Sequence[CheckpointReport], now: float) -> tuple
 def _age(rule: Rule, reports: Sequence[CheckpointReport], now: float) -> tuple[bool, str]:
     if not (good := _good(reports)):
         return False, _none(reports)
-    saved = {one.at.ref: _saved(one) for one in good}
+    saved = {one.at.ref: one.saved_at or 0.0 for one in good}
     last = max(saved, key=lambda ref: saved[ref])
     age = now - saved[last]
     if age < -_SKEW:
@@ -106,11 +105,6 @@ def _words(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _saved(one: CheckpointReport) -> float:
-    assert one.manifest is not None
-    return datetime.fromisoformat(one.manifest.created_at.replace("Z", "+00:00")).timestamp()
 
 
 def _count(rule: Rule, reports: Sequence[CheckpointReport], now: float) -> tuple[bool, str]:

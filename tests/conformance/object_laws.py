@@ -48,7 +48,7 @@ class ObjectLaws:
 
     def test_of_many_who_make_an_object_one_wins(self, objects: Objects) -> None:
         if "create" not in objects.powers:
-            pytest.skip("the service cannot")
+            pytest.skip("this service has no power 'create': doctor tells so")
         for turn in range(3):
             won: list[int] = []
             self._at_once(4, lambda number, turn=turn, won=won: self._won(objects, f"race{turn}", number, NEW, won))
@@ -57,7 +57,7 @@ class ObjectLaws:
 
     def test_of_many_who_swap_an_object_one_wins(self, objects: Objects) -> None:
         if "swap" not in objects.powers:
-            pytest.skip("the service cannot")
+            pytest.skip("this service has no power 'swap': doctor tells so")
         before = objects.write("state", b"before")
         won: list[int] = []
         self._at_once(4, lambda number: self._won(objects, "state", number, Only(before.version), won))

@@ -6,7 +6,6 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from ckptkit.cli.failing import Failure
 from ckptkit.cli.reports.lines import RESULTS, coverage, result
@@ -40,7 +39,7 @@ def render(report: Report) -> str:
             _gauge(
                 "last_good_timestamp_seconds",
                 "When the last checkpoint that verified was saved; a run without one has none.",
-                (({"run": run}, max(map(_saved, mine))) for run, mine in good.items() if mine),
+                (({"run": run}, max(one.saved_at or 0.0 for one in mine)) for run, mine in good.items() if mine),
             ),
             _gauge(
                 "rule_met",
@@ -70,11 +69,6 @@ def _verdict(code: int) -> str:
 
 def _steps(reports: Sequence[CheckpointReport]) -> Sequence[int]:
     return [one.at.step for one in reports if one.at.step is not None]
-
-
-def _saved(one: CheckpointReport) -> float:
-    assert one.manifest is not None
-    return datetime.fromisoformat(one.manifest.created_at.replace("Z", "+00:00")).timestamp()
 
 
 def _gauge(name: str, told: str, samples: Iterable[Sample]) -> str:
