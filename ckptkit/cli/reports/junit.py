@@ -80,7 +80,7 @@ def _suite(suites: ET.Element, name: str, began: float | None = None, seconds: f
     when = datetime.now(UTC) if began is None else datetime.fromtimestamp(began, UTC)
     suite = ET.SubElement(
         suites, "testsuite", id=str(len(suites)), name=output.safe(name), package="ckptkit",
-        timestamp=when.strftime("%Y-%m-%dT%H:%M:%S"), time=f"{seconds:.3f}",
+        timestamp=when.strftime("%Y-%m-%dT%H:%M:%S"), time=f"{seconds:.6f}",
         hostname=output.safe(socket.gethostname()) or "localhost",
     )  # fmt: skip
     ET.SubElement(suite, "properties")
