@@ -154,9 +154,9 @@ def verify(
 
     session = session_of(context)
     reports = Reports.asked(format_, junit, sarif, report or (), metrics)
-    known = _known(baseline)
-    asked = Required.of(require or (), latest=latest, sample=sample, since=since)
     with reports.failing():
+        known = _known(baseline)
+        asked = Required.of(require or (), latest=latest, sample=sample, since=since)
         named = naming.named(session, naming.with_stdin(references or (), null=null), store)
         opened = session.reader(named.url)
     reports.require(opened.require_outside)

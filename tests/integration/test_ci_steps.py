@@ -183,6 +183,37 @@ class TestAction:
         assert (runner.output("verdict"), runner.output("counts")) == ("broken", "{}")
         assert "sarif" not in runner.outputs["verify"]
 
+    @pytest.mark.parametrize(("words", "told"), [({"level": "nix"}, "nix"), ({"policy": "cuont>=2"}, "is not a rule")])
+    def test_a_call_that_is_wrong_is_annotated(self, words: dict[str, str], told: str, runner: Runner) -> None:
+        done = runner.run("verify", store="checkpoints", **words)
+        assert (done.returncode, runner.output("verdict")) == (2, "broken")
+        assert told in next(
+            line for line in done.stdout.splitlines() if line.startswith("::error title=ckptkit verify")
+        )
+        assert "not verified" in runner.summary.read_text()
+
+    @pytest.mark.parametrize("flag", ["latest", "strict", "upload_sarif"])
+    def test_a_switch_is_true_or_false(self, flag: str, runner: Runner) -> None:
+        done = runner.run("verify", store="checkpoints", **{flag: "yes"})
+        assert (done.returncode, "are true or false" in done.stdout) == (2, True)
+
+    def test_where_nothing_was_checked_nothing_is_taken_for_mended(self, runner: Runner) -> None:
+        shutil.rmtree(runner.workspace / "checkpoints/a")
+        done = runner.run("verify", store="checkpoints", upload_sarif="true")
+        assert (done.returncode, runner.output("verdict")) == (4, "nothing")
+        assert "sarif" not in runner.outputs["verify"]
+
+    def test_what_was_left_out_is_not_taken_for_mended(self, runner: Runner) -> None:
+        categories = []
+        for words in ({}, {"latest": "true"}, {"sample": "1/2"}, {"sample": "2/2"}, {"refs": "a/run@1"}):
+            assert runner.run("verify", store="checkpoints", upload_sarif="true", **words).returncode == 0
+            categories.append(runner.outputs["verify"]["category"])
+            runner.outputs.pop("verify")
+        assert len(set(categories)) == 5
+        assert categories[0] == "ckptkit"
+        runner.run("verify", store="checkpoints", upload_sarif="true", sample="50%")
+        assert "sarif" not in runner.outputs["verify"]
+
     def test_a_program_that_cannot_start_is_broken_not_damage(self, runner: Runner) -> None:
         program = Path(runner.outputs["prepare"]["folder"], "venv/bin/ckptkit")
         whole = program.read_bytes()
@@ -236,7 +267,8 @@ class TestAction:
         assert one.run("prepare", version="v9").returncode == 0
         source = Path(one.outputs["prepare"]["source"])
         assert (source / "locks/core.txt").is_file()
-        assert one.run("prepare", version="v10").returncode not in (0, 1, 5)
+        done = one.run("prepare", version="v10")
+        assert (done.returncode, "cannot be fetched" in done.stdout) == (70, True)
 
 
 def test_the_step_for_buildkite_annotates_and_keeps_the_exit_code(tmp_path: Path) -> None:
@@ -310,3 +342,7 @@ def test_pre_commit_runs_the_hook_in_a_repository_of_its_own(tmp_path: Path) -> 
     ran("git", "-C", work, "add", ".")
     done = ran(BIN / "pre-commit", "run", "--all-files", cwd=work, env=env)
     assert done.returncode == 0, done.stdout
+    ran("git", "-C", work, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "all")
+    ran("git", "-C", work, "rm", "--quiet", "checkpoints/a/run/step-00000002/rng/rng.json")
+    done = ran(BIN / "pre-commit", "run", cwd=work, env=env)
+    assert (done.returncode, "file-missing" in done.stdout) == (1, True), done.stdout

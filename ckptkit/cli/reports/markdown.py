@@ -66,7 +66,7 @@ def _resumable(report: Report) -> Iterator[str]:
     yield from ("### What can still be resumed", "")
     for run in sorted(bad)[:_MOST]:
         good = [c.at.step for c in report.checkpoints if c.at.run == run and c.good]
-        left = f"step {good[-1]}" if good else "none of those that were looked at; others may be good"
+        left = f"step {good[-1]}" if good else "none of those that were looked at"
         yield f"- {_code(run)}: {left}"
     yield from ("", "### What to type", "")
     for run, c in sorted(bad.items())[:_MOST]:
